@@ -1,0 +1,3 @@
+//! Configuration: where values come from, and what they mean.
+
+pub mod source;

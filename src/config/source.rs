@@ -1,0 +1,35 @@
+//! Sources: the archives that a build context gets beside the files of the tree.
+
+/// One source, every variable in it already substituted and its checksum chosen for the platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The section that names it: `keystone-base`, `horizon-plugin-x`, `nova-base-additions-y`.
+    pub section: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Expected sha256 of what is fetched, in lower-case hex; none when it isn't pinned.
+    pub sha256: Option<String>,
+}
+
+/// Where a source comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// An archive at a URL.
+    Url(String),
+    /// A branch, tag or commit of a git repository.
+    Git {
+        /// The repository.
+        url: String,
+        /// Branch, tag or commit.
+        reference: String,
+    },
+    /// A directory or an archive on this machine.
+    Local(std::path::PathBuf),
+    /// A source distribution or wheel from the Python package index that the host's pip is set up for.
+    Pypi {
+        /// Name of the distribution.
+        package: String,
+        /// Exact version.
+        version: String,
+    },
+}

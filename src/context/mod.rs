@@ -1,0 +1,1 @@
+//! Build contexts: the working directory, the sources put into it, and the archive that is sent to an engine.

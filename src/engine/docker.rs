@@ -1,0 +1,1 @@
+//! Docker's engine API, through bollard.

@@ -1,0 +1,164 @@
+//! Container engines: what the scheduler needs of one, and the engines there are.
+
+pub mod docker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use futures_util::future::BoxFuture;
+
+use crate::platform::Platform;
+
+/// Everything an engine needs to build one image.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Directory whose content is sent as the build context; its `Dockerfile` is built.
+    pub context: PathBuf,
+    /// The full name the image gets, tag included.
+    pub tag: String,
+    /// What to build for.
+    pub platform: Platform,
+    /// Ask the registry for a newer base image.
+    pub pull: bool,
+    /// Do not use the engine's layer cache.
+    pub no_cache: bool,
+    /// Keep intermediate containers of a failed build (classic builder only).
+    pub keep: bool,
+    /// Use BuildKit instead of the classic builder.
+    pub buildkit: bool,
+    /// Network mode of RUN steps (`host`, `none`, ...); empty means the engine's default.
+    pub network_mode: String,
+    /// Values of `ARG`s.
+    pub build_args: BTreeMap<String, String>,
+    /// Labels put on the image beside those its Dockerfile sets.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a running build says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildOutput {
+    /// A whole line of its log, without line end.
+    Line(String),
+    /// It has reached a step of the Dockerfile.
+    Step {
+        /// Step number from 1.
+        number: u32,
+        /// Steps in all, 0 when unknown.
+        total: u32,
+        /// The instruction.
+        text: String,
+    },
+}
+
+/// Where a build's output goes while it runs.
+pub type OutputSink<'a> = &'a (dyn Fn(BuildOutput) + Send + Sync);
+
+/// Facts about an image that an engine holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// The engine's id, `sha256:...`.
+    pub id: String,
+    /// OCI's name of its architecture (`amd64`, `arm64`).
+    pub architecture: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// Facts about an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFacts {
+    /// `Docker 20.10.24`, for people.
+    pub name: String,
+    /// Version of the API that is spoken with it.
+    pub api_version: String,
+    /// OCI's name of its own architecture.
+    pub architecture: String,
+}
+
+/// Why an engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// It can't be reached at all.
+    #[error("cannot reach the container engine at {endpoint}: {reason}")]
+    Unreachable {
+        /// Where it was looked for.
+        endpoint: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// It was reached, and the connection broke.
+    #[error("lost the connection to the container engine at {endpoint}: {reason}")]
+    ConnectionLost {
+        /// Where it was.
+        endpoint: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// It ran the build, and the build failed.
+    #[error("{0}")]
+    Build(String),
+    /// It refused the request.
+    #[error("the container engine refused the request ({status}): {message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Its own words.
+        message: String,
+    },
+    /// It answered what can't be understood.
+    #[error("the container engine at {endpoint} gave an answer that can't be read: {reason}")]
+    Garbage {
+        /// Where it is.
+        endpoint: String,
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// It built for another architecture than it was asked for.
+    #[error(
+        "the engine built {tag} for {built}, not for {asked}: its base image is probably of the wrong platform"
+    )]
+    WrongArchitecture {
+        /// The image.
+        tag: String,
+        /// What came out.
+        built: String,
+        /// What was asked for.
+        asked: Platform,
+    },
+    /// The build context could not be read.
+    #[error("cannot read the build context {path}: {source}")]
+    Context {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A container engine. Dropping a future that it returned cancels the work at the engine.
+pub trait Engine: Send + Sync {
+    /// Where it is, for people: `unix:///var/run/docker.sock`.
+    fn endpoint(&self) -> &str;
+
+    /// Reaches the engine and asks what it is. Called once, before the first build.
+    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>>;
+
+    /// Looks an image up by reference or id; none when the engine does not hold it.
+    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>>;
+
+    /// Builds one image and gives what the engine then holds under the request's tag.
+    fn build<'a>(
+        &'a self,
+        request: &'a BuildRequest,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>>;
+
+    /// Pushes an image under its full name; gives the manifest's digest when the engine tells it.
+    fn push<'a>(
+        &'a self,
+        reference: &'a str,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<Option<String>, EngineError>>;
+}

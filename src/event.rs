@@ -1,0 +1,161 @@
+//! What a run tells the world while it goes: data only.
+//!
+//! The scheduler is the only sender, reporters the only readers. Nothing else links the two.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::platform::Platform;
+
+/// One image on one platform: the unit that is built, pushed and reported.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId {
+    /// The image's name, without prefix, namespace and tag.
+    pub image: Arc<str>,
+    /// What it is built for.
+    pub platform: Platform,
+}
+
+impl fmt::Display for UnitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.image, self.platform)
+    }
+}
+
+/// What happened to a build unit in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Built in this run; the engine's id of the image.
+    Built {
+        /// The engine's id of the image.
+        image_id: String,
+    },
+    /// The engine already holds an image of the same content key.
+    Unchanged,
+    /// Its own build failed.
+    Failed(Failure),
+    /// Not tried, because an ancestor failed; the first one that did.
+    ParentFailed {
+        /// The ancestor whose own build failed.
+        root_cause: Arc<str>,
+    },
+    /// Built, but could not be pushed.
+    PushFailed(Failure),
+    /// Not finished, because the run was interrupted.
+    Cancelled,
+}
+
+impl Outcome {
+    /// True when the image is there as asked for.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Outcome::Built { .. } | Outcome::Unchanged)
+    }
+
+    /// Kolla's word for a failure on the wire; none for a success.
+    ///
+    /// A cancelled image was not built, which Kolla's readers know as `error`.
+    pub fn failed_status(&self) -> Option<&'static str> {
+        match self {
+            Outcome::Built { .. } | Outcome::Unchanged => None,
+            Outcome::Failed(failure) if failure.kind == FailureKind::Connection => Some("connection_error"),
+            Outcome::Failed(_) | Outcome::Cancelled => Some("error"),
+            Outcome::ParentFailed { .. } => Some("parent_error"),
+            Outcome::PushFailed(_) => Some("push_error"),
+        }
+    }
+}
+
+/// Why a build or a push failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Whose fault it was.
+    pub kind: FailureKind,
+    /// One or more lines, shown as they are.
+    pub message: String,
+}
+
+/// Whose fault a failure was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A source could not be had or was refused.
+    Source,
+    /// The engine could not be reached or the connection was lost.
+    Connection,
+    /// The build itself failed.
+    Build,
+    /// No progress for the configured time.
+    Timeout,
+    /// Something on this machine: disk, permissions.
+    Local,
+}
+
+/// Something that happened, in the order it happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The run starts; so many units will be looked at.
+    RunStarted {
+        /// Units that this run is to bring up to date.
+        units: usize,
+    },
+    /// A worker took the unit; `attempt` counts from 1.
+    BuildStarted {
+        /// The unit.
+        unit: UnitId,
+        /// 1 for the first try.
+        attempt: u32,
+    },
+    /// The build has reached a step of its Dockerfile.
+    Step {
+        /// The unit.
+        unit: UnitId,
+        /// Step number from 1.
+        number: u32,
+        /// Steps in all, 0 when unknown.
+        total: u32,
+        /// The instruction.
+        text: String,
+    },
+    /// One whole line of a build's log, without its line end.
+    Line {
+        /// The unit.
+        unit: UnitId,
+        /// The text.
+        text: String,
+    },
+    /// A try failed in a way that may pass; the next starts after `delay`.
+    Retrying {
+        /// The unit.
+        unit: UnitId,
+        /// The try that failed, from 1.
+        attempt: u32,
+        /// Why it failed.
+        failure: Failure,
+        /// How long the unit waits.
+        delay: Duration,
+    },
+    /// A push was started.
+    PushStarted {
+        /// The unit.
+        unit: UnitId,
+    },
+    /// A push has succeeded; the unit's outcome is unchanged.
+    Pushed {
+        /// The unit.
+        unit: UnitId,
+        /// The manifest's digest as the registry knows it, when the engine told it.
+        digest: Option<String>,
+    },
+    /// A unit's end. Sent exactly once for every unit of the run. A failed push sends it a second time, with
+    /// [`Outcome::PushFailed`], which then counts.
+    Finished {
+        /// The unit.
+        unit: UnitId,
+        /// What became of it.
+        outcome: Outcome,
+        /// From the start of its first try; zero when none was started.
+        duration: Duration,
+    },
+    /// The user asked to stop: nothing new is started.
+    Interrupted,
+}

@@ -1,0 +1,68 @@
+//! The build plan: what happens to every image on every platform, decided before anything is built.
+
+use serde::Serialize;
+
+use crate::event::UnitId;
+use crate::platform::Platform;
+
+/// What a run does with an image. What came of it is an [`Outcome`](crate::event::Outcome), another thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposition {
+    /// It is brought up to date.
+    Build,
+    /// No regex or profile asked for it.
+    Unmatched,
+    /// Left out by `--skip-parents` or `--skip-existing`.
+    Skipped,
+    /// Known not to build on this distro or architecture.
+    Unbuildable,
+}
+
+/// What a Dockerfile's FROM names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parent {
+    /// An image that this tree builds, by its name.
+    Image(String),
+    /// An image that is pulled, by its reference.
+    Base(String),
+}
+
+/// One image on one platform, with all that was decided about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedUnit {
+    /// The image's name.
+    pub image: String,
+    /// What it is built for.
+    pub platform: Platform,
+    /// The full name it gets, tag included.
+    pub reference: String,
+    /// What it is built on.
+    pub parent: Parent,
+    /// What the run does with it.
+    pub disposition: Disposition,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl PlannedUnit {
+    /// The unit's identity in events.
+    pub fn id(&self) -> UnitId {
+        UnitId { image: self.image.as_str().into(), platform: self.platform }
+    }
+}
+
+/// Every unit of a run, parents before children, then by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BuildPlan {
+    /// The units.
+    pub units: Vec<PlannedUnit>,
+}
+
+impl BuildPlan {
+    /// The units that are to be brought up to date, parents first.
+    pub fn to_build(&self) -> impl Iterator<Item = &PlannedUnit> {
+        self.units.iter().filter(|unit| unit.disposition == Disposition::Build)
+    }
+}
