@@ -1,0 +1,43 @@
+# What the scripts in this directory share: messages, and installing Debian packages.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() {
+    say "$@"
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command whose output matters only when it fails.
+quietly() {
+    local log status=0
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    [ "$status" -eq 0 ] || { say "failed: $*"; tail -n 30 "$log" >&2; }
+    rm -f "$log"
+    return "$status"
+}
+
+# The version apt would install of a package; nothing when it knows of none.
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([^(].*\)/\1/p'; }
+
+package_lists_fresh=false
+
+refresh_package_lists() {
+    if $package_lists_fresh; then return; fi
+    have apt-get || die "no apt-get here: install $* with this system's package manager, then run this again"
+    [ "$(id -u)" -eq 0 ] || die "$* must be installed: as root, run  apt-get install $*"
+    quietly apt-get update
+    package_lists_fresh=true
+}
+
+apt_install() {
+    refresh_package_lists "$@"
+    say "installing $*"
+    DEBIAN_FRONTEND=noninteractive quietly \
+        apt-get install -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@"
+}
