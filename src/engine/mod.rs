@@ -39,7 +39,7 @@ pub struct BuildRequest {
 pub enum BuildOutput {
     /// A whole line of its log, without line end.
     Line(String),
-    /// It has reached a step of the Dockerfile.
+    /// It has reached a step of the Dockerfile. A line of the log that says the same has gone before.
     Step {
         /// Step number from 1.
         number: u32,
@@ -99,6 +99,9 @@ pub enum EngineError {
     /// It ran the build, and the build failed.
     #[error("{0}")]
     Build(String),
+    /// It tried to push, and the registry did not take the image.
+    #[error("{0}")]
+    Push(String),
     /// It refused the request.
     #[error("the container engine refused the request ({status}): {message}")]
     Refused {
