@@ -1,0 +1,56 @@
+# Everything here can be run again at any time: what is already done is left as it is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Where rustup puts cargo on machines that have not opened a new shell since.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+export PYTHONPYCACHEPREFIX := $(CURDIR)/target/pycache
+
+# One profile for the tool and its tests: nothing is compiled twice, and the tests drive the binary that people run.
+CARGO_FLAGS := --release --locked
+
+SHELL_SCRIPTS = $(shell grep -rlIE --exclude-dir=target --exclude-dir=.git '^(.!/(usr/bin/env )?(ba)?sh|. shellcheck shell=)' .)
+PYTHON_SCRIPTS = $(shell grep -rlIE --exclude-dir=target --exclude-dir=.git '^.!/usr/bin/(env )?python3' .; find . -name '*.py' -not -path './target/*')
+
+.PHONY: help build demo demo-clean unit test lint compiler engine
+
+help: ## List these targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+build: compiler ## Build target/release/kolla-build
+	cargo build $(CARGO_FLAGS)
+
+demo: compiler engine ## Build keystone and what it needs, run it, print a token
+	tests/demo/build
+	tests/demo/run
+
+demo-clean: ## Remove the demo's containers, volumes and passwords
+	tests/demo/clean
+
+unit: compiler ## Run the tests that need no Docker engine
+	cargo test $(CARGO_FLAGS)
+
+test: compiler engine ## Run every test (replaces a running demo)
+	tests/host/tools python3
+	python3 -m unittest discover --start-directory tests/runtime
+	tests/demo/check
+	REAL_DOCKER=1 cargo test $(CARGO_FLAGS)
+
+lint: compiler ## Check formatting, lints and scripts
+	tests/host/rust-lint
+	tests/host/tools python3 shellcheck
+	cargo fmt --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	shellcheck --external-sources --source-path=SCRIPTDIR $(SHELL_SCRIPTS)
+	python3 -m py_compile $(PYTHON_SCRIPTS)
+
+compiler:
+	@tests/host/tools cc
+	@tests/host/rust
+
+engine:
+	@tests/host/tools curl
+	@tests/host/docker
+	@tests/host/base-image
