@@ -1,1 +1,4 @@
 //! Build contexts: the working directory, the sources put into it, and the archive that is sent to an engine.
+
+pub mod archive;
+mod entries;

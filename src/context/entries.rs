@@ -1,0 +1,81 @@
+//! What a directory holds, in the one order that archives and digests share.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+/// One member of a directory tree, as a builder will see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Its name below the tree's root.
+    pub name: PathBuf,
+    /// Where it is on disk.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits, owner-writable.
+    pub mode: u32,
+}
+
+/// What an [`Entry`] is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum EntryKind {
+    /// A directory.
+    Directory,
+    /// A regular file of so many bytes.
+    File(u64),
+    /// A symbolic link and its target, as it is written.
+    Link(PathBuf),
+}
+
+/// Everything below `root`: parents before children, siblings by name. Sockets are left out, other special files
+/// are an error.
+pub(super) fn walk(root: &Path) -> impl Iterator<Item = io::Result<Entry>> {
+    WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter().filter_map(move |found| {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Some(Err(walk_error(error))),
+        };
+        if found.file_type().is_socket() {
+            return None;
+        }
+        let name = found.path().strip_prefix(root).expect("a walk stays below its root").to_path_buf();
+        Some(entry(name, found.into_path()))
+    })
+}
+
+/// Describes what is at `path`, links not followed.
+fn entry(name: PathBuf, path: PathBuf) -> io::Result<Entry> {
+    let metadata = path.symlink_metadata().map_err(|error| at(&path, error))?;
+    let file_type = metadata.file_type();
+    let kind = if file_type.is_dir() {
+        EntryKind::Directory
+    } else if file_type.is_file() {
+        EntryKind::File(metadata.len())
+    } else if file_type.is_symlink() {
+        EntryKind::Link(path.read_link().map_err(|error| at(&path, error))?)
+    } else {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "neither a file, a directory nor a link");
+        return Err(at(&path, error));
+    };
+    Ok(Entry { name, path, kind, mode: archive_mode(metadata.mode()) })
+}
+
+/// The permission bits that an archive records. Owner-writable, because what a builder unpacks must be removable
+/// again by the user it runs as, and git keeps read-only directories.
+pub(super) fn archive_mode(mode: u32) -> u32 {
+    (mode & 0o7777) | 0o200
+}
+
+/// Puts the path into an error that the system reported without one.
+pub(super) fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn walk_error(error: walkdir::Error) -> io::Error {
+    // walkdir's own message already names the path.
+    let kind = error.io_error().map_or(io::ErrorKind::Other, io::Error::kind);
+    io::Error::new(kind, error.to_string())
+}
