@@ -1,16 +1,22 @@
 //! Reporters: they read events and tell people and programs.
 
+pub mod summary;
+#[cfg(test)]
+mod testing;
+
 use crate::event::Event;
+use summary::Summary;
 
 /// Reads every event of a run, in order.
 ///
 /// A reporter never fails a run while it goes: what it could not write it tells from [`Reporter::finish`].
 pub trait Reporter: Send {
-    /// Takes note of an event.
-    fn event(&mut self, event: &Event);
+    /// Takes note of an event. `so_far` is the run with this event in it.
+    fn event(&mut self, event: &Event, so_far: &Summary);
 
-    /// Called once after the last event; writes what is written at the end.
-    fn finish(&mut self) -> Result<(), ReportError>;
+    /// Called once after the last event; writes what is written at the end, and gives all that could not be
+    /// written since the start.
+    fn finish(&mut self, summary: &Summary) -> Vec<ReportError>;
 }
 
 /// A report that could not be written.
@@ -23,4 +29,89 @@ pub struct ReportError {
     pub path: String,
     /// What the system said.
     pub source: std::io::Error,
+}
+
+/// Every reporter of a run, and the summary they all tell from.
+pub struct Reporters {
+    summary: Summary,
+    reporters: Vec<Box<dyn Reporter>>,
+}
+
+impl Reporters {
+    /// Reporters that tell of the run that `summary` was made for, in the order they are given.
+    pub fn new(summary: Summary, reporters: Vec<Box<dyn Reporter>>) -> Reporters {
+        Reporters { summary, reporters }
+    }
+
+    /// Folds an event into the summary and hands it to every reporter.
+    pub fn event(&mut self, event: &Event) {
+        self.summary.event(event);
+        for reporter in &mut self.reporters {
+            reporter.event(event, &self.summary);
+        }
+    }
+
+    /// Ends every report; a reporter that fails keeps none of the others from finishing.
+    pub fn finish(mut self) -> (Summary, Vec<ReportError>) {
+        let errors = self.reporters.iter_mut().flat_map(|reporter| reporter.finish(&self.summary)).collect();
+        (self.summary, errors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::testing::{finished, plan};
+    use super::*;
+    use crate::event::Outcome;
+
+    struct Recorder {
+        name: &'static str,
+        seen: Arc<Mutex<Vec<String>>>,
+        fails: bool,
+    }
+
+    impl Recorder {
+        fn note(&self, text: String) {
+            self.seen.lock().expect("no test panics while holding it").push(format!("{} {text}", self.name));
+        }
+    }
+
+    impl Reporter for Recorder {
+        fn event(&mut self, _: &Event, so_far: &Summary) {
+            self.note(format!("sees {} built", so_far.counts().built));
+        }
+
+        fn finish(&mut self, _: &Summary) -> Vec<ReportError> {
+            self.note("finishes".to_string());
+            if !self.fails {
+                return Vec::new();
+            }
+            let source = io::Error::from(io::ErrorKind::StorageFull);
+            vec![ReportError { what: format!("the report of {}", self.name), path: "x".to_string(), source }]
+        }
+    }
+
+    #[test]
+    fn every_reporter_hears_everything_and_every_error_is_told() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let recorder =
+            |name, fails| Box::new(Recorder { name, seen: Arc::clone(&seen), fails }) as Box<dyn Reporter>;
+        let summary = Summary::new(&plan(&["base"]), &summary::SummaryOptions::default());
+        let mut reporters =
+            Reporters::new(summary, vec![recorder("a", true), recorder("b", false), recorder("c", true)]);
+
+        reporters.event(&finished("base", Outcome::Built { image_id: "sha256:1".to_string() }));
+        let (summary, errors) = reporters.finish();
+
+        assert_eq!(summary.exit_code(), 0);
+        let errors: Vec<_> = errors.iter().map(|error| error.what.as_str()).collect();
+        assert_eq!(errors, ["the report of a", "the report of c"]);
+        assert_eq!(
+            *seen.lock().expect("no thread is left"),
+            ["a sees 1 built", "b sees 1 built", "c sees 1 built", "a finishes", "b finishes", "c finishes"]
+        );
+    }
 }

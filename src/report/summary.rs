@@ -1,0 +1,430 @@
+//! What a run has come to: a fold over its plan and its events. No clock, no files.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::event::{Event, Outcome, UnitId};
+use crate::plan::{BuildPlan, Disposition};
+
+/// How many log lines are kept of each build, to be shown when it fails.
+pub const TAIL_LINES: usize = 20;
+/// How much is kept of one such line.
+const TAIL_LINE_CHARS: usize = 1000;
+
+/// What a summary must know beside the plan.
+#[derive(Debug, Clone, Default)]
+pub struct SummaryOptions {
+    /// Images whose failure does not make the run a failure.
+    pub allowed_to_fail: Vec<String>,
+}
+
+/// One unit of the plan and what came of it.
+#[derive(Debug, Clone)]
+pub struct UnitSummary {
+    /// The unit.
+    pub unit: UnitId,
+    /// What the run was to do with it.
+    pub disposition: Disposition,
+    /// From the start of its first try; zero when none was started.
+    pub duration: Duration,
+    /// The last log lines of its last try; empty when it has succeeded.
+    pub tail: VecDeque<String>,
+    ended: Option<Outcome>,
+}
+
+impl UnitSummary {
+    /// What came of it: none when the run left it alone. A unit whose end was never told is cancelled.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self.disposition {
+            Disposition::Build => Some(self.ended.as_ref().unwrap_or(&Outcome::Cancelled)),
+            Disposition::Unmatched | Disposition::Skipped | Disposition::Unbuildable => None,
+        }
+    }
+
+    /// Kolla's word for its failure, if it failed.
+    pub fn failed_status(&self) -> Option<&'static str> {
+        self.outcome().and_then(Outcome::failed_status)
+    }
+
+    fn keep_line(&mut self, text: &str) {
+        if self.tail.len() == TAIL_LINES {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(text.chars().take(TAIL_LINE_CHARS).collect());
+    }
+}
+
+/// How many units came to each end. Those whose end is not known yet are in none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Built in this run.
+    pub built: usize,
+    /// Found unchanged.
+    pub unchanged: usize,
+    /// Their own build failed.
+    pub failed: usize,
+    /// Not tried, because an ancestor failed.
+    pub parent_failed: usize,
+    /// Built but not pushed.
+    pub push_failed: usize,
+    /// Told to be cancelled.
+    pub cancelled: usize,
+}
+
+impl Counts {
+    /// All whose end is known.
+    pub fn ended(&self) -> usize {
+        self.built + self.unchanged + self.unsuccessful()
+    }
+
+    /// All that are not there as asked for.
+    pub fn unsuccessful(&self) -> usize {
+        self.failed + self.parent_failed + self.push_failed + self.cancelled
+    }
+
+    fn add(&mut self, outcome: &Outcome) {
+        let count = match outcome {
+            Outcome::Built { .. } => &mut self.built,
+            Outcome::Unchanged => &mut self.unchanged,
+            Outcome::Failed(_) => &mut self.failed,
+            Outcome::ParentFailed { .. } => &mut self.parent_failed,
+            Outcome::PushFailed(_) => &mut self.push_failed,
+            Outcome::Cancelled => &mut self.cancelled,
+        };
+        *count += 1;
+    }
+}
+
+/// The run so far, or as it ended.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    units: Vec<UnitSummary>,
+    index: HashMap<UnitId, usize>,
+    several_platforms: bool,
+    allowed_to_fail: BTreeSet<String>,
+}
+
+impl Summary {
+    /// The summary of a run that has not started.
+    pub fn new(plan: &BuildPlan, options: &SummaryOptions) -> Summary {
+        let units: Vec<_> = plan
+            .units
+            .iter()
+            .map(|planned| UnitSummary {
+                unit: planned.id(),
+                disposition: planned.disposition,
+                duration: Duration::ZERO,
+                tail: VecDeque::new(),
+                ended: None,
+            })
+            .collect();
+        let platforms: BTreeSet<_> = plan.units.iter().map(|planned| planned.platform).collect();
+        Summary {
+            index: units.iter().enumerate().map(|(at, unit)| (unit.unit.clone(), at)).collect(),
+            units,
+            several_platforms: platforms.len() > 1,
+            allowed_to_fail: options.allowed_to_fail.iter().cloned().collect(),
+        }
+    }
+
+    /// Folds an event in.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::BuildStarted { unit, .. } => self.change(unit, |unit| unit.tail.clear()),
+            Event::Line { unit, text } => self.change(unit, |unit| unit.keep_line(text)),
+            Event::Finished { unit, outcome, duration } => self.change(unit, |unit| {
+                unit.ended = Some(outcome.clone());
+                unit.duration = *duration;
+                if outcome.is_success() {
+                    unit.tail.clear();
+                }
+            }),
+            Event::RunStarted { .. }
+            | Event::Step { .. }
+            | Event::Retrying { .. }
+            | Event::PushStarted { .. }
+            | Event::Pushed { .. }
+            | Event::Interrupted => {}
+        }
+    }
+
+    fn change(&mut self, unit: &UnitId, change: impl FnOnce(&mut UnitSummary)) {
+        if let Some(&at) = self.index.get(unit) {
+            change(&mut self.units[at]);
+        }
+    }
+
+    /// Every unit, in the plan's order: parents before children, then by name.
+    pub fn units(&self) -> &[UnitSummary] {
+        &self.units
+    }
+
+    /// One unit of the plan.
+    pub fn unit(&self, unit: &UnitId) -> Option<&UnitSummary> {
+        self.index.get(unit).map(|&at| &self.units[at])
+    }
+
+    /// What people and log files call a unit: `keystone`, or `keystone-aarch64` when the run has several platforms.
+    pub fn label(&self, unit: &UnitId) -> String {
+        if self.several_platforms {
+            format!("{}-{}", unit.image, unit.platform.arch.kolla())
+        } else {
+            unit.image.to_string()
+        }
+    }
+
+    /// How many units have ended, and how.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.units.iter().filter_map(|unit| unit.ended.as_ref()).for_each(|outcome| counts.add(outcome));
+        counts
+    }
+
+    /// How many units the run was to bring up to date and never told the end of: it died before.
+    pub fn never_ended(&self) -> usize {
+        self.units.iter().filter(|unit| unit.ended.is_none() && unit.outcome().is_some()).count()
+    }
+
+    /// Whether a unit makes the whole run a failure.
+    pub fn is_run_failure(&self, unit: &UnitSummary) -> bool {
+        let allowed = |image: &str| self.allowed_to_fail.contains(image);
+        unit.outcome().is_some_and(|outcome| counts_as_failure(outcome, allowed(&unit.unit.image), allowed))
+    }
+
+    /// 0 when nothing failed that was not allowed to, else 1.
+    pub fn exit_code(&self) -> u8 {
+        u8::from(self.units.iter().any(|unit| self.is_run_failure(unit)))
+    }
+
+    /// The units lost to each failed ancestor, by labels in order.
+    pub fn root_causes(&self) -> BTreeMap<String, Vec<String>> {
+        let mut causes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for unit in &self.units {
+            if let Some(Outcome::ParentFailed { root_cause }) = unit.outcome() {
+                let cause = UnitId { image: root_cause.clone(), platform: unit.unit.platform };
+                causes.entry(self.label(&cause)).or_default().push(self.label(&unit.unit));
+            }
+        }
+        causes.values_mut().for_each(|lost| lost.sort());
+        causes
+    }
+
+    /// The summary as Kolla's readers know it: each image once, under its worst outcome, by name.
+    pub fn kolla(&self) -> KollaSummary {
+        let mut worst: BTreeMap<&str, &UnitSummary> = BTreeMap::new();
+        for unit in &self.units {
+            let entry = worst.entry(&unit.unit.image).or_insert(unit);
+            if severity(unit) > severity(entry) {
+                *entry = unit;
+            }
+        }
+        let mut summary = KollaSummary::default();
+        for (name, unit) in worst {
+            let status = unit.failed_status();
+            let list = match unit.disposition {
+                Disposition::Build if status.is_some() => &mut summary.failed,
+                Disposition::Build => &mut summary.built,
+                Disposition::Unmatched => &mut summary.not_matched,
+                Disposition::Skipped => &mut summary.skipped,
+                Disposition::Unbuildable => &mut summary.unbuildable,
+            };
+            list.push(KollaImage { name: name.to_string(), status });
+        }
+        summary
+    }
+}
+
+/// What counts as a failure of the run. Nobody allows an image to be cancelled: the run is not complete.
+///
+/// | outcome            | image allowed to fail | its root cause allowed to fail | counts |
+/// |--------------------|-----------------------|--------------------------------|--------|
+/// | Built, Unchanged   | any                   | -                              | no     |
+/// | Failed, PushFailed | no                    | -                              | yes    |
+/// | Failed, PushFailed | yes                   | -                              | no     |
+/// | ParentFailed       | no                    | no                             | yes    |
+/// | ParentFailed       | yes                   | any                            | no     |
+/// | ParentFailed       | any                   | yes                            | no     |
+/// | Cancelled          | any                   | -                              | yes    |
+fn counts_as_failure(outcome: &Outcome, image_allowed: bool, allowed: impl Fn(&str) -> bool) -> bool {
+    match outcome {
+        Outcome::Built { .. } | Outcome::Unchanged => false,
+        Outcome::Failed(_) | Outcome::PushFailed(_) => !image_allowed,
+        Outcome::ParentFailed { root_cause } => !image_allowed && !allowed(root_cause),
+        Outcome::Cancelled => true,
+    }
+}
+
+/// Orders the units of one image for [`Summary::kolla`]: what happened comes before what was decided, and an
+/// image that is not there is worse than one that was only not pushed.
+fn severity(unit: &UnitSummary) -> u8 {
+    match (unit.disposition, unit.failed_status()) {
+        (Disposition::Build, Some("error")) => 7,
+        (Disposition::Build, Some("connection_error")) => 6,
+        (Disposition::Build, Some("parent_error")) => 5,
+        (Disposition::Build, Some(_)) => 4,
+        (Disposition::Build, None) => 3,
+        (Disposition::Unbuildable, _) => 2,
+        (Disposition::Skipped, _) => 1,
+        (Disposition::Unmatched, _) => 0,
+    }
+}
+
+/// The summary in Kolla's words: these keys, in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct KollaSummary {
+    /// Built or unchanged.
+    pub built: Vec<KollaImage>,
+    /// Not there as asked for.
+    pub failed: Vec<KollaImage>,
+    /// Not asked for.
+    pub not_matched: Vec<KollaImage>,
+    /// Left out by an option.
+    pub skipped: Vec<KollaImage>,
+    /// Known not to build here.
+    pub unbuildable: Vec<KollaImage>,
+}
+
+/// An image in [`KollaSummary`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KollaImage {
+    /// Its name.
+    pub name: String,
+    /// Only in `failed`: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<&'static str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FailureKind;
+    use crate::report::testing::*;
+
+    fn names(list: &[KollaImage]) -> Vec<String> {
+        let word = |image: &KollaImage| match image.status {
+            Some(status) => format!("{}={status}", image.name),
+            None => image.name.clone(),
+        };
+        list.iter().map(word).collect()
+    }
+
+    #[test]
+    fn the_truth_table_of_failures_holds() {
+        let push_failed = || Outcome::PushFailed(failure(FailureKind::Connection, "refused"));
+        let cases = [
+            (built(), false, false, false),
+            (Outcome::Unchanged, true, true, false),
+            (failed("x"), false, true, true),
+            (failed("x"), true, false, false),
+            (push_failed(), false, true, true),
+            (push_failed(), true, false, false),
+            (parent_failed("root"), false, false, true),
+            (parent_failed("root"), true, false, false),
+            (parent_failed("root"), true, true, false),
+            (parent_failed("root"), false, true, false),
+            (Outcome::Cancelled, true, true, true),
+        ];
+        for (outcome, image_allowed, root_allowed, expected) in cases {
+            let counts = counts_as_failure(&outcome, image_allowed, |_| root_allowed);
+            assert_eq!(counts, expected, "{outcome:?}, image {image_allowed}, root {root_allowed}");
+        }
+    }
+
+    #[test]
+    fn a_failed_parent_loses_its_children_and_names_itself() {
+        let (plan, events) = failing_parent();
+        let summary = summary_of(&plan, &[], &events);
+        let kolla = summary.kolla();
+        assert_eq!(names(&kolla.built), ["base", "mariadb-server", "memcached"]);
+        assert_eq!(
+            names(&kolla.failed),
+            ["horizon=parent_error", "keystone=parent_error", "openstack-base=error"]
+        );
+        assert_eq!(names(&kolla.not_matched), ["nova-api"]);
+        assert_eq!(names(&kolla.skipped), ["cron"]);
+        assert_eq!(names(&kolla.unbuildable), ["tgtd"]);
+        assert_eq!(
+            summary.root_causes().into_iter().collect::<Vec<_>>(),
+            [("openstack-base".to_string(), vec!["horizon".to_string(), "keystone".to_string()])]
+        );
+        assert_eq!(
+            summary.counts(),
+            Counts { built: 2, unchanged: 1, failed: 1, parent_failed: 2, ..Counts::default() }
+        );
+        assert_eq!(summary.exit_code(), 1);
+    }
+
+    #[test]
+    fn an_image_that_may_fail_takes_its_descendants_with_it_for_free() {
+        let (plan, events) = failing_parent();
+        assert_eq!(summary_of(&plan, &["openstack-base"], &events).exit_code(), 0);
+        assert_eq!(summary_of(&plan, &["keystone"], &events).exit_code(), 1);
+    }
+
+    #[test]
+    fn units_that_a_dead_run_never_finished_are_cancelled_not_lost() {
+        let events = [started("base"), finished("base", built()), started("keystone")];
+        let summary = summary_of(&plan(&["base", "keystone", "nova-api", "-cron"]), &["keystone"], &events);
+        assert_eq!(names(&summary.kolla().failed), ["keystone=error", "nova-api=error"]);
+        assert_eq!(summary.never_ended(), 2);
+        assert_eq!(summary.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_failed_push_replaces_the_build_s_outcome() {
+        let lost = failure(FailureKind::Connection, "registry gone");
+        let events = [finished("base", built()), finished("base", Outcome::PushFailed(lost))];
+        let summary = summary_of(&plan(&["base"]), &[], &events);
+        assert_eq!(names(&summary.kolla().failed), ["base=push_error"]);
+        assert_eq!(summary.counts(), Counts { push_failed: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn only_the_last_lines_of_the_last_try_are_kept_and_none_of_a_success() {
+        let mut events = vec![started("base"), line("base", "first try"), started("base")];
+        events.extend((0..TAIL_LINES + 5).map(|number| line("base", &format!("line {number}"))));
+        events.push(line("base", &"é".repeat(5000)));
+        let mut summary = summary_of(&plan(&["base"]), &[], &events);
+        let tail = &summary.units()[0].tail;
+        assert_eq!((tail.len(), tail[0].as_str()), (TAIL_LINES, "line 6"));
+        assert_eq!(tail[TAIL_LINES - 1].chars().count(), TAIL_LINE_CHARS);
+
+        summary.event(&finished("base", built()));
+        assert!(summary.units()[0].tail.is_empty());
+    }
+
+    #[test]
+    fn on_several_platforms_an_image_is_told_once_by_its_worst_outcome() {
+        let plan = plan(&[
+            "base",
+            "base@arm64",
+            "cron",
+            "cron@arm64",
+            "tgtd",
+            "!tgtd@arm64",
+            "-nova",
+            "~nova@arm64",
+            "etcd",
+            "etcd@arm64",
+        ]);
+        let lost = failure(FailureKind::Connection, "gone");
+        let events = [
+            finished("base", built()),
+            finished("base@arm64", Outcome::Unchanged),
+            finished("cron", failed("x")),
+            finished("cron@arm64", parent_failed("base")),
+            finished("tgtd", built()),
+            finished("etcd", Outcome::PushFailed(lost.clone())),
+            finished("etcd@arm64", Outcome::Failed(lost)),
+        ];
+        let summary = summary_of(&plan, &[], &events);
+        let kolla = summary.kolla();
+        assert_eq!(names(&kolla.built), ["base", "tgtd"]);
+        assert_eq!(names(&kolla.failed), ["cron=error", "etcd=connection_error"]);
+        assert_eq!(names(&kolla.skipped), ["nova"]);
+        assert!(kolla.not_matched.is_empty() && kolla.unbuildable.is_empty());
+        assert_eq!(summary.label(&unit("cron@arm64")), "cron-aarch64");
+    }
+}

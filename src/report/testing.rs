@@ -1,0 +1,109 @@
+//! Plans and runs that the reporters' tests share.
+
+use std::time::Duration;
+
+use super::summary::{Summary, SummaryOptions};
+use crate::event::{Event, Failure, FailureKind, Outcome, UnitId};
+use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
+use crate::platform::{Arch, Platform};
+
+/// The platform of a name like `keystone` or `keystone@arm64`, and the name alone.
+pub fn unit(name: &str) -> UnitId {
+    let (image, arch) = match name.strip_suffix("@arm64") {
+        Some(image) => (image, Arch::Aarch64),
+        None => (name, Arch::X86_64),
+    };
+    UnitId { image: image.into(), platform: Platform::new(arch) }
+}
+
+/// A plan of units that are to be built. A leading `-`, `~` or `!` makes one unmatched, skipped or unbuildable.
+pub fn plan(names: &[&str]) -> BuildPlan {
+    let planned = |name: &&str| {
+        let (disposition, name) = match name.split_at(1) {
+            ("-", rest) => (Disposition::Unmatched, rest),
+            ("~", rest) => (Disposition::Skipped, rest),
+            ("!", rest) => (Disposition::Unbuildable, rest),
+            _ => (Disposition::Build, *name),
+        };
+        let UnitId { image, platform } = unit(name);
+        PlannedUnit {
+            image: image.to_string(),
+            platform,
+            reference: format!("kolla/{image}:master-debian-trixie"),
+            parent: Parent::Base("debian:trixie".to_string()),
+            disposition,
+            reason: String::new(),
+        }
+    };
+    BuildPlan { units: names.iter().map(planned).collect() }
+}
+
+pub fn started(name: &str) -> Event {
+    Event::BuildStarted { unit: unit(name), attempt: 1 }
+}
+
+pub fn line(name: &str, text: &str) -> Event {
+    Event::Line { unit: unit(name), text: text.to_string() }
+}
+
+pub fn finished(name: &str, outcome: Outcome) -> Event {
+    Event::Finished { unit: unit(name), outcome, duration: Duration::from_millis(72_300) }
+}
+
+pub fn built() -> Outcome {
+    Outcome::Built { image_id: "sha256:1".to_string() }
+}
+
+pub fn failure(kind: FailureKind, message: &str) -> Failure {
+    Failure { kind, message: message.to_string() }
+}
+
+pub fn failed(message: &str) -> Outcome {
+    Outcome::Failed(failure(FailureKind::Build, message))
+}
+
+pub fn parent_failed(root_cause: &str) -> Outcome {
+    Outcome::ParentFailed { root_cause: root_cause.into() }
+}
+
+/// The summary of a plan after some events, with some images allowed to fail.
+pub fn summary_of(plan: &BuildPlan, allowed_to_fail: &[&str], events: &[Event]) -> Summary {
+    let allowed_to_fail = allowed_to_fail.iter().map(ToString::to_string).collect();
+    let mut summary = Summary::new(plan, &SummaryOptions { allowed_to_fail });
+    events.iter().for_each(|event| summary.event(event));
+    summary
+}
+
+/// A tree in which a parent fails: two images are lost with it, others are built, unchanged or not asked for.
+pub fn failing_parent() -> (BuildPlan, Vec<Event>) {
+    let plan = plan(&[
+        "base",
+        "memcached",
+        "openstack-base",
+        "mariadb-server",
+        "horizon",
+        "keystone",
+        "-nova-api",
+        "~cron",
+        "!tgtd",
+    ]);
+    let events = vec![
+        Event::RunStarted { units: 6 },
+        Event::Finished { unit: unit("base"), outcome: Outcome::Unchanged, duration: Duration::ZERO },
+        started("memcached"),
+        started("openstack-base"),
+        line("memcached", "Step 1/2 : FROM kolla/base"),
+        line("openstack-base", "Reading package lists..."),
+        finished("memcached", built()),
+        line("openstack-base", "E: Unable to locate package python3-venvv"),
+        finished(
+            "openstack-base",
+            failed("The command '/bin/sh -c apt-get install' returned a non-zero code: 100"),
+        ),
+        finished("horizon", parent_failed("openstack-base")),
+        finished("keystone", parent_failed("openstack-base")),
+        started("mariadb-server"),
+        finished("mariadb-server", built()),
+    ];
+    (plan, events)
+}
