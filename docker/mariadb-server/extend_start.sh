@@ -13,9 +13,9 @@ sql_string() {
 # Runs once on an empty data directory, in the server's bootstrap mode: no
 # socket, no port, no moment at which root has no password.
 bootstrap_database() {
-    mariadb-install-db --auth-root-authentication-method=normal --skip-test-db
     local password
     password=$(sql_string "${DB_ROOT_PASSWORD}")
+    mariadb-install-db --auth-root-authentication-method=normal --skip-test-db
     mariadbd --bootstrap --wsrep-on=OFF <<SQL
 FLUSH PRIVILEGES;
 ALTER USER 'root'@'localhost' IDENTIFIED BY ${password};
