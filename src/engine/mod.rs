@@ -88,6 +88,14 @@ pub enum EngineError {
         /// What the system said.
         reason: String,
     },
+    /// It was reached, and is not one that this program works with.
+    #[error("cannot use the container engine at {endpoint}: {reason}")]
+    Unusable {
+        /// Where it is.
+        endpoint: String,
+        /// What it lacks.
+        reason: String,
+    },
     /// It was reached, and the connection broke.
     #[error("lost the connection to the container engine at {endpoint}: {reason}")]
     ConnectionLost {

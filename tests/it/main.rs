@@ -1,1 +1,3 @@
 //! Integration tests, through the binary.
+
+mod docker_real;

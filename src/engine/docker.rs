@@ -1,1 +1,0 @@
-//! Docker's engine API, through bollard.

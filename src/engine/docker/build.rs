@@ -1,0 +1,149 @@
+//! One build: the request, and its answer followed to the end.
+
+use form_urlencoded::Serializer;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Request, Response};
+
+use super::super::{BuildRequest, EngineError, OutputSink};
+use super::fault;
+use super::messages::Messages;
+use super::progress::Progress;
+use super::transport::Transport;
+use super::upload::Upload;
+
+/// Runs a build up to the engine's word that the image is there. Dropped, it closes the connection, upon which
+/// both builders stop what is running.
+pub(super) async fn run(
+    transport: &Transport,
+    endpoint: &str,
+    request: &BuildRequest,
+    output: OutputSink<'_>,
+) -> Result<(), EngineError> {
+    let (upload, chunks) = Upload::start(request.context.clone());
+    let post = Request::post(format!("/build?{}", query(request)))
+        .header(CONTENT_TYPE, "application/x-tar")
+        .body(bollard::body_try_stream(chunks))
+        .expect("an encoded query makes a valid URI");
+    let result = match transport.send(post).await {
+        Ok(response) => follow(response, endpoint, output).await,
+        Err(error) => Err(fault::of_transport(endpoint, error)),
+    };
+    // A context that can't be read breaks the exchange too: it is the cause, not what the exchange said.
+    match upload.failure().await {
+        Some(context) => Err(context),
+        None => result,
+    }
+}
+
+/// The query parameters of a build.
+fn query(request: &BuildRequest) -> String {
+    let flag = |set| if set { "1" } else { "0" };
+    let mut query = Serializer::new(String::new());
+    query.append_pair("version", if request.buildkit { "2" } else { "1" });
+    query.append_pair("rm", "1");
+    query.append_pair("forcerm", flag(!request.keep));
+    query.append_pair("nocache", flag(request.no_cache));
+    query.append_pair("pull", flag(request.pull));
+    query.append_pair("t", &request.tag);
+    query.append_pair("platform", &request.platform.to_string());
+    if !request.network_mode.is_empty() {
+        query.append_pair("networkmode", &request.network_mode);
+    }
+    for (name, map) in [("buildargs", &request.build_args), ("labels", &request.labels)] {
+        if !map.is_empty() {
+            let json = serde_json::to_string(map).expect("a map of strings is JSON");
+            query.append_pair(name, &json);
+        }
+    }
+    query.finish()
+}
+
+async fn follow(
+    response: Response<Incoming>,
+    endpoint: &str,
+    output: OutputSink<'_>,
+) -> Result<(), EngineError> {
+    let status = response.status();
+    if !status.is_success() {
+        let message = refusal(response.into_body()).await;
+        return Err(EngineError::Refused { status: status.as_u16(), message });
+    }
+    let mut messages = Messages::new(endpoint, response.into_body());
+    let mut progress = Progress::default();
+    while let Some(message) = messages.next().await? {
+        let shown = progress.push(message).map_err(|reason| fault::garbage(endpoint, reason))?;
+        shown.into_iter().for_each(output);
+        if let Some(failure) = progress.failure() {
+            return Err(EngineError::Build(failure));
+        }
+    }
+    progress.finish().into_iter().for_each(output);
+    if progress.is_built() {
+        Ok(())
+    } else {
+        // The tag may still name an image of an earlier run, so nothing but the engine's word counts.
+        Err(fault::lost(endpoint, "the build's answer ends without naming an image"))
+    }
+}
+
+/// The engine's own words in an answer that is no success.
+async fn refusal(body: Incoming) -> String {
+    const LONGEST: usize = 64 * 1024;
+    let bytes = match Limited::new(body, LONGEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return error.to_string(),
+    };
+    match serde_json::from_slice::<serde_json::Value>(&bytes) {
+        Ok(json) if json["message"].is_string() => json["message"].as_str().unwrap_or_default().to_string(),
+        _ => String::from_utf8_lossy(&bytes).trim().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::platform::Arch;
+
+    fn request() -> BuildRequest {
+        BuildRequest {
+            context: PathBuf::from("/nowhere"),
+            tag: "kolla/base:1".to_string(),
+            platform: Arch::Aarch64.into(),
+            pull: false,
+            no_cache: false,
+            keep: false,
+            buildkit: true,
+            network_mode: String::new(),
+            build_args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_plain_build() {
+        assert_eq!(
+            query(&request()),
+            "version=2&rm=1&forcerm=1&nocache=0&pull=0&t=kolla%2Fbase%3A1&platform=linux%2Farm64"
+        );
+    }
+
+    #[test]
+    fn everything_that_can_be_asked_for() {
+        let mut request = request();
+        (request.pull, request.no_cache, request.keep, request.buildkit) = (true, true, true, false);
+        request.network_mode = "host".to_string();
+        request.build_args.insert("http_proxy".to_string(), "http://p:1/?a&b".to_string());
+        request.labels.insert("kolla_version".to_string(), "1".to_string());
+        assert_eq!(
+            query(&request),
+            "version=1&rm=1&forcerm=0&nocache=1&pull=1&t=kolla%2Fbase%3A1&platform=linux%2Farm64&networkmode=host\
+             &buildargs=%7B%22http_proxy%22%3A%22http%3A%2F%2Fp%3A1%2F%3Fa%26b%22%7D\
+             &labels=%7B%22kolla_version%22%3A%221%22%7D"
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! The messages of a running build: one JSON object a line in the answer's body.
+
+use bytes::BytesMut;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Deserialize;
+
+use super::super::EngineError;
+use super::fault;
+
+/// A message longer than this is none.
+const LONGEST_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// One message; which fields it has depends on the builder and on what it tells.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Message {
+    /// A piece of the classic builder's log.
+    pub stream: Option<String>,
+    /// Progress of a pull, or the kind of thing that `aux` is.
+    pub id: Option<String>,
+    /// What a pull is doing.
+    pub status: Option<String>,
+    /// A pull's progress bar.
+    pub progress: Option<String>,
+    /// The image's id, or BuildKit's trace.
+    pub aux: Option<serde_json::Value>,
+    /// The build has failed.
+    #[serde(rename = "errorDetail")]
+    pub error_detail: Option<ErrorDetail>,
+    /// The same for old readers; the only one that Podman sends.
+    pub error: Option<String>,
+}
+
+/// Why a build has failed.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ErrorDetail {
+    #[serde(default)]
+    pub message: String,
+}
+
+/// Reads messages from an answer's body.
+pub(super) struct Messages<'a> {
+    endpoint: &'a str,
+    body: Incoming,
+    pending: BytesMut,
+    ended: bool,
+}
+
+impl<'a> Messages<'a> {
+    pub fn new(endpoint: &'a str, body: Incoming) -> Messages<'a> {
+        Messages { endpoint, body, pending: BytesMut::new(), ended: false }
+    }
+
+    /// The next message; none after the last.
+    pub async fn next(&mut self) -> Result<Option<Message>, EngineError> {
+        let mut searched = 0;
+        loop {
+            if let Some(end) = self.pending[searched..].iter().position(|&byte| byte == b'\n') {
+                let line = self.pending.split_to(searched + end + 1);
+                searched = 0;
+                if !line.trim_ascii().is_empty() {
+                    return self.parse(&line).map(Some);
+                }
+                continue;
+            }
+            searched = self.pending.len();
+            if self.ended {
+                let rest = self.pending.split();
+                return if rest.trim_ascii().is_empty() { Ok(None) } else { self.parse(&rest).map(Some) };
+            }
+            if searched > LONGEST_MESSAGE {
+                return Err(fault::garbage(self.endpoint, "a message without end"));
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), EngineError> {
+        match self.body.frame().await {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.pending.extend_from_slice(data);
+                }
+                Ok(())
+            }
+            Some(Err(error)) => Err(fault::of_hyper(self.endpoint, &error)),
+            None => {
+                self.ended = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn parse(&self, line: &[u8]) -> Result<Message, EngineError> {
+        serde_json::from_slice(line).map_err(|error| {
+            if self.ended && error.is_eof() {
+                return fault::lost(self.endpoint, "the answer ends in the middle of a message");
+            }
+            let start: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            fault::garbage(self.endpoint, format!("{error} in {start:?}"))
+        })
+    }
+}

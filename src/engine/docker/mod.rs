@@ -1,0 +1,224 @@
+//! Docker's engine API, which Podman speaks too, through bollard.
+
+mod build;
+mod endpoint;
+mod fault;
+mod log;
+mod messages;
+mod progress;
+mod trace;
+mod transport;
+mod upload;
+
+use std::time::Duration;
+
+use bollard::errors::Error as BollardError;
+use bollard::models::{ImageInspect, SystemVersion};
+use bollard::query_parameters::PushImageOptionsBuilder;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+
+use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use crate::reference::Reference;
+use transport::Transport;
+
+pub use endpoint::{Endpoint, InvalidEndpoint};
+
+/// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
+const OLDEST_API: (usize, usize) = (1, 41);
+
+/// How long an engine may take to say what it is. Long enough for a busy one, short enough for a user.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long an engine may take to begin an answer to any other question than a build.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A Docker engine.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    endpoint: String,
+    transport: Transport,
+    client: bollard::Docker,
+}
+
+impl Docker {
+    /// The engine at an endpoint. Nothing is contacted yet.
+    pub fn new(endpoint: Endpoint) -> Docker {
+        let name = endpoint.to_string();
+        let transport = Transport::new(endpoint);
+        let client = transport.client(ANSWER_TIMEOUT);
+        Docker { endpoint: name, transport, client }
+    }
+
+    async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
+        let version = match tokio::time::timeout(GREETING_TIMEOUT, self.client.version()).await {
+            Ok(answer) => answer.map_err(|error| self.sort(error))?,
+            Err(_) => {
+                let reason = format!("it gives no answer within {} seconds", GREETING_TIMEOUT.as_secs());
+                return Err(EngineError::Unreachable { endpoint: self.endpoint.clone(), reason });
+            }
+        };
+        let api_version = self.agree_on(version.api_version.as_deref().unwrap_or_default())?;
+        Ok(EngineFacts {
+            name: name_of(&version),
+            api_version,
+            architecture: version.arch.unwrap_or_default(),
+        })
+    }
+
+    /// The newest version of the API that both sides know.
+    fn agree_on(&self, theirs: &str) -> Result<String, EngineError> {
+        let ours = bollard::API_DEFAULT_VERSION;
+        let parsed = theirs.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let Some(parsed) = parsed else {
+            return Err(fault::garbage(&self.endpoint, format!("'{theirs}' is no API version")));
+        };
+        if parsed < OLDEST_API {
+            let (major, minor) = OLDEST_API;
+            let reason =
+                format!("it speaks API {theirs}, and {major}.{minor} (Docker 20.10) or newer is needed");
+            return Err(EngineError::Unusable { endpoint: self.endpoint.clone(), reason });
+        }
+        let (major, minor) = parsed.min((ours.major_version, ours.minor_version));
+        let agreed = format!("{major}.{minor}");
+        self.transport.agree_on(&agreed);
+        Ok(agreed)
+    }
+
+    async fn look_up(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
+        match self.client.inspect_image(reference).await {
+            Ok(image) => Ok(Some(facts_of(image))),
+            Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.sort(error)),
+        }
+    }
+
+    async fn build_and_check(
+        &self,
+        request: &BuildRequest,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, EngineError> {
+        build::run(&self.transport, &self.endpoint, request, output).await?;
+        let tag = &request.tag;
+        let Some(image) = self.look_up(tag).await? else {
+            return Err(fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it")));
+        };
+        // The classic builder takes a local base image of another platform than asked for without a word.
+        if image.architecture != request.platform.arch.debian() {
+            return Err(EngineError::WrongArchitecture {
+                tag: tag.clone(),
+                built: image.architecture,
+                asked: request.platform,
+            });
+        }
+        Ok(image)
+    }
+
+    async fn push_image(
+        &self,
+        reference: &str,
+        output: OutputSink<'_>,
+    ) -> Result<Option<String>, EngineError> {
+        let parsed: Reference =
+            reference.parse().map_err(|error| EngineError::Push(format!("cannot push: {error}")))?;
+        // Without a tag in the query, an engine takes it that every tag is to be pushed.
+        let tag = parsed.tag.clone().unwrap_or_else(|| "latest".to_string());
+        let name = Reference { tag: None, digest: None, ..parsed }.to_string();
+        let options = PushImageOptionsBuilder::new().tag(&tag).build();
+        // No credentials: bollard then sends the empty ones that anonymous pushes need.
+        let mut answer = self.client.push_image(&name, Some(options), None);
+        let mut digest = None;
+        let mut last = String::new();
+        while let Some(message) = answer.next().await {
+            let status = match message {
+                Ok(message) => message.status.unwrap_or_default(),
+                Err(BollardError::DockerStreamError { error }) => return Err(EngineError::Push(error)),
+                Err(error) => return Err(self.sort(error)),
+            };
+            digest = digest.or_else(|| digest_in(&status, &tag));
+            // One message per layer and moment; the same words again tell nothing.
+            if !status.is_empty() && status != last {
+                output(BuildOutput::Line(log::plain(&status)));
+                last = status;
+            }
+        }
+        Ok(digest)
+    }
+
+    fn sort(&self, error: BollardError) -> EngineError {
+        fault::of_bollard(&self.endpoint, error)
+    }
+}
+
+/// The digest in `TAG: digest: sha256:... size: N`, the only place where bollard leaves it.
+fn digest_in(status: &str, tag: &str) -> Option<String> {
+    let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
+    rest.split_whitespace().next().map(str::to_string)
+}
+
+/// `Docker 20.10.24` or `Podman 4.3.1`.
+fn name_of(version: &SystemVersion) -> String {
+    let is_podman = version.components.iter().flatten().any(|component| component.name.contains("Podman"));
+    let name = if is_podman { "Podman" } else { "Docker" };
+    format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version"))
+}
+
+fn facts_of(image: ImageInspect) -> ImageFacts {
+    ImageFacts {
+        id: image.id.unwrap_or_default(),
+        architecture: image.architecture.unwrap_or_default(),
+        labels: image.config.and_then(|config| config.labels).into_iter().flatten().collect(),
+        size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+    }
+}
+
+impl Engine for Docker {
+    fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
+        self.ask_facts().boxed()
+    }
+
+    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        self.look_up(reference).boxed()
+    }
+
+    fn build<'a>(
+        &'a self,
+        request: &'a BuildRequest,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+        self.build_and_check(request, output).boxed()
+    }
+
+    fn push<'a>(
+        &'a self,
+        reference: &'a str,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+        self.push_image(reference, output).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_read_from_the_last_status_of_a_push() {
+        let status = "2026.2: digest: sha256:0f9a size: 527";
+        assert_eq!(digest_in(status, "2026.2").as_deref(), Some("sha256:0f9a"));
+        assert_eq!(digest_in("Pushed", "2026.2"), None);
+    }
+
+    #[test]
+    fn the_api_version_is_the_newest_that_both_know() {
+        let docker = || Docker::new(Endpoint::default());
+        assert_eq!(docker().agree_on("1.41").ok().as_deref(), Some("1.41"));
+        assert_eq!(docker().agree_on("1.999").ok(), Some(bollard::API_DEFAULT_VERSION.to_string()));
+        assert!(matches!(docker().agree_on("1.40"), Err(EngineError::Unusable { .. })));
+        assert!(matches!(docker().agree_on("new"), Err(EngineError::Garbage { .. })));
+    }
+}

@@ -1,0 +1,131 @@
+//! The connection to an engine: one HTTP exchange each, so that dropping an exchange closes its connection,
+//! which is how an engine learns that a build is cancelled.
+//!
+//! bollard sends through it too. The build request does not go through bollard, because bollard reads every `aux`
+//! message as an image id and gives up on BuildKit's.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bollard::BollardRequest;
+use bollard::errors::Error as BollardError;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Response, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::endpoint::Endpoint;
+
+/// An endpoint that takes longer than this to take a connection counts as not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens connections to one endpoint.
+#[derive(Debug, Clone)]
+pub(super) struct Transport {
+    endpoint: Endpoint,
+    /// `/v1.41`, once agreed on; until then requests name no version, which an engine reads as its newest.
+    version_prefix: Arc<OnceLock<String>>,
+}
+
+/// Why an exchange failed before there was an answer.
+#[derive(Debug)]
+pub(super) enum TransportError {
+    /// No connection came about.
+    Unreachable(String),
+    /// There was one, and it broke or carried no HTTP.
+    Broken(hyper::Error),
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransportError::Unreachable(reason) => f.write_str(reason),
+            TransportError::Broken(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {}
+
+impl Transport {
+    pub fn new(endpoint: Endpoint) -> Transport {
+        Transport { endpoint, version_prefix: Arc::default() }
+    }
+
+    /// Makes every later request name this version of the API; the first call counts.
+    pub fn agree_on(&self, api_version: &str) {
+        self.version_prefix.get_or_init(|| format!("/v{api_version}"));
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub async fn send(&self, mut request: BollardRequest) -> Result<Response<Incoming>, TransportError> {
+        *request.uri_mut() = self.target_of(request.uri());
+        request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+        let stream = self.connect().await?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(TransportError::Broken)?;
+        // Ends by itself when the exchange is over or dropped; what went wrong, the exchange tells.
+        tokio::spawn(connection);
+        sender.send_request(request).await.map_err(TransportError::Broken)
+    }
+
+    /// A bollard client that sends through this transport.
+    pub fn client(&self, answer_timeout: Duration) -> bollard::Docker {
+        let transport = self.clone();
+        let send = move |request: BollardRequest| {
+            let transport = transport.clone();
+            async move {
+                transport.send(request).await.map_err(|error| match error {
+                    TransportError::Broken(err) => BollardError::HyperResponseError { err },
+                    // Found again by `fault::of_bollard`.
+                    unreachable => BollardError::IOError { err: io::Error::other(unreachable) },
+                })
+            }
+        };
+        // The address only completes bollard's URIs.
+        let address = Some("http://localhost");
+        let timeout = answer_timeout.as_secs();
+        bollard::Docker::connect_with_custom_transport(send, address, timeout, bollard::API_DEFAULT_VERSION)
+            .expect("a custom transport is taken as it is")
+    }
+
+    /// The path and query alone, under the version agreed on; bollard's URIs are absolute and name none.
+    fn target_of(&self, uri: &Uri) -> Uri {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let prefix = self.version_prefix.get().map_or("", String::as_str);
+        format!("{prefix}{path}").parse().expect("a path of a valid URI is a valid URI after a plain prefix")
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>, TransportError> {
+        let stream = async {
+            io::Result::Ok(match &self.endpoint {
+                Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?) as Box<dyn Stream>,
+                Endpoint::Tcp { host, port } => Box::new(TcpStream::connect((host.as_str(), *port)).await?),
+            })
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, stream).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(TransportError::Unreachable(explain(&error))),
+            Err(_) => Err(TransportError::Unreachable("it takes no connection".to_string())),
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// What the system said, and what to do about it.
+fn explain(error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "is the engine installed and running, and DOCKER_HOST right?",
+        io::ErrorKind::ConnectionRefused => "nothing listens there; is the engine running?",
+        io::ErrorKind::PermissionDenied => "run as root or as a member of the group that owns the socket",
+        _ => return error.to_string(),
+    };
+    format!("{error}; {hint}")
+}

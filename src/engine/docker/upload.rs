@@ -1,0 +1,68 @@
+//! Sends a directory as a build context while it is being archived: a few chunks in memory, never the whole.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::super::EngineError;
+use crate::context::archive::write_context;
+
+const CHUNK: usize = 64 * 1024;
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// A context on its way to an engine.
+pub(super) struct Upload {
+    path: PathBuf,
+    archiving: JoinHandle<io::Result<()>>,
+}
+
+impl Upload {
+    /// Starts archiving a directory; gives the archive's bytes as they come.
+    pub fn start(path: PathBuf) -> (Upload, impl Stream<Item = io::Result<Bytes>>) {
+        let (sender, mut receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let directory = path.clone();
+        let archiving = tokio::task::spawn_blocking(move || {
+            let mut writer = BufWriter::with_capacity(CHUNK, ChunkSender(sender.clone()));
+            let result = write_context(&directory, &mut writer).and_then(|()| writer.flush());
+            if result.is_err() {
+                // The request must break off: an archive that merely ended would be taken for a whole one.
+                let _ = sender.blocking_send(Err(io::Error::other("the build context cannot be read")));
+            }
+            result
+        });
+        (Upload { path, archiving }, futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)))
+    }
+
+    /// After the exchange has ended: the error of a context that could not be read, if that is what ended it.
+    pub async fn failure(self) -> Option<EngineError> {
+        let source = match self.archiving.await {
+            Ok(Ok(())) => return None,
+            // The engine stopped reading.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return None,
+            Ok(Err(error)) => error,
+            Err(panic) => io::Error::other(panic),
+        };
+        Some(EngineError::Context { path: self.path, source })
+    }
+}
+
+/// Hands what is written to the request's body, waiting while the engine is slower than the disk.
+struct ChunkSender(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for ChunkSender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = &bytes[..bytes.len().min(CHUNK)];
+        match self.0.blocking_send(Ok(Bytes::copy_from_slice(taken))) {
+            Ok(()) => Ok(taken.len()),
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! The Docker engine against a real daemon. Run when `REAL_DOCKER=1`: `DOCKER_HOST` or the default socket must
+//! answer, be of this machine's architecture, and hold `debian:trixie`.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use kolla_build::engine::docker::{Docker, Endpoint};
+use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts};
+use kolla_build::platform::{Arch, Platform};
+
+/// The daemon's engine; none, with a word about it, when no real daemon is asked for.
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn real_docker() -> Option<Docker> {
+    if std::env::var("REAL_DOCKER").as_deref() != Ok("1") {
+        eprintln!("skipped: REAL_DOCKER=1 runs it against a real Docker daemon");
+        return None;
+    }
+    let endpoint = std::env::var("DOCKER_HOST").map_or_else(
+        |_| Endpoint::default(),
+        |host| host.parse().expect("DOCKER_HOST names an endpoint that can be used"),
+    );
+    Some(Docker::new(endpoint))
+}
+
+fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
+    let builder = if buildkit { "buildkit" } else { "classic" };
+    BuildRequest {
+        context: context.to_path_buf(),
+        tag: format!("kolla-build-test/{name}:{builder}"),
+        platform: Arch::host().into(),
+        pull: false,
+        no_cache: true,
+        keep: false,
+        buildkit,
+        network_mode: String::new(),
+        build_args: Default::default(),
+        labels: Default::default(),
+    }
+}
+
+fn context(dockerfile: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("Dockerfile"), dockerfile).expect("a file");
+    dir
+}
+
+/// Builds, and gives what the build said too.
+async fn build(
+    docker: &Docker,
+    request: &BuildRequest,
+) -> (Result<ImageFacts, EngineError>, Vec<BuildOutput>) {
+    let said = Mutex::new(Vec::new());
+    let result = docker.build(request, &|output| said.lock().expect("no panic").push(output)).await;
+    (result, said.into_inner().expect("no panic"))
+}
+
+#[tokio::test]
+async fn tells_what_it_is() {
+    let Some(docker) = real_docker() else { return };
+    let facts = docker.facts().await.expect("a daemon");
+    assert_eq!(Arch::parse(&facts.architecture), Some(Arch::host()));
+    assert!(facts.name.starts_with("Docker ") || facts.name.starts_with("Podman "), "{facts:?}");
+}
+
+#[tokio::test]
+async fn both_builders_build_copies_and_labels() {
+    let Some(docker) = real_docker() else { return };
+    docker.facts().await.expect("a daemon");
+    for buildkit in [false, true] {
+        let dir = context("FROM scratch\nARG flavour\nLABEL own=$flavour\nCOPY file /file\n");
+        std::fs::write(dir.path().join("file"), "content").expect("a file");
+        let mut request = request(dir.path(), "copy", buildkit);
+        request.labels.insert("given".to_string(), "with the request".to_string());
+        request.build_args.insert("flavour".to_string(), "a & b".to_string());
+        let (image, said) = build(&docker, &request).await;
+        let image = image.expect("built");
+        assert_eq!(image.labels["given"], "with the request");
+        assert_eq!(image.labels["own"], "a & b");
+        assert!(image.id.starts_with("sha256:") && image.size > 0, "{image:?}");
+        assert_eq!(docker.inspect(&request.tag).await.expect("an answer"), Some(image));
+        let copy = |output: &BuildOutput| {
+            matches!(output, BuildOutput::Step { number, total, text }
+                if *number > 0 && number <= total && text == "COPY file /file")
+        };
+        assert!(said.iter().any(copy), "buildkit={buildkit}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_step_is_told_with_its_last_lines() {
+    let Some(docker) = real_docker() else { return };
+    for buildkit in [false, true] {
+        let dir = context(
+            "FROM debian:trixie\nRUN echo of an earlier step\n\
+             RUN printf '10%%\\r90%%\\r\\033[31mred\\033[0m line\\n'; printf 'no line end'; exit 7\n",
+        );
+        let request = request(dir.path(), "failing", buildkit);
+        let (result, said) = build(&docker, &request).await;
+        let Err(EngineError::Build(message)) = result else { panic!("buildkit={buildkit}: {result:?}") };
+        assert!(message.contains("exit 7") && message.contains("code: 7"), "{message}");
+        assert!(message.ends_with("\n  red line\n  no line end"), "buildkit={buildkit}: {message}");
+        assert!(said.contains(&BuildOutput::Line("red line".to_string())), "buildkit={buildkit}: {said:?}");
+        assert!(said.contains(&BuildOutput::Line("of an earlier step".to_string())), "{said:?}");
+        assert_eq!(docker.inspect(&request.tag).await.expect("an answer"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_dockerfile_that_can_t_be_read_is_a_failed_build() {
+    let Some(docker) = real_docker() else { return };
+    for buildkit in [false, true] {
+        let dir = context("FROM scratch\nFRUM x\n");
+        let (result, _) = build(&docker, &request(dir.path(), "syntax", buildkit)).await;
+        let message = result.expect_err("no instruction").to_string();
+        assert!(message.contains("FRUM"), "buildkit={buildkit}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn the_network_mode_reaches_run_steps() {
+    let Some(docker) = real_docker() else { return };
+    for buildkit in [false, true] {
+        let dir = context("FROM debian:trixie\nRUN ls /sys/class/net | sort | tr '\\n' ' '; echo; false\n");
+        let mut request = request(dir.path(), "network", buildkit);
+        request.network_mode = "none".to_string();
+        let (_, said) = build(&docker, &request).await;
+        assert!(said.contains(&BuildOutput::Line("lo ".to_string())), "buildkit={buildkit}: {said:?}");
+    }
+}
+
+/// True while any process on this machine has the argument.
+fn runs_with_argument(argument: &str) -> bool {
+    let is_it = |entry: std::fs::DirEntry| {
+        let command_line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        command_line.split(|&byte| byte == 0).any(|word| word == argument.as_bytes())
+    };
+    std::fs::read_dir("/proc").expect("/proc").flatten().any(is_it)
+}
+
+async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..300 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("waited 30 seconds for {what}");
+}
+
+#[tokio::test]
+async fn dropping_a_build_stops_its_steps() {
+    let Some(docker) = real_docker() else { return };
+    for (buildkit, seconds) in [(false, "318.25"), (true, "319.25")] {
+        let dir = context(&format!("FROM debian:trixie\nRUN sleep {seconds}\n"));
+        let request = request(dir.path(), "cancelled", buildkit);
+        {
+            let mut building = std::pin::pin!(build(&docker, &request));
+            tokio::select! {
+                (result, _) = &mut building => panic!("it ended by itself: {result:?}"),
+                () = wait_until("the step to start", || runs_with_argument(seconds)) => {}
+            }
+        }
+        wait_until("the step to stop", || !runs_with_argument(seconds)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_base_image_of_another_architecture_is_noticed() {
+    let Some(docker) = real_docker() else { return };
+    let other = match Arch::host() {
+        Arch::X86_64 => Arch::Aarch64,
+        Arch::Aarch64 => Arch::X86_64,
+    };
+    // The tag names an image of this machine's architecture, and the classic builder asks no registry for another.
+    let dir = context("FROM debian:trixie\nLABEL a=b\n");
+    let mut request = request(dir.path(), "platform", false);
+    request.platform = Platform::new(other);
+    let (result, _) = build(&docker, &request).await;
+    assert!(matches!(result, Err(EngineError::WrongArchitecture { .. })), "{result:?}");
+    // From nothing, both builders give what is asked for.
+    let dir = context("FROM scratch\nCOPY Dockerfile /\n");
+    for buildkit in [false, true] {
+        let mut request = BuildRequest { context: dir.path().to_path_buf(), buildkit, ..request.clone() };
+        request.tag = format!("kolla-build-test/scratch:{}", if buildkit { "buildkit" } else { "classic" });
+        let (result, _) = build(&docker, &request).await;
+        assert_eq!(result.expect("built").architecture, other.debian());
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_no_registry_takes_is_told() {
+    let Some(docker) = real_docker() else { return };
+    let dir = context("FROM scratch\nCOPY Dockerfile /\n");
+    let mut request = request(dir.path(), "pushed", true);
+    // Port 9 is "discard": nothing listens there.
+    request.tag = "127.0.0.1:9/kolla-build-test/pushed:1".to_string();
+    build(&docker, &request).await.0.expect("built");
+    let result = docker.push(&request.tag, &|_| {}).await;
+    let Err(EngineError::Push(message)) = result else { panic!("{result:?}") };
+    assert!(message.contains("127.0.0.1:9"), "{message}");
+}
