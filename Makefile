@@ -34,8 +34,8 @@ unit: compiler ## Run the tests that need no Docker engine
 
 test: compiler engine ## Run every test (replaces a running demo)
 	tests/host/tools python3
-	python3 -m unittest discover --start-directory tests/runtime
 	tests/demo/check
+	tests/runtime/run_set_configs.py --image kolla/base:demo
 	REAL_DOCKER=1 cargo test $(CARGO_FLAGS)
 
 lint: compiler ## Check formatting, lints and scripts
