@@ -1,10 +1,14 @@
 //! Builds OpenStack's container images from Kolla's templates.
 
+pub mod cli;
 pub mod config;
 pub mod context;
+pub mod dockerfile;
 pub mod engine;
 pub mod event;
+pub mod graph;
 pub mod plan;
 pub mod platform;
 pub mod reference;
 pub mod report;
+pub mod template;

@@ -1,3 +1,15 @@
 //! Configuration: where values come from, and what they mean.
+//!
+//! Every value is text in a layer until [`resolve`] gives it its type. Layers, the least important first: the
+//! build.toml inside the program, shipped profiles, values derived from others, a user's build.toml files,
+//! kolla-build.conf files in order, the command line.
 
+pub mod build_toml;
+pub mod ini;
+pub mod layer;
+pub mod load;
+pub mod nearest;
+pub mod options;
+pub mod profiles;
+pub mod resolve;
 pub mod source;

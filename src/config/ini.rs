@@ -1,0 +1,145 @@
+//! The dialect of INI that oslo.config reads.
+//!
+//! Sections in brackets; `key = value` or `key : value`, whichever sign comes first; lines that start with white space
+//! continue the value above; a blank line ends it; `#` and `;` start comments at the start of a line only; one pair of
+//! quotes around a value's first line is removed; a key may be repeated.
+
+/// One `key = value` of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The section it stands in.
+    pub section: String,
+    /// The key.
+    pub key: String,
+    /// The value; continuation lines are joined by newlines.
+    pub value: String,
+    /// Line of the key, from 1.
+    pub line: usize,
+}
+
+/// A line that is no INI.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}: {text:?}")]
+pub struct IniError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: &'static str,
+    /// The line itself.
+    pub text: String,
+}
+
+/// Reads a file's text. Assignments come in the order of the file.
+pub fn parse(text: &str) -> Result<Vec<Assignment>, IniError> {
+    let mut assignments: Vec<Assignment> = Vec::new();
+    let mut section: Option<&str> = None;
+    // Whether the last assignment can still be continued.
+    let mut open = false;
+    for (index, line) in text.split('\n').enumerate() {
+        let line = line.trim_end();
+        let error = |reason| IniError { line: index + 1, reason, text: line.to_string() };
+        if line.is_empty() {
+            open = false;
+        } else if line.starts_with([' ', '\t']) {
+            match assignments.last_mut() {
+                Some(last) if open => {
+                    last.value.push('\n');
+                    last.value.push_str(line.trim_start());
+                }
+                _ => return Err(error("continuation of nothing: a key may not be indented")),
+            }
+        } else if line.starts_with('[') {
+            open = false;
+            let name = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+            match name {
+                Some("") => return Err(error("empty section name")),
+                Some(name) => section = Some(name),
+                None => return Err(error("a section must end with ]")),
+            }
+        } else if line.starts_with(['#', ';']) {
+            open = false;
+        } else {
+            let sign = line.find([':', '=']).ok_or_else(|| error("no '=' or ':' in assignment"))?;
+            let key = line[..sign].trim();
+            if key.is_empty() {
+                return Err(error("empty key"));
+            }
+            let section =
+                section.ok_or_else(|| error("assignment before the first section, such as [DEFAULT]"))?;
+            assignments.push(Assignment {
+                section: section.to_string(),
+                key: key.to_string(),
+                value: unquote(line[sign + 1..].trim()).to_string(),
+                line: index + 1,
+            });
+            open = true;
+        }
+    }
+    Ok(assignments)
+}
+
+fn unquote(value: &str) -> &str {
+    for quote in ['"', '\''] {
+        if value == quote.to_string() {
+            return "";
+        }
+        if let Some(inner) = value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote)) {
+            return inner;
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Vec<(String, String, String)> {
+        parse(text).expect("valid").into_iter().map(|a| (a.section, a.key, a.value)).collect()
+    }
+
+    fn one(text: &str) -> String {
+        values(&format!("[DEFAULT]\n{text}")).remove(0).2
+    }
+
+    #[test]
+    fn sections_keys_and_signs() {
+        let owned = |a: &str, b: &str, c: &str| (a.to_string(), b.to_string(), c.to_string());
+        assert_eq!(
+            values("# c\n[DEFAULT]\na = 1 # not a comment\nb: x=y\n;c\n[s-1]\nc=p:q\n"),
+            [
+                owned("DEFAULT", "a", "1 # not a comment"),
+                owned("DEFAULT", "b", "x=y"),
+                owned("s-1", "c", "p:q")
+            ]
+        );
+    }
+
+    #[test]
+    fn values_continue_until_a_blank_line() {
+        assert_eq!(one("a = 1\n  2\n\t3\n\n"), "1\n2\n3");
+        assert!(parse("[DEFAULT]\na = 1\n\n  2").is_err());
+    }
+
+    #[test]
+    fn one_pair_of_quotes_is_removed() {
+        assert_eq!(one("a = ' x '"), " x ");
+        assert_eq!(one("a = \"'x'\""), "'x'");
+        assert_eq!(one("a = 'x\""), "'x\"");
+        assert_eq!(one("a = '"), "");
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        for (text, line) in [
+            ("a = 1", 1),
+            ("[DEFAULT]\nnothing here", 2),
+            ("[DEFAULT]\n= 1", 2),
+            ("[]", 1),
+            ("\n[x", 2),
+            ("[DEFAULT]\n  a = 1", 2),
+        ] {
+            assert_eq!(parse(text).expect_err(text).line, line, "{text}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reading configuration: finding the files and turning each into a layer.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::build_toml::{self, BuildTomlError};
+use super::ini::{self, IniError};
+use super::layer::{Entry, Layers, Place};
+use super::profiles::{self, ProfileError};
+use crate::cli::{CommandLine, ConfigPath};
+
+/// The build.toml inside the program.
+const BUILT_IN: &str = include_str!("../../build.toml");
+
+/// Names of configuration files that are looked for when none is named: oslo.config's project and program.
+const CONFIG_NAMES: [&str; 2] = ["kolla", "kolla-build"];
+
+/// Configuration that can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file or directory can't be read.
+    #[error("failed to read the configuration {path}: {source}")]
+    Unreadable {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A kolla-build.conf that is no INI.
+    #[error("{path}: {source}")]
+    Ini {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: IniError,
+    },
+    /// A build.toml that is wrong.
+    #[error("{path}: {source}")]
+    BuildToml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BuildTomlError,
+    },
+    /// A profile that is wrong.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
+
+/// Reads every layer, the least important first.
+pub fn load(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Layers, LoadError> {
+    let home = env.get("HOME").map(PathBuf::from);
+    let mut layers = Layers::default();
+    layers.push(
+        build_toml::parse(BUILT_IN, None)
+            .map_err(|source| LoadError::BuildToml { path: PathBuf::from("build.toml"), source })?,
+    );
+    layers.push(profiles::embedded()?);
+    for path in build_tomls(line, home.as_deref()) {
+        let text = read(&path)?;
+        layers.push(
+            build_toml::parse(&text, Some(&path)).map_err(|source| LoadError::BuildToml { path, source })?,
+        );
+    }
+    for path in config_files(line, home.as_deref())? {
+        let text = read(&path)?;
+        let assignments =
+            ini::parse(&text).map_err(|source| LoadError::Ini { path: path.clone(), source })?;
+        layers.push(assignments.into_iter().map(|assignment| Entry {
+            section: assignment.section,
+            // oslo.config knows options by either spelling.
+            key: assignment.key.replace('-', "_"),
+            text: assignment.value,
+            place: Place::File(path.clone(), Some(assignment.line)),
+        }));
+    }
+    layers.push(line.entries.iter().cloned());
+    Ok(layers)
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_path_buf(), source })
+}
+
+/// oslo.config's search path.
+fn search_dirs(home: Option<&Path>) -> Vec<PathBuf> {
+    let user = home.map(|home| [home.join(".kolla"), home.to_path_buf()]);
+    let system = [PathBuf::from("/etc/kolla"), PathBuf::from("/etc")];
+    user.into_iter().flatten().chain(system).collect()
+}
+
+fn build_tomls(line: &CommandLine, home: Option<&Path>) -> Vec<PathBuf> {
+    if !line.build_tomls.is_empty() {
+        return line.build_tomls.clone();
+    }
+    let dirs = [home.map(|home| home.join(".kolla")), Some(PathBuf::from("/etc/kolla"))];
+    let found = dirs.into_iter().flatten().map(|dir| dir.join("build.toml")).find(|path| path.is_file());
+    found.into_iter().collect()
+}
+
+/// The files to read, in order. Naming any file, or any directory, replaces the ones that are searched for.
+fn config_files(line: &CommandLine, home: Option<&Path>) -> Result<Vec<PathBuf>, LoadError> {
+    let first = |name: String, is: fn(&Path) -> bool| {
+        search_dirs(home).into_iter().map(|dir| dir.join(&name)).find(|path| is(path))
+    };
+    let mut files = Vec::new();
+    if !line.config_paths.iter().any(|path| matches!(path, ConfigPath::File(_))) {
+        files.extend(CONFIG_NAMES.iter().filter_map(|name| first(format!("{name}.conf"), Path::is_file)));
+    }
+    if !line.config_paths.iter().any(|path| matches!(path, ConfigPath::Dir(_))) {
+        for dir in CONFIG_NAMES.iter().filter_map(|name| first(format!("{name}.conf.d"), Path::is_dir)) {
+            files.extend(conf_files_in(&dir)?);
+        }
+    }
+    for path in &line.config_paths {
+        match path {
+            ConfigPath::File(path) => files.push(path.clone()),
+            ConfigPath::Dir(dir) => files.extend(conf_files_in(dir)?),
+        }
+    }
+    Ok(files)
+}
+
+fn conf_files_in(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: dir.to_path_buf(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layer::DEFAULT;
+
+    fn env(home: &Path) -> BTreeMap<String, String> {
+        BTreeMap::from([("HOME".to_string(), home.display().to_string())])
+    }
+
+    #[test]
+    fn files_are_read_in_order_and_the_command_line_counts_most() {
+        let dir = tempfile::tempdir().expect("tmp");
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("has a parent")).expect("mkdir");
+            std::fs::write(&path, text).expect("write");
+            path
+        };
+        let first = file("first.conf", "[DEFAULT]\ntag = first\nbase-tag = t\nprofile = a\n");
+        file("d/2.conf", "[DEFAULT]\ntag = second\nprofile = b\n");
+        file("d/1.conf", "[DEFAULT]\ntag = never\n");
+        file("d/ignored.txt", "no INI at all");
+        let args = ["x", "--config-file", &first.display().to_string(), "--config-dir"]
+            .map(String::from)
+            .into_iter()
+            .chain([dir.path().join("d").display().to_string(), "--namespace=cli".to_string()]);
+        let line = crate::cli::parse(args.map(Into::into)).expect("valid");
+        let layers = load(&line, &env(dir.path())).expect("readable");
+        assert_eq!(layers.option("tag"), Ok(Some("second".to_string())));
+        assert_eq!(layers.option("base_tag"), Ok(Some("t".to_string())));
+        assert_eq!(layers.option("namespace"), Ok(Some("cli".to_string())));
+        assert_eq!(layers.many("profile"), Ok(vec!["a".to_string(), "b".to_string()]));
+        assert_eq!(
+            layers.entry(DEFAULT, "base_tag").map(|entry| entry.place.clone()),
+            Some(Place::File(first, Some(3)))
+        );
+    }
+
+    #[test]
+    fn a_file_in_the_home_directory_is_found() {
+        let dir = tempfile::tempdir().expect("tmp");
+        std::fs::write(dir.path().join("kolla-build.conf"), "[DEFAULT]\ntag = home\n").expect("write");
+        let layers = load(&CommandLine::default(), &env(dir.path())).expect("readable");
+        assert_eq!(layers.option("tag"), Ok(Some("home".to_string())));
+    }
+
+    #[test]
+    fn errors_name_the_file_and_line() {
+        let dir = tempfile::tempdir().expect("tmp");
+        let path = dir.path().join("kolla-build.conf");
+        std::fs::write(&path, "[DEFAULT]\nnonsense\n").expect("write");
+        let error = load(&CommandLine::default(), &env(dir.path())).expect_err("no INI").to_string();
+        assert!(error.starts_with(&format!("{}: line 2: no '='", path.display())), "{error}");
+        let line = CommandLine {
+            config_paths: vec![ConfigPath::File(dir.path().join("absent"))],
+            ..CommandLine::default()
+        };
+        assert!(matches!(load(&line, &env(dir.path())), Err(LoadError::Unreadable { .. })));
+    }
+}

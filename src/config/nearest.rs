@@ -1,0 +1,32 @@
+//! Finding what a user probably meant.
+
+/// Names at least this similar (Jaro-Winkler, 0 to 1) are worth suggesting.
+const SIMILAR: f64 = 0.8;
+
+/// The known names nearest to one, best first, at most `count`.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
+    let mut scored: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(score, _)| *score >= SIMILAR)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(count).map(|(_, candidate)| candidate).collect()
+}
+
+/// `: did you mean 'x'?`, or nothing when no name is near.
+pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known, 1).first().map(|best| format!(": did you mean '{best}'?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_what_is_near_and_nothing_else() {
+        assert_eq!(hint("keyston", ["keystone", "nova"]), ": did you mean 'keystone'?");
+        assert_eq!(hint("zzz", ["keystone", "nova"]), "");
+        assert_eq!(nearest("nova-ap", ["nova-api", "nova-base", "glance"], 2), ["nova-api", "nova-base"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! Every option there is: the single table behind the command line, configuration files and documentation.
+//!
+//! Names, short forms and meanings of options marked [`Origin::Kolla`] are those of Python kolla 23.0.0.
+
+/// What an option's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+    /// A whole number, not below `min`.
+    Integer {
+        /// The smallest allowed.
+        min: i64,
+    },
+    /// On or off; on the command line `--x` and `--nox`.
+    Flag,
+    /// `a,b,c`
+    List,
+    /// `key:value,key:value`
+    Dict,
+    /// May be given several times; every value counts.
+    Many,
+}
+
+/// Whether an option is one of Python kolla-build's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Kolla has it, on the command line and in files.
+    Kolla,
+    /// Kolla has it, in files only.
+    KollaFile,
+    /// Only we have it.
+    Ours,
+}
+
+/// One option.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionSpec {
+    /// Its key in configuration files; on the command line `_` is written `-`.
+    pub name: &'static str,
+    /// Its one-letter form.
+    pub short: Option<char>,
+    /// What its value is.
+    pub kind: Kind,
+    /// Whose it is.
+    pub origin: Origin,
+    /// One sentence about it.
+    pub help: &'static str,
+}
+
+impl OptionSpec {
+    /// Its long form without dashes. Kolla spells these two with an underscore.
+    pub fn long(&self) -> String {
+        match self.name {
+            "network_mode" | "podman_base_url" => self.name.to_string(),
+            name => name.replace('_', "-"),
+        }
+    }
+}
+
+/// Looks an option up by its key.
+pub fn find(name: &str) -> Option<&'static OptionSpec> {
+    OPTIONS.iter().find(|option| option.name == name)
+}
+
+const fn kolla(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
+    OptionSpec { name, short: None, kind, origin: Origin::Kolla, help }
+}
+
+const fn short(name: &'static str, short: char, kind: Kind, help: &'static str) -> OptionSpec {
+    OptionSpec { name, short: Some(short), kind, origin: Origin::Kolla, help }
+}
+
+const fn file(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
+    OptionSpec { name, short: None, kind, origin: Origin::KollaFile, help }
+}
+
+const fn ours(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
+    OptionSpec { name, short: None, kind, origin: Origin::Ours, help }
+}
+
+use Kind::{Choice, Dict, Flag, Integer, List, Many, Text};
+
+/// The options, in the order in which `--help` shows them.
+pub const OPTIONS: &[OptionSpec] = &[
+    short("base", 'b', Choice(&["debian", "rocky", "ubuntu"]), "Distro the images are built on"),
+    kolla("base_tag", Text, "Tag of the base image [default: the distro's]"),
+    kolla("base_image", Text, "Name of the base image [default: the distro's]"),
+    kolla(
+        "base_arch",
+        Choice(&["x86_64", "aarch64"]),
+        "Architecture the templates are rendered for [default: this machine's]",
+    ),
+    kolla(
+        "debian_arch",
+        Choice(&["amd64", "arm64"]),
+        "Debian's name of the architecture, used in download URLs [default: from base_arch]",
+    ),
+    kolla("platform", Text, "Platforms to build for: linux/amd64, linux/arm64, or both separated by a comma"),
+    short("namespace", 'n', Text, "Namespace of the images' names"),
+    kolla("registry", Text, "Registry host in front of the namespace"),
+    kolla("tag", Text, "Tag of the images [default: <release>-<base>-<base tag>]"),
+    kolla("image_name_prefix", Text, "Text in front of every image's name"),
+    short("profile", 'p', Many, "Build a named set of images; may be repeated"),
+    kolla("enable_unbuildable", Flag, "Include images known not to build on this distro or architecture"),
+    kolla("skip_parents", Flag, "Leave out images that others are built on"),
+    kolla("skip_existing", Flag, "Leave out images that the engine already has under their name"),
+    kolla("template_override", Many, "Template override file; may be repeated"),
+    short("docker_dir", 'D', Many, "Directory laid over the image tree, file by file; may be repeated"),
+    ours("images_dir", Text, "Image tree to use instead of the one that ships with the program"),
+    kolla("repos_yaml", Text, "File whose entries replace those of the tree's repos.yaml"),
+    kolla("patches_path", Text, "Directory of patches: <image>/series and the files it names"),
+    kolla("use_dumb_init", Flag, "Start containers through dumb-init"),
+    kolla("docker_healthchecks", Flag, "Put the healthcheck scripts into the images"),
+    kolla("openstack_release", Text, "OpenStack release"),
+    kolla("openstack_release_codename", Text, "Code name of the release, for package repositories"),
+    kolla("openstack_branch", Text, "Branch of sources, with a dash [default: from the release]"),
+    kolla("openstack_branch_slashed", Text, "Branch of sources, with a slash [default: from the release]"),
+    ours("kolla_version", Text, "Version that the kolla_version label and variable give"),
+    kolla("tarballs_base", Text, "Base URL of OpenStack's source tarballs"),
+    kolla("locals_base", Text, "Directory that local sources are relative to"),
+    ours(
+        "source_cache",
+        Text,
+        "Directory where fetched sources are kept [default: the user's cache directory]",
+    ),
+    kolla("engine", Choice(&["docker", "podman"]), "Container engine to build with"),
+    kolla("podman_base_url", Text, "Podman's socket"),
+    kolla("buildkit", Flag, "Build with BuildKit; without, with Docker's classic builder"),
+    kolla("buildkit_builder", Text, "Name of the buildx builder to use"),
+    kolla("network_mode", Text, "Network of RUN steps"),
+    kolla("build_args", Dict, "Values of build arguments: KEY:value,KEY:value"),
+    kolla(
+        "cache",
+        Flag,
+        "Keep what is already built; without, every image is built anew from its first line",
+    ),
+    kolla("pull", Flag, "Ask for newer base images"),
+    kolla("keep", Flag, "Keep the containers of failed builds (classic builder)"),
+    kolla("squash", Flag, "Squash the layers of images"),
+    kolla("push", Flag, "Push images after building"),
+    short("threads", 'T', Integer { min: 1 }, "Images built at once"),
+    kolla("push_threads", Integer { min: 1 }, "Images pushed at once"),
+    short("retries", 'r', Integer { min: 0 }, "Further tries after a failure that may pass"),
+    kolla("timeout", Integer { min: 1 }, "Seconds without progress after which an operation fails"),
+    kolla("work_dir", Text, "Working directory, which is kept [default: a temporary one]"),
+    kolla("template_only", Flag, "Write the Dockerfiles of the matched images and stop"),
+    kolla("list_images", Flag, "List the matched images and stop"),
+    short("list_dependencies", 'l', Flag, "Print the tree of the matched images as JSON and stop"),
+    kolla(
+        "save_dependency",
+        Text,
+        "Write the graph of the matched images to this file in Graphviz's language and stop",
+    ),
+    ours("plan", Flag, "Print what would be built, and why, and stop"),
+    kolla("logs_dir", Text, "Directory for one log per image"),
+    kolla("summary", Flag, "Tell at the end what became of every image"),
+    short("format", 'f', Choice(&["json", "none"]), "Format of the summary for programs"),
+    kolla("summary_json_file", Text, "File for the JSON summary [default: standard output]"),
+    short("quiet", 'q', Flag, "Do not show the images' logs on the console"),
+    short("debug", 'd', Flag, "Tell more"),
+    file("maintainer", Text, "Content of the maintainer label"),
+    file("distro_package_manager", Text, "Package manager [default: the distro's]"),
+    file("base_package_type", Text, "Package type, rpm or deb [default: the distro's]"),
+    file("rpm_setup_config", List, ".rpm and .repo files or URLs installed into the base image first"),
+    file("apt_sources_list", Text, "File that replaces base/sources.list"),
+    file("apt_preferences", Text, "File that replaces base/apt_preferences"),
+    file("squash_cleanup", Flag, "Remove the image that was squashed"),
+    file("squash_tmp_dir", Text, "Directory for squashing"),
+    file("clean_package_cache", Flag, "Remove package caches from the images"),
+    file("allowed_to_fail", List, "Images whose failure does not fail the run"),
+    file("pip_index_url", Text, "Package index for pip inside the builds"),
+    file("pip_trusted_host", Text, "Host that pip inside the builds trusts"),
+    file("pip_extra_index_url", Text, "Further package index for pip inside the builds"),
+];
+
+/// Keys of a source's section: `[<image>]`, `[<image>-plugin-<x>]`, `[<image>-additions-<x>]`.
+pub const SOURCE_KEYS: &[&str] = &["type", "location", "reference", "enabled", "version", "sha256", "name"];
+/// Keys of a user's section: `[<name>-user]`.
+pub const USER_KEYS: &[&str] = &["uid", "gid", "group"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_and_short_forms_are_unique() {
+        let names: BTreeSet<_> = OPTIONS.iter().map(|option| option.name).collect();
+        assert_eq!(names.len(), OPTIONS.len());
+        let shorts: Vec<_> = OPTIONS.iter().filter_map(|option| option.short).collect();
+        assert_eq!(shorts.iter().collect::<BTreeSet<_>>().len(), shorts.len());
+    }
+}

@@ -1,0 +1,69 @@
+//! Profiles: named lists of regexes, one YAML file each.
+
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+use serde::Deserialize;
+
+use super::build_toml::PROFILES;
+use super::layer::{Entry, Place};
+
+static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Profile {
+    name: String,
+    #[serde(rename = "description")]
+    _description: String,
+    images: Vec<String>,
+}
+
+/// A profile that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read the profile {path}: {reason}")]
+pub struct ProfileError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, with line and column when known.
+    pub reason: String,
+}
+
+/// The profiles inside the program, as entries of a layer.
+pub fn embedded() -> Result<Vec<Entry>, ProfileError> {
+    EMBEDDED
+        .files()
+        .map(|file| {
+            let text = file.contents_utf8().unwrap_or_default();
+            parse(file.path(), text, Place::BuiltIn)
+        })
+        .collect()
+}
+
+fn parse(path: &Path, text: &str, place: Place) -> Result<Entry, ProfileError> {
+    let profile: Profile = serde_yaml::from_str(text)
+        .map_err(|error| ProfileError { path: path.to_path_buf(), reason: error.to_string() })?;
+    Ok(Entry { section: PROFILES.to_string(), key: profile.name, text: profile.images.join(","), place })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_profiles_are_those_of_kolla() {
+        let entries = embedded().expect("readable");
+        let mut names: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["aux", "default", "infra", "main"]);
+        assert!(entries.iter().all(|entry| !entry.text.is_empty()));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_told_with_its_line() {
+        let error = parse(Path::new("p.yaml"), "name: x\ndescription: y\nimage: [a]\n", Place::BuiltIn)
+            .expect_err("unknown key");
+        assert!(error.to_string().contains("image"), "{error}");
+        assert!(error.to_string().contains("line 3"), "{error}");
+    }
+}

@@ -1,0 +1,506 @@
+//! From layers of text to one typed configuration.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
+use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
+use super::nearest;
+use super::source::{Origin, Source};
+use crate::platform::{Arch, Platform};
+
+/// Everything a run needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The distro the images are built on.
+    pub base: String,
+    /// Name of the base image.
+    pub base_image: String,
+    /// Tag of the base image.
+    pub base_tag: String,
+    /// What the distro calls itself (PRETTY_NAME of os-release, as a shell pattern).
+    pub pretty_name: String,
+    /// `rpm` or `deb`.
+    pub package_type: String,
+    /// `dnf` or `apt`.
+    pub package_manager: String,
+    /// Namespace with the registry in front, when there is one.
+    pub namespace: String,
+    /// Text in front of every image's name.
+    pub image_prefix: String,
+    /// Tag of the images.
+    pub tag: String,
+    /// What to render and build for, without repetitions.
+    pub platforms: Vec<Platform>,
+    /// Content of the maintainer label.
+    pub maintainer: String,
+    /// Which images are asked for.
+    pub selection: Selection,
+    /// What the run is to do.
+    pub task: Task,
+    /// Where templates come from and what changes them.
+    pub templates: TemplateOptions,
+    /// How images are built.
+    pub build: BuildOptions,
+    /// What is told, and where.
+    pub output: OutputOptions,
+    layers: Layers,
+}
+
+/// What a run is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Build the matched images.
+    Build,
+    /// Write their Dockerfiles.
+    TemplateOnly,
+    /// List them.
+    ListImages,
+    /// Print their tree.
+    ListDependencies,
+    /// Write their graph to a file.
+    SaveDependency(PathBuf),
+    /// Print what would be done.
+    Plan,
+}
+
+/// Which images are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Regexes from the command line, or from files when there are none there.
+    pub regexes: Vec<String>,
+    /// The regexes of the profiles; they count only when there are no others.
+    pub profile_regexes: Vec<String>,
+    /// Images known not to build, by `distro`, `arch` or `distro+arch`; empty when they are to be built all the same.
+    pub unbuildable: BTreeMap<String, Vec<String>>,
+    /// Leave out images with children.
+    pub skip_parents: bool,
+    /// Leave out images that the engine has.
+    pub skip_existing: bool,
+}
+
+/// Where templates come from and what changes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TemplateOptions {
+    /// The tree to use instead of the embedded one.
+    pub images_dir: Option<PathBuf>,
+    /// Directories laid over the tree.
+    pub docker_dirs: Vec<PathBuf>,
+    /// Template override files.
+    pub overrides: Vec<PathBuf>,
+    /// A user's repos.yaml.
+    pub repos_yaml: Option<PathBuf>,
+    /// Directory of patches.
+    pub patches_path: Option<PathBuf>,
+    /// Files of the base image that are replaced: name in `base/` and the file.
+    pub base_files: Vec<(&'static str, PathBuf)>,
+    /// Start containers through dumb-init.
+    pub use_dumb_init: bool,
+    /// Put the healthcheck scripts into the images.
+    pub docker_healthchecks: bool,
+    /// Remove package caches.
+    pub clean_package_cache: bool,
+    /// Dockerfile lines that set up package repositories on rpm distros.
+    pub rpm_setup: Vec<String>,
+    /// Value of the kolla_version label.
+    pub kolla_version: String,
+    /// The release.
+    pub openstack_release: String,
+    /// Its code name.
+    pub openstack_release_codename: String,
+    /// Its branch, with a dash.
+    pub openstack_branch: String,
+    /// Its branch, with a slash.
+    pub openstack_branch_slashed: String,
+    /// `ARG`s for pip and their values.
+    pub pip_args: Vec<(&'static str, String)>,
+}
+
+/// How images are built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// BuildKit instead of the classic builder.
+    pub buildkit: bool,
+    /// Network of RUN steps.
+    pub network_mode: String,
+    /// Build arguments, in the order given.
+    pub build_args: Vec<(String, String)>,
+    /// Reuse what is already built.
+    pub cache: bool,
+    /// Ask for newer base images.
+    pub pull: bool,
+    /// Keep containers of failed builds.
+    pub keep: bool,
+    /// Push after building.
+    pub push: bool,
+    /// Images built at once.
+    pub threads: usize,
+    /// Images pushed at once.
+    pub push_threads: usize,
+    /// Further tries.
+    pub retries: u32,
+    /// Seconds without progress after which an operation fails.
+    pub timeout: u64,
+    /// Images whose failure does not fail the run.
+    pub allowed_to_fail: Vec<String>,
+    /// Working directory to keep.
+    pub work_dir: Option<PathBuf>,
+    /// Directory of fetched sources.
+    pub source_cache: Option<PathBuf>,
+    /// Whether the platform was asked for, rather than being this machine's.
+    pub platform_given: bool,
+}
+
+/// What is told, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputOptions {
+    /// Directory for logs.
+    pub logs_dir: Option<PathBuf>,
+    /// Tell at the end what became of every image.
+    pub summary: bool,
+    /// Write the summary as JSON.
+    pub json: bool,
+    /// File for it; standard output without.
+    pub summary_json_file: Option<PathBuf>,
+    /// No image logs on the console.
+    pub quiet: bool,
+    /// Tell more.
+    pub debug: bool,
+}
+
+/// A user of the images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Numeric id, when one is set.
+    pub uid: Option<i64>,
+    /// Numeric id of its group, when one is set.
+    pub gid: Option<i64>,
+    /// Name of its group.
+    pub group: String,
+}
+
+/// Options that can be set and are not supported; with the value that changes nothing.
+const UNSUPPORTED: &[(&str, &str, &str)] = &[
+    ("engine", "docker", "only the Docker engine is supported"),
+    ("squash", "false", "squashing is not supported"),
+    ("buildkit_builder", "", "builds go to the engine's own BuildKit"),
+    ("push", "false", "pushing is not supported yet"),
+    ("skip_existing", "false", "unchanged images are recognised by their content"),
+];
+
+/// Gives every value its type.
+pub fn resolve(mut layers: Layers, regexes: Vec<String>) -> Result<Config, ValueError> {
+    for (key, harmless, reason) in UNSUPPORTED {
+        if let Some(entry) = layers.entry(DEFAULT, key) {
+            let same = match layers.flag_in(DEFAULT, key) {
+                Ok(Some(flag)) => flag.to_string() == *harmless,
+                _ => entry.text == *harmless,
+            };
+            if !same {
+                return Err(value_error(entry, (*reason).to_string()));
+            }
+        }
+    }
+    let base = layers.choice("base")?.unwrap_or_else(|| "rocky".to_string());
+    let (platforms, platform_given) = platforms(&layers)?;
+    derive(&mut layers, &base, &platforms)?;
+    let required = |key: &str| Ok(layers.option(key)?.unwrap_or_default());
+    let path = |key: &str| Ok::<_, ValueError>(layers.option(key)?.map(PathBuf::from));
+    let paths = |key: &str| Ok::<_, ValueError>(layers.many(key)?.into_iter().map(PathBuf::from).collect());
+    let number = |key: &str| Ok::<_, ValueError>(layers.integer(DEFAULT, key)?.unwrap_or(1).max(0) as u64);
+    let distro =
+        |key: &str| Ok::<_, ValueError>(layers.text(&distro_section(&base), key)?.unwrap_or_default());
+    let or_distro = |option: &str, key: &str| match layers.option(option)? {
+        Some(value) => Ok::<_, ValueError>(value),
+        None => distro(key),
+    };
+    let namespace = required("namespace")?;
+    let task = if layers.flag("template_only")? {
+        Task::TemplateOnly
+    } else if let Some(file) = path("save_dependency")? {
+        Task::SaveDependency(file)
+    } else if layers.flag("list_images")? {
+        Task::ListImages
+    } else if layers.flag("list_dependencies")? {
+        Task::ListDependencies
+    } else if layers.flag("plan")? {
+        Task::Plan
+    } else {
+        Task::Build
+    };
+    let pip_args = [
+        ("PIP_INDEX_URL", "pip_index_url"),
+        ("PIP_TRUSTED_HOST", "pip_trusted_host"),
+        ("PIP_EXTRA_INDEX_URL", "pip_extra_index_url"),
+    ]
+    .into_iter()
+    .filter_map(|(arg, key)| Some(layers.option(key).transpose()?.map(|value| (arg, value))))
+    .collect::<Result<Vec<_>, _>>()?;
+    let base_files = [("sources.list", "apt_sources_list"), ("apt_preferences", "apt_preferences")]
+        .into_iter()
+        .filter_map(|(name, key)| Some(path(key).transpose()?.map(|path| (name, path))))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Config {
+        base_image: required("base_image")?,
+        base_tag: required("base_tag")?,
+        pretty_name: distro("pretty_name")?,
+        package_type: or_distro("base_package_type", "package_type")?,
+        package_manager: or_distro("distro_package_manager", "package_manager")?,
+        namespace: match layers.option("registry")? {
+            Some(registry) => format!("{registry}/{namespace}"),
+            None => namespace,
+        },
+        image_prefix: required("image_name_prefix")?,
+        tag: required("tag")?,
+        maintainer: required("maintainer")?,
+        selection: selection(&layers, regexes)?,
+        task,
+        templates: TemplateOptions {
+            images_dir: path("images_dir")?,
+            docker_dirs: paths("docker_dir")?,
+            overrides: paths("template_override")?,
+            repos_yaml: path("repos_yaml")?,
+            patches_path: path("patches_path")?,
+            base_files,
+            use_dumb_init: layers.flag("use_dumb_init")?,
+            docker_healthchecks: layers.flag("docker_healthchecks")?,
+            clean_package_cache: layers.flag("clean_package_cache")?,
+            rpm_setup: rpm_setup(&layers)?,
+            kolla_version: required("kolla_version")?,
+            openstack_release: required("openstack_release")?,
+            openstack_release_codename: required("openstack_release_codename")?,
+            openstack_branch: required("openstack_branch")?,
+            openstack_branch_slashed: required("openstack_branch_slashed")?,
+            pip_args,
+        },
+        build: BuildOptions {
+            buildkit: layers.flag("buildkit")?,
+            network_mode: required("network_mode")?,
+            build_args: layers.dict(DEFAULT, "build_args")?,
+            cache: layers.flag("cache")?,
+            pull: layers.flag("pull")?,
+            keep: layers.flag("keep")?,
+            push: layers.flag("push")?,
+            threads: number("threads")? as usize,
+            push_threads: number("push_threads")? as usize,
+            retries: u32::try_from(number("retries")?).unwrap_or(u32::MAX),
+            timeout: number("timeout")?,
+            allowed_to_fail: layers.list(DEFAULT, "allowed_to_fail")?,
+            work_dir: path("work_dir")?,
+            source_cache: path("source_cache")?,
+            platform_given,
+        },
+        output: OutputOptions {
+            logs_dir: path("logs_dir")?,
+            summary: layers.flag("summary")?,
+            json: layers.choice("format")?.is_none_or(|format| format == "json"),
+            summary_json_file: path("summary_json_file")?,
+            quiet: layers.flag("quiet")?,
+            debug: layers.flag("debug")?,
+        },
+        base,
+        platforms,
+        layers,
+    })
+}
+
+/// What to build for, and whether that was asked for.
+fn platforms(layers: &Layers) -> Result<(Vec<Platform>, bool), ValueError> {
+    let arch = layers.choice("base_arch")?.and_then(|arch| Arch::parse(&arch));
+    let Some(entry) = layers.entry(DEFAULT, "platform").filter(|entry| !entry.text.is_empty()) else {
+        return Ok((vec![Platform::new(arch.unwrap_or(Arch::host()))], arch.is_some()));
+    };
+    let mut platforms = Vec::new();
+    for item in layers.list(DEFAULT, "platform")? {
+        let platform: Platform = item.parse().map_err(|error| value_error(entry, format!("{error}")))?;
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    match (platforms.as_slice(), arch) {
+        ([], _) => Err(value_error(entry, "no platform is named".to_string())),
+        ([only], Some(arch)) if only.arch != arch => Err(value_error(
+            entry,
+            format!("{only} contradicts base_arch = {}: one of them must go", arch.kolla()),
+        )),
+        _ => Ok((platforms, true)),
+    }
+}
+
+/// Works out what Kolla derives from other options, below everything that users write.
+fn derive(layers: &mut Layers, base: &str, platforms: &[Platform]) -> Result<(), ValueError> {
+    let distro = |layers: &Layers, key: &str| layers.text(&distro_section(base), key);
+    let entry = |key: &str, text: String| Entry {
+        section: DEFAULT.to_string(),
+        key: key.to_string(),
+        text,
+        place: Place::Derived,
+    };
+    let mut derived = Vec::new();
+    for key in ["base_image", "base_tag"] {
+        derived.push(entry(key, distro(layers, key)?.unwrap_or_default()));
+    }
+    if let [only] = platforms {
+        derived.push(entry("base_arch", only.arch.kolla().to_string()));
+        derived.push(entry("debian_arch", only.arch.debian().to_string()));
+    }
+    let release = layers.option("openstack_release")?.unwrap_or_default();
+    let branch = if release == "master" { release.clone() } else { format!("stable-{release}") };
+    derived.push(entry("openstack_branch_slashed", branch.replace('-', "/")));
+    derived.push(entry("openstack_branch", branch));
+    derived.push(entry("tag", format!("{release}-{base}-${{base_tag}}")));
+    layers.push_below(derived);
+    Ok(())
+}
+
+fn selection(layers: &Layers, regexes: Vec<String>) -> Result<Selection, ValueError> {
+    let regexes = if regexes.is_empty() { layers.many("regex")? } else { regexes };
+    let mut profile_regexes = Vec::new();
+    for name in layers.many("profile")? {
+        let images = layers.list(PROFILES, &name)?;
+        if images.is_empty() {
+            let known: Vec<&str> =
+                layers.entries().iter().filter(|e| e.section == PROFILES).map(|e| e.key.as_str()).collect();
+            let hint = nearest::hint(&name, known.iter().copied());
+            let entry = layers.entries().iter().find(|e| e.key == "profile" && e.text == name);
+            return Err(ValueError {
+                place: entry.map_or(Place::CommandLine, |entry| entry.place.clone()),
+                section: DEFAULT.to_string(),
+                key: "profile".to_string(),
+                reason: format!("there is no profile '{name}'{hint} (known: {})", known.join(", ")),
+            });
+        }
+        profile_regexes.extend(images);
+    }
+    let mut unbuildable = BTreeMap::new();
+    if !layers.flag("enable_unbuildable")? {
+        for entry in layers.entries().iter().filter(|entry| entry.section == UNBUILDABLE) {
+            unbuildable.insert(entry.key.clone(), layers.list(UNBUILDABLE, &entry.key)?);
+        }
+    }
+    Ok(Selection {
+        regexes,
+        profile_regexes,
+        unbuildable,
+        skip_parents: layers.flag("skip_parents")?,
+        skip_existing: layers.flag("skip_existing")?,
+    })
+}
+
+/// Dockerfile lines for `rpm_setup_config`.
+fn rpm_setup(layers: &Layers) -> Result<Vec<String>, ValueError> {
+    layers
+        .list(DEFAULT, "rpm_setup_config")?
+        .into_iter()
+        .map(|item| {
+            if item.ends_with(".rpm") {
+                Ok(format!("RUN dnf -y install {item}"))
+            } else if item.ends_with(".repo") && item.starts_with("http") {
+                let name = item.rsplit('/').next().unwrap_or(&item);
+                Ok(format!("RUN curl -L {item} -o /etc/yum.repos.d/{name}"))
+            } else if item.ends_with(".repo") {
+                Ok(format!("COPY {item} /etc/yum.repos.d/"))
+            } else {
+                let entry = layers.entry(DEFAULT, "rpm_setup_config");
+                let reason = format!("'{item}' is neither a .rpm nor a .repo file");
+                Err(value_error(entry.expect("its list has an item"), reason))
+            }
+        })
+        .collect()
+}
+
+impl Config {
+    /// Every value as it was written.
+    pub fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// The full name of an image, tag included.
+    pub fn image_reference(&self, image: &str) -> String {
+        format!("{}/{}{image}:{}", self.namespace, self.image_prefix, self.tag)
+    }
+
+    /// The users that images make, by name.
+    pub fn users(&self) -> Result<BTreeMap<String, User>, ValueError> {
+        let mut users = BTreeMap::new();
+        for section in self.layers.sections() {
+            let Some(name) = section.strip_suffix("-user") else { continue };
+            users.insert(
+                name.to_string(),
+                User {
+                    uid: self.layers.integer(section, "uid")?,
+                    gid: self.layers.integer(section, "gid")?,
+                    group: self.layers.text(section, "group")?.unwrap_or_else(|| name.to_string()),
+                },
+            );
+        }
+        Ok(users)
+    }
+
+    /// The source that a section describes, for one platform; none when it has none or is not enabled.
+    pub fn source(&self, section: &str, platform: Platform) -> Result<Option<Source>, ValueError> {
+        let mut layers = self.layers.clone();
+        if self.platforms.len() > 1 {
+            let per_platform =
+                [("base_arch", platform.arch.kolla()), ("debian_arch", platform.arch.debian())];
+            layers.push(per_platform.map(|(key, text)| Entry {
+                section: DEFAULT.to_string(),
+                key: key.to_string(),
+                text: text.to_string(),
+                place: Place::Derived,
+            }));
+        }
+        source(&layers, section)
+    }
+
+    /// Sections of an image's plugins, or of its additions, in order of their names.
+    pub fn extra_sections(&self, image: &str, kind: &str) -> Vec<String> {
+        let prefix = format!("{image}-{kind}-");
+        let is_one = |section: &&&str| section.len() > prefix.len() && section.starts_with(&prefix);
+        self.layers.sections().iter().filter(is_one).map(|section| section.to_string()).collect()
+    }
+}
+
+fn source(layers: &Layers, section: &str) -> Result<Option<Source>, ValueError> {
+    let Some(type_entry) = layers.entry(section, "type") else { return Ok(None) };
+    if !layers.flag_in(section, "enabled")?.unwrap_or(true) {
+        return Ok(None);
+    }
+    let required = |key: &str| {
+        layers.text(section, key)?.filter(|text| !text.is_empty()).ok_or_else(|| {
+            value_error(type_entry, format!("a source of type '{}' needs '{key}'", type_entry.text))
+        })
+    };
+    let origin = match layers.text(section, "type")?.unwrap_or_default().as_str() {
+        "url" => Origin::Url(required("location")?),
+        "git" => Origin::Git { url: required("location")?, reference: required("reference")? },
+        "local" => {
+            let base = layers.option("locals_base")?.unwrap_or_default();
+            // Kolla leaves it to the location to name $locals_base; joining keeps absolute paths as they are.
+            let location = PathBuf::from(required("location")?);
+            let relative = location.is_relative() && !location.exists();
+            Origin::Local(if relative { PathBuf::from(base).join(location) } else { location })
+        }
+        "pypi" => Origin::Pypi { package: required("name")?, version: required("version")? },
+        other => {
+            let known = ["url", "git", "local", "pypi"];
+            let hint = nearest::hint(other, known);
+            return Err(value_error(
+                type_entry,
+                format!("unknown source type '{other}'{hint} (known: {})", known.join(", ")),
+            ));
+        }
+    };
+    Ok(Some(Source { section: section.to_string(), origin, sha256: sha256(layers, section)? }))
+}
+
+/// The checksum for the architecture: one for all, or one of `amd64:...,arm64:...`.
+fn sha256(layers: &Layers, section: &str) -> Result<Option<String>, ValueError> {
+    let Some(text) = layers.text(section, "sha256")?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    if !text.contains(':') {
+        return Ok(Some(text.to_ascii_lowercase()));
+    }
+    let arch = layers.option("debian_arch")?.unwrap_or_default();
+    let sums = layers.dict(section, "sha256")?;
+    Ok(sums.into_iter().find(|(key, _)| *key == arch).map(|(_, sum)| sum.to_ascii_lowercase()))
+}

@@ -1,0 +1,232 @@
+//! Selection: what a run does with each image of a graph.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fancy_regex::Regex;
+
+use super::{ImageGraph, Node};
+use crate::config::nearest;
+use crate::config::resolve::Selection;
+use crate::plan::Disposition;
+use crate::platform::Arch;
+
+/// What was decided about an image, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What the run does with it.
+    pub disposition: Disposition,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// A selection that can't be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// Text that is no regex.
+    #[error("'{pattern}' is not a regular expression: {reason}")]
+    InvalidRegex {
+        /// The text.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No image is left to build.
+    #[error("no image matches {}{}", quoted(.patterns), suggestion(.nearest))]
+    NothingMatched {
+        /// What was asked for.
+        patterns: Vec<String>,
+        /// Images with similar names.
+        nearest: Vec<String>,
+    },
+}
+
+fn quoted(patterns: &[String]) -> String {
+    patterns.iter().map(|pattern| format!("'{pattern}'")).collect::<Vec<_>>().join(", ")
+}
+
+fn suggestion(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; the nearest names are {}", nearest.join(", ")) }
+}
+
+/// Decides about every image, in the order of the graph's nodes.
+///
+/// Regexes are searched for anywhere in a name; those of profiles count only when there are no others. What a matched
+/// image is built on is matched too. An image is unbuildable when it, or anything it is built on, is known to be.
+pub fn select(
+    graph: &ImageGraph,
+    selection: &Selection,
+    base: &str,
+    arch: Arch,
+) -> Result<Vec<Decision>, SelectError> {
+    let patterns = if selection.regexes.is_empty() { &selection.profile_regexes } else { &selection.regexes };
+    let regexes = patterns
+        .iter()
+        .map(|pattern| {
+            Regex::new(pattern).map_err(|error| SelectError::InvalidRegex {
+                pattern: pattern.clone(),
+                reason: error.to_string(),
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let unbuildable = unbuildable(&selection.unbuildable, base, arch);
+    let mut needed_by: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut matched: BTreeMap<&str, String> = BTreeMap::new();
+    for node in graph.nodes() {
+        let hit =
+            patterns.iter().zip(&regexes).find(|(_, regex)| regex.is_match(&node.name).unwrap_or(false));
+        let why = match hit {
+            Some((pattern, _)) => format!("matches '{pattern}'"),
+            None if patterns.is_empty() => "every image is asked for".to_string(),
+            None => continue,
+        };
+        if blocking(graph, node, &unbuildable).is_none() {
+            matched.insert(&node.name, why);
+            needed_by
+                .extend(graph.ancestors(node).map(|ancestor| (ancestor.name.as_str(), node.name.as_str())));
+        }
+    }
+    if matched.is_empty() {
+        let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
+        let mut near: Vec<String> = Vec::new();
+        for pattern in patterns {
+            let word = pattern.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            for name in nearest::nearest(word, names.iter().copied(), 3) {
+                if !near.iter().any(|known| known == name) {
+                    near.push(name.to_string());
+                }
+            }
+        }
+        return Err(SelectError::NothingMatched { patterns: patterns.clone(), nearest: near });
+    }
+    let decide = |node: &Node| {
+        let name = node.name.as_str();
+        let decision = |disposition, reason: String| Decision { disposition, reason };
+        if let Some(cause) = blocking(graph, node, &unbuildable) {
+            let reason = if cause == name {
+                format!("does not build on {base} {}", arch.kolla())
+            } else {
+                format!("{cause}, which it is built on, does not build on {base} {}", arch.kolla())
+            };
+            return decision(Disposition::Unbuildable, reason);
+        }
+        let why = match (matched.get(name), needed_by.get(name)) {
+            (Some(why), _) => why.clone(),
+            (None, Some(child)) => format!("{child} is built on it"),
+            (None, None) => return decision(Disposition::Unmatched, "nothing asks for it".to_string()),
+        };
+        if selection.skip_parents && !node.children.is_empty() {
+            return decision(Disposition::Skipped, "skip_parents, and images are built on it".to_string());
+        }
+        decision(Disposition::Build, why)
+    };
+    Ok(graph.nodes().iter().map(decide).collect())
+}
+
+/// Names from every set whose tag consists of nothing but this distro and this architecture.
+fn unbuildable<'a>(sets: &'a BTreeMap<String, Vec<String>>, base: &str, arch: Arch) -> BTreeSet<&'a str> {
+    let applies = |tag: &str| tag.split('+').all(|part| part == base || part == arch.kolla());
+    sets.iter()
+        .filter(|(tag, _)| applies(tag))
+        .flat_map(|(_, names)| names.iter().map(String::as_str))
+        .collect()
+}
+
+/// The image itself or the nearest thing it is built on that is known not to build.
+fn blocking<'a>(graph: &'a ImageGraph, node: &'a Node, unbuildable: &BTreeSet<&str>) -> Option<&'a str> {
+    std::iter::once(node)
+        .chain(graph.ancestors(node))
+        .map(|node| node.name.as_str())
+        .find(|name| unbuildable.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::graph;
+    use super::*;
+
+    fn tree() -> ImageGraph {
+        graph(&[
+            ("base", "debian"),
+            ("openstack-base", "kolla/p-base:t"),
+            ("nova-base", "kolla/p-openstack-base:t"),
+            ("nova-api", "kolla/p-nova-base:t"),
+            ("tgtd", "kolla/p-base:t"),
+        ])
+        .expect("a tree")
+    }
+
+    fn decide(selection: &Selection) -> Vec<(String, Disposition)> {
+        let tree = tree();
+        let decisions = select(&tree, selection, "rocky", Arch::Aarch64).expect("something matches");
+        tree.nodes()
+            .iter()
+            .map(|n| n.name.clone())
+            .zip(decisions.into_iter().map(|d| d.disposition))
+            .collect()
+    }
+
+    fn with(disposition: Disposition, decisions: &[(String, Disposition)]) -> Vec<&str> {
+        decisions.iter().filter(|(_, d)| *d == disposition).map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| word.to_string()).collect()
+    }
+
+    #[test]
+    fn a_match_brings_what_it_is_built_on() {
+        let decisions = decide(&Selection { regexes: strings(&["nova-a"]), ..Selection::default() });
+        assert_eq!(with(Disposition::Build, &decisions), ["base", "openstack-base", "nova-base", "nova-api"]);
+        assert_eq!(with(Disposition::Unmatched, &decisions), ["tgtd"]);
+    }
+
+    #[test]
+    fn profiles_count_only_without_regexes() {
+        let both = Selection {
+            regexes: strings(&["^tgtd$"]),
+            profile_regexes: strings(&["nova"]),
+            ..Selection::default()
+        };
+        assert_eq!(with(Disposition::Build, &decide(&both)), ["base", "tgtd"]);
+        let profile = Selection { regexes: Vec::new(), ..both };
+        assert_eq!(with(Disposition::Unmatched, &decide(&profile)), ["tgtd"]);
+    }
+
+    #[test]
+    fn unbuildable_is_inherited_and_its_sets_must_apply_as_a_whole() {
+        let sets = BTreeMap::from([
+            ("rocky+aarch64".to_string(), strings(&["nova-base"])),
+            ("ubuntu+aarch64".to_string(), strings(&["base"])),
+            ("x86_64".to_string(), strings(&["tgtd"])),
+        ]);
+        let decisions = decide(&Selection { unbuildable: sets, ..Selection::default() });
+        assert_eq!(with(Disposition::Unbuildable, &decisions), ["nova-base", "nova-api"]);
+    }
+
+    #[test]
+    fn skip_parents_leaves_out_what_has_children() {
+        let decisions = decide(&Selection { skip_parents: true, ..Selection::default() });
+        assert_eq!(with(Disposition::Build, &decisions), ["tgtd", "nova-api"]);
+        assert_eq!(with(Disposition::Skipped, &decisions), ["base", "openstack-base", "nova-base"]);
+    }
+
+    #[test]
+    fn pythons_lookarounds_work() {
+        let decisions = decide(&Selection { regexes: strings(&["^(?!nova).*d$"]), ..Selection::default() });
+        assert_eq!(with(Disposition::Build, &decisions), ["base", "tgtd"]);
+    }
+
+    #[test]
+    fn nothing_matched_names_the_nearest() {
+        let select = |pattern: &str| {
+            let selection = Selection { regexes: strings(&[pattern]), ..Selection::default() };
+            select(&tree(), &selection, "rocky", Arch::Aarch64).expect_err("no match").to_string()
+        };
+        assert_eq!(
+            select("^nova-apo$"),
+            "no image matches '^nova-apo$'; the nearest names are nova-api, nova-base"
+        );
+        assert_eq!(select("zzz"), "no image matches 'zzz'");
+        assert!(select("(").starts_with("'(' is not a regular expression"));
+    }
+}

@@ -1,0 +1,236 @@
+//! The image tree: every file of it, from the embedded tree or a directory, with overlays on top.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+
+/// The image tree that ships inside the binary.
+static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/docker");
+
+/// The name of an image's template in its directory.
+pub const TEMPLATE_NAME: &str = "Dockerfile.j2";
+
+/// Where the bytes of a tree's file are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Inside the binary.
+    Embedded(&'static [u8]),
+    /// On disk.
+    File(PathBuf),
+}
+
+/// One file of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeFile {
+    /// Permission bits.
+    pub mode: u32,
+    /// The bytes, or where they are.
+    pub content: Content,
+}
+
+impl TreeFile {
+    /// The file's bytes.
+    pub fn read(&self) -> io::Result<Cow<'static, [u8]>> {
+        match &self.content {
+            Content::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
+            Content::File(path) => std::fs::read(path).map(Cow::Owned),
+        }
+    }
+}
+
+/// A directory of the tree that holds a `Dockerfile.j2`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageTemplate {
+    /// The image's name: the directory's own.
+    pub name: String,
+    /// The directory, relative to the tree.
+    pub dir: String,
+}
+
+/// A tree that can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// A file or directory of it is unreadable.
+    #[error("failed to read the image tree at {path}: {source}")]
+    Unreadable {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It holds no templates at all.
+    #[error("no Dockerfile.j2 below {0}: it is no image tree")]
+    Empty(PathBuf),
+    /// Two directories give an image of the same name.
+    #[error("image '{name}' is defined twice: in {first} and in {second}")]
+    Duplicate {
+        /// The image.
+        name: String,
+        /// One directory.
+        first: String,
+        /// The other.
+        second: String,
+    },
+}
+
+/// Every file of the tree by its path relative to it, in order of path.
+#[derive(Debug, Clone, Default)]
+pub struct TemplateCatalog {
+    files: BTreeMap<String, TreeFile>,
+    /// Where the tree came from, for messages.
+    origin: String,
+}
+
+impl TemplateCatalog {
+    /// The tree inside the binary.
+    pub fn embedded() -> TemplateCatalog {
+        let mut files = BTreeMap::new();
+        let mut pending = vec![&EMBEDDED];
+        while let Some(dir) = pending.pop() {
+            pending.extend(dir.dirs());
+            for file in dir.files() {
+                let bytes = file.contents();
+                // The binary keeps no modes: a script is known by its first two bytes.
+                let mode = if bytes.starts_with(b"#!") { 0o755 } else { 0o644 };
+                files.insert(
+                    file.path().to_string_lossy().into_owned(),
+                    TreeFile { mode, content: Content::Embedded(bytes) },
+                );
+            }
+        }
+        TemplateCatalog { files, origin: "docker".to_string() }
+    }
+
+    /// The tree in a directory.
+    pub fn from_dir(dir: &Path) -> Result<TemplateCatalog, CatalogError> {
+        let mut catalog = TemplateCatalog { files: BTreeMap::new(), origin: dir.display().to_string() };
+        catalog.overlay(dir)?;
+        if !catalog.files.keys().any(|path| is_template(path)) {
+            return Err(CatalogError::Empty(dir.to_path_buf()));
+        }
+        Ok(catalog)
+    }
+
+    /// Lays a directory over the tree, file by file.
+    pub fn overlay(&mut self, dir: &Path) -> Result<(), CatalogError> {
+        for entry in walkdir::WalkDir::new(dir).follow_links(true).min_depth(1) {
+            let entry = entry.map_err(|error| CatalogError::Unreadable {
+                path: error.path().unwrap_or(dir).to_path_buf(),
+                source: error.into(),
+            })?;
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            let metadata = entry.metadata().map_err(|error| CatalogError::Unreadable {
+                path: entry.path().to_path_buf(),
+                source: error.into(),
+            })?;
+            let relative = entry.path().strip_prefix(dir).unwrap_or(entry.path());
+            self.files.insert(
+                relative.to_string_lossy().into_owned(),
+                TreeFile {
+                    mode: metadata.permissions().mode() & 0o7777,
+                    content: Content::File(entry.into_path()),
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces one file.
+    pub fn insert(&mut self, path: impl Into<String>, file: TreeFile) {
+        self.files.insert(path.into(), file);
+    }
+
+    /// A file by its path relative to the tree.
+    pub fn get(&self, path: &str) -> Option<&TreeFile> {
+        self.files.get(path)
+    }
+
+    /// Every file with its path, in order of path.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &TreeFile)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), file))
+    }
+
+    /// How a file of the tree is called in messages.
+    pub fn display_path(&self, path: &str) -> String {
+        match self.files.get(path) {
+            Some(TreeFile { content: Content::File(file), .. }) => file.display().to_string(),
+            _ => format!("{}/{path}", self.origin),
+        }
+    }
+
+    /// Every image, in order of its directory.
+    pub fn images(&self) -> Result<Vec<ImageTemplate>, CatalogError> {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut images = Vec::new();
+        for path in self.files.keys().filter(|path| is_template(path)) {
+            let Some((dir, _)) = path.rsplit_once('/') else { continue };
+            let name = dir.rsplit_once('/').map_or(dir, |(_, name)| name);
+            if let Some(first) = seen.insert(name, dir) {
+                return Err(CatalogError::Duplicate {
+                    name: name.to_string(),
+                    first: first.to_string(),
+                    second: dir.to_string(),
+                });
+            }
+            images.push(ImageTemplate { name: name.to_string(), dir: dir.to_string() });
+        }
+        Ok(images)
+    }
+}
+
+fn is_template(path: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(_, name)| name == TEMPLATE_NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(dir: &Path, path: &str, text: &str) {
+        let path = dir.join(path);
+        std::fs::create_dir_all(path.parent().expect("has a parent")).expect("mkdir");
+        std::fs::write(path, text).expect("write");
+    }
+
+    #[test]
+    fn an_overlay_replaces_and_adds_file_by_file() {
+        let (tree, over) = (tempfile::tempdir().expect("tmp"), tempfile::tempdir().expect("tmp"));
+        write(tree.path(), "base/Dockerfile.j2", "old");
+        write(tree.path(), "base/keep", "kept");
+        write(over.path(), "base/Dockerfile.j2", "new");
+        write(over.path(), "group/extra/Dockerfile.j2", "extra");
+        let mut catalog = TemplateCatalog::from_dir(tree.path()).expect("tree");
+        catalog.overlay(over.path()).expect("overlay");
+        let read = |path: &str| catalog.get(path).map(|file| file.read().expect("read").into_owned());
+        assert_eq!(read("base/Dockerfile.j2"), Some(b"new".to_vec()));
+        assert_eq!(read("base/keep"), Some(b"kept".to_vec()));
+        let names: Vec<_> = catalog.images().expect("images").into_iter().map(|image| image.name).collect();
+        assert_eq!(names, ["base", "extra"]);
+    }
+
+    #[test]
+    fn two_images_of_one_name_are_refused() {
+        let tree = tempfile::tempdir().expect("tmp");
+        write(tree.path(), "a/x/Dockerfile.j2", "");
+        write(tree.path(), "b/x/Dockerfile.j2", "");
+        let error = TemplateCatalog::from_dir(tree.path()).expect("tree").images().expect_err("twice");
+        assert_eq!(error.to_string(), "image 'x' is defined twice: in a/x and in b/x");
+    }
+
+    #[test]
+    fn a_directory_without_templates_is_no_tree() {
+        let tree = tempfile::tempdir().expect("tmp");
+        write(tree.path(), "notes.txt", "");
+        assert!(matches!(TemplateCatalog::from_dir(tree.path()), Err(CatalogError::Empty(_))));
+        assert!(matches!(
+            TemplateCatalog::from_dir(&tree.path().join("absent")),
+            Err(CatalogError::Unreadable { .. })
+        ));
+    }
+}

@@ -1,0 +1,81 @@
+//! What templates see: the variables of Kolla's render context.
+
+use std::collections::BTreeMap;
+
+use minijinja::value::Value;
+
+use crate::config::layer::ValueError;
+use crate::config::resolve::{Config, User};
+use crate::platform::Platform;
+
+/// The variables that are the same for every image of a platform.
+#[derive(Debug, Clone, Default)]
+pub struct RenderContext {
+    /// The variables by name.
+    pub values: BTreeMap<String, Value>,
+    /// Names of the `ARG`s that are declared after the first FROM.
+    pub pip_args: Vec<&'static str>,
+}
+
+impl RenderContext {
+    /// The variables of one platform. `env` is the process environment, which templates may read.
+    pub fn new(
+        config: &Config,
+        platform: Platform,
+        env: &BTreeMap<String, String>,
+    ) -> Result<RenderContext, ValueError> {
+        let templates = &config.templates;
+        let text = |text: &str| Value::from(text);
+        let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let users = config.users()?;
+        let values = [
+            ("base_distro", text(&config.base)),
+            ("base_image", text(&config.base_image)),
+            ("base_distro_tag", text(&config.base_tag)),
+            ("base_arch", text(platform.arch.kolla())),
+            ("debian_arch", text(platform.arch.debian())),
+            ("repos_yaml", Value::from(path(&templates.repos_yaml).unwrap_or_default())),
+            ("use_dumb_init", Value::from(templates.use_dumb_init)),
+            ("base_package_type", text(&config.package_type)),
+            ("docker_healthchecks", Value::from(templates.docker_healthchecks)),
+            ("supported_distro_name", text(&config.pretty_name)),
+            ("image_prefix", text(&config.image_prefix)),
+            ("namespace", text(&config.namespace)),
+            ("openstack_release", text(&templates.openstack_release)),
+            ("openstack_release_codename", text(&templates.openstack_release_codename)),
+            ("openstack_branch", text(&templates.openstack_branch)),
+            ("openstack_branch_slashed", text(&templates.openstack_branch_slashed)),
+            ("tag", text(&config.tag)),
+            ("maintainer", text(&config.maintainer)),
+            ("kolla_version", text(&templates.kolla_version)),
+            ("users", users.iter().map(|(name, user)| (name.as_str(), user_value(user))).collect()),
+            ("distro_package_manager", text(&config.package_manager)),
+            ("rpm_setup", Value::from(templates.rpm_setup.clone())),
+            ("clean_package_cache", Value::from(templates.clean_package_cache)),
+            ("patches_path", Value::from(path(&templates.patches_path))),
+            ("env", env.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str()))).collect()),
+        ];
+        Ok(RenderContext {
+            values: values.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+            pip_args: templates.pip_args.iter().map(|(name, _)| *name).collect(),
+        })
+    }
+
+    /// The variables for one image; `parent` is the environment's name of its own template.
+    pub(super) fn for_image(&self, image: &str, parent: &str) -> BTreeMap<String, Value> {
+        let mut values = self.values.clone();
+        values.insert("image_name".to_string(), Value::from(image));
+        values.insert("parent_template".to_string(), Value::from(parent));
+        values
+    }
+}
+
+fn user_value(user: &User) -> Value {
+    [
+        ("uid", Value::from(user.uid)),
+        ("gid", Value::from(user.gid)),
+        ("group", Value::from(user.group.as_str())),
+    ]
+    .into_iter()
+    .collect()
+}

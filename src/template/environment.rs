@@ -1,0 +1,117 @@
+//! The Jinja2-compatible environment: MiniJinja with what Kolla's trees and overrides need beyond it.
+
+use std::sync::Arc;
+
+use minijinja::value::{Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind};
+
+use super::catalog::TemplateCatalog;
+use super::overrides::MergedOverride;
+use super::repos::Repositories;
+use super::{functions, prelex, repos};
+
+/// Prefix of the names of the tree's templates inside the environment.
+const TREE: &str = "tree:";
+/// Prefix of the override's name. Names are joined within it, so that an override can't import the tree's templates,
+/// which Kolla does not allow either.
+const OVERRIDE: &str = "override:";
+
+/// Instructions that one image's templates may take: the largest image of Kolla's tree needs a few thousand.
+const FUEL: u64 = 20_000_000;
+/// Nested calls of macros, blocks and includes.
+const RECURSION_LIMIT: usize = 200;
+
+/// The environment's name for a template of the tree.
+pub fn tree_name(path: &str) -> String {
+    format!("{TREE}{path}")
+}
+
+/// The environment's name for the merged override.
+pub fn override_name(merged: &MergedOverride) -> String {
+    format!("{OVERRIDE}{}", merged.name())
+}
+
+/// What a template is called by the environment, taken apart.
+pub enum TemplateOrigin<'a> {
+    /// A file of the tree, by path.
+    Tree(&'a str),
+    /// The merged override.
+    Override,
+}
+
+/// Tells where a template came from by the environment's name for it.
+pub fn origin(name: &str) -> TemplateOrigin<'_> {
+    match name.strip_prefix(TREE) {
+        Some(path) => TemplateOrigin::Tree(path),
+        None => TemplateOrigin::Override,
+    }
+}
+
+/// Makes the environment for one platform of a run.
+pub fn environment(
+    catalog: Arc<TemplateCatalog>,
+    merged: Option<Arc<MergedOverride>>,
+    repositories: Arc<Repositories>,
+) -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_fuel(Some(FUEL));
+    env.set_recursion_limit(RECURSION_LIMIT);
+    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    env.set_path_join_callback(|name, parent| match parent.strip_prefix(OVERRIDE) {
+        _ if name.starts_with(TREE) => name.into(),
+        Some(_) => format!("{OVERRIDE}{name}").into(),
+        None => format!("{TREE}{name}").into(),
+    });
+    env.set_loader(move |name| match (origin(name), &merged) {
+        (TemplateOrigin::Tree(path), _) => load(&catalog, path),
+        (TemplateOrigin::Override, Some(merged)) if override_name(merged) == name => {
+            Ok(Some(prelex::rewrite(merged.source(), true)))
+        }
+        (TemplateOrigin::Override, _) => Ok(None),
+    });
+    env.add_filter("length", length);
+    env.add_filter("count", length);
+    env.add_test("sequence", is_sequence);
+    functions::register(&mut env);
+    repos::register(&mut env, repositories);
+    env
+}
+
+fn load(catalog: &TemplateCatalog, path: &str) -> Result<Option<String>, Error> {
+    let Some(file) = catalog.get(path) else { return Ok(None) };
+    let unreadable = |reason: String| {
+        Error::new(
+            ErrorKind::InvalidOperation,
+            format!("cannot read {}: {reason}", catalog.display_path(path)),
+        )
+    };
+    let bytes = file.read().map_err(|error| unreadable(error.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let record = path.ends_with(super::catalog::TEMPLATE_NAME);
+    Ok(Some(prelex::rewrite(text, record)))
+}
+
+/// As in Python, where an undefined value has length 0.
+fn length(value: Value) -> Result<usize, Error> {
+    if value.is_undefined() {
+        return Ok(0);
+    }
+    match value.len() {
+        Some(len) => Ok(len),
+        None => match value.kind() {
+            ValueKind::Iterable => Ok(value.try_iter()?.count()),
+            kind => {
+                Err(Error::new(ErrorKind::InvalidOperation, format!("a value of type {kind} has no length")))
+            }
+        },
+    }
+}
+
+/// As in Jinja2: everything with a length and items, strings, mappings and undefined values included.
+fn is_sequence(value: Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable
+    )
+}

@@ -1,0 +1,97 @@
+//! Template errors, with the place in the user's own file.
+
+use std::error::Error as _;
+use std::fmt;
+
+use super::catalog::TemplateCatalog;
+use super::environment::{TemplateOrigin, origin};
+use super::overrides::MergedOverride;
+
+/// An image whose templates could not be rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError {
+    /// The image that was being rendered.
+    pub image: String,
+    /// The platform it was rendered for.
+    pub platform: crate::platform::Platform,
+    /// What is wrong.
+    pub message: String,
+    /// The file and line, when known.
+    pub location: Option<(String, usize)>,
+    /// Lines around the place: number and text; empty when the place isn't known.
+    pub excerpt: Vec<(usize, String)>,
+}
+
+/// Lines shown before and after the one in error.
+const CONTEXT_LINES: usize = 2;
+
+impl TemplateError {
+    /// Takes MiniJinja's error apart and finds its place in the file that the user wrote.
+    pub(super) fn new(
+        image: &str,
+        platform: crate::platform::Platform,
+        error: &minijinja::Error,
+        catalog: &TemplateCatalog,
+        merged: Option<&MergedOverride>,
+    ) -> TemplateError {
+        // An error inside a macro or parent template carries the inner one as its source: that is the place to show.
+        let mut innermost = error;
+        while let Some(inner) =
+            innermost.source().and_then(|source| source.downcast_ref::<minijinja::Error>())
+        {
+            innermost = inner;
+        }
+        let message = match innermost.detail() {
+            Some(detail) if innermost.kind() == minijinja::ErrorKind::InvalidOperation => detail.to_string(),
+            Some(detail) => format!("{}: {detail}", innermost.kind()),
+            None => innermost.kind().to_string(),
+        };
+        let (location, excerpt) = match (innermost.name(), innermost.line()) {
+            (Some(name), Some(line)) => place(name, line, catalog, merged),
+            _ => (None, Vec::new()),
+        };
+        TemplateError { image: image.to_string(), platform, message, location, excerpt }
+    }
+}
+
+type Place = (Option<(String, usize)>, Vec<(usize, String)>);
+
+fn place(name: &str, line: usize, catalog: &TemplateCatalog, merged: Option<&MergedOverride>) -> Place {
+    let (file, line, text) = match (origin(name), merged) {
+        (TemplateOrigin::Tree(path), _) => {
+            let text = catalog.get(path).and_then(|file| file.read().ok());
+            (catalog.display_path(path), line, text.map(|text| String::from_utf8_lossy(&text).into_owned()))
+        }
+        (TemplateOrigin::Override, Some(merged)) => match merged.locate(line) {
+            Some((path, line)) => (path.display().to_string(), line, std::fs::read_to_string(path).ok()),
+            None => return (None, Vec::new()),
+        },
+        (TemplateOrigin::Override, None) => return (None, Vec::new()),
+    };
+    (Some((file, line)), text.map(|text| excerpt(&text, line)).unwrap_or_default())
+}
+
+fn excerpt(text: &str, line: usize) -> Vec<(usize, String)> {
+    let first = line.saturating_sub(CONTEXT_LINES).max(1);
+    text.lines()
+        .enumerate()
+        .map(|(index, text)| (index + 1, text.to_string()))
+        .skip(first - 1)
+        .take(line + CONTEXT_LINES - first + 1)
+        .collect()
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): ", self.image, self.platform)?;
+        let Some((file, line)) = &self.location else { return f.write_str(&self.message) };
+        write!(f, "{file}:{line}: {}", self.message)?;
+        for (number, text) in &self.excerpt {
+            let mark = if number == line { '>' } else { ' ' };
+            write!(f, "\n  {mark} {number:>4} | {text}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TemplateError {}

@@ -1,0 +1,101 @@
+//! Kolla's filter and functions, and the functions that stand behind the rewrites of [`super::prelex`].
+
+use std::collections::HashMap;
+
+use minijinja::value::{Kwargs, Rest, Value};
+use minijinja::{Environment, Error, ErrorKind, State};
+
+use super::list::{SharedList, python_items};
+use super::prelex::{BIND, BIND_TOP_LEVEL};
+
+/// What the templates of one image have set at their top level so far. Macros share it.
+#[derive(Default)]
+struct TopLevelSets(HashMap<String, Value>);
+
+/// Adds the functions that do not depend on a run's configuration.
+pub fn register(env: &mut Environment<'_>) {
+    env.add_filter("customizable", customizable);
+    env.add_function("debian_package_install", debian_package_install);
+    env.add_function("raise_error", raise_error);
+    env.add_function(BIND, |_name: &str, value: Value| SharedList::bind(value));
+    env.add_function(
+        BIND_TOP_LEVEL,
+        |state: &mut State, name: String, value: Value| -> Result<Value, Error> {
+            let value = SharedList::bind(value)?;
+            state.get_or_insert_extension(TopLevelSets::default()).0.insert(name, value.clone());
+            Ok(value)
+        },
+    );
+}
+
+/// Changes a list as the image's `<image>_<kind>_override`, `_append` and `_remove` variables ask.
+///
+/// The list itself is changed, so that every later use of it sees the change. An undefined list passes through, because
+/// one override file serves images in which the list exists only for some distros.
+fn customizable(state: &mut State, value: Value, kind: &str) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Ok(value);
+    }
+    let image = state.lookup("image_name").unwrap_or_default().to_string().replace('-', "_");
+    let variable = |action: &str| {
+        let name = format!("{image}_{kind}_{action}");
+        state.get_extension::<TopLevelSets>().and_then(|sets| sets.0.get(&name)).cloned()
+    };
+    if let Some(replacement) = variable("override") {
+        return Ok(replacement);
+    }
+    let (append, remove) = (variable("append"), variable("remove"));
+    let value = SharedList::bind(value)?;
+    if append.is_none() && remove.is_none() {
+        return Ok(value);
+    }
+    let Some(list) = SharedList::of(&value) else {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("customizable('{kind}') of {image} is applied to a {}, not to a list", value.kind()),
+        ));
+    };
+    if let Some(append) = append {
+        list.extend(python_items(&append)?);
+    }
+    if let Some(remove) = remove {
+        for item in python_items(&remove)? {
+            list.remove_first(&item);
+        }
+    }
+    Ok(value)
+}
+
+/// The shell command that installs Debian packages: names through apt, URLs of `.deb` files through curl and dpkg.
+fn debian_package_install(packages: Value, clean: Option<Value>, kwargs: Kwargs) -> Result<String, Error> {
+    let clean = match clean {
+        Some(clean) => clean,
+        None => kwargs.get::<Option<Value>>("clean_package_cache")?.unwrap_or(Value::from(true)),
+    };
+    kwargs.assert_all_used()?;
+    let packages: Vec<String> = packages.try_iter()?.map(|package| package.to_string()).collect();
+    let (urls, names): (Vec<&str>, Vec<&str>) =
+        packages.iter().map(String::as_str).partition(|package| package.starts_with("http"));
+    let mut commands = Vec::new();
+    if !names.is_empty() {
+        commands.push("apt-get --error-on=any update".to_string());
+        commands.push(format!("apt-get -y install --no-install-recommends {}", names.join(" ")));
+        if clean.is_true() {
+            commands.push("apt-get clean".to_string());
+            commands.push("rm -rf /var/lib/apt/lists/*".to_string());
+        }
+    }
+    for url in urls {
+        let file = url.rsplit('/').next().unwrap_or(url);
+        commands.push(format!("curl --location {url} -o {file}"));
+        commands.push(format!("dpkg -i {file}"));
+        commands.push(format!("rm -rf {file}"));
+    }
+    Ok(commands.join(" && "))
+}
+
+/// Fails the rendering with a template's own message.
+fn raise_error(message: Rest<Value>) -> Result<Value, Error> {
+    let message = message.iter().map(|part| part.to_string()).collect::<Vec<_>>().join(" ");
+    Err(Error::new(ErrorKind::InvalidOperation, message))
+}

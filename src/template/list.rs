@@ -1,0 +1,144 @@
+//! Lists as Python has them: one object, shared by every name that it is bound to.
+//!
+//! `customizable` changes a list in place and later uses must see it, while MiniJinja's own sequences never change.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
+use minijinja::{Error, ErrorKind, State};
+
+/// A list that can change.
+pub struct SharedList(Mutex<Vec<Value>>);
+
+impl SharedList {
+    /// A new list.
+    pub fn new(items: Vec<Value>) -> SharedList {
+        SharedList(Mutex::new(items))
+    }
+
+    /// The list behind a value, when it is one of these.
+    pub fn of(value: &Value) -> Option<Arc<SharedList>> {
+        value.downcast_object::<SharedList>()
+    }
+
+    /// Turns sequences and lazy concatenations into shared lists; everything else stays what it is.
+    pub fn bind(value: Value) -> Result<Value, Error> {
+        let is_list = match value.kind() {
+            ValueKind::Seq => SharedList::of(&value).is_none() && !value.is_tuple(),
+            ValueKind::Iterable => true,
+            _ => false,
+        };
+        if !is_list {
+            return Ok(value);
+        }
+        Ok(Value::from_object(SharedList::new(value.try_iter()?.collect())))
+    }
+
+    /// The items at this moment.
+    pub fn items(&self) -> Vec<Value> {
+        self.lock().clone()
+    }
+
+    /// Adds items at the end.
+    pub fn extend(&self, items: impl IntoIterator<Item = Value>) {
+        // Collected first: the items may come from this very list.
+        let items: Vec<Value> = items.into_iter().collect();
+        self.lock().extend(items);
+    }
+
+    /// Removes the first item equal to this one; false when there is none.
+    pub fn remove_first(&self, item: &Value) -> bool {
+        let mut items = self.lock();
+        match items.iter().position(|other| other == item) {
+            Some(index) => {
+                items.remove(index);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Value>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The items that Python's `list.extend` would take from a value: strings give their characters.
+pub fn python_items(value: &Value) -> Result<Vec<Value>, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text.chars().map(|c| Value::from(c.to_string())).collect()),
+        None => Ok(value.try_iter()?.collect()),
+    }
+}
+
+impl fmt::Debug for SharedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.items()).finish()
+    }
+}
+
+impl Object for SharedList {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let items = self.lock();
+        let index = key.as_i64()?;
+        let index = if index < 0 { index.checked_add(items.len() as i64)? } else { index };
+        items.get(usize::try_from(index).ok()?).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.items())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Value::from(self.items()), f)
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _state: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
+        let none = Value::from(());
+        match (method, args) {
+            ("append", [item]) => self.lock().push(item.clone()),
+            ("extend", [items]) => self.extend(python_items(items)?),
+            ("insert", [index, item]) => {
+                let mut items = self.lock();
+                let len = items.len() as i64;
+                let index = i64::try_from(index.clone())?;
+                let index = if index < 0 { (index + len).max(0) } else { index.min(len) };
+                items.insert(index as usize, item.clone());
+            }
+            ("remove", [item]) => {
+                if !self.remove_first(item) {
+                    return Err(Error::new(ErrorKind::InvalidOperation, format!("{item} is not in list")));
+                }
+            }
+            ("reverse", []) => self.lock().reverse(),
+            ("clear", []) => self.lock().clear(),
+            ("copy", []) => return Ok(Value::from_object(SharedList::new(self.items()))),
+            ("count", [item]) => {
+                return Ok(Value::from(self.lock().iter().filter(|other| *other == item).count()));
+            }
+            ("index", [item]) => {
+                return self.lock().iter().position(|other| other == item).map(Value::from).ok_or_else(
+                    || Error::new(ErrorKind::InvalidOperation, format!("{item} is not in list")),
+                );
+            }
+            ("pop", []) => {
+                return self
+                    .lock()
+                    .pop()
+                    .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "pop from empty list"));
+            }
+            _ => return Err(Error::from(ErrorKind::UnknownMethod)),
+        }
+        Ok(none)
+    }
+}

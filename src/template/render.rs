@@ -1,0 +1,85 @@
+//! Rendering: every image of a tree for one platform.
+
+use std::sync::Arc;
+
+use minijinja::value::Value;
+use rayon::prelude::*;
+
+use super::catalog::{ImageTemplate, TEMPLATE_NAME, TemplateCatalog};
+use super::context::RenderContext;
+use super::environment::{environment, override_name, tree_name};
+use super::error::TemplateError;
+use super::overrides::MergedOverride;
+use super::repos::Repositories;
+use crate::dockerfile;
+use crate::platform::Platform;
+
+/// An image's Dockerfile as the engine gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedDockerfile {
+    /// The image's name.
+    pub image: String,
+    /// Its directory, relative to the tree.
+    pub dir: String,
+    /// The Dockerfile's text.
+    pub text: String,
+}
+
+/// What the images of a run are rendered with.
+pub struct Renderer {
+    /// The tree.
+    pub catalog: Arc<TemplateCatalog>,
+    /// The merged overrides.
+    pub overrides: Option<Arc<MergedOverride>>,
+    /// Package repositories.
+    pub repositories: Arc<Repositories>,
+}
+
+impl Renderer {
+    /// Renders the images for one platform, in the order given.
+    ///
+    /// Every image is tried: the error names each one that failed, not only the first.
+    pub fn render_all(
+        &self,
+        images: &[ImageTemplate],
+        platform: Platform,
+        context: &RenderContext,
+    ) -> Result<Vec<RenderedDockerfile>, Vec<TemplateError>> {
+        let env = environment(self.catalog.clone(), self.overrides.clone(), self.repositories.clone());
+        let results: Vec<Result<RenderedDockerfile, TemplateError>> = images
+            .par_iter()
+            .map(|image| {
+                let text = self.render(&env, image, context).map_err(|error| {
+                    let merged = self.overrides.as_deref();
+                    TemplateError::new(&image.name, platform, &error, &self.catalog, merged)
+                })?;
+                Ok(RenderedDockerfile { image: image.name.clone(), dir: image.dir.clone(), text })
+            })
+            .collect();
+        let (rendered, failed): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        if failed.is_empty() {
+            Ok(rendered.into_iter().filter_map(Result::ok).collect())
+        } else {
+            Err(failed.into_iter().filter_map(Result::err).collect())
+        }
+    }
+
+    fn render(
+        &self,
+        env: &minijinja::Environment<'_>,
+        image: &ImageTemplate,
+        context: &RenderContext,
+    ) -> Result<String, minijinja::Error> {
+        let parent = tree_name(&format!("{}/{TEMPLATE_NAME}", image.dir));
+        let template = match &self.overrides {
+            Some(merged) => {
+                // Kolla parses the image's own template first: a syntax error there is told as its own.
+                env.get_template(&parent)?;
+                env.get_template(&override_name(merged))?
+            }
+            None => env.get_template(&parent)?,
+        };
+        let text = template.render(Value::from(context.for_image(&image.name, &parent)))?;
+        Ok(dockerfile::declare_args_after_from(&text, &context.pip_args))
+    }
+}
