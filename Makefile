@@ -13,7 +13,7 @@ CARGO_FLAGS := --release --locked
 
 # $(call shell_scripts,DIRECTORY...)
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
-PYTHON_SCRIPTS = $(sort $(shell grep -rlIE '^.!/usr/bin/(env )?python3' docker tests))
+PYTHON_SCRIPTS = $(shell find docker tests -name '*.py')
 
 .PHONY: help build demo demo-clean unit test lint compiler engine
 
@@ -45,7 +45,7 @@ lint: compiler ## Check formatting, lints and scripts
 	cargo fmt --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	shellcheck --external-sources --source-path=SCRIPTDIR $(call shell_scripts,tests .ci)
-	# What runs in images splits words on purpose (SC2048) and shares variables with kolla_start (SC2034).
+# What runs in images splits words on purpose (SC2048) and shares variables with kolla_start (SC2034).
 	shellcheck --severity=warning --exclude=SC2034,SC2048,SC2100 $(call shell_scripts,docker)
 	python3 -m py_compile $(PYTHON_SCRIPTS)
 
