@@ -73,6 +73,20 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One or more lines, shown as they are.
     pub message: String,
+    /// Whether trying again may help.
+    pub transient: bool,
+}
+
+impl Failure {
+    /// A failure that trying again will not mend.
+    pub fn permanent(kind: FailureKind, message: impl Into<String>) -> Failure {
+        Failure { kind, message: message.into(), transient: false }
+    }
+
+    /// A fault of this program.
+    pub fn bug(message: &str) -> Failure {
+        Failure::permanent(FailureKind::Local, format!("kolla-build has a bug: {message}"))
+    }
 }
 
 /// Whose fault a failure was.

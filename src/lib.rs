@@ -11,4 +11,5 @@ pub mod plan;
 pub mod platform;
 pub mod reference;
 pub mod report;
+pub mod schedule;
 pub mod template;

@@ -55,7 +55,7 @@ pub fn built() -> Outcome {
 }
 
 pub fn failure(kind: FailureKind, message: &str) -> Failure {
-    Failure { kind, message: message.to_string() }
+    Failure::permanent(kind, message)
 }
 
 pub fn failed(message: &str) -> Outcome {

@@ -1,0 +1,5 @@
+//! The scheduler: what runs when, with how many at once, how often again, and when to stop.
+
+pub mod queue;
+pub mod run;
+pub mod transient;

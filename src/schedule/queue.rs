@@ -1,0 +1,118 @@
+//! The ready queue: which unit is next. It knows nothing of threads, clocks or engines.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Units that wait for their parents, and units that are ready, the one with the longest path below it first.
+#[derive(Debug)]
+pub struct Queue {
+    children: Vec<Vec<usize>>,
+    /// Cost of the most expensive path from the unit to a leaf, the unit included.
+    path: Vec<u64>,
+    /// Largest path first, then smallest index.
+    ready: BinaryHeap<(u64, Reverse<usize>)>,
+    /// Units that have neither finished nor been given up.
+    left: usize,
+}
+
+impl Queue {
+    /// Makes the queue of units `0..parents.len()`. A parent stands before its children.
+    ///
+    /// `cost` is how long a unit is expected to take, in any one scale.
+    pub fn new(parents: &[Option<usize>], cost: impl Fn(usize) -> u64) -> Queue {
+        let mut children = vec![Vec::new(); parents.len()];
+        for (unit, parent) in parents.iter().enumerate() {
+            if let Some(parent) = parent {
+                children[*parent].push(unit);
+            }
+        }
+        let mut path = vec![0; parents.len()];
+        for unit in (0..parents.len()).rev() {
+            let below = children[unit].iter().map(|child| path[*child]).max().unwrap_or(0);
+            path[unit] = below + cost(unit);
+        }
+        let ready = (0..parents.len())
+            .filter(|unit| parents[*unit].is_none())
+            .map(|unit| (path[unit], Reverse(unit)))
+            .collect();
+        Queue { children, path, ready, left: parents.len() }
+    }
+
+    /// Takes the next ready unit; none when all that is left waits for a parent.
+    pub fn next(&mut self) -> Option<usize> {
+        self.ready.pop().map(|(_, Reverse(unit))| unit)
+    }
+
+    /// A unit that was taken is done: its children become ready.
+    pub fn finish(&mut self, unit: usize) {
+        self.left -= 1;
+        for child in &self.children[unit] {
+            self.ready.push((self.path[*child], Reverse(*child)));
+        }
+    }
+
+    /// A unit that was taken has failed: gives all its descendants, parents first, which will never be ready.
+    pub fn fail(&mut self, unit: usize) -> Vec<usize> {
+        let mut lost = self.children[unit].clone();
+        let mut at = 0;
+        while at < lost.len() {
+            lost.extend_from_slice(&self.children[lost[at]]);
+            at += 1;
+        }
+        self.left -= 1 + lost.len();
+        lost
+    }
+
+    /// True when every unit has finished or been given up.
+    pub fn is_done(&self) -> bool {
+        self.left == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 0 -> (1 -> (3, 4), 2)
+    const TREE: [Option<usize>; 5] = [None, Some(0), Some(0), Some(1), Some(1)];
+
+    #[test]
+    fn the_longest_path_comes_first_and_children_wait() {
+        let mut queue = Queue::new(&TREE, |_| 1);
+        assert_eq!((queue.next(), queue.next()), (Some(0), None));
+        queue.finish(0);
+        assert_eq!((queue.next(), queue.next(), queue.next()), (Some(1), Some(2), None));
+        queue.finish(2);
+        queue.finish(1);
+        assert_eq!((queue.next(), queue.next()), (Some(3), Some(4)));
+        queue.finish(3);
+        assert!(!queue.is_done());
+        queue.finish(4);
+        assert!(queue.is_done());
+    }
+
+    #[test]
+    fn an_expensive_leaf_goes_before_a_cheap_subtree() {
+        let mut queue = Queue::new(&TREE, |unit| if unit == 2 { 10 } else { 1 });
+        queue.next();
+        queue.finish(0);
+        assert_eq!(queue.next(), Some(2));
+    }
+
+    #[test]
+    fn a_failure_gives_up_its_descendants_and_nothing_else() {
+        let mut queue = Queue::new(&TREE, |_| 1);
+        queue.next();
+        queue.finish(0);
+        assert_eq!(queue.next(), Some(1));
+        assert_eq!(queue.fail(1), [3, 4]);
+        assert_eq!(queue.next(), Some(2));
+        queue.finish(2);
+        assert!(queue.is_done());
+    }
+
+    #[test]
+    fn nothing_is_done_at_once() {
+        assert!(Queue::new(&[], |_| 1).is_done());
+    }
+}

@@ -1,0 +1,95 @@
+//! Telling failures that may pass from those that will not.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use regex::Regex;
+
+/// What package managers, pip, curl and git print when the network or a mirror is at fault.
+static NETWORK_SYMPTOMS: LazyLock<Regex> = LazyLock::new(|| {
+    let symptoms = [
+        "temporary failure (in name resolution|resolving)",
+        "could not resolve (host|proxy)",
+        "name or service not known",
+        "connection (timed out|reset|refused)",
+        "network is unreachable",
+        "could not connect to",
+        "unable to connect to",
+        "(read|connect) ?timed? ?out",
+        "(read|connect)timeouterror",
+        "newconnectionerror",
+        "tls handshake timeout",
+        "i/o timeout",
+        "unexpected eof",
+        "operation timed out",
+        "hash sum mismatch",
+        "mirror sync in progress",
+        "file has unexpected size",
+        "all mirrors were tried",
+        r"curl error \((6|7|18|28|35|52|55|56)\)",
+        r"curl: \((6|7|18|28|35|52|55|56)\)",
+        "rpc failed; (curl|http)",
+        "the remote end hung up unexpectedly",
+        "early eof",
+        r"\b(500 internal server error|502 bad gateway|503 service unavailable|504 gateway time-?out)\b",
+        r"returned error: (429|5\d\d)\b",
+        r"status code:? (429|5\d\d)\b",
+        "too many requests",
+        "toomanyrequests",
+    ];
+    Regex::new(&format!("(?i){}", symptoms.join("|"))).expect("the pattern is valid")
+});
+
+/// True when the last lines of a failed build's log tell of a network or a mirror at fault.
+pub fn has_network_symptoms<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool {
+    lines.into_iter().any(|line| NETWORK_SYMPTOMS.is_match(line))
+}
+
+/// How long to wait before the try after `attempt` (from 1): 1, 2, 4 ... 60 seconds, less up to a half.
+///
+/// `jitter` from 0 to 1 keeps builds that failed together from trying again together.
+pub fn backoff(attempt: u32, jitter: f64) -> Duration {
+    let seconds = 2f64.powi(attempt.clamp(1, 7) as i32 - 1).min(60.0);
+    Duration::from_secs_f64(seconds * (1.0 - 0.5 * jitter.clamp(0.0, 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_and_mirrors_are_recognised() {
+        for line in [
+            "Err:1 http://deb.example/debian trixie InRelease  Temporary failure resolving 'deb.example'",
+            "curl: (28) Operation timed out after 300 seconds",
+            "E: Failed to fetch http://x/y.deb  Hash Sum mismatch",
+            "pip._vendor.urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool(...): Read timed out.",
+            "E: Failed to fetch http://x/  503  Service Unavailable 503 Service Unavailable",
+            "fatal: the remote end hung up unexpectedly",
+        ] {
+            assert!(has_network_symptoms([line]), "{line}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_not() {
+        for line in [
+            "E: Unable to locate package nosuch",
+            "/bin/sh: 1: nosuch: not found",
+            "ERROR: No matching distribution found for nosuch",
+            "404  Not Found",
+            "error: command 'gcc' failed",
+            "Setting the connection timeout to 5 in my.cnf",
+        ] {
+            assert!(!has_network_symptoms([line]), "{line}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        assert_eq!(backoff(1, 0.0), Duration::from_secs(1));
+        assert_eq!(backoff(4, 0.0), Duration::from_secs(8));
+        assert_eq!(backoff(4, 1.0), Duration::from_secs(4));
+        assert_eq!(backoff(1000, 0.0), Duration::from_secs(60));
+    }
+}
