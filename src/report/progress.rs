@@ -254,9 +254,14 @@ mod tests {
             summary.event(event);
             progress.event(event, &summary);
         }
-        // Drawing is rate limited; a tick after a pause shows what the user would see.
-        std::thread::sleep(2 * TICK);
-        progress.total.tick();
+        // The bars' own threads would draw while the screen is read, and drawing is rate limited.
+        let bars: Vec<_> =
+            progress.running.values().map(|running| &running.bar).chain([&progress.total]).collect();
+        bars.iter().for_each(|bar| bar.disable_steady_tick());
+        for bar in bars {
+            std::thread::sleep(TICK);
+            bar.tick();
+        }
         let during = still(&terminal.contents());
         progress.finish(&summary);
         (during, still(&terminal.contents()))
