@@ -1,3 +1,5 @@
 //! Integration tests, through the binary.
 
 mod docker_real;
+mod engine;
+mod support;

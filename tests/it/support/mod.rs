@@ -1,0 +1,9 @@
+//! What integration tests share.
+
+mod buildkit;
+pub mod docker;
+mod dockerfile;
+mod http;
+mod messages;
+#[allow(dead_code, reason = "the tests of the command line use it")]
+pub mod project;

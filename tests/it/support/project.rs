@@ -1,0 +1,122 @@
+//! A small image tree in a temporary directory, and the binary run on it with an environment of its own.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use super::docker::FakeDocker;
+
+/// What a run of the binary gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit status; none when a signal ended it.
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Run {
+        Run {
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A directory with an image tree; it goes with this value.
+pub struct Project {
+    directory: tempfile::TempDir,
+    docker_host: String,
+}
+
+impl Project {
+    /// The tree `base -> openstack-base -> (keystone-base -> keystone, nova-base -> (nova-api, nova-compute))` and
+    /// `base -> memcached`. No engine answers.
+    pub fn new() -> Project {
+        Project::empty()
+            .image("base", None, "RUN install base\n")
+            .image("openstack-base", Some("base"), "RUN install openstack-base\n")
+            .image("keystone-base", Some("openstack-base"), "RUN install keystone-base\n")
+            .image("keystone", Some("keystone-base"), "RUN install keystone\n")
+            .image("nova-base", Some("openstack-base"), "RUN install nova-base\n")
+            .image("nova-api", Some("nova-base"), "RUN install nova-api\n")
+            .image("nova-compute", Some("nova-base"), "RUN install nova-compute\n")
+            .image("memcached", Some("base"), "RUN install memcached\n")
+    }
+
+    /// No images yet.
+    pub fn empty() -> Project {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for name in ["home", "images", "tmp"] {
+            std::fs::create_dir(directory.path().join(name)).expect("a directory");
+        }
+        let docker_host = format!("unix://{}", directory.path().join("no-engine.sock").display());
+        Project { directory, docker_host }
+    }
+
+    /// With a daemon that builds.
+    pub fn with_engine(mut self, daemon: &FakeDocker) -> Project {
+        self.docker_host = daemon.endpoint().to_string();
+        self
+    }
+
+    /// With an image: what its Dockerfile holds after FROM. Without a parent it is built from the base image.
+    pub fn image(self, name: &str, parent: Option<&str>, body: &str) -> Project {
+        let from = match parent {
+            Some(parent) => format!("{{{{ namespace }}}}/{{{{ image_prefix }}}}{parent}:{{{{ tag }}}}"),
+            None => "{{ base_image }}:{{ base_distro_tag }}".to_string(),
+        };
+        let template = format!("FROM {from}\nLABEL name=\"{{{{ image_name }}}}\"\n{body}");
+        self.file(&format!("images/{name}/Dockerfile.j2"), &template)
+    }
+
+    /// With a file, its path relative to the project's directory.
+    pub fn file(self, path: &str, content: &str) -> Project {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().expect("a path below the project")).expect("a directory");
+        std::fs::write(path, content).expect("a file");
+        self
+    }
+
+    /// The absolute path of something in the project.
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.directory.path().join(relative)
+    }
+
+    /// The text of a file in the project.
+    pub fn read(&self, relative: &str) -> String {
+        let path = self.path(relative);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// What is left in the directory for temporary files.
+    pub fn temporary_files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path("tmp")).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    }
+
+    /// The binary on the project's tree, to be run in the project's directory with a clean environment.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kolla-build"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path("home"))
+            .env("TMPDIR", self.path("tmp"))
+            .env("DOCKER_HOST", &self.docker_host)
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .arg("--images-dir")
+            .arg(self.path("images"))
+            .args(["--base", "debian"])
+            .args(arguments);
+        command
+    }
+
+    /// Runs the binary on the project's tree to its end.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        self.command(arguments).output().expect("the binary starts").into()
+    }
+}
