@@ -1,8 +1,14 @@
 //! Reporters: they read events and tell people and programs.
 
+mod closing;
+pub mod console;
+pub mod json;
+pub mod logs;
+pub mod progress;
 pub mod summary;
 #[cfg(test)]
 mod testing;
+mod text;
 
 use crate::event::Event;
 use summary::Summary;
@@ -29,6 +35,40 @@ pub struct ReportError {
     pub path: String,
     /// What the system said.
     pub source: std::io::Error,
+}
+
+/// How a run is shown to people while it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsoleKind {
+    /// Lines, one after another: [`console`].
+    Plain,
+    /// Bars that move: [`progress`].
+    Live,
+}
+
+/// What [`console_kind`] decides by. The caller reads it from the options and the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// Standard error is a terminal, and not a dumb one (`TERM=dumb`).
+    pub terminal: bool,
+    /// `CI` is set: a log is being written, whatever it looks like.
+    pub ci: bool,
+    /// `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+    /// `--quiet`
+    pub quiet: bool,
+    /// `--debug`
+    pub debug: bool,
+}
+
+/// Live progress is only for a terminal that can do colours, and only when no other amount of lines was asked for.
+pub fn console_kind(surroundings: Surroundings) -> ConsoleKind {
+    match surroundings {
+        Surroundings { terminal: true, ci: false, no_color: false, quiet: false, debug: false } => {
+            ConsoleKind::Live
+        }
+        _ => ConsoleKind::Plain,
+    }
 }
 
 /// Every reporter of a run, and the summary they all tell from.
@@ -91,6 +131,22 @@ mod tests {
             }
             let source = io::Error::from(io::ErrorKind::StorageFull);
             vec![ReportError { what: format!("the report of {}", self.name), path: "x".to_string(), source }]
+        }
+    }
+
+    #[test]
+    fn progress_is_live_only_where_nothing_speaks_against_it() {
+        let terminal = Surroundings { terminal: true, ..Surroundings::default() };
+        assert_eq!(console_kind(terminal), ConsoleKind::Live);
+        let plain = [
+            Surroundings { terminal: false, ..terminal },
+            Surroundings { ci: true, ..terminal },
+            Surroundings { no_color: true, ..terminal },
+            Surroundings { quiet: true, ..terminal },
+            Surroundings { debug: true, ..terminal },
+        ];
+        for surroundings in plain {
+            assert_eq!(console_kind(surroundings), ConsoleKind::Plain, "{surroundings:?}");
         }
     }
 

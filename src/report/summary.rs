@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::event::{Event, Outcome, UnitId};
+use crate::event::{Event, Failure, Outcome, UnitId};
 use crate::plan::{BuildPlan, Disposition};
 
 /// How many log lines are kept of each build, to be shown when it fails.
@@ -46,6 +46,17 @@ impl UnitSummary {
     /// Kolla's word for its failure, if it failed.
     pub fn failed_status(&self) -> Option<&'static str> {
         self.outcome().and_then(Outcome::failed_status)
+    }
+
+    /// Why its own build or push failed, if one did.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self.outcome()? {
+            Outcome::Failed(failure) | Outcome::PushFailed(failure) => Some(failure),
+            Outcome::Built { .. }
+            | Outcome::Unchanged
+            | Outcome::ParentFailed { .. }
+            | Outcome::Cancelled => None,
+        }
     }
 
     fn keep_line(&mut self, text: &str) {

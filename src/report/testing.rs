@@ -1,7 +1,10 @@
 //! Plans and runs that the reporters' tests share.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::Reporter;
 use super::summary::{Summary, SummaryOptions};
 use crate::event::{Event, Failure, FailureKind, Outcome, UnitId};
 use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
@@ -106,4 +109,43 @@ pub fn failing_parent() -> (BuildPlan, Vec<Event>) {
         finished("mariadb-server", built()),
     ];
     (plan, events)
+}
+
+/// A text with the times that depend on the test's own speed set to nought.
+pub fn resting(text: &str) -> String {
+    let times = regex::Regex::new(r"(?m)[\d.]+s$|Finished in [\d.]+s").expect("a valid regex");
+    let nought = |found: &regex::Captures| if found[0].starts_with('F') { "Finished in 0s" } else { "0s" };
+    times.replace_all(text, nought).into_owned()
+}
+
+/// Shows a whole run to a reporter and expects it to have no complaints.
+pub fn run_through(plan: &BuildPlan, events: &[Event], reporter: &mut dyn Reporter) {
+    let mut summary = summary_of(plan, &[], &[]);
+    for event in events {
+        summary.event(event);
+        reporter.event(event, &summary);
+    }
+    let errors = reporter.finish(&summary);
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+/// A place to write to that can be read afterwards.
+#[derive(Clone, Default)]
+pub struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
+
+impl SharedBuffer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no test panics while holding it")).into_owned()
+    }
+}
+
+impl Write for SharedBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no test panics while holding it").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

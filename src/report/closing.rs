@@ -1,0 +1,197 @@
+//! What people are told at the end of a run. No I/O.
+
+use std::time::Duration;
+
+use super::summary::{Summary, UnitSummary};
+use super::text::{Level, Record, counted, human, printable};
+use crate::plan::Disposition;
+
+/// The images by what came of them, under Kolla's headings. `debug` adds those that were not asked for.
+pub fn listing(summary: &Summary, debug: bool) -> Vec<Record> {
+    let named = |level, wanted: &dyn Fn(&UnitSummary) -> bool| {
+        let labels = sorted(summary, wanted).into_iter().map(|(label, _)| label);
+        labels.map(|label| Record::of_run(level, label)).collect::<Vec<_>>()
+    };
+    let built = named(Level::Info, &|unit| unit.outcome().is_some_and(|outcome| outcome.is_success()));
+    let unmatched = named(Level::Debug, &|unit| unit.disposition == Disposition::Unmatched);
+    let skipped = named(Level::Info, &|unit| unit.disposition == Disposition::Skipped);
+    let unbuildable = named(Level::Info, &|unit| unit.disposition == Disposition::Unbuildable);
+
+    let mut records = section("Successfully built images", built);
+    records.extend(section("Images that failed to build", failures(summary)));
+    if debug {
+        records.extend(section("Images not matched for build by regex", unmatched));
+    }
+    records.extend(section("Images skipped due to build options", skipped));
+    records.extend(section("Images not buildable due to build options", unbuildable));
+    records
+}
+
+/// One line for each unit that is not there as asked for, in the words that pipelines grep for.
+pub fn failures(summary: &Summary) -> Vec<Record> {
+    let failed = sorted(summary, &|unit| unit.failed_status().is_some());
+    let line = |(label, unit): (String, &UnitSummary)| {
+        let status = unit.failed_status()?;
+        let allowed = if summary.is_run_failure(unit) { "" } else { " (allowed to fail)" };
+        Some(Record::of_run(Level::Error, format!("{label} Failed with status: {status}{allowed}")))
+    };
+    failed.into_iter().filter_map(line).collect()
+}
+
+/// Which units were lost to which failed ancestor.
+pub fn root_causes(summary: &Summary) -> Vec<Record> {
+    let told = |(cause, lost): (String, Vec<String>)| {
+        Record::of_run(Level::Error, format!("{}: not built because {cause} failed", lost.join(", ")))
+    };
+    summary.root_causes().into_iter().map(told).collect()
+}
+
+/// Why each unit failed by itself: its last log lines, then what the engine or the registry said.
+pub fn reasons(summary: &Summary) -> Vec<Record> {
+    let mut records = Vec::new();
+    for (label, unit) in sorted(summary, &|unit| unit.failure().is_some()) {
+        let Some(failure) = unit.failure() else { continue };
+        records.push(Record::of_run(Level::Error, format!("Last lines of {label}:")));
+        let lines = unit.tail.iter().map(String::as_str).chain(failure.message.lines());
+        records.extend(lines.map(|line| Record::of_unit(Level::Error, &unit.unit, printable(line))));
+    }
+    records
+}
+
+/// The counts and the time, the run's last line.
+pub fn verdict(summary: &Summary, elapsed: Duration) -> Record {
+    let counts = summary.counts();
+    let cancelled = counts.cancelled + summary.never_ended();
+    let parts = [
+        (counts.unchanged, "unchanged"),
+        (counts.failed, "failed"),
+        (counts.parent_failed, "not built"),
+        (counts.push_failed, "not pushed"),
+        (cancelled, "cancelled"),
+    ];
+    let mut text = format!("Finished in {}: {} built", human(elapsed), counted(counts.built, "image"));
+    for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
+        text.push_str(&format!(", {number} {what}"));
+    }
+    let level = if summary.exit_code() == 0 { Level::Info } else { Level::Error };
+    Record::of_run(level, text)
+}
+
+fn section(heading: &str, records: Vec<Record>) -> Vec<Record> {
+    let Some(level) = records.first().map(|first| match first.level {
+        Level::Debug => Level::Debug,
+        _ => Level::Info,
+    }) else {
+        return Vec::new();
+    };
+    let ruler = "=".repeat(heading.len());
+    let head = [&ruler, heading, &ruler].map(|line| Record::of_run(level, line));
+    head.into_iter().chain(records).collect()
+}
+
+fn sorted<'a>(summary: &'a Summary, wanted: &dyn Fn(&UnitSummary) -> bool) -> Vec<(String, &'a UnitSummary)> {
+    let chosen = summary.units().iter().filter(|unit| wanted(unit));
+    let mut labelled: Vec<_> = chosen.map(|unit| (summary.label(&unit.unit), unit)).collect();
+    labelled.sort_by(|(one, _), (other, _)| one.cmp(other));
+    labelled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, FailureKind, Outcome};
+    use crate::report::testing::*;
+
+    fn told(summary: &Summary) -> String {
+        let mut records = listing(summary, false);
+        records.extend(root_causes(summary));
+        records.push(verdict(summary, Duration::from_secs(65)));
+        records.iter().map(|record| record.kolla_line(None) + "\n").collect()
+    }
+
+    #[test]
+    fn images_that_may_fail_are_marked() {
+        let (plan, events) = failing_parent();
+        let summary = summary_of(&plan, &["openstack-base"], &events);
+        let failures: Vec<_> = failures(&summary).into_iter().map(|record| record.text).collect();
+        assert_eq!(
+            failures,
+            [
+                "horizon Failed with status: parent_error (allowed to fail)",
+                "keystone Failed with status: parent_error (allowed to fail)",
+                "openstack-base Failed with status: error (allowed to fail)",
+            ]
+        );
+        assert_eq!(verdict(&summary, Duration::ZERO).level, Level::Info);
+    }
+
+    #[test]
+    fn a_cancelled_run_tells_what_is_missing() {
+        let events = [
+            finished("base", built()),
+            started("keystone"),
+            Event::Interrupted,
+            finished("keystone", Outcome::Cancelled),
+        ];
+        let summary = summary_of(&plan(&["base", "keystone", "nova-api"]), &[], &events);
+        insta::assert_snapshot!(told(&summary), @"
+        INFO:kolla.common.utils:=========================
+        INFO:kolla.common.utils:Successfully built images
+        INFO:kolla.common.utils:=========================
+        INFO:kolla.common.utils:base
+        INFO:kolla.common.utils:===========================
+        INFO:kolla.common.utils:Images that failed to build
+        INFO:kolla.common.utils:===========================
+        ERROR:kolla.common.utils:keystone Failed with status: error
+        ERROR:kolla.common.utils:nova-api Failed with status: error
+        ERROR:kolla.common.utils:Finished in 1m 05s: 1 image built, 2 cancelled
+        ");
+    }
+
+    #[test]
+    fn units_of_several_platforms_are_told_apart() {
+        let events = [
+            finished("base", built()),
+            finished("base@arm64", failed("no space left")),
+            finished("cron", Outcome::PushFailed(failure(FailureKind::Connection, "refused"))),
+            finished("cron@arm64", parent_failed("base")),
+        ];
+        let summary = summary_of(&plan(&["base", "base@arm64", "cron", "cron@arm64"]), &[], &events);
+        insta::assert_snapshot!(told(&summary), @"
+        INFO:kolla.common.utils:=========================
+        INFO:kolla.common.utils:Successfully built images
+        INFO:kolla.common.utils:=========================
+        INFO:kolla.common.utils:base-x86_64
+        INFO:kolla.common.utils:===========================
+        INFO:kolla.common.utils:Images that failed to build
+        INFO:kolla.common.utils:===========================
+        ERROR:kolla.common.utils:base-aarch64 Failed with status: error
+        ERROR:kolla.common.utils:cron-aarch64 Failed with status: parent_error
+        ERROR:kolla.common.utils:cron-x86_64 Failed with status: push_error
+        ERROR:kolla.common.utils:cron-aarch64: not built because base-aarch64 failed
+        ERROR:kolla.common.utils:Finished in 1m 05s: 1 image built, 1 failed, 1 not built, 1 not pushed
+        ");
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_told_only_when_debugging() {
+        let summary = summary_of(&plan(&["-nova-api", "~cron", "!tgtd"]), &[], &[]);
+        assert!(!listing(&summary, false).iter().any(|record| record.text == "nova-api"));
+        let all: String =
+            listing(&summary, true).iter().map(|record| record.kolla_line(None) + "\n").collect();
+        insta::assert_snapshot!(all, @"
+        DEBUG:kolla.common.utils:=====================================
+        DEBUG:kolla.common.utils:Images not matched for build by regex
+        DEBUG:kolla.common.utils:=====================================
+        DEBUG:kolla.common.utils:nova-api
+        INFO:kolla.common.utils:===================================
+        INFO:kolla.common.utils:Images skipped due to build options
+        INFO:kolla.common.utils:===================================
+        INFO:kolla.common.utils:cron
+        INFO:kolla.common.utils:=========================================
+        INFO:kolla.common.utils:Images not buildable due to build options
+        INFO:kolla.common.utils:=========================================
+        INFO:kolla.common.utils:tgtd
+        ");
+    }
+}

@@ -1,0 +1,362 @@
+//! Live progress on a terminal: a line for each running build, one for all, and what has ended above them.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::summary::Summary;
+use super::text::{Level, Record, human, printable};
+use super::{ReportError, Reporter, closing};
+use crate::event::{Event, Outcome, UnitId};
+
+/// How often the times that are shown move on.
+const TICK: Duration = Duration::from_millis(250);
+/// Names longer than this are cut in the lines of running builds.
+const WIDEST_NAME: usize = 28;
+
+#[derive(Clone, Copy)]
+enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+}
+
+fn painted(colour: Colour, text: &str) -> String {
+    format!("\u{1b}[1;{}m{text}\u{1b}[0m", colour as u8)
+}
+
+struct Running {
+    bar: ProgressBar,
+    /// Its steps are known, so they are shown and not the last line of the log.
+    has_steps: bool,
+}
+
+/// Bars on standard error; only for terminals that can do colours, see [`super::console_kind`].
+pub struct Progress {
+    bars: MultiProgress,
+    total: ProgressBar,
+    running: HashMap<UnitId, Running>,
+    name_width: usize,
+    started: Instant,
+    summary: bool,
+}
+
+impl Progress {
+    /// Progress on standard error, with or without a summary at the end.
+    pub fn stderr(summary: bool) -> Progress {
+        Progress::on(ProgressDrawTarget::stderr(), summary)
+    }
+
+    fn on(target: ProgressDrawTarget, summary: bool) -> Progress {
+        let bars = MultiProgress::with_draw_target(target);
+        let total =
+            bars.add(ProgressBar::new(0).with_style(style("{bar:20} {pos}/{len}  {wide_msg} {took:>7}")));
+        Progress {
+            bars,
+            total,
+            running: HashMap::new(),
+            name_width: WIDEST_NAME,
+            started: Instant::now(),
+            summary,
+        }
+    }
+
+    fn running(&mut self, unit: &UnitId, so_far: &Summary) -> &mut Running {
+        let Progress { bars, total, running, name_width, .. } = self;
+        running.entry(unit.clone()).or_insert_with(|| {
+            let looks = style(&format!("{{spinner}} {{prefix:{name_width}!}}  {{wide_msg}} {{took:>7}}"));
+            let bar = bars.insert_before(total, ProgressBar::new_spinner().with_style(looks));
+            bar.set_prefix(so_far.label(unit));
+            bar.enable_steady_tick(TICK);
+            Running { bar, has_steps: false }
+        })
+    }
+
+    fn remove(&mut self, unit: &UnitId) {
+        if let Some(running) = self.running.remove(unit) {
+            running.bar.finish_and_clear();
+            self.bars.remove(&running.bar);
+        }
+    }
+
+    /// A line above the bars: a word in the first column, then the rest.
+    fn tell(&self, colour: Colour, word: &str, rest: &str) {
+        self.print(&format!("{} {rest}", painted(colour, &format!("{word:>10}"))));
+    }
+
+    /// A terminal that has gone away can't be told so.
+    fn print(&self, line: &str) {
+        let _ = self.bars.println(line);
+    }
+
+    fn ended(&mut self, unit: &UnitId, outcome: &Outcome, duration: Duration, so_far: &Summary) {
+        let was_running = self.running.contains_key(unit);
+        self.remove(unit);
+        let label = so_far.label(unit);
+        let timed = format!("{label} ({})", human(duration));
+        match outcome {
+            Outcome::Built { .. } => self.tell(Colour::Green, "Built", &timed),
+            Outcome::Unchanged => self.tell(Colour::Green, "Unchanged", &label),
+            Outcome::Failed(failure) => self.tell_failure("Failed", &timed, &failure.message, unit, so_far),
+            Outcome::PushFailed(failure) => {
+                self.tell_failure("Not pushed", &label, &failure.message, unit, so_far)
+            }
+            Outcome::ParentFailed { root_cause } => {
+                self.tell(Colour::Yellow, "Not built", &format!("{label}, because {root_cause} failed"));
+            }
+            Outcome::Cancelled if was_running => self.tell(Colour::Yellow, "Cancelled", &timed),
+            Outcome::Cancelled => {}
+        }
+        self.count(so_far);
+    }
+
+    fn tell_failure(&self, word: &str, rest: &str, message: &str, unit: &UnitId, so_far: &Summary) {
+        let Some(failed) = so_far.unit(unit) else { return };
+        let colour = if so_far.is_run_failure(failed) { Colour::Red } else { Colour::Yellow };
+        let indent = " ".repeat(11);
+        self.tell(colour, word, rest);
+        failed.tail.iter().for_each(|line| self.print(&format!("{indent}| {}", printable(line))));
+        message.lines().for_each(|line| self.print(&format!("{indent}{}", printable(line))));
+    }
+
+    fn count(&self, so_far: &Summary) {
+        let counts = so_far.counts();
+        let parts = [(counts.unchanged, "unchanged"), (counts.unsuccessful(), "failed")];
+        let shown = parts.into_iter().filter(|(number, _)| *number > 0);
+        let message: Vec<_> = shown.map(|(number, what)| format!("{number} {what}")).collect();
+        self.total.set_position(counts.ended() as u64);
+        self.total.set_message(message.join(", "));
+    }
+}
+
+impl Reporter for Progress {
+    fn event(&mut self, event: &Event, so_far: &Summary) {
+        match event {
+            Event::RunStarted { units } => {
+                let to_build = so_far.units().iter().filter(|unit| unit.outcome().is_some());
+                let longest = to_build.map(|unit| so_far.label(&unit.unit).chars().count()).max();
+                self.name_width = longest.unwrap_or(WIDEST_NAME).min(WIDEST_NAME);
+                self.total.set_length(*units as u64);
+                self.total.enable_steady_tick(TICK);
+            }
+            Event::BuildStarted { unit, attempt } => {
+                let running = self.running(unit, so_far);
+                running.has_steps = false;
+                running.bar.set_message(match attempt {
+                    1 => "starting".to_string(),
+                    later => format!("starting, attempt {later}"),
+                });
+            }
+            Event::Step { unit, number, total, text } => {
+                let Some(running) = self.running.get_mut(unit) else { return };
+                running.has_steps = true;
+                running.bar.set_message(match total {
+                    0 => format!("{number} {}", on_one_line(text)),
+                    total => format!("{number}/{total} {}", on_one_line(text)),
+                });
+            }
+            Event::Line { unit, text } => {
+                if let Some(running) = self.running.get(unit).filter(|running| !running.has_steps) {
+                    running.bar.set_message(printable(text));
+                }
+            }
+            Event::Retrying { unit, attempt, failure, delay } => {
+                let label = so_far.label(unit);
+                let first = failure.message.lines().next().unwrap_or_default();
+                self.tell(
+                    Colour::Yellow,
+                    "Retrying",
+                    &format!("{label}, attempt {attempt} failed: {}", printable(first)),
+                );
+                self.running(unit, so_far)
+                    .bar
+                    .set_message(format!("the next attempt starts in {}", human(*delay)));
+            }
+            Event::PushStarted { unit } => self.running(unit, so_far).bar.set_message("pushing"),
+            Event::Pushed { unit, .. } => {
+                self.remove(unit);
+                self.tell(Colour::Green, "Pushed", &so_far.label(unit));
+            }
+            Event::Finished { unit, outcome, duration } => self.ended(unit, outcome, *duration, so_far),
+            Event::Interrupted => {
+                let advice = "running builds are cancelled; a second Ctrl-C leaves at once";
+                self.tell(Colour::Yellow, "Stopping", advice);
+            }
+        }
+    }
+
+    fn finish(&mut self, summary: &Summary) -> Vec<ReportError> {
+        self.running.drain().for_each(|(_, running)| running.bar.finish_and_clear());
+        self.total.finish_and_clear();
+        if self.summary {
+            let mut records = closing::failures(summary);
+            records.extend(closing::root_causes(summary));
+            records.iter().for_each(|record| self.print(&looks(record)));
+            let verdict = closing::verdict(summary, self.started.elapsed());
+            let colour = if verdict.level == Level::Error { Colour::Red } else { Colour::Green };
+            self.print(&painted(colour, &verdict.text));
+        }
+        Vec::new()
+    }
+}
+
+/// An instruction without its line continuations; the terminal's width cuts it.
+fn on_one_line(instruction: &str) -> String {
+    printable(&instruction.replace("\\\n", " "))
+}
+
+fn looks(record: &Record) -> String {
+    match record.level {
+        Level::Error => painted(Colour::Red, &record.text),
+        Level::Warning => painted(Colour::Yellow, &record.text),
+        Level::Info | Level::Debug => record.text.clone(),
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the templates are constants and well-formed")
+        .progress_chars("=> ")
+        .with_key("took", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // Tenths of a second would only flicker.
+            let _ = out.write_str(&whole_seconds(state.elapsed()));
+        })
+}
+
+fn whole_seconds(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..10 => format!("{seconds}s"),
+        _ => human(duration),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::InMemoryTerm;
+
+    use super::*;
+    use crate::plan::BuildPlan;
+    use crate::report::testing::*;
+
+    /// A screen with what moves by itself at rest: the spinners and the times.
+    fn still(screen: &str) -> String {
+        resting(&screen.replace(|char| ('\u{2800}'..='\u{28ff}').contains(&char), "*"))
+    }
+
+    /// What a terminal of 80 columns shows after these events, then what it shows at the end.
+    fn screens(plan: &BuildPlan, events: &[Event]) -> (String, String) {
+        let terminal = InMemoryTerm::new(24, 80);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let mut progress = Progress::on(target, true);
+        let mut summary = summary_of(plan, &[], &[]);
+        for event in events {
+            summary.event(event);
+            progress.event(event, &summary);
+        }
+        // The bars' own threads would draw while the screen is read, and drawing is rate limited.
+        let bars: Vec<_> =
+            progress.running.values().map(|running| &running.bar).chain([&progress.total]).collect();
+        bars.iter().for_each(|bar| bar.disable_steady_tick());
+        for bar in bars {
+            std::thread::sleep(TICK);
+            bar.tick();
+        }
+        let during = still(&terminal.contents());
+        progress.finish(&summary);
+        (during, still(&terminal.contents()))
+    }
+
+    fn step(name: &str, number: u32, text: &str) -> Event {
+        Event::Step { unit: unit(name), number, total: 12, text: text.to_string() }
+    }
+
+    #[test]
+    fn running_builds_have_a_line_each_and_ended_ones_are_above() {
+        let (plan, mut events) = failing_parent();
+        let long = "RUN apt-get update \\\n    && apt-get -y install --no-install-recommends mariadb-server galera-4 rsync";
+        events.truncate(11);
+        events.extend([started("mariadb-server"), step("mariadb-server", 3, long), started("keystone")]);
+        events.push(line("keystone", "Collecting \u{1b}[31mkeystone==29.0.0\u{1b}[0m"));
+        let (during, end) = screens(&plan, &events);
+        insta::assert_snapshot!(during, @"
+         Unchanged base
+             Built memcached (1m 12s)
+            Failed openstack-base (1m 12s)
+                   | Reading package lists...
+                   | E: Unable to locate package python3-venvv
+                   The command '/bin/sh -c apt-get install' returned a non-zero code: 10
+        0
+         Not built horizon, because openstack-base failed
+         Not built keystone, because openstack-base failed
+        * mariadb-server  3/12 RUN apt-get update && apt-get -y install --no-ins      0s
+        * keystone        Collecting keystone==29.0.0                                 0s
+        ================>    5/6  1 unchanged, 3 failed                               0s
+        ");
+        insta::assert_snapshot!(end, @"
+         Unchanged base
+             Built memcached (1m 12s)
+            Failed openstack-base (1m 12s)
+                   | Reading package lists...
+                   | E: Unable to locate package python3-venvv
+                   The command '/bin/sh -c apt-get install' returned a non-zero code: 10
+        0
+         Not built horizon, because openstack-base failed
+         Not built keystone, because openstack-base failed
+        horizon Failed with status: parent_error
+        keystone Failed with status: parent_error
+        mariadb-server Failed with status: error
+        openstack-base Failed with status: error
+        horizon, keystone: not built because openstack-base failed
+        Finished in 0s: 1 image built, 1 unchanged, 1 failed, 2 not built, 1 cancelled
+        ");
+    }
+
+    #[test]
+    fn retries_pushes_and_an_interruption_are_told() {
+        let lost = failure(crate::event::FailureKind::Connection, "connection reset\nmore");
+        let retrying = Event::Retrying {
+            unit: unit("base@arm64"),
+            attempt: 1,
+            failure: lost.clone(),
+            delay: Duration::from_secs(5),
+        };
+        let events = [
+            Event::RunStarted { units: 3 },
+            started("base"),
+            started("base@arm64"),
+            retrying,
+            finished("base", built()),
+            Event::PushStarted { unit: unit("base") },
+            Event::Pushed { unit: unit("base"), digest: None },
+            Event::PushStarted { unit: unit("base") },
+            finished("base", Outcome::PushFailed(lost)),
+            Event::Interrupted,
+        ];
+        let (during, end) = screens(&plan(&["base", "base@arm64", "cron"]), &events);
+        insta::assert_snapshot!(during, @"
+          Retrying base-aarch64, attempt 1 failed: connection reset
+             Built base-x86_64 (1m 12s)
+            Pushed base-x86_64
+        Not pushed base-x86_64
+                   connection reset
+                   more
+          Stopping running builds are cancelled; a second Ctrl-C leaves at once
+        * base-aarch64  the next attempt starts in 5.0s                               0s
+        ======>              1/3  1 failed                                            0s
+        ");
+        insta::assert_snapshot!(end, @"
+          Retrying base-aarch64, attempt 1 failed: connection reset
+             Built base-x86_64 (1m 12s)
+            Pushed base-x86_64
+        Not pushed base-x86_64
+                   connection reset
+                   more
+          Stopping running builds are cancelled; a second Ctrl-C leaves at once
+        base-aarch64 Failed with status: error
+        base-x86_64 Failed with status: push_error
+        cron-x86_64 Failed with status: error
+        Finished in 0s: 0 images built, 1 not pushed, 2 cancelled
+        ");
+    }
+}
