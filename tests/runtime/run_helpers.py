@@ -142,7 +142,8 @@ class CopyCacerts(RootTest):
     mkdir -p $mounted $copied /etc/kolla/defaults $rpm /etc/ssl/certs
     """
     # The host's /usr is read-only in a root without an image.
-    setup += "test -w /usr || mount -t tmpfs tmpfs /usr/local/share; mkdir -p $deb\n"
+    setup += "test -w /usr || mount -t tmpfs tmpfs /usr/local/share\n"
+    setup += "mkdir -p $deb; rm -f $deb/* $rpm/*\n"
 
     def test_debian(self):
         self.check(
