@@ -9,11 +9,11 @@ use super::entries::{self, Entry, EntryKind, at};
 
 /// Writes the build context in `dir` as a tar stream; no file is held in memory.
 ///
-/// Entries are sorted, belong to root and have no time. An error that names a path is about reading it; any
+/// Entries are sorted, belong to root and have no time; a `.dockerignore` is honoured. An error that names a path is about reading it; any
 /// other came from `out`.
 pub fn write_context(dir: &Path, out: impl Write) -> io::Result<()> {
     let mut archive = ArchiveWriter::new(BufWriter::with_capacity(64 * 1024, out));
-    for entry in entries::walk(dir) {
+    for entry in entries::walk_context(dir)? {
         archive.append(&entry?)?;
     }
     archive.finish()
@@ -233,6 +233,20 @@ mod tests {
 
         let error = write_context(&tree.path().join("missing"), io::sink()).unwrap_err();
         assert!(error.to_string().contains("missing"), "{error}");
+    }
+
+    #[test]
+    fn a_dockerignore_is_honoured_in_contexts_alone() {
+        let tree = tree();
+        fs::write(tree.path().join(".dockerignore"), "*\n!b/inner\n").unwrap();
+        let mut bytes = Vec::new();
+        write_context(tree.path(), &mut bytes).unwrap();
+        let names: Vec<String> = members(&bytes).into_iter().map(|member| member.0).collect();
+        assert_eq!(names, [".dockerignore", "Dockerfile", "b/inner"]);
+
+        let mut bytes = Vec::new();
+        write_archive(tree.path(), Path::new("top"), &mut bytes).unwrap();
+        assert_eq!(members(&bytes).len(), 8);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use super::ignore::IgnoreRules;
+
 /// One member of a directory tree, as a builder will see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -33,16 +35,31 @@ pub(super) enum EntryKind {
 /// Everything below `root`: parents before children, siblings by name. Sockets are left out, other special files
 /// are an error.
 pub(super) fn walk(root: &Path) -> impl Iterator<Item = io::Result<Entry>> {
-    WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter().filter_map(move |found| {
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => return Some(Err(walk_error(error))),
-        };
-        if found.file_type().is_socket() {
-            return None;
+    walk_with(root, IgnoreRules::default())
+}
+
+/// The same for a build context, without what its `.dockerignore` leaves out.
+pub(super) fn walk_context(root: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
+    Ok(walk_with(root, IgnoreRules::of(root)?))
+}
+
+fn walk_with(root: &Path, ignored: IgnoreRules) -> impl Iterator<Item = io::Result<Entry>> {
+    let mut found = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter();
+    std::iter::from_fn(move || {
+        loop {
+            let next = match found.next()? {
+                Ok(next) => next,
+                Err(error) => return Some(Err(walk_error(error))),
+            };
+            let name = next.path().strip_prefix(root).expect("a walk stays below its root").to_path_buf();
+            if ignored.leaves_out(&name) {
+                if next.file_type().is_dir() && !ignored.may_keep_below() {
+                    found.skip_current_dir();
+                }
+            } else if !next.file_type().is_socket() {
+                return Some(entry(name, next.into_path()));
+            }
         }
-        let name = found.path().strip_prefix(root).expect("a walk stays below its root").to_path_buf();
-        Some(entry(name, found.into_path()))
     })
 }
 

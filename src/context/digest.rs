@@ -1,0 +1,170 @@
+//! Digests of what a directory holds: equal exactly when the archives of it are.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::entries::{self, Entry, EntryKind, at};
+
+/// Digests of a directory tree, whole and entry by entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextDigest {
+    /// Name below the root to the lower-case hex sha256 of type, mode and content or link target. Bytes of a name
+    /// that are not UTF-8 are shown as replacement characters here; the whole digest takes them as they are.
+    pub entries: BTreeMap<String, String>,
+    /// Lower-case hex sha256 over all entries and their names.
+    pub whole: String,
+}
+
+impl ContextDigest {
+    /// The first name, in order, whose entry is not the same in both.
+    pub fn first_difference<'a>(&'a self, other: &'a ContextDigest) -> Option<&'a str> {
+        let names = self.entries.keys().chain(other.entries.keys());
+        names.filter(|name| self.entries.get(*name) != other.entries.get(*name)).min().map(String::as_str)
+    }
+}
+
+/// Digests everything in `dir` that a build context made of it would hold, but for the names in `exclude` and what
+/// is below them.
+pub fn digest_entries(dir: &Path, exclude: &[&Path]) -> io::Result<ContextDigest> {
+    let mut found = entries::walk_context(dir)?.collect::<io::Result<Vec<Entry>>>()?;
+    found.retain(|entry| !exclude.iter().any(|name| entry.name.starts_with(name)));
+    let digests = found.par_iter().map(digest_entry).collect::<io::Result<Vec<_>>>()?;
+
+    let mut whole = Sha256::new();
+    let mut entries = BTreeMap::new();
+    for (entry, digest) in found.iter().zip(digests) {
+        let name = entry.name.as_os_str().as_bytes();
+        // The length keeps a name from running into what follows it.
+        whole.update((name.len() as u64).to_le_bytes());
+        whole.update(name);
+        whole.update(digest);
+        entries.insert(entry.name.display().to_string(), hex(&digest));
+    }
+    Ok(ContextDigest { entries, whole: hex(&whole.finalize()) })
+}
+
+fn digest_entry(entry: &Entry) -> io::Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    let mut start = |kind: u8, size: u64| {
+        hasher.update([kind]);
+        hasher.update(entry.mode.to_le_bytes());
+        hasher.update(size.to_le_bytes());
+    };
+    match &entry.kind {
+        EntryKind::Directory => start(b'd', 0),
+        EntryKind::Link(target) => {
+            let target = target.as_os_str().as_bytes();
+            start(b'l', target.len() as u64);
+            hasher.update(target);
+        }
+        EntryKind::File(size) => {
+            start(b'f', *size);
+            File::open(&entry.path)
+                .and_then(|mut file| io::copy(&mut file, &mut HashWriter(&mut hasher)))
+                .map_err(|error| at(&entry.path, error))?;
+        }
+    }
+    Ok(hasher.finalize().into())
+}
+
+/// Lets a hasher be written to.
+pub(super) struct HashWriter<'a>(pub &'a mut Sha256);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        for (name, content) in [("Dockerfile", "FROM x"), ("sub/a", "a"), ("archive", "big")] {
+            fs::write(dir.path().join(name), content).unwrap();
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        symlink("sub/a", dir.path().join("link")).unwrap();
+        dir
+    }
+
+    fn digest(dir: &Path) -> ContextDigest {
+        digest_entries(dir, &[Path::new("archive")]).unwrap()
+    }
+
+    #[test]
+    fn equal_trees_have_equal_digests_and_what_is_excluded_does_not_count() {
+        let (one, two) = (tree(), tree());
+        fs::write(two.path().join("archive"), "other").unwrap();
+        assert_eq!(digest(one.path()), digest(two.path()));
+        assert_eq!(digest(one.path()).first_difference(&digest(two.path())), None);
+        let names: Vec<_> = digest(one.path()).entries.into_keys().collect();
+        assert_eq!(names, ["Dockerfile", "link", "sub", "sub/a"]);
+    }
+
+    #[test]
+    fn every_change_counts_and_is_named() {
+        let reference = digest(tree().path());
+        type Change = (&'static str, fn(&Path));
+        let changes: [Change; 6] = [
+            ("sub/a", |root| fs::write(root.join("sub/a"), "b").unwrap()),
+            ("sub/a", |root| {
+                fs::set_permissions(root.join("sub/a"), fs::Permissions::from_mode(0o755)).unwrap();
+            }),
+            ("sub/a", |root| fs::remove_file(root.join("sub/a")).unwrap()),
+            ("new", |root| fs::write(root.join("new"), "").unwrap()),
+            ("link", |root| {
+                fs::remove_file(root.join("link")).unwrap();
+                symlink("sub/b", root.join("link")).unwrap();
+            }),
+            ("link", |root| {
+                fs::remove_file(root.join("link")).unwrap();
+                fs::write(root.join("link"), "sub/a").unwrap();
+            }),
+        ];
+        for (name, change) in changes {
+            let tree = tree();
+            change(tree.path());
+            let changed = digest(tree.path());
+            assert_ne!(changed.whole, reference.whole, "{name}");
+            assert_eq!(changed.first_difference(&reference), Some(name));
+            assert_eq!(reference.first_difference(&changed), Some(name));
+        }
+    }
+
+    #[test]
+    fn what_an_archive_leaves_out_does_not_count() {
+        let tree = tree();
+        fs::write(tree.path().join(".dockerignore"), "*.log\n").unwrap();
+        let before = digest(tree.path());
+        fs::write(tree.path().join("a.log"), "x").unwrap();
+        assert_eq!(digest(tree.path()), before);
+    }
+}
