@@ -247,8 +247,12 @@ async fn builds_run_beside_each_other_until_the_daemon_dies() {
     let requests =
         names.map(|name| BuildRequest { tag: format!("kolla/{name}:1"), ..request(context.path(), true) });
     let builds = requests.iter().map(|request| build(&docker, request));
-    futures_util::future::join_all(builds).await;
+    for (result, _) in futures_util::future::join_all(builds).await {
+        result.expect("built");
+    }
     assert_eq!(daemon.most_running(), 3);
+    let (result, _) = build(&docker, &requests[0]).await;
+    assert!(matches!(&result, Err(EngineError::ConnectionLost { .. })), "{result:?}");
     let error = docker.facts().await.expect_err("it is dead");
     assert!(matches!(error, EngineError::Unreachable { .. }), "{error:?}");
 }

@@ -7,3 +7,4 @@ mod http;
 mod messages;
 #[allow(dead_code, reason = "the tests of the command line use it")]
 pub mod project;
+mod requests;

@@ -1,0 +1,257 @@
+//! How the fake daemon answers.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::buildkit::BuildKit;
+use super::docker::{Build, Fault, Image, Shared};
+use super::dockerfile::{self, Instruction};
+use super::http::{Exchange, Socket, without_version};
+use super::messages::{Builder, Classic, line};
+
+/// Longer than any test waits.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
+impl Shared {
+    /// One request and its answer.
+    pub fn exchange(&self, socket: Box<dyn Socket>) -> io::Result<()> {
+        let Some(mut exchange) = Exchange::accept(socket)? else { return Ok(()) };
+        self.state().requests.push(format!("{} {}", exchange.method, exchange.path));
+        let path = without_version(&exchange.path).to_string();
+        match (exchange.method.as_str(), path.as_str()) {
+            ("GET", "/_ping") => exchange.answer(200, &json!("OK")),
+            ("GET", "/version") => exchange.answer(
+                200,
+                &json!({"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
+            ),
+            ("GET", "/info") => exchange.answer(200, &json!({"OSType": "linux", "Architecture": "x86_64"})),
+            ("POST", "/build") => self.build(&mut exchange),
+            ("GET", path) if path.starts_with("/images/") && path.ends_with("/json") => {
+                let name = &path["/images/".len()..path.len() - "/json".len()];
+                self.inspect(&mut exchange, name)
+            }
+            ("POST", path) if path.starts_with("/images/") && path.ends_with("/push") => {
+                let name = &path["/images/".len()..path.len() - "/push".len()];
+                self.push(&mut exchange, name)
+            }
+            _ => exchange.answer(404, &json!({"message": "page not found"})),
+        }
+    }
+
+    fn inspect(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
+        let image = {
+            let state = self.state();
+            let by_id = || state.images.values().find(|image| image.id == name);
+            state.images.get(name).or_else(by_id).cloned()
+        };
+        match image {
+            Some(image) => exchange.answer(
+                200,
+                &json!({"Id": image.id, "Architecture": image.architecture, "Os": "linux", "Size": 1000, "Config": {"Labels": image.labels}}),
+            ),
+            None => exchange.answer(404, &json!({"message": format!("No such image: {name}")})),
+        }
+    }
+
+    fn build(&self, exchange: &mut Exchange) -> io::Result<()> {
+        let dies = {
+            let state = self.state();
+            state.dies_after.is_some_and(|builds| state.builds.len() >= builds)
+        };
+        if dies {
+            self.die();
+            return Ok(());
+        }
+        let tag = exchange.query.get("t").cloned().unwrap_or_default();
+        let name = image_name(&tag);
+        let fault = self.build_fault(&name);
+        if let Some(Fault::Refused(status, message)) = &fault {
+            return exchange.answer(*status, &json!({"message": message}));
+        }
+        let files = read_tar(exchange.body())?;
+        let build = Build { image: name.clone(), query: exchange.query.clone(), files };
+        let delay = {
+            let mut state = self.state();
+            state.builds.push(build.clone());
+            state.running += 1;
+            state.most_running = state.most_running.max(state.running);
+            state.delay
+        };
+        let result = exchange.wait(delay).and_then(|()| self.run(exchange, &tag, &build, fault));
+        let mut state = self.state();
+        state.running -= 1;
+        if result.is_err() && !state.dead {
+            state.cancelled.push(name);
+        }
+        result
+    }
+
+    fn build_fault(&self, image: &str) -> Option<Fault> {
+        match self.state().build_faults.get_mut(image)? {
+            (_, Some(0)) => None,
+            (fault, left) => {
+                *left = left.map(|left| left - 1);
+                Some(fault.clone())
+            }
+        }
+    }
+
+    /// Answers a build whose context was read.
+    fn run(&self, exchange: &mut Exchange, tag: &str, build: &Build, fault: Option<Fault>) -> io::Result<()> {
+        match fault {
+            Some(Fault::CutBefore) => return Ok(()),
+            Some(Fault::NoHttp) => return exchange.raw(b"\x15\x03\x01 this is another protocol\r\n\r\n"),
+            _ => {}
+        }
+        let is_buildkit = build.query.get("version").is_some_and(|version| version == "2");
+        let builder: &dyn Builder = if is_buildkit { &BuildKit } else { &Classic };
+        let instructions = dockerfile::parse(&build.dockerfile());
+        let from = instructions.first().map(|first| first.arguments.clone()).unwrap_or_default();
+        let parent = self.state().images.get(&from).cloned();
+        exchange.begin()?;
+        // What needs a registry to answer is not here.
+        if parent.is_none() && from.contains('/') {
+            let message = format!("pull access denied for {from}, repository does not exist");
+            exchange.chunk(&builder.failure(&message))?;
+            return exchange.end();
+        }
+        let mut messages = builder.steps(&instructions);
+        if let Some(Fault::Fails { message, log }) = &fault {
+            messages.extend(builder.failing_step(&instructions, message, log));
+            return stream(exchange, &messages);
+        }
+        let architecture = match &fault {
+            Some(Fault::BuiltFor(architecture)) => architecture.clone(),
+            _ => build.query["platform"].trim_start_matches("linux/").to_string(),
+        };
+        let image = image_of(build, &instructions, architecture, from, parent);
+        messages.extend(builder.success(&image.id, tag));
+        let cut = match &fault {
+            Some(Fault::CutAfterMessages(count) | Fault::EndsAfterMessages(count)) => *count,
+            Some(Fault::NoJson | Fault::BadChunk | Fault::HalfChunk | Fault::Hangs) => 1,
+            _ => messages.len(),
+        };
+        for message in &messages[..cut.min(messages.len())] {
+            exchange.chunk(message)?;
+        }
+        match fault {
+            Some(Fault::CutAfterMessages(_) | Fault::CutAtEnd) => return Ok(()),
+            Some(Fault::EndsAfterMessages(_)) => return exchange.end(),
+            Some(Fault::NoJson) => {
+                exchange.chunk(b"<html>no JSON</html>\n")?;
+                return exchange.end();
+            }
+            Some(Fault::BadChunk) => return exchange.raw(b"many\r\n"),
+            Some(Fault::HalfChunk) => return exchange.raw(b"1000\r\n{\"stream\":"),
+            Some(Fault::Hangs) => return exchange.wait(FOR_EVER),
+            _ => {}
+        }
+        self.state().images.insert(tag.to_string(), image);
+        exchange.end()
+    }
+
+    fn push(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
+        let tag = exchange.query.get("tag").cloned().unwrap_or_default();
+        let reference = format!("{name}:{tag}");
+        if !exchange.headers.contains_key("x-registry-auth") {
+            return exchange
+                .answer(400, &json!({"message": "Bad parameters and missing X-Registry-Auth: EOF"}));
+        }
+        let (image, fault) = {
+            let mut state = self.state();
+            state.pushes.push(reference.clone());
+            (state.images.get(&reference).cloned(), state.push_faults.get(&image_name(&reference)).cloned())
+        };
+        let Some(image) = image else {
+            return exchange.answer(
+                404,
+                &json!({"message": format!("An image does not exist locally with the tag: {name}")}),
+            );
+        };
+        let mut messages = vec![
+            line(&json!({"status": format!("The push refers to repository [{name}]")})),
+            line(&json!({"status": "Preparing", "progressDetail": {}, "id": "5f70bf18a086"})),
+            line(&json!({"status": "Pushed", "progressDetail": {}, "id": "5f70bf18a086"})),
+        ];
+        match fault {
+            Some(Fault::Refused(status, message)) => {
+                return exchange.answer(status, &json!({"message": message}));
+            }
+            Some(Fault::Fails { message: text, .. }) => {
+                messages.truncate(2);
+                messages.push(line(&json!({"errorDetail": {"message": text}, "error": text})));
+            }
+            Some(Fault::CutBefore) => return Ok(()),
+            Some(Fault::CutAfterMessages(count)) => {
+                exchange.begin()?;
+                return messages.iter().take(count).try_for_each(|message| exchange.chunk(message));
+            }
+            Some(other) => panic!("{other:?} is no fault of a push"),
+            None => messages.push(line(&json!({"status": format!("{tag}: digest: {} size: 527", image.id)}))),
+        }
+        exchange.begin()?;
+        stream(exchange, &messages)
+    }
+}
+
+/// Sends messages and ends the answer.
+fn stream(exchange: &mut Exchange, messages: &[Vec<u8>]) -> io::Result<()> {
+    messages.iter().try_for_each(|message| exchange.chunk(message))?;
+    exchange.end()
+}
+
+/// `keystone` of `127.0.0.1:5000/kolla/keystone:1`.
+fn image_name(tag: &str) -> String {
+    let last = tag.rsplit('/').next().unwrap_or_default();
+    last.split(':').next().unwrap_or_default().to_string()
+}
+
+/// The id of an image with this content.
+pub fn id_of(content: &[u8]) -> String {
+    let digest = Sha256::digest(content);
+    digest.iter().fold("sha256:".to_string(), |id, byte| id + &format!("{byte:02x}"))
+}
+
+/// The same content gives the same image, as a cache would.
+fn image_of(
+    build: &Build,
+    instructions: &[Instruction],
+    architecture: String,
+    from: String,
+    parent: Option<Image>,
+) -> Image {
+    let mut labels = parent.as_ref().map(|parent| parent.labels.clone()).unwrap_or_default();
+    labels.extend(dockerfile::labels(instructions));
+    if let Some(given) = build.query.get("labels") {
+        let given: BTreeMap<String, String> = serde_json::from_str(given).expect("labels are a JSON map");
+        labels.extend(given);
+    }
+    let parent_id = parent.map(|parent| parent.id);
+    let id = id_of(format!("{parent_id:?} {architecture} {labels:?} {:?}", build.files).as_bytes());
+    Image { id, architecture, labels, parent: Some(from) }
+}
+
+/// The files of a tar archive; symbolic links count as files that hold their target.
+fn read_tar(mut body: impl Read) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    let mut archive = tar::Archive::new(&mut body);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let kind = entry.header().entry_type();
+        let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_string();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        if let (true, Some(target)) = (kind.is_symlink(), entry.link_name()?) {
+            content = target.to_string_lossy().into_owned().into_bytes();
+        }
+        if kind.is_file() || kind.is_symlink() {
+            files.insert(path, content);
+        }
+    }
+    io::copy(&mut body, &mut io::sink())?;
+    Ok(files)
+}
