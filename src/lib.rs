@@ -1,15 +1,19 @@
 //! Builds OpenStack's container images from Kolla's templates.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod context;
 pub mod dockerfile;
 pub mod engine;
+pub mod error;
 pub mod event;
 pub mod graph;
+pub mod labels;
 pub mod plan;
 pub mod platform;
 pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod template;
+pub mod warnings;

@@ -1,1 +1,12 @@
-fn main() {}
+//! The `kolla-build` command.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Variables that are no text can't be used in a template either.
+    let env: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    ExitCode::from(kolla_build::app::run(std::env::args_os(), &env))
+}

@@ -81,6 +81,17 @@ impl Layers {
         self.entries.splice(0..0, layer);
     }
 
+    /// Forgets the sources that the program brings along, when a tree brings its own.
+    pub fn remove_built_in_sources(&mut self) {
+        let is_source = |entry: &Entry| {
+            entry.place == Place::BuiltIn
+                && entry.section != DEFAULT
+                && !entry.section.ends_with("-user")
+                && options::SOURCE_KEYS.contains(&entry.key.as_str())
+        };
+        self.entries.retain(|entry| !is_source(entry));
+    }
+
     /// Every entry, the least important first.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

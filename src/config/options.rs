@@ -155,6 +155,7 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Write the graph of the matched images to this file in Graphviz's language and stop",
     ),
     ours("plan", Flag, "Print what would be built, and why, and stop"),
+    ours("plan_format", Choice(&["text", "json"]), "Format of the plan"),
     kolla("logs_dir", Text, "Directory for one log per image"),
     kolla("summary", Flag, "Tell at the end what became of every image"),
     short("format", 'f', Choice(&["json", "none"]), "Format of the summary for programs"),

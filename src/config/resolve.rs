@@ -160,6 +160,8 @@ pub struct OutputOptions {
     pub summary: bool,
     /// Write the summary as JSON.
     pub json: bool,
+    /// Print the plan as JSON.
+    pub plan_json: bool,
     /// File for it; standard output without.
     pub summary_json_file: Option<PathBuf>,
     /// No image logs on the console.
@@ -294,6 +296,7 @@ pub fn resolve(mut layers: Layers, regexes: Vec<String>) -> Result<Config, Value
             logs_dir: path("logs_dir")?,
             summary: layers.flag("summary")?,
             json: layers.choice("format")?.is_none_or(|format| format == "json"),
+            plan_json: layers.choice("plan_format")?.is_some_and(|format| format == "json"),
             summary_json_file: path("summary_json_file")?,
             quiet: layers.flag("quiet")?,
             debug: layers.flag("debug")?,

@@ -4,4 +4,5 @@ pub mod archive;
 pub mod digest;
 mod entries;
 mod ignore;
+pub mod patches;
 pub mod workdir;

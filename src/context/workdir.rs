@@ -72,7 +72,7 @@ pub struct WorkDir {
 #[derive(Debug)]
 enum Hold {
     Lock(#[expect(dead_code, reason = "an open lock file is the lock")] File),
-    Temporary(#[expect(dead_code, reason = "dropping it removes the directory")] tempfile::TempDir),
+    Temporary(tempfile::TempDir),
 }
 
 impl WorkDir {
@@ -114,6 +114,14 @@ impl WorkDir {
         Ok(WorkDir { tree, ours: true, _hold: Hold::Temporary(dir) })
     }
 
+    /// The directory to remove when the process ends without dropping this value; none when it is to stay.
+    pub fn temporary_root(&self) -> Option<PathBuf> {
+        match &self._hold {
+            Hold::Lock(_) => None,
+            Hold::Temporary(dir) => Some(dir.path().to_path_buf()),
+        }
+    }
+
     /// The directory that holds the images' directories.
     pub fn tree(&self) -> &Path {
         &self.tree
@@ -143,6 +151,12 @@ pub struct TreeFile {
     pub content: FileContent,
 }
 
+impl TreeFile {
+    fn is_directory(&self) -> bool {
+        matches!(self.content, FileContent::Directory)
+    }
+}
+
 /// Where a file's content comes from.
 #[derive(Debug, Clone)]
 pub enum FileContent {
@@ -150,6 +164,8 @@ pub enum FileContent {
     Bytes(Cow<'static, [u8]>),
     /// A copy of this file.
     File(PathBuf),
+    /// None: it is a directory, which may stay empty.
+    Directory,
 }
 
 /// Writes files below `root`, in parallel, and their directories; all of them get the time 0, so that nothing in a
@@ -160,14 +176,16 @@ pub fn write_tree(root: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
         if !file.name.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(WorkDirError::Outside(file.name.clone()));
         }
-        let above = file.name.ancestors().skip(1);
+        // A directory is made with those above it, a file after them.
+        let above = file.name.ancestors().skip(usize::from(!file.is_directory()));
         directories.extend(above.map(|parent| root.join(parent)).take_while(|path| path != root));
     }
     // Sorted, so a parent comes before what is in it.
     for directory in &directories {
         create_directory(directory)?;
     }
-    files.par_iter().try_for_each(|file| write_file(&root.join(&file.name), file))?;
+    let contents = files.par_iter().filter(|file| !file.is_directory());
+    contents.try_for_each(|file| write_file(&root.join(&file.name), file))?;
     directories.par_iter().try_for_each(|directory| {
         File::open(directory).and_then(|open| open.set_times(epoch())).map_err(WorkDirError::at(directory))
     })
@@ -182,7 +200,7 @@ fn create_directory(path: &Path) -> Result<(), WorkDirError> {
 
 fn write_file(path: &Path, file: &TreeFile) -> Result<(), WorkDirError> {
     let at = WorkDirError::at;
-    let mut out = open(path).map_err(at(path))?;
+    let mut out = open_empty(path).map_err(at(path))?;
     match &file.content {
         FileContent::Bytes(bytes) => out.write_all(bytes).map_err(at(path))?,
         FileContent::File(from) => {
@@ -194,25 +212,23 @@ fn write_file(path: &Path, file: &TreeFile) -> Result<(), WorkDirError> {
             // Copies inside the kernel where it can.
             io::copy(&mut input, &mut out).map_err(at(path))?;
         }
+        FileContent::Directory => {}
     }
-    // The mode is set on the open file, for the one given at creation is subject to the umask. A longer file is cut
-    // only now: ext4 writes files that are emptied first to the disk at once.
-    out.stream_position()
-        .and_then(|size| out.set_len(size))
-        .and_then(|()| out.set_permissions(fs::Permissions::from_mode(file.mode)))
+    // Set on the open file, for the mode given at creation is subject to the umask.
+    out.set_permissions(fs::Permissions::from_mode(file.mode))
         .and_then(|()| out.set_times(epoch()))
         .map_err(at(path))
 }
 
-/// Opens a file to write it from its start. What is there already is written over only when it is a file of this one name: a link
+/// Opens a file with nothing in it. What is there already is emptied only when it is a file of this one name: a link
 /// would be written through, and one of several names may be somebody's precious original.
-fn open(path: &Path) -> io::Result<File> {
+fn open_empty(path: &Path) -> io::Result<File> {
     let create_new = || OpenOptions::new().write(true).create_new(true).open(path);
     match create_new() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = path.symlink_metadata()?;
             if found.is_file() && found.nlink() == 1 {
-                return OpenOptions::new().write(true).open(path);
+                return OpenOptions::new().write(true).truncate(true).open(path);
             }
             fs::remove_file(path)?;
             create_new()

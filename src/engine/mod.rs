@@ -107,6 +107,9 @@ pub enum EngineError {
     /// It ran the build, and the build failed.
     #[error("{0}")]
     Build(String),
+    /// It tried to pull an image, and could not get it.
+    #[error("{0}")]
+    Pull(String),
     /// It tried to push, and the registry did not take the image.
     #[error("{0}")]
     Push(String),
@@ -158,6 +161,14 @@ pub trait Engine: Send + Sync {
 
     /// Looks an image up by reference or id; none when the engine does not hold it.
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>>;
+
+    /// Pulls an image from its registry and gives what the engine then holds under that name.
+    fn pull<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Platform,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>>;
 
     /// Builds one image and gives what the engine then holds under the request's tag.
     fn build<'a>(

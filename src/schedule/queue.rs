@@ -39,7 +39,7 @@ impl Queue {
     }
 
     /// Takes the next ready unit; none when all that is left waits for a parent.
-    pub fn next(&mut self) -> Option<usize> {
+    pub fn take(&mut self) -> Option<usize> {
         self.ready.pop().map(|(_, Reverse(unit))| unit)
     }
 
@@ -79,12 +79,12 @@ mod tests {
     #[test]
     fn the_longest_path_comes_first_and_children_wait() {
         let mut queue = Queue::new(&TREE, |_| 1);
-        assert_eq!((queue.next(), queue.next()), (Some(0), None));
+        assert_eq!((queue.take(), queue.take()), (Some(0), None));
         queue.finish(0);
-        assert_eq!((queue.next(), queue.next(), queue.next()), (Some(1), Some(2), None));
+        assert_eq!((queue.take(), queue.take(), queue.take()), (Some(1), Some(2), None));
         queue.finish(2);
         queue.finish(1);
-        assert_eq!((queue.next(), queue.next()), (Some(3), Some(4)));
+        assert_eq!((queue.take(), queue.take()), (Some(3), Some(4)));
         queue.finish(3);
         assert!(!queue.is_done());
         queue.finish(4);
@@ -94,19 +94,19 @@ mod tests {
     #[test]
     fn an_expensive_leaf_goes_before_a_cheap_subtree() {
         let mut queue = Queue::new(&TREE, |unit| if unit == 2 { 10 } else { 1 });
-        queue.next();
+        queue.take();
         queue.finish(0);
-        assert_eq!(queue.next(), Some(2));
+        assert_eq!(queue.take(), Some(2));
     }
 
     #[test]
     fn a_failure_gives_up_its_descendants_and_nothing_else() {
         let mut queue = Queue::new(&TREE, |_| 1);
-        queue.next();
+        queue.take();
         queue.finish(0);
-        assert_eq!(queue.next(), Some(1));
+        assert_eq!(queue.take(), Some(1));
         assert_eq!(queue.fail(1), [3, 4]);
-        assert_eq!(queue.next(), Some(2));
+        assert_eq!(queue.take(), Some(2));
         queue.finish(2);
         assert!(queue.is_done());
     }

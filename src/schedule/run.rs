@@ -67,7 +67,7 @@ pub async fn run(
     tell(Event::RunStarted { units: units.len() });
     while !queue.is_done() && !*stop.borrow() {
         while running.len() < limits.threads
-            && let Some(unit) = queue.next()
+            && let Some(unit) = queue.take()
         {
             let work = build(units[unit].clone(), unit, worker.clone(), limits, events.clone());
             tasks.insert(running.spawn(work).id(), unit);

@@ -48,12 +48,12 @@ impl RenderContext {
             ("tag", text(&config.tag)),
             ("maintainer", text(&config.maintainer)),
             ("kolla_version", text(&templates.kolla_version)),
-            ("users", users.iter().map(|(name, user)| (name.as_str(), user_value(user))).collect()),
+            ("users", Value::from_pairs(users.iter().map(|(name, user)| (name.as_str(), user_value(user))))),
             ("distro_package_manager", text(&config.package_manager)),
             ("rpm_setup", Value::from(templates.rpm_setup.clone())),
             ("clean_package_cache", Value::from(templates.clean_package_cache)),
             ("patches_path", Value::from(path(&templates.patches_path))),
-            ("env", env.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str()))).collect()),
+            ("env", Value::from_pairs(env.iter().map(|(name, value)| (name.as_str(), value.as_str())))),
         ];
         Ok(RenderContext {
             values: values.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
@@ -71,11 +71,9 @@ impl RenderContext {
 }
 
 fn user_value(user: &User) -> Value {
-    [
+    Value::from_pairs([
         ("uid", Value::from(user.uid)),
         ("gid", Value::from(user.gid)),
         ("group", Value::from(user.group.as_str())),
-    ]
-    .into_iter()
-    .collect()
+    ])
 }

@@ -81,16 +81,22 @@ fn excerpt(text: &str, line: usize) -> Vec<(usize, String)> {
         .collect()
 }
 
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): ", self.image, self.platform)?;
-        let Some((file, line)) = &self.location else { return f.write_str(&self.message) };
-        write!(f, "{file}:{line}: {}", self.message)?;
+impl TemplateError {
+    /// The place, the message and the excerpt, for an error that several images share.
+    pub fn without_image(&self) -> String {
+        let Some((file, line)) = &self.location else { return self.message.clone() };
+        let mut out = format!("{file}:{line}: {}", self.message);
         for (number, text) in &self.excerpt {
             let mark = if number == line { '>' } else { ' ' };
-            write!(f, "\n  {mark} {number:>4} | {text}")?;
+            out.push_str(&format!("\n  {mark} {number:>4} | {text}"));
         }
-        Ok(())
+        out
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.image, self.platform, self.without_image())
     }
 }
 

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
 use bollard::models::{ImageInspect, SystemVersion};
-use bollard::query_parameters::PushImageOptionsBuilder;
+use bollard::query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
 use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use crate::platform::Platform;
 use crate::reference::Reference;
 use transport::Transport;
 
@@ -114,6 +115,35 @@ impl Docker {
         Ok(image)
     }
 
+    async fn pull_image(
+        &self,
+        reference: &str,
+        platform: Platform,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, EngineError> {
+        // Without a tag, an engine takes it that every tag is to be pulled.
+        let named =
+            reference.parse::<Reference>().is_ok_and(|name| name.tag.is_some() || name.digest.is_some());
+        let full = if named { reference.to_string() } else { format!("{reference}:latest") };
+        let options =
+            CreateImageOptionsBuilder::new().from_image(&full).platform(&platform.to_string()).build();
+        let mut answer = self.client.create_image(Some(options), None, None);
+        while let Some(message) = answer.next().await {
+            match message {
+                // Progress of single layers is for nobody.
+                Ok(message) if message.id.is_some() => {}
+                Ok(message) => {
+                    let status = message.status.unwrap_or_default();
+                    output(BuildOutput::Line(log::plain(&status)));
+                }
+                Err(BollardError::DockerStreamError { error }) => return Err(EngineError::Pull(error)),
+                Err(error) => return Err(self.sort(error)),
+            }
+        }
+        let missing = || EngineError::Pull(format!("the engine pulled {reference}, and does not hold it"));
+        self.look_up(reference).await?.ok_or_else(missing)
+    }
+
     async fn push_image(
         &self,
         reference: &str,
@@ -183,6 +213,15 @@ impl Engine for Docker {
 
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         self.look_up(reference).boxed()
+    }
+
+    fn pull<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Platform,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+        self.pull_image(reference, platform, output).boxed()
     }
 
     fn build<'a>(

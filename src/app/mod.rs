@@ -1,0 +1,99 @@
+//! The program, top to bottom: configuration, tree, rendering, graph, plan, and then the task that was asked for.
+
+mod prepare;
+mod print;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::Write;
+
+use crate::cli;
+use crate::config::load::load;
+use crate::config::resolve::{Task, resolve};
+use crate::error::{EXIT_FAILED, Fatal};
+use crate::graph::export;
+use crate::plan::Disposition;
+use crate::warnings;
+use prepare::{Prepared, prepare};
+
+/// Runs the program; gives its exit code. `env` is the process environment, read nowhere else.
+pub fn run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, String>) -> u8 {
+    match try_run(args, env) {
+        Ok(code) => code,
+        Err(fatal) => {
+            tell(&fatal.to_string());
+            fatal.exit_code
+        }
+    }
+}
+
+fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+    let line = match cli::parse(args) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version come this way too; clap knows where to print each.
+            error.print().map_err(|error| output_failed(&error))?;
+            return Ok(u8::try_from(error.exit_code()).unwrap_or(EXIT_FAILED));
+        }
+    };
+    let mut layers = load(&line, env)?;
+    prepare::add_tree_sources(&mut layers)?;
+    let config = resolve(layers, line.regexes)?;
+    if line.print_config {
+        return output(&print::config(config.layers()));
+    }
+    let prepared = prepare(config, env)?;
+    for warning in warnings::unknown_settings(prepared.config.layers(), &prepared.image_names()) {
+        tell(&format!("warning: {warning}"));
+    }
+    match &prepared.config.task {
+        Task::ListImages => output(&export::list(matched(&prepared))),
+        Task::ListDependencies => {
+            let tree = export::dependencies(prepared.graph(), &|name| matched(&prepared).contains(name));
+            output(&serde_json::to_string_pretty(&tree).unwrap_or_default())
+        }
+        Task::SaveDependency(path) => {
+            let dot = export::dot(prepared.graph(), &|name| matched(&prepared).contains(name));
+            std::fs::write(path, dot).map_err(|error| {
+                Fatal::message(
+                    format!("failed to write the graph to {}: {error}", path.display()),
+                    EXIT_FAILED,
+                )
+            })?;
+            tell(&format!("Container images dependency are saved in {}", path.display()));
+            Ok(0)
+        }
+        Task::Plan => output(&print::plan(&prepared.plan, prepared.config.output.plan_json)),
+        Task::TemplateOnly => {
+            tell(&write::template_only(&prepared)?);
+            Ok(0)
+        }
+        Task::Build => Err(Fatal::message("building is not there yet; --template-only is", EXIT_FAILED)),
+    }
+}
+
+/// Images that are to be built on any platform.
+fn matched(prepared: &Prepared) -> BTreeSet<&str> {
+    let units = prepared.plan.units.iter();
+    units.filter(|unit| unit.disposition == Disposition::Build).map(|unit| unit.image.as_str()).collect()
+}
+
+/// Writes to standard output, which is for programs.
+fn output(text: &str) -> Result<u8, Fatal> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(output_failed(&error)),
+        _ => Ok(0),
+    }
+}
+
+fn output_failed(error: &std::io::Error) -> Fatal {
+    Fatal::message(format!("failed to write to standard output: {error}"), EXIT_FAILED)
+}
+
+/// Tells people something on standard error. When even that fails there is nobody to tell.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,106 @@
+//! Writing the rendered tree into the working directory.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::prepare::Prepared;
+use crate::context::patches;
+use crate::context::workdir::{FileContent, TreeFile, WorkDir, write_tree};
+use crate::error::{EXIT_FAILED, Fatal};
+use crate::plan::Disposition;
+use crate::platform::Platform;
+use crate::template::catalog::Content;
+use crate::template::render::RenderedDockerfile;
+
+/// Which files of the tree are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All but the directories of images that are not to be built, as Kolla's `--template-only` leaves it.
+    Tree,
+    /// Only the directories of images that are to be built.
+    Contexts,
+}
+
+/// Writes the tree to the working directory that was named; gives what to tell the user.
+pub fn template_only(prepared: &Prepared) -> Result<String, Fatal> {
+    let count: usize = prepared.plan.to_build().count();
+    let Some(dir) = &prepared.config.build.work_dir else {
+        return Ok(format!("Rendered {count} Dockerfiles; --work-dir DIR writes them to DIR/docker"));
+    };
+    let work_dir = WorkDir::keep(dir)?;
+    write(prepared, &work_dir, Scope::Tree)?;
+    Ok(format!("Dockerfiles are generated in {}", work_dir.tree().display()))
+}
+
+/// Writes every platform's files.
+pub fn write(prepared: &Prepared, work_dir: &WorkDir, scope: Scope) -> Result<(), Fatal> {
+    for (platform, rendered) in &prepared.rendered {
+        let files = files(prepared, *platform, rendered, scope)?;
+        write_tree(&platform_dir(prepared, work_dir, *platform), &files)?;
+    }
+    Ok(())
+}
+
+/// Where a platform's tree is: Kolla's place when there is only one, a directory each when there are several.
+pub fn platform_dir(prepared: &Prepared, work_dir: &WorkDir, platform: Platform) -> PathBuf {
+    match prepared.config.platforms.as_slice() {
+        [_] => work_dir.tree().to_path_buf(),
+        _ => work_dir.tree().join(platform.arch.kolla()),
+    }
+}
+
+fn files(
+    prepared: &Prepared,
+    platform: Platform,
+    rendered: &[RenderedDockerfile],
+    scope: Scope,
+) -> Result<Vec<TreeFile>, Fatal> {
+    let wanted: BTreeSet<&str> = prepared
+        .plan
+        .units
+        .iter()
+        .filter(|unit| unit.platform == platform && unit.disposition == Disposition::Build)
+        .map(|unit| unit.image.as_str())
+        .collect();
+    let (kept, left): (Vec<_>, Vec<_>) =
+        rendered.iter().partition(|file| wanted.contains(file.image.as_str()));
+    let dirs =
+        |files: &[&RenderedDockerfile]| files.iter().map(|file| file.dir.clone()).collect::<BTreeSet<_>>();
+    let (kept_dirs, left_dirs) = (dirs(&kept), dirs(&left));
+    let is_in = |path: &str, dirs: &BTreeSet<String>| {
+        path.match_indices('/').any(|(at, _)| dirs.contains(&path[..at]))
+    };
+    let mut files: Vec<TreeFile> = prepared
+        .catalog
+        .files()
+        .filter(|(path, _)| match scope {
+            Scope::Tree => !is_in(path, &left_dirs),
+            Scope::Contexts => is_in(path, &kept_dirs),
+        })
+        .map(|(path, file)| TreeFile {
+            name: PathBuf::from(path),
+            mode: file.mode,
+            content: match &file.content {
+                Content::Embedded(bytes) => FileContent::Bytes((*bytes).into()),
+                Content::File(path) => FileContent::File(path.clone()),
+            },
+        })
+        .collect();
+    for file in kept {
+        let dir = Path::new(&file.dir);
+        files.push(TreeFile {
+            name: dir.join("Dockerfile"),
+            mode: 0o644,
+            content: FileContent::Bytes(file.text.clone().into_bytes().into()),
+        });
+        let found = patches::patch_files(prepared.config.templates.patches_path.as_deref(), &file.image)
+            .map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
+        files.push(TreeFile { name: dir.join("patches"), mode: 0o755, content: FileContent::Directory });
+        files.extend(found.into_iter().map(|(name, path)| TreeFile {
+            name: dir.join("patches").join(name),
+            mode: 0o644,
+            content: FileContent::File(path),
+        }));
+    }
+    Ok(files)
+}

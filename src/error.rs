@@ -1,0 +1,142 @@
+//! Errors that end a run, as they are shown: one `error:` line, what caused it, and hints.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::config::layer::ValueError;
+use crate::config::load::LoadError;
+use crate::config::nearest::hint;
+use crate::context::workdir::WorkDirError;
+use crate::graph::GraphError;
+use crate::graph::select::SelectError;
+use crate::template::catalog::CatalogError;
+use crate::template::error::TemplateError;
+use crate::template::overrides::OverrideError;
+use crate::template::repos::RepositoriesError;
+
+/// An image failed, or nothing could be built.
+pub const EXIT_FAILED: u8 = 1;
+/// Wrong usage or configuration.
+pub const EXIT_USAGE: u8 = 2;
+/// Interrupted: 128 and the number of SIGINT, as shells have it.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// Why a run cannot go on.
+#[derive(Debug)]
+pub struct Fatal {
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+    /// What the process exits with.
+    pub exit_code: u8,
+}
+
+impl Fatal {
+    /// An error with everything that caused it.
+    pub fn new(error: &dyn Error, exit_code: u8) -> Fatal {
+        let message = error.to_string();
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Most messages end with their cause already.
+            if !message.contains(&text) {
+                causes.push(text);
+            }
+            cause = error.source();
+        }
+        Fatal { message, causes, hints: Vec::new(), exit_code }
+    }
+
+    /// An error that is nothing but its message.
+    pub fn message(message: impl Into<String>, exit_code: u8) -> Fatal {
+        Fatal { message: message.into(), causes: Vec::new(), hints: Vec::new(), exit_code }
+    }
+
+    /// Adds what the user can do about it.
+    pub fn hinted(mut self, hint: impl Into<String>) -> Fatal {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        for cause in &self.causes {
+            write!(f, "\n  caused by: {cause}")?;
+        }
+        for hint in &self.hints {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives errors their exit codes; their messages say enough.
+macro_rules! fatal_with {
+    ($($error:ty => $code:expr),* $(,)?) => {
+        $(impl From<$error> for Fatal {
+            fn from(error: $error) -> Fatal {
+                Fatal::new(&error, $code)
+            }
+        })*
+    };
+}
+
+fatal_with! {
+    LoadError => EXIT_USAGE,
+    ValueError => EXIT_USAGE,
+    CatalogError => EXIT_USAGE,
+    OverrideError => EXIT_USAGE,
+    RepositoriesError => EXIT_USAGE,
+    GraphError => EXIT_FAILED,
+    WorkDirError => EXIT_FAILED,
+}
+
+impl From<SelectError> for Fatal {
+    fn from(error: SelectError) -> Fatal {
+        match &error {
+            SelectError::InvalidRegex { .. } => Fatal::new(&error, EXIT_USAGE),
+            SelectError::NothingMatched { .. } => {
+                Fatal::new(&error, EXIT_FAILED).hinted("kolla-build --list-images lists every image")
+            }
+        }
+    }
+}
+
+impl From<Vec<TemplateError>> for Fatal {
+    fn from(errors: Vec<TemplateError>) -> Fatal {
+        let count = match errors.len() {
+            1 => "an image".to_string(),
+            many => format!("{many} images"),
+        };
+        let mut fatal = Fatal::message(format!("failed to render {count}"), EXIT_FAILED);
+        fatal.causes = summarize(&errors);
+        fatal
+    }
+}
+
+/// Tells an error that several images share once, with all their names.
+fn summarize(errors: &[TemplateError]) -> Vec<String> {
+    let mut groups: Vec<(&TemplateError, Vec<&str>)> = Vec::new();
+    for error in errors {
+        let same = |(first, _): &&mut (&TemplateError, Vec<&str>)| {
+            first.message == error.message && first.location == error.location
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, images)) => images.push(&error.image),
+            None => groups.push((error, vec![&error.image])),
+        }
+    }
+    let tell = |(error, images): (&TemplateError, Vec<&str>)| match images.as_slice() {
+        [_] => error.to_string(),
+        images => format!("{}\n  in {} images: {}", error.without_image(), images.len(), images.join(", ")),
+    };
+    groups.into_iter().map(tell).collect()
+}
+
+/// A warning about a name that means nothing.
+pub fn unknown_name<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    format!("unknown {what} '{name}'{}", hint(name, known))
+}

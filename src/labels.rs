@@ -1,0 +1,56 @@
+//! Labels that every image gets beside those of its Dockerfile: OCI's annotation keys, and Kolla's build-date.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+/// Where Kolla lives; its labels name it as the images' home.
+const HOME: &str = "https://opendev.org/openstack/kolla";
+
+/// When the images of this run count as made: now, or what SOURCE_DATE_EPOCH says
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+pub fn creation_time(source_date_epoch: Option<&str>) -> Result<Timestamp, String> {
+    match source_date_epoch {
+        None | Some("") => Ok(Timestamp::now()),
+        Some(text) => text
+            .parse::<i64>()
+            .ok()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+            .ok_or_else(|| format!("SOURCE_DATE_EPOCH is '{text}', not a number of seconds since 1970")),
+    }
+}
+
+/// The labels of one image.
+pub fn image_labels(
+    image: &str,
+    tag: &str,
+    maintainer: &str,
+    created: Timestamp,
+) -> BTreeMap<String, String> {
+    let oci = |name: &str, value: String| (format!("org.opencontainers.image.{name}"), value);
+    BTreeMap::from([
+        oci("title", image.to_string()),
+        oci("description", format!("OpenStack Kolla {image} image")),
+        oci("version", tag.to_string()),
+        oci("created", created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        oci("authors", maintainer.to_string()),
+        oci("url", HOME.to_string()),
+        oci("licenses", "Apache-2.0".to_string()),
+        ("build-date".to_string(), created.strftime("%Y%m%d").to_string()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epoch_of_the_environment_makes_labels_reproducible() {
+        let created = creation_time(Some("1700000000")).expect("a number");
+        let labels = image_labels("nova-api", "t", "me", created);
+        assert_eq!(labels["org.opencontainers.image.created"], "2023-11-14T22:13:20Z");
+        assert_eq!(labels["build-date"], "20231114");
+        assert_eq!(labels["org.opencontainers.image.description"], "OpenStack Kolla nova-api image");
+        assert!(creation_time(Some("yesterday")).expect_err("no number").contains("'yesterday'"));
+    }
+}
