@@ -1,7 +1,7 @@
 //! Sources: the archives that a build context gets beside the files of the tree.
 
 /// One source, every variable in it already substituted and its checksum chosen for the platform.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Source {
     /// The section that names it: `keystone-base`, `horizon-plugin-x`, `nova-base-additions-y`.
     pub section: String,
@@ -12,7 +12,7 @@ pub struct Source {
 }
 
 /// Where a source comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// An archive at a URL.
     Url(String),

@@ -65,6 +65,11 @@ impl<W: Write> ArchiveWriter<W> {
         self.tar.append_link(&mut header, name, target)
     }
 
+    pub(super) fn append_hard_link(&mut self, name: &Path, target: &Path, mode: u32) -> io::Result<()> {
+        let mut header = header(tar::EntryType::Link, mode, 0);
+        self.tar.append_link(&mut header, name, target)
+    }
+
     /// Appends a file of exactly `size` bytes. A file that shrinks meanwhile is an error, of one that grows the
     /// first `size` bytes are taken: either way the stream stays a valid archive up to the error.
     pub(super) fn append_file(
@@ -88,7 +93,12 @@ impl<W: Write> ArchiveWriter<W> {
 
     /// Writes the end of the archive.
     pub(super) fn finish(self) -> io::Result<()> {
-        self.tar.into_inner()?.flush()
+        self.into_inner()?.flush()
+    }
+
+    /// The same, for a writer that has an end of its own.
+    pub(super) fn into_inner(self) -> io::Result<W> {
+        self.tar.into_inner()
     }
 }
 

@@ -1,8 +1,17 @@
 //! Build contexts: the working directory, the sources put into it, and the archive that is sent to an engine.
 
 pub mod archive;
+pub mod assemble;
+mod command;
 pub mod digest;
 mod entries;
+mod error;
+mod git;
+mod http;
 mod ignore;
 pub mod patches;
+mod pypi;
+pub mod sources;
+mod store;
+mod unpack;
 pub mod workdir;

@@ -1,0 +1,145 @@
+//! Running git and pip: no questions asked, no hanging, and their own words when they fail.
+
+use std::io;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use super::error::Problem;
+
+/// Lines of a program's errors that are shown.
+const SHOWN_LINES: usize = 12;
+
+/// Runs a program to its end and gives what it wrote to stdout. `missing` says what to install when it isn't there.
+///
+/// It is killed when nothing has come from it for `patience`, or when the future is dropped.
+pub(super) async fn run(command: &mut Command, patience: Duration, missing: &str) -> Result<String, Problem> {
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    let mut child = command
+        // Answers are read, so they must not be in the user's language.
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Problem::Configuration(format!("{program} is not installed: {missing}"))
+            }
+            _ => Problem::Command(format!("cannot run {program}: {error}")),
+        })?;
+    let stdout = child.stdout.take().expect("stdout was piped");
+    let stderr = child.stderr.take().expect("stderr was piped");
+    let (output, errors) = read_both(stdout, stderr, patience).await?;
+    let status = child.wait().await.map_err(|error| Problem::Command(format!("{program}: {error}")))?;
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&output).into_owned());
+    }
+    let errors = String::from_utf8_lossy(&errors);
+    let message = format!("{program} failed ({status}):\n{}", last_lines(&errors));
+    Err(if looks_transient(&errors) { Problem::Connection(message) } else { Problem::Command(message) })
+}
+
+async fn read_both(
+    mut stdout: impl AsyncRead + Unpin,
+    mut stderr: impl AsyncRead + Unpin,
+    patience: Duration,
+) -> Result<(Vec<u8>, Vec<u8>), Problem> {
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let (mut output_open, mut errors_open) = (true, true);
+    while output_open || errors_open {
+        let step = async {
+            tokio::select! {
+                read = stdout.read_buf(&mut output), if output_open => read.map(|count| output_open = count > 0),
+                read = stderr.read_buf(&mut errors), if errors_open => read.map(|count| errors_open = count > 0),
+            }
+        };
+        tokio::time::timeout(patience, step)
+            .await
+            .map_err(|_| Problem::Stalled(patience))?
+            .map_err(|error| Problem::Command(error.to_string()))?;
+    }
+    Ok((output, errors))
+}
+
+/// The end of a program's errors; progress that overwrites its own line is left out.
+fn last_lines(errors: &str) -> String {
+    let lines: Vec<&str> = errors
+        .lines()
+        .map(|line| line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or("").trim_end())
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
+}
+
+/// True when the errors are those of a network or a server that may be better soon.
+fn looks_transient(errors: &str) -> bool {
+    const SIGNS: [&str; 17] = [
+        "could not resolve host",
+        "temporary failure in name resolution",
+        "name or service not known",
+        "failed to connect",
+        "connection refused",
+        "connection reset",
+        "connection timed out",
+        "connection broken",
+        "operation timed out",
+        "read timed out",
+        "network is unreachable",
+        "early eof",
+        "rpc failed",
+        "hung up unexpectedly",
+        "returned error: 5",
+        "http error 5",
+        "max retries exceeded",
+    ];
+    let errors = errors.to_lowercase();
+    SIGNS.iter().any(|sign| errors.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, patience: Duration) -> Result<String, Problem> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        runtime.block_on(run(&mut command, patience, "install it"))
+    }
+
+    #[test]
+    fn output_comes_back_and_failures_speak() {
+        let patience = Duration::from_secs(10);
+        assert_eq!(shell("echo out; echo err >&2", patience), Ok("out\n".to_string()));
+        let Err(Problem::Command(message)) = shell("echo 'no such thing' >&2; exit 3", patience) else {
+            panic!("not a permanent failure");
+        };
+        assert!(message.contains("exit status: 3") && message.ends_with("no such thing"), "{message}");
+        let transient = shell("echo 'fatal: Could not resolve host: x' >&2; exit 128", patience);
+        assert!(matches!(transient, Err(Problem::Connection(_))), "{transient:?}");
+    }
+
+    #[test]
+    fn a_silent_program_is_killed_and_a_chatty_one_is_not() {
+        let patience = Duration::from_millis(400);
+        assert_eq!(shell("sleep 60", patience), Err(Problem::Stalled(patience)));
+        assert!(shell("for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done", patience).is_ok());
+    }
+
+    #[test]
+    fn a_missing_program_says_what_to_install() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let result =
+            runtime.block_on(run(&mut Command::new("no-such-x"), Duration::from_secs(1), "install y"));
+        assert_eq!(result, Err(Problem::Configuration("no-such-x is not installed: install y".to_string())));
+    }
+
+    #[test]
+    fn progress_is_not_shown() {
+        assert_eq!(last_lines("Receiving 1%\rReceiving 100%\rfatal: x\n\nend\n"), "fatal: x\nend");
+    }
+}

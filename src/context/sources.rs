@@ -1,0 +1,387 @@
+//! Sources: what they are, and their archives in a cache that tasks and runs share.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::Hash;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+
+pub use super::error::{Problem, SourceError};
+
+use super::archive;
+use super::digest::{HashWriter, hex};
+use super::error::without_secrets;
+use super::git::{self, Resolved};
+use super::store::Store;
+use super::unpack::{ArchiveFault, Inspector};
+use super::{http, pypi};
+use crate::config::source::{Origin, Source};
+
+/// A source that is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The section that names it.
+    pub section: String,
+    /// Its archive, not to be changed.
+    pub path: PathBuf,
+    /// What it is, as [`SourceCache::identify`] says.
+    pub identity: String,
+    /// True for a file of the cache, false for one of the user's.
+    pub(super) cached: bool,
+}
+
+/// Fetches sources, each once as long as this lives, into a directory that other runs may use at the same time.
+#[derive(Debug)]
+pub struct SourceCache {
+    store: Store,
+    patience: Duration,
+    http: reqwest::Client,
+    resolved: Once<(String, String), Option<Resolved>>,
+    fetched: Once<Source, Result<Fetched, SourceError>>,
+}
+
+impl SourceCache {
+    /// Opens the cache in `directory`. Whatever makes no progress for `patience` is given up.
+    pub fn open(directory: &Path, patience: Duration) -> Result<SourceCache, SourceError> {
+        let failed = |problem| SourceError {
+            section: "source cache".to_string(),
+            location: directory.display().to_string(),
+            problem,
+        };
+        let store = Store::open(directory).map_err(|error| failed(Problem::local(directory)(error)))?;
+        let http = http::client(patience).map_err(failed)?;
+        Ok(SourceCache { store, patience, http, resolved: Once::default(), fetched: Once::default() })
+    }
+
+    /// Says what the source is, `sha256:...` or `git:<commit>`, and downloads it only when nothing else tells.
+    pub async fn identify(&self, source: &Source) -> Result<String, SourceError> {
+        let failed = |problem| SourceError::new(source, problem);
+        match &source.origin {
+            Origin::Url(_) | Origin::Pypi { .. } if source.sha256.is_some() => {
+                Ok(sha256_identity(source.sha256.as_deref().unwrap_or_default()))
+            }
+            Origin::Git { url, reference } => match self.resolve(url, reference).await.map_err(failed)? {
+                Some(resolved) => Ok(git_identity(&resolved.commit)),
+                None => self.fetch(source).await.map(|fetched| fetched.identity),
+            },
+            Origin::Local(path) => {
+                let path = path.clone();
+                let digest = blocking(move || local_digest(&path)).await.map_err(failed)?;
+                Ok(sha256_identity(&digest))
+            }
+            Origin::Url(_) | Origin::Pypi { .. } => self.fetch(source).await.map(|fetched| fetched.identity),
+        }
+    }
+
+    /// Gets the source's archive: from the cache, or from where it comes. A failure for good is remembered, one that
+    /// may pass is not.
+    pub async fn fetch(&self, source: &Source) -> Result<Fetched, SourceError> {
+        let fetch = async {
+            match self.fetch_now(source).await {
+                Ok(fetched) => Ok(Ok(fetched)),
+                Err(problem) => {
+                    let error = SourceError::new(source, problem);
+                    if error.is_transient() { Err(error) } else { Ok(Err(error)) }
+                }
+            }
+        };
+        let outcome = self.fetched.get(shared_by_sections(source), fetch).await.and_then(|kept| kept);
+        let section = source.section.clone();
+        match outcome {
+            Ok(fetched) => Ok(Fetched { section, ..fetched }),
+            Err(error) => Err(SourceError { section, ..error }),
+        }
+    }
+
+    async fn fetch_now(&self, source: &Source) -> Result<Fetched, Problem> {
+        let fetched = |path: PathBuf, identity: String| Fetched {
+            section: source.section.clone(),
+            path,
+            identity,
+            cached: true,
+        };
+        match &source.origin {
+            Origin::Url(url) => {
+                let sha256 = self.fetch_url(url, source).await?;
+                Ok(fetched(self.blob(&sha256), sha256_identity(&sha256)))
+            }
+            Origin::Git { url, reference } => {
+                let (path, commit) = self.fetch_git(url, reference, &source.section).await?;
+                Ok(fetched(path, git_identity(&commit)))
+            }
+            Origin::Local(path) if path.is_dir() => {
+                let sha256 = self.pack_directory(path).await?;
+                Ok(fetched(self.blob(&sha256), sha256_identity(&sha256)))
+            }
+            Origin::Local(path) => {
+                let (path, checked) = (path.clone(), path.clone());
+                let digest = blocking(move || {
+                    check_archive(&checked)?;
+                    local_digest(&checked)
+                });
+                let sha256 = digest.await?;
+                Ok(Fetched { cached: false, ..fetched(path, sha256_identity(&sha256)) })
+            }
+            Origin::Pypi { package, version } => {
+                let Some(sha256) = &source.sha256 else {
+                    let advice =
+                        "a source of type = pypi needs the sha256 of the file to fetch in its section";
+                    return Err(Problem::Configuration(advice.to_string()));
+                };
+                let path = self.fetch_pypi(package, version, sha256).await?;
+                Ok(fetched(path, sha256_identity(sha256)))
+            }
+        }
+    }
+
+    /// Downloads a URL, unless its content is here already, and gives the content's sha256.
+    async fn fetch_url(&self, url: &str, source: &Source) -> Result<String, Problem> {
+        let pinned = source.sha256.as_deref();
+        let key = match pinned {
+            Some(sha256) => format!("sha256-{sha256}"),
+            None => format!("url-{}", digest_of([url])),
+        };
+        let claim = self.claim(&key).await?;
+        if let Some(sha256) = pinned.filter(|sha256| self.blob(sha256).exists()) {
+            return Ok(sha256.to_string());
+        }
+        let found = http::download(&self.http, url, claim.partial(), &source.section, self.patience).await?;
+        check_pin(pinned, &found)?;
+        let object = self.blob(&found);
+        blocking(move || {
+            check_archive(claim.partial())?;
+            claim.commit(claim.partial(), &object).map_err(Problem::local(object))
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Checks a commit out and packs it, unless that was done before; gives the archive and the commit.
+    async fn fetch_git(
+        &self,
+        url: &str,
+        reference: &str,
+        section: &str,
+    ) -> Result<(PathBuf, String), Problem> {
+        let resolved = self.resolve(url, reference).await?;
+        let top = format!("{section}-archive-{}", reference.replace('/', "-"));
+        let name = |commit: &str| format!("git-{commit}-{}", &digest_of([url, &top])[..16]);
+        let key = match &resolved {
+            Some(resolved) => name(&resolved.commit),
+            None => format!("git-{}", digest_of([url, &top])),
+        };
+        let claim = self.claim(&key).await?;
+        if let Some(Resolved { commit, .. }) = &resolved {
+            let object = self.store.object(&name(commit));
+            if object.exists() {
+                return Ok((object, commit.clone()));
+            }
+        }
+        let work = claim.partial().join("checkout");
+        std::fs::create_dir(claim.partial()).map_err(Problem::local(claim.partial()))?;
+        let commit = git::check_out(url, reference, resolved.as_ref(), &work, self.patience)
+            .await
+            .map_err(|problem| without_url(problem, url))?;
+        let object = self.store.object(&name(&commit));
+        let made = object.clone();
+        blocking(move || {
+            let archive = claim.partial().join("archive");
+            git::pack(&work, &top, &archive)
+                .and_then(|()| claim.commit(&archive, &made))
+                .map_err(Problem::local(made))
+        })
+        .await?;
+        Ok((object, commit))
+    }
+
+    /// Packs a local directory and gives the archive's sha256.
+    async fn pack_directory(&self, directory: &Path) -> Result<String, Problem> {
+        let key = format!("local-{}", digest_of([directory.as_os_str().as_encoded_bytes()]));
+        let claim = self.claim(&key).await?;
+        let directory = directory.to_path_buf();
+        let objects = self.store.object("");
+        blocking(move || {
+            let packed = File::create_new(claim.partial()).map_err(Problem::local(claim.partial()))?;
+            let sha256 = pack_hashing(&directory, packed).map_err(Problem::local(&directory))?;
+            let object = objects.join(format!("sha256-{sha256}"));
+            claim.commit(claim.partial(), &object).map_err(Problem::local(object))?;
+            Ok(sha256)
+        })
+        .await
+    }
+
+    async fn fetch_pypi(&self, package: &str, version: &str, sha256: &str) -> Result<PathBuf, Problem> {
+        let archive = self.blob(sha256);
+        let packed_wheel = self.store.object(&format!("wheel-{sha256}"));
+        let claim = self.claim(&format!("sha256-{sha256}")).await?;
+        if let Some(here) = [&archive, &packed_wheel].into_iter().find(|object| object.exists()) {
+            return Ok(here.clone());
+        }
+        let file = pypi::download(package, version, sha256, claim.partial(), self.patience).await?;
+        let (pin, top) = (sha256.to_string(), format!("{package}-{version}"));
+        blocking(move || {
+            check_pin(Some(&pin), &local_digest(&file)?)?;
+            let (finished, object) = match pypi::is_wheel(&file) {
+                true => (claim.partial().join("packed"), packed_wheel),
+                false => (file.clone(), archive),
+            };
+            if finished == file {
+                Inspector::check(&file)?;
+            } else {
+                pypi::pack_wheel(&file, &top, &finished).map_err(Problem::local(&finished))?;
+            }
+            claim.commit(&finished, &object).map_err(Problem::local(&object))?;
+            Ok(object)
+        })
+        .await
+    }
+
+    async fn resolve(&self, url: &str, reference: &str) -> Result<Option<Resolved>, Problem> {
+        let resolve = git::resolve(url, reference, self.patience);
+        let resolved = self.resolved.get((url.to_string(), reference.to_string()), resolve).await;
+        resolved.map_err(|problem| without_url(problem, url))
+    }
+
+    async fn claim(&self, key: &str) -> Result<super::store::Claim, Problem> {
+        self.store.claim(key).await.map_err(Problem::local(self.store.object(key)))
+    }
+
+    fn blob(&self, sha256: &str) -> PathBuf {
+        self.store.object(&format!("sha256-{sha256}"))
+    }
+}
+
+/// Values that are computed once per key, whoever asks first; errors are not kept.
+#[derive(Debug)]
+struct Once<K, V> {
+    cells: Mutex<HashMap<K, Arc<OnceCell<V>>>>,
+}
+
+impl<K, V> Default for Once<K, V> {
+    fn default() -> Self {
+        Once { cells: Mutex::default() }
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Once<K, V> {
+    async fn get<E>(&self, key: K, compute: impl Future<Output = Result<V, E>>) -> Result<V, E> {
+        let cell = {
+            let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cells.entry(key).or_default())
+        };
+        cell.get_or_try_init(|| compute).await.cloned()
+    }
+}
+
+/// The source without its section where that makes no difference to the archive. In one made from git it is part of
+/// the top directory's name.
+fn shared_by_sections(source: &Source) -> Source {
+    let section = match source.origin {
+        Origin::Git { .. } => source.section.clone(),
+        _ => String::new(),
+    };
+    Source { section, ..source.clone() }
+}
+
+fn sha256_identity(sha256: &str) -> String {
+    format!("sha256:{sha256}")
+}
+
+fn git_identity(commit: &str) -> String {
+    format!("git:{commit}")
+}
+
+fn check_pin(pinned: Option<&str>, found: &str) -> Result<(), Problem> {
+    match pinned {
+        Some(expected) if expected != found => {
+            Err(Problem::Checksum { expected: expected.to_string(), found: found.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a hostile archive. What is no archive at all may be a program that is copied into the image as it is.
+fn check_archive(path: &Path) -> Result<(), Problem> {
+    match Inspector::check(path) {
+        Err(ArchiveFault::NotTar) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// The sha256 of a file, or of the archive that is made of a directory.
+fn local_digest(path: &Path) -> Result<String, Problem> {
+    if path.is_dir() {
+        return pack_hashing(path, io::sink()).map_err(Problem::local(path));
+    }
+    let mut hasher = Sha256::new();
+    File::open(path)
+        .and_then(|mut file| io::copy(&mut file, &mut HashWriter(&mut hasher)))
+        .map_err(Problem::local(path))?;
+    Ok(hex(&hasher.finalize()))
+}
+
+/// Writes the archive of a directory, named after it, and gives the archive's sha256.
+fn pack_hashing(directory: &Path, out: impl io::Write) -> io::Result<String> {
+    // `.` has no name of its own.
+    let real = directory.canonicalize()?;
+    let name = directory.file_name().or(real.file_name()).unwrap_or("root".as_ref());
+    let mut hasher = Sha256::new();
+    let tee = Tee { hasher: HashWriter(&mut hasher), out };
+    archive::write_archive(&real, Path::new(name), BufWriter::new(tee))?;
+    Ok(hex(&hasher.finalize()))
+}
+
+/// Writes to both.
+struct Tee<'a, W> {
+    hasher: HashWriter<'a>,
+    out: W,
+}
+
+impl<W: io::Write> io::Write for Tee<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hasher.write_all(&bytes[..count])?;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A name for the cache that stands for these parts.
+fn digest_of<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.as_ref().len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hex(&hasher.finalize())
+}
+
+/// Takes credentials out of what git says about a URL.
+fn without_url(problem: Problem, url: &str) -> Problem {
+    let shown = without_secrets(url);
+    match problem {
+        Problem::Command(message) => Problem::Command(message.replace(url, &shown)),
+        Problem::Connection(message) => Problem::Connection(message.replace(url, &shown)),
+        other => other,
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Problem::Connection(error.to_string())),
+        },
+    }
+}

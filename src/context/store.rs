@@ -1,0 +1,164 @@
+//! The source cache on disk: finished objects under their keys, shared by tasks and runs.
+//!
+//! An object appears under its name whole or not at all. Whoever makes one holds the lock of its key and works on a
+//! partial file of that key; what a killed run has left there is removed when the cache is opened again.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::workdir::epoch;
+
+/// A directory of objects.
+#[derive(Debug)]
+pub(super) struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    pub(super) fn open(root: &Path) -> io::Result<Store> {
+        let store = Store { root: root.to_path_buf() };
+        for part in ["objects", "partial", "locks"] {
+            fs::create_dir_all(root.join(part))?;
+        }
+        for left in fs::read_dir(root.join("partial"))? {
+            let left = left?;
+            let lock = store.lock_file(&left.file_name().to_string_lossy())?;
+            if lock.try_lock().is_ok() {
+                remove(&left.path())?;
+            }
+        }
+        Ok(store)
+    }
+
+    /// Where the object of this key is or will be.
+    pub(super) fn object(&self, key: &str) -> PathBuf {
+        self.root.join("objects").join(key)
+    }
+
+    /// Waits for the key's lock; nobody else then makes its object, in this process or another.
+    pub(super) async fn claim(&self, key: &str) -> io::Result<Claim> {
+        let lock = self.lock_file(key)?;
+        let mut pause = Duration::from_millis(5);
+        // Asked again and again rather than waited for in the kernel, so that a run can be stopped meanwhile.
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(pause).await,
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+        let partial = self.root.join("partial").join(key);
+        remove(&partial)?;
+        Ok(Claim { partial, _lock: lock })
+    }
+
+    fn lock_file(&self, key: &str) -> io::Result<File> {
+        File::options().create(true).truncate(false).write(true).open(self.root.join("locks").join(key))
+    }
+}
+
+/// The right to make one object. What is unfinished goes when it is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    partial: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    /// A file or directory to work in; it does not exist yet.
+    pub(super) fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Makes a finished file the object at `object`: read-only, without time, on the disk before it has its name.
+    pub(super) fn commit(&self, finished: &Path, object: &Path) -> io::Result<()> {
+        let file = File::open(finished)?;
+        file.set_permissions(fs::Permissions::from_mode(0o444))?;
+        file.set_times(epoch())?;
+        file.sync_all()?;
+        fs::rename(finished, object)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // What can't be removed now is removed by the next who claims the key or opens the cache.
+        let _ = remove(&self.partial);
+    }
+}
+
+/// Removes a file or a directory with everything in it, if there is one.
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn an_object_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let object = store.object("key");
+        block_on(async {
+            let claim = store.claim("key").await.unwrap();
+            fs::write(claim.partial(), "half").unwrap();
+            drop(claim);
+            assert!(!object.exists());
+
+            let claim = store.claim("key").await.unwrap();
+            assert!(!claim.partial().exists());
+            fs::write(claim.partial(), "whole").unwrap();
+            claim.commit(claim.partial(), &object).unwrap();
+        });
+        assert_eq!(fs::read_to_string(&object).unwrap(), "whole");
+        assert!(object.metadata().unwrap().permissions().readonly());
+        assert_eq!(fs::read_dir(dir.path().join("partial")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_key_is_claimed_by_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        // Two of them stand for two processes.
+        let (one, two) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
+        block_on(async {
+            let claim = one.claim("key").await.unwrap();
+            let brief = Duration::from_millis(50);
+            assert!(tokio::time::timeout(brief, two.claim("key")).await.is_err());
+            two.claim("other").await.unwrap();
+            drop(claim);
+            tokio::time::timeout(Duration::from_secs(5), two.claim("key")).await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_a_living_one_works_on_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let living = Store::open(dir.path()).unwrap();
+        block_on(async {
+            let claim = living.claim("living").await.unwrap();
+            fs::write(claim.partial(), "").unwrap();
+            fs::create_dir_all(dir.path().join("partial/killed/deep")).unwrap();
+            Store::open(dir.path()).unwrap();
+            assert!(claim.partial().exists());
+            assert!(!dir.path().join("partial/killed").exists());
+        });
+    }
+}
