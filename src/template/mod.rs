@@ -10,3 +10,4 @@ pub mod overrides;
 mod prelex;
 pub mod render;
 pub mod repos;
+pub mod tags;

@@ -10,13 +10,12 @@
 
 use std::borrow::Cow;
 
+use super::tags::{SCOPES, TagKind, assignment, set_block_name, string_end, tag_word, tags};
+
 /// The function that `set` values go through at the top level of a template.
 pub const BIND_TOP_LEVEL: &str = "__bind_top";
 /// The function that other `set` values go through.
 pub const BIND: &str = "__bind";
-
-/// Tags that open a scope of their own, in which a `set` is not at the top level.
-const SCOPES: [&str; 7] = ["block", "for", "macro", "call", "filter", "with", "autoescape"];
 
 /// Rewrites a template's source. With `record` its top-level sets are recorded; without (for templates that are
 /// imported, whose names are their own) they are only bound.
@@ -24,40 +23,24 @@ pub fn rewrite(source: &str, record: bool) -> String {
     let source = normalize_newlines(source);
     let mut out = String::with_capacity(source.len() + source.len() / 8);
     let mut state = Rewriter { record, depth: 0, extended: false, open_sets: Vec::new() };
-    let mut rest = source.as_ref();
-    while let Some(start) = rest.find('{').map(|at| next_tag(rest, at)) {
-        let Some(start) = start else { break };
-        out.push_str(&rest[..start]);
-        rest = &rest[start..];
-        let end = match &rest[..2] {
-            "{#" => rest.find("#}").map(|at| at + 2),
-            _ => tag_end(rest),
-        };
-        // An unclosed tag is left for the parser to complain about.
-        let Some(end) = end else { break };
-        let (tag, after) = rest.split_at(end);
-        match &tag[..2] {
-            "{#" => out.push_str(tag),
-            "{{" if state.extended && state.depth == 0 => {
+    let mut done = 0;
+    for tag in tags(&source) {
+        out.push_str(&source[done..tag.start]);
+        match tag.kind {
+            TagKind::Comment | TagKind::Raw => out.push_str(tag.text),
+            TagKind::Output if state.extended && state.depth == 0 => {
                 // Its newlines stay so that later lines keep their numbers; its whitespace control no longer
                 // matters, because nothing around it is printed either.
                 out.push_str("{#");
-                out.extend(tag.matches('\n'));
+                out.extend(tag.text.matches('\n'));
                 out.push_str("#}");
             }
-            "{{" => out.push_str(&rewrite_literals(tag)),
-            _ if tag_word(tag) == "raw" => {
-                let close = endraw(after).unwrap_or(after.len());
-                out.push_str(tag);
-                out.push_str(&after[..close]);
-                rest = &after[close..];
-                continue;
-            }
-            _ => state.statement(tag, &mut out),
+            TagKind::Output => out.push_str(&rewrite_literals(tag.text)),
+            TagKind::Statement => state.statement(tag.text, &mut out),
         }
-        rest = after;
+        done = tag.start + tag.text.len();
     }
-    out.push_str(rest);
+    out.push_str(&source[done..]);
     out
 }
 
@@ -129,108 +112,6 @@ pub fn normalize_newlines(source: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(source)
     }
-}
-
-/// The position of the first tag at or after `at`.
-fn next_tag(text: &str, mut at: usize) -> Option<usize> {
-    let bytes = text.as_bytes();
-    loop {
-        match bytes.get(at + 1)? {
-            b'{' | b'%' | b'#' => return Some(at),
-            _ => at += 1 + text[at + 1..].find('{')?,
-        }
-    }
-}
-
-/// The end of the `{{` or `{%` tag that the text starts with. Strings and brackets inside are passed over.
-fn tag_end(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let close: &[u8] = if bytes[1] == b'{' { b"}}" } else { b"%}" };
-    let mut open_brackets = 0usize;
-    let mut at = 2;
-    while at < bytes.len() {
-        if open_brackets == 0 && bytes[at..].starts_with(close) {
-            return Some(at + 2);
-        }
-        match bytes[at] {
-            b'\'' | b'"' => at = string_end(text, at)?,
-            b'(' | b'[' | b'{' => {
-                open_brackets += 1;
-                at += 1;
-            }
-            b')' | b']' | b'}' => {
-                open_brackets = open_brackets.saturating_sub(1);
-                at += 1;
-            }
-            _ => at += 1,
-        }
-    }
-    None
-}
-
-/// The end of the string literal that starts at `at`.
-fn string_end(text: &str, at: usize) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let quote = bytes[at];
-    let mut at = at + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 2,
-            byte if byte == quote => return Some(at + 1),
-            _ => at += 1,
-        }
-    }
-    None
-}
-
-/// What stands between a tag's delimiters, without whitespace control.
-fn tag_body(tag: &str) -> &str {
-    tag[2..tag.len() - 2].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim()
-}
-
-/// The first word of a tag.
-fn tag_word(tag: &str) -> &str {
-    let body = tag_body(tag);
-    let end = body.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(body.len());
-    &body[..end]
-}
-
-/// Where `{% endraw %}` starts.
-fn endraw(text: &str) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = text[from..].find("{%").map(|at| from + at) {
-        if tag_end(&text[at..]).is_some_and(|end| tag_word(&text[at..at + end]) == "endraw") {
-            return Some(at);
-        }
-        from = at + 2;
-    }
-    None
-}
-
-/// The name and the place of the value in `{% set name = value %}`; none for other forms of `set`.
-fn assignment(tag: &str) -> Option<(String, std::ops::Range<usize>)> {
-    let word = tag.find("set")?;
-    let equals = word + tag[word..].find('=')?;
-    let name = tag[word + 3..equals].trim();
-    if tag.as_bytes().get(equals + 1) == Some(&b'=') || !is_identifier(name) {
-        return None;
-    }
-    let end = tag.len() - 2;
-    let end = end - usize::from(tag[..end].ends_with(['-', '+']));
-    (equals < end && !tag[equals + 1..end].trim().is_empty()).then(|| (name.to_string(), equals + 1..end))
-}
-
-/// The name in `{% set name %}`.
-fn set_block_name(tag: &str) -> Option<&str> {
-    let name = tag_body(tag).strip_prefix("set")?.trim();
-    let name = name.split('|').next()?.trim();
-    is_identifier(name).then_some(name)
-}
-
-fn is_identifier(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 /// Writes every string literal with a backslash anew.
