@@ -112,7 +112,7 @@ pub enum Event {
         /// Units that this run is to bring up to date.
         units: usize,
     },
-    /// A worker took the unit; `attempt` counts from 1.
+    /// A unit that has changed begins to be built; `attempt` counts from 1.
     BuildStarted {
         /// The unit.
         unit: UnitId,

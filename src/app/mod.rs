@@ -1,5 +1,6 @@
 //! The program, top to bottom: configuration, tree, rendering, graph, plan, and then the task that was asked for.
 
+mod build;
 mod prepare;
 mod print;
 mod write;
@@ -69,7 +70,7 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
             tell(&write::template_only(&prepared)?);
             Ok(0)
         }
-        Task::Build => Err(Fatal::message("building is not there yet; --template-only is", EXIT_FAILED)),
+        Task::Build => build::build(&prepared, env),
     }
 }
 

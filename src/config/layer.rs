@@ -49,7 +49,6 @@ pub struct Entry {
 
 /// A value that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: [{section}] {key}: {reason}")]
 pub struct ValueError {
     /// Where it was written.
     pub place: Place,
@@ -59,6 +58,16 @@ pub struct ValueError {
     pub key: String,
     /// What is wrong with it.
     pub reason: String,
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ValueError { place, section, key, reason } = self;
+        match (place, options::find(key)) {
+            (Place::CommandLine, Some(option)) => write!(f, "--{}: {reason}", option.long()),
+            _ => write!(f, "{place}: [{section}] {key}: {reason}"),
+        }
+    }
 }
 
 /// Every entry of every layer, the least important first.
@@ -326,7 +335,7 @@ mod tests {
         );
         assert_eq!(
             layers.choice("base").expect_err("unknown").to_string(),
-            "command line: [DEFAULT] base: 'centos' is not one of debian, rocky, ubuntu"
+            "--base: 'centos' is not one of debian, rocky, ubuntu"
         );
         let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(layers.dict(DEFAULT, "build_args"), Ok(vec![pair("A", "1"), pair("B", "x:y,z")]));

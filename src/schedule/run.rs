@@ -25,13 +25,22 @@ pub enum Success {
     Unchanged,
 }
 
+/// What a try tells while it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The unit has changed, so there is something to build.
+    Started,
+    /// The build's own words.
+    Said(BuildOutput),
+}
+
 /// Brings one unit up to date. Dropping the future that it returned stops the work.
 pub trait Worker: Send + Sync {
     /// One try.
     fn work<'a>(
         &'a self,
         unit: &'a PlannedUnit,
-        output: &'a (dyn Fn(BuildOutput) + Send + Sync),
+        tell: &'a (dyn Fn(Progress) + Send + Sync),
     ) -> BoxFuture<'a, Result<Success, Failure>>;
 }
 
@@ -62,6 +71,7 @@ pub async fn run(
     let mut running: JoinSet<(usize, Outcome, Duration)> = JoinSet::new();
     // A task that panicked tells only its id.
     let mut tasks: HashMap<tokio::task::Id, usize> = HashMap::new();
+    let mut started: HashMap<usize, Instant> = HashMap::new();
     // No receiver means that nobody listens any more, which is no reason to stop building.
     let tell = |event| drop(events.send(event));
     tell(Event::RunStarted { units: units.len() });
@@ -71,6 +81,7 @@ pub async fn run(
         {
             let work = build(units[unit].clone(), unit, worker.clone(), limits, events.clone());
             tasks.insert(running.spawn(work).id(), unit);
+            started.insert(unit, Instant::now());
         }
         let ended = tokio::select! {
             biased;
@@ -103,8 +114,8 @@ pub async fn run(
         running.shutdown().await;
     }
     for unit in (0..units.len()).filter(|unit| !finished[*unit]) {
-        let unit = units[unit].id();
-        tell(Event::Finished { unit, outcome: Outcome::Cancelled, duration: Duration::ZERO });
+        let duration = started.get(&unit).map(Instant::elapsed).unwrap_or_default();
+        tell(Event::Finished { unit: units[unit].id(), outcome: Outcome::Cancelled, duration });
     }
 }
 
@@ -132,17 +143,19 @@ async fn build(
     let started = Instant::now();
     let id = unit.id();
     let tell = |event| drop(events.send(event));
-    let output = |output: BuildOutput| {
-        let unit = id.clone();
-        tell(match output {
-            BuildOutput::Line(text) => Event::Line { unit, text },
-            BuildOutput::Step { number, total, text } => Event::Step { unit, number, total, text },
-        });
-    };
     let mut attempt = 1;
     let outcome = loop {
-        tell(Event::BuildStarted { unit: id.clone(), attempt });
-        match worker.work(&unit, &output).await {
+        let on_progress = |progress: Progress| {
+            let unit = id.clone();
+            tell(match progress {
+                Progress::Started => Event::BuildStarted { unit, attempt },
+                Progress::Said(BuildOutput::Line(text)) => Event::Line { unit, text },
+                Progress::Said(BuildOutput::Step { number, total, text }) => {
+                    Event::Step { unit, number, total, text }
+                }
+            });
+        };
+        match worker.work(&unit, &on_progress).await {
             Ok(Success::Built(image_id)) => break Outcome::Built { image_id },
             Ok(Success::Unchanged) => break Outcome::Unchanged,
             Err(failure) if failure.transient && attempt <= limits.retries => {
@@ -185,7 +198,7 @@ mod tests {
         fn work<'a>(
             &'a self,
             unit: &'a PlannedUnit,
-            output: &'a (dyn Fn(BuildOutput) + Send + Sync),
+            tell: &'a (dyn Fn(Progress) + Send + Sync),
         ) -> BoxFuture<'a, Result<Success, Failure>> {
             Box::pin(async move {
                 {
@@ -193,7 +206,7 @@ mod tests {
                     running.0 += 1;
                     running.1 = running.1.max(running.0);
                 }
-                output(BuildOutput::Line(format!("building {}", unit.image)));
+                tell(Progress::Started);
                 let pause = if self.hang { Duration::from_secs(3600) } else { Duration::from_millis(5) };
                 tokio::time::sleep(pause).await;
                 self.running.lock().expect("not poisoned").0 -= 1;

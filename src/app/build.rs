@@ -1,0 +1,245 @@
+//! Building: the engine, the worker, the reporters, and what connects them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use super::prepare::{Prepared, image_dirs};
+use super::tell;
+use super::write::{Scope, platform_dir, write};
+use crate::config::source::Source;
+use crate::context::sources::SourceCache;
+use crate::context::workdir::WorkDir;
+use crate::engine::Engine;
+use crate::engine::docker::{Docker, Endpoint};
+use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
+use crate::event::{Event, UnitId};
+use crate::labels;
+use crate::plan::Parent;
+use crate::platform::Platform;
+use crate::report::console::{Console, ConsoleOptions};
+use crate::report::json::{JsonSummary, JsonTarget};
+use crate::report::logs::Logs;
+use crate::report::progress::Progress;
+use crate::report::summary::{Summary, SummaryOptions};
+use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
+use crate::schedule::image::{BuildSettings, ImageWorker, Memory, Recipe};
+use crate::schedule::run::{Limits, run};
+
+/// Proxy variables of the environment that builds get as arguments.
+const PROXY_VARIABLES: [&str; 8] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// Builds what the plan says; gives the exit code.
+pub fn build(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+    let engine = Arc::new(Docker::new(endpoint(env)?));
+    let reporters = reporters(prepared, env)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fatal::message(format!("failed to start the runtime: {error}"), EXIT_FAILED))?;
+    let code = runtime.block_on(async {
+        greet(engine.as_ref()).await?;
+        let work_dir = match &prepared.config.build.work_dir {
+            Some(dir) => WorkDir::keep(dir)?,
+            None => WorkDir::temporary()?,
+        };
+        write(prepared, &work_dir, Scope::Contexts)?;
+        let worker = ImageWorker {
+            engine,
+            sources: Arc::new(source_cache(prepared, env)?),
+            settings: settings(prepared, env),
+            recipes: recipes(prepared, &work_dir, env)?,
+            memory: Memory::default(),
+        };
+        Ok::<u8, Fatal>(drive(prepared, worker, reporters, &work_dir).await)
+    });
+    // A blocked download or hash must not keep an interrupted run from ending.
+    runtime.shutdown_background();
+    code
+}
+
+/// Asks the engine what it is, so that a run without one fails at once.
+async fn greet(engine: &dyn Engine) -> Result<(), Fatal> {
+    match engine.facts().await {
+        Ok(facts) => {
+            tell(&format!(
+                "Building with {} at {} (API {})",
+                facts.name,
+                engine.endpoint(),
+                facts.api_version
+            ));
+            Ok(())
+        }
+        Err(error) => Err(Fatal::new(&error, EXIT_FAILED)
+            .hinted("start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock")
+            .hinted("--template-only, --list-images, --list-dependencies and --plan need none")),
+    }
+}
+
+fn endpoint(env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
+    match env.get("DOCKER_HOST").filter(|host| !host.is_empty()) {
+        Some(host) => host
+            .parse()
+            .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from the variable DOCKER_HOST")),
+        None => Ok(Endpoint::default()),
+    }
+}
+
+/// Runs the plan while reporters listen and signals are heard.
+async fn drive(prepared: &Prepared, worker: ImageWorker, mut reporters: Reporters, work_dir: &WorkDir) -> u8 {
+    let build = &prepared.config.build;
+    let limits = Limits { threads: build.threads, retries: build.retries };
+    let (events, mut heard) = mpsc::unbounded_channel::<Event>();
+    let (stop, stopped) = watch::channel(false);
+    let listener = tokio::spawn(listen_to_signals(stop, work_dir.temporary_root()));
+    let running = run(&prepared.plan, Arc::new(worker), limits, stopped.clone(), events);
+    let reporting = async {
+        while let Some(event) = heard.recv().await {
+            reporters.event(&event);
+        }
+        reporters.finish()
+    };
+    let ((), (summary, errors)) = tokio::join!(running, reporting);
+    listener.abort();
+    for error in &errors {
+        tell(&format!("error: {error}"));
+    }
+    match summary.exit_code() {
+        _ if *stopped.borrow() => EXIT_INTERRUPTED,
+        0 if !errors.is_empty() => EXIT_FAILED,
+        code => code,
+    }
+}
+
+/// The first interrupt stops the run in order, the second at once.
+async fn listen_to_signals(stop: watch::Sender<bool>, temporary: Option<PathBuf>) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    for first in [true, false] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if first {
+            // Nobody to tell when the run has just ended by itself.
+            let _ = stop.send(true);
+        } else {
+            if let Some(dir) = &temporary {
+                let _ = std::fs::remove_dir_all(dir);
+            }
+            std::process::exit(i32::from(EXIT_INTERRUPTED));
+        }
+    }
+}
+
+fn reporters(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<Reporters, Fatal> {
+    let config = &prepared.config;
+    let output = &config.output;
+    let is_set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty());
+    let surroundings = Surroundings {
+        terminal: std::io::stderr().is_terminal() && env.get("TERM").is_none_or(|term| term != "dumb"),
+        ci: is_set("CI"),
+        no_color: is_set("NO_COLOR"),
+        quiet: output.quiet,
+        debug: output.debug,
+    };
+    let (quiet, debug, summary) = (output.quiet, output.debug, output.summary);
+    let mut reporters: Vec<Box<dyn Reporter>> = vec![match console_kind(surroundings) {
+        ConsoleKind::Live => Box::new(Progress::stderr(summary)),
+        ConsoleKind::Plain => Box::new(Console::stderr(ConsoleOptions { quiet, debug, summary })),
+    }];
+    if let Some(dir) = &output.logs_dir {
+        reporters.push(Box::new(Logs::create(dir).map_err(|error| Fatal::new(&error, EXIT_FAILED))?));
+    }
+    if summary && output.json {
+        reporters.push(Box::new(JsonSummary::new(match &output.summary_json_file {
+            Some(path) => JsonTarget::File(path.clone()),
+            None => JsonTarget::Stdout,
+        })));
+    }
+    let options = SummaryOptions { allowed_to_fail: config.build.allowed_to_fail.clone() };
+    Ok(Reporters::new(Summary::new(&prepared.plan, &options), reporters))
+}
+
+fn settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {
+    let (build, templates) = (&prepared.config.build, &prepared.config.templates);
+    let mut build_args: BTreeMap<String, String> =
+        templates.pip_args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+    build_args.extend(build.build_args.iter().cloned());
+    let proxies = PROXY_VARIABLES.iter().filter_map(|name| Some((name.to_string(), env.get(*name)?.clone())));
+    BuildSettings {
+        buildkit: build.buildkit,
+        network_mode: build.network_mode.clone(),
+        build_args,
+        proxy_args: proxies.collect(),
+        cache: build.cache,
+        pull: build.pull,
+        keep: build.keep,
+    }
+}
+
+fn source_cache(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<SourceCache, Fatal> {
+    let in_home = || Some(PathBuf::from(env.get("HOME")?).join(".cache"));
+    let user_cache =
+        env.get("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from).or_else(in_home);
+    let default = || user_cache.unwrap_or_else(std::env::temp_dir).join("kolla-build/sources");
+    let dir = prepared.config.build.source_cache.clone().unwrap_or_else(default);
+    let patience = Duration::from_secs(prepared.config.build.timeout);
+    SourceCache::open(&dir, patience).map_err(|error| Fatal::new(&error, EXIT_FAILED))
+}
+
+fn recipes(
+    prepared: &Prepared,
+    work_dir: &WorkDir,
+    env: &BTreeMap<String, String>,
+) -> Result<HashMap<UnitId, Recipe>, Fatal> {
+    let config = &prepared.config;
+    let created = labels::creation_time(env.get("SOURCE_DATE_EPOCH").map(String::as_str))
+        .map_err(|error| Fatal::message(error, EXIT_USAGE))?;
+    let mut recipes = HashMap::new();
+    for (platform, rendered) in &prepared.rendered {
+        let dirs = image_dirs(rendered);
+        let tree = platform_dir(prepared, work_dir, *platform);
+        for unit in prepared.plan.to_build().filter(|unit| unit.platform == *platform) {
+            let Some(dir) = dirs.get(unit.image.as_str()) else { continue };
+            let recipe = Recipe {
+                context: tree.join(dir),
+                parent_reference: match &unit.parent {
+                    Parent::Image(name) => config.image_reference(name),
+                    Parent::Base(reference) => reference.clone(),
+                },
+                source: config.source(&unit.image, *platform)?,
+                plugins: extras(prepared, &unit.image, "plugin", *platform)?,
+                additions: extras(prepared, &unit.image, "additions", *platform)?,
+                labels: labels::image_labels(&unit.image, &config.tag, &config.maintainer, created),
+            };
+            recipes.insert(unit.id(), recipe);
+        }
+    }
+    Ok(recipes)
+}
+
+fn extras(prepared: &Prepared, image: &str, kind: &str, platform: Platform) -> Result<Vec<Source>, Fatal> {
+    let mut sources = Vec::new();
+    for section in prepared.config.extra_sections(image, kind) {
+        sources.extend(prepared.config.source(&section, platform)?);
+    }
+    Ok(sources)
+}

@@ -1,0 +1,334 @@
+//! Bringing one image up to date: its sources, its content key, and the build when the key is new.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::OnceCell;
+
+use super::run::{Progress, Success, Worker};
+use super::transient::has_network_symptoms;
+use crate::config::source::Source;
+use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble, source_archive};
+use crate::context::digest;
+use crate::context::sources::{Fetched, SourceCache, SourceError};
+use crate::engine::{BuildOutput, BuildRequest, Engine, EngineError, OutputSink};
+use crate::event::{Failure, FailureKind, UnitId};
+use crate::plan::{KeyInputs, Parent, PlannedUnit};
+use crate::platform::Platform;
+
+/// The label that carries an image's content key.
+pub const KEY_LABEL: &str = "kolla-build.key";
+/// The label that carries the engine's id of the image it was built on. The key alone would not tell that a parent was
+/// built anew from the same inputs, with newer packages in it.
+pub const PARENT_LABEL: &str = "kolla-build.parent";
+
+/// How many of a build's last lines are searched for signs of a network at fault.
+const SYMPTOM_LINES: usize = 60;
+
+/// What is built, of one unit.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The build context's directory.
+    pub context: PathBuf,
+    /// Full name of what it is built on.
+    pub parent_reference: String,
+    /// The image's own source.
+    pub source: Option<Source>,
+    /// Sources that go into `plugins-archive`.
+    pub plugins: Vec<Source>,
+    /// Sources that go into `additions-archive`.
+    pub additions: Vec<Source>,
+    /// Labels put on the image beside those of its Dockerfile.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How every unit of a run is built.
+#[derive(Debug, Clone)]
+pub struct BuildSettings {
+    /// BuildKit instead of the classic builder.
+    pub buildkit: bool,
+    /// Network of RUN steps.
+    pub network_mode: String,
+    /// Build arguments that decide what is built.
+    pub build_args: BTreeMap<String, String>,
+    /// Build arguments that only say how to reach the network.
+    pub proxy_args: BTreeMap<String, String>,
+    /// Reuse what is already built.
+    pub cache: bool,
+    /// Ask for newer base images.
+    pub pull: bool,
+    /// Keep containers of failed builds.
+    pub keep: bool,
+}
+
+/// The worker that builds images with an engine.
+pub struct ImageWorker {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// Where sources come from.
+    pub sources: Arc<SourceCache>,
+    /// How to build.
+    pub settings: BuildSettings,
+    /// What to build, for every unit of the plan that is to be built.
+    pub recipes: HashMap<UnitId, Recipe>,
+    /// What this run has learnt.
+    pub memory: Memory,
+}
+
+/// An image that the engine holds.
+#[derive(Debug, Clone)]
+struct Held {
+    /// Its content key; of an image that we did not build, the engine's id.
+    key: String,
+    /// The engine's id.
+    id: String,
+}
+
+/// What a run learns as it goes.
+#[derive(Default)]
+pub struct Memory {
+    /// Units that are up to date.
+    images: Mutex<HashMap<UnitId, Held>>,
+    /// Ids of base images.
+    bases: Mutex<HashMap<(String, Platform), AskedOnce>>,
+}
+
+/// An answer that several tasks wait for and one of them asks.
+type AskedOnce = Arc<OnceCell<String>>;
+
+impl Worker for ImageWorker {
+    fn work<'a>(
+        &'a self,
+        unit: &'a PlannedUnit,
+        tell: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Success, Failure>> {
+        Box::pin(self.bring_up_to_date(unit, tell))
+    }
+}
+
+impl ImageWorker {
+    async fn bring_up_to_date(
+        &self,
+        unit: &PlannedUnit,
+        tell: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Success, Failure> {
+        let output = |said| tell(Progress::Said(said));
+        let id = unit.id();
+        let recipe = self.recipe(unit)?;
+        let parent = self.parent(unit, &output).await?;
+        let key = self.key_inputs(unit, recipe, &parent).await?.key();
+        if self.settings.cache
+            && let Some(image) = self.engine.inspect(&unit.reference).await.map_err(engine_failure)?
+            && image.labels.get(KEY_LABEL) == Some(&key)
+            && image.labels.get(PARENT_LABEL) == Some(&parent.id)
+        {
+            self.remember(id, Held { key, id: image.id });
+            return Ok(Success::Unchanged);
+        }
+        tell(Progress::Started);
+        self.prepare_context(recipe).await?;
+        let request = self.request(unit, recipe, key.clone(), parent.id);
+        let tail = Mutex::new(std::collections::VecDeque::with_capacity(SYMPTOM_LINES));
+        let keep_tail = |said: BuildOutput| {
+            if let BuildOutput::Line(line) = &said {
+                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+                if tail.len() == SYMPTOM_LINES {
+                    tail.pop_front();
+                }
+                tail.push_back(line.clone());
+            }
+            output(said);
+        };
+        let built = self.engine.build(&request, &keep_tail).await.map_err(|error| {
+            let mut failure = engine_failure(error);
+            if failure.kind == FailureKind::Build {
+                let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.transient = has_network_symptoms(tail.iter().map(String::as_str));
+            }
+            failure
+        })?;
+        self.remember(id, Held { key, id: built.id.clone() });
+        Ok(Success::Built(built.id))
+    }
+
+    fn recipe(&self, unit: &PlannedUnit) -> Result<&Recipe, Failure> {
+        self.recipes.get(&unit.id()).ok_or_else(|| Failure::bug("a unit without a recipe"))
+    }
+
+    fn remember(&self, unit: UnitId, image: Held) {
+        self.memory.images.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, image);
+    }
+
+    /// What the unit is built on.
+    async fn parent(&self, unit: &PlannedUnit, output: OutputSink<'_>) -> Result<Held, Failure> {
+        let parent = match &unit.parent {
+            Parent::Base(reference) => {
+                let id = self.base_image(reference, unit.platform, output).await?;
+                return Ok(Held { key: id.clone(), id });
+            }
+            Parent::Image(parent) => parent,
+        };
+        let id = UnitId { image: parent.as_str().into(), platform: unit.platform };
+        if let Some(image) = self.memory.images.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return Ok(image.clone());
+        }
+        let reference = &self.recipe(unit)?.parent_reference;
+        let missing = || {
+            Failure::permanent(
+                FailureKind::Build,
+                format!("its parent {reference} is not in the engine and this run does not build it"),
+            )
+        };
+        let image = self.engine.inspect(reference).await.map_err(engine_failure)?.ok_or_else(missing)?;
+        let key = image.labels.get(KEY_LABEL).unwrap_or(&image.id).clone();
+        Ok(Held { key, id: image.id })
+    }
+
+    /// The engine's id of a base image, which is pulled when that was asked for or the engine lacks it.
+    async fn base_image(
+        &self,
+        reference: &str,
+        platform: Platform,
+        output: OutputSink<'_>,
+    ) -> Result<String, Failure> {
+        // The engine knows `scratch` as a word, not as an image.
+        if reference == "scratch" {
+            return Ok(reference.to_string());
+        }
+        let cell = {
+            let mut bases = self.memory.bases.lock().unwrap_or_else(PoisonError::into_inner);
+            bases.entry((reference.to_string(), platform)).or_default().clone()
+        };
+        let id = cell.get_or_try_init(|| async {
+            let held = self.engine.inspect(reference).await.map_err(engine_failure)?;
+            // An image of another architecture under this name is as good as none.
+            let held = held.filter(|image| image.architecture == platform.arch.debian());
+            if held.is_some() && !self.settings.pull {
+                return Ok(held.map(|image| image.id).unwrap_or_default());
+            }
+            match (self.engine.pull(reference, platform, output).await, held) {
+                (Ok(image), _) => Ok(image.id),
+                (Err(error), Some(image)) => {
+                    let said = format!(
+                        "could not ask for a newer {reference}, going on with the one at hand: {error}"
+                    );
+                    output(BuildOutput::Line(said));
+                    Ok(image.id)
+                }
+                (Err(error), None) => Err(engine_failure(error)),
+            }
+        });
+        id.await.cloned()
+    }
+
+    async fn key_inputs(
+        &self,
+        unit: &PlannedUnit,
+        recipe: &Recipe,
+        parent: &Held,
+    ) -> Result<KeyInputs, Failure> {
+        let mut sources = Vec::new();
+        for source in recipe.source.iter().chain(&recipe.plugins).chain(&recipe.additions) {
+            let identity = self.sources.identify(source).await.map_err(source_failure)?;
+            sources.push((source.section.clone(), identity));
+        }
+        let archives = archive_names(recipe);
+        let context = recipe.context.clone();
+        let (dockerfile, context) = blocking(move || {
+            let dockerfile = std::fs::read_to_string(context.join("Dockerfile"))?;
+            let mut excluded: Vec<&Path> = archives.iter().map(Path::new).collect();
+            excluded.push(Path::new("Dockerfile"));
+            Ok((dockerfile, digest::digest_entries(&context, &excluded)?))
+        })
+        .await?;
+        Ok(KeyInputs {
+            platform: unit.platform.to_string(),
+            parent: parent.key.clone(),
+            dockerfile,
+            context: context.entries.into_iter().collect(),
+            sources,
+            build_args: self.settings.build_args.clone().into_iter().collect(),
+        })
+    }
+
+    /// Fetches the sources and puts their archives into the context.
+    async fn prepare_context(&self, recipe: &Recipe) -> Result<(), Failure> {
+        let source = match &recipe.source {
+            Some(source) => Some(self.sources.fetch(source).await.map_err(source_failure)?),
+            None => None,
+        };
+        let (plugins, additions) =
+            (self.fetch_all(&recipe.plugins).await?, self.fetch_all(&recipe.additions).await?);
+        let context = recipe.context.clone();
+        tokio::task::spawn_blocking(move || assemble(&context, source.as_ref(), &plugins, &additions))
+            .await
+            .map_err(|error| Failure::bug(&error.to_string()))?
+            .map_err(source_failure)
+    }
+
+    async fn fetch_all(&self, sources: &[Source]) -> Result<Vec<Fetched>, Failure> {
+        let mut fetched = Vec::with_capacity(sources.len());
+        for source in sources {
+            fetched.push(self.sources.fetch(source).await.map_err(source_failure)?);
+        }
+        Ok(fetched)
+    }
+
+    fn request(&self, unit: &PlannedUnit, recipe: &Recipe, key: String, parent: String) -> BuildRequest {
+        let settings = &self.settings;
+        let mut build_args = settings.proxy_args.clone();
+        build_args.extend(settings.build_args.clone());
+        let mut labels = recipe.labels.clone();
+        labels.insert(KEY_LABEL.to_string(), key);
+        labels.insert(PARENT_LABEL.to_string(), parent);
+        BuildRequest {
+            context: recipe.context.clone(),
+            tag: unit.reference.clone(),
+            platform: unit.platform,
+            // Base images are pulled by name beforehand, parents never.
+            pull: false,
+            no_cache: !settings.cache,
+            keep: settings.keep,
+            buildkit: settings.buildkit,
+            network_mode: settings.network_mode.clone(),
+            build_args,
+            labels,
+        }
+    }
+}
+
+/// Names of the files that [`assemble`] puts into a context: what they hold is known by their sources.
+fn archive_names(recipe: &Recipe) -> Vec<String> {
+    let own = recipe.source.iter().map(|source| source_archive(&source.section));
+    own.chain([PLUGINS_ARCHIVE.to_string(), ADDITIONS_ARCHIVE.to_string()]).collect()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            Err(Failure::permanent(FailureKind::Local, format!("failed to read the build context: {error}")))
+        }
+        Err(error) => Err(Failure::bug(&error.to_string())),
+    }
+}
+
+fn source_failure(error: SourceError) -> Failure {
+    Failure { kind: FailureKind::Source, transient: error.is_transient(), message: error.to_string() }
+}
+
+fn engine_failure(error: EngineError) -> Failure {
+    let (kind, transient) = match &error {
+        EngineError::Unreachable { .. }
+        | EngineError::ConnectionLost { .. }
+        | EngineError::Garbage { .. } => (FailureKind::Connection, true),
+        EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500),
+        EngineError::Context { .. } => (FailureKind::Local, false),
+        _ => (FailureKind::Build, false),
+    };
+    Failure { kind, transient, message: error.to_string() }
+}
