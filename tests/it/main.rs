@@ -1,5 +1,6 @@
 //! Integration tests, through the binary.
 
+mod context;
 mod docker_real;
 mod engine;
 mod support;

@@ -3,6 +3,7 @@
 mod buildkit;
 pub mod docker;
 mod dockerfile;
+pub mod files;
 mod http;
 mod messages;
 #[allow(dead_code, reason = "the tests of the command line use it")]

@@ -1,0 +1,535 @@
+//! Sources, from servers and repositories on this machine into build contexts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use kolla_build::config::source::{Origin, Source};
+use kolla_build::context::archive::write_context;
+use kolla_build::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble};
+use kolla_build::context::sources::{Fetched, Problem, SourceCache, SourceError};
+use sha2::{Digest, Sha256};
+
+use crate::support::files::{Fault, FileServer};
+
+const SECTION: &str = "keystone-base";
+
+/// A cache in a directory of its own, and a runtime to ask it in.
+struct Fixture {
+    dir: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        Fixture { dir: tempfile::tempdir().unwrap(), runtime }
+    }
+
+    /// What a new run opens.
+    fn cache(&self) -> SourceCache {
+        SourceCache::open(&self.dir.path().join("cache"), Duration::from_secs(2)).unwrap()
+    }
+
+    fn fetch(&self, cache: &SourceCache, source: &Source) -> Result<Fetched, SourceError> {
+        self.runtime.block_on(cache.fetch(source))
+    }
+
+    fn identify(&self, cache: &SourceCache, source: &Source) -> Result<String, SourceError> {
+        self.runtime.block_on(cache.identify(source))
+    }
+
+    /// Names of what the cache works on; nothing once it is done.
+    fn unfinished(&self) -> usize {
+        fs::read_dir(self.dir.path().join("cache/partial")).unwrap().count()
+    }
+}
+
+fn url(url: &str, sha256: Option<&str>) -> Source {
+    Source { section: SECTION.into(), origin: Origin::Url(url.into()), sha256: sha256.map(String::from) }
+}
+
+fn local(path: &Path) -> Source {
+    Source { section: "nova-plugin-x".into(), origin: Origin::Local(path.into()), sha256: None }
+}
+
+fn git(repository: &Path, reference: &str) -> Source {
+    let origin = Origin::Git { url: format!("file://{}", repository.display()), reference: reference.into() };
+    Source { section: SECTION.into(), origin, sha256: None }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A tar archive of files.
+fn tarball(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o444);
+        header.set_mtime(1_700_000_000);
+        header.set_uid(1000);
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// Name to content or link target of the members; what a builder has after it has unpacked them in order.
+fn members(archive: &Path) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(fs::File::open(archive).unwrap());
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let header = entry.header();
+        assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (0, 0, 0));
+        assert_eq!((header.username(), header.groupname()), (Ok(Some("root")), Ok(Some("root"))));
+        assert_eq!(header.mode().unwrap() & 0o200, 0o200);
+        let name = entry.path().unwrap().display().to_string();
+        let mut content = entry.link_name().unwrap().map(|to| to.display().to_string()).unwrap_or_default();
+        entry.read_to_string(&mut content).map_or_else(|_| "binary".clone_into(&mut content), drop);
+        (name, content)
+    });
+    entries.collect()
+}
+
+#[test]
+fn a_pinned_url_is_fetched_once_ever() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let content = tarball(&[("keystone-1/setup.py", "x")]);
+    let hash = sha256(&content);
+    let source = url(&server.put("/keystone.tar", &content), Some(&hash));
+
+    let cache = fixture.cache();
+    assert_eq!(fixture.identify(&cache, &source).unwrap(), format!("sha256:{hash}"));
+    assert_eq!(server.take_requests(), []);
+    let fetched = fixture.fetch(&cache, &source).unwrap();
+    assert_eq!(fs::read(&fetched.path).unwrap(), content);
+    assert_eq!(fetched.identity, format!("sha256:{hash}"));
+    assert_eq!(fetched.path.metadata().unwrap().mtime(), 0);
+
+    // The same content under another address and for another section, in another run.
+    let mirrored = Source { section: "other".into(), ..url("http://127.0.0.1:1/mirror", Some(&hash)) };
+    let other = fixture.fetch(&fixture.cache(), &mirrored).unwrap();
+    assert_eq!((other.path, other.section.as_str()), (fetched.path, "other"));
+    assert_eq!(server.take_requests().len(), 1);
+    assert_eq!(fixture.unfinished(), 0);
+}
+
+#[test]
+fn an_unpinned_url_is_fetched_once_a_run() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let source = url(&server.put("/x.tar", &tarball(&[("a", "old")])), None);
+    let cache = fixture.cache();
+    let identity = fixture.identify(&cache, &source).unwrap();
+    assert_eq!(fixture.fetch(&cache, &source).unwrap().identity, identity);
+    assert_eq!(server.take_requests().len(), 1);
+
+    server.put("/x.tar", &tarball(&[("a", "new")]));
+    assert_ne!(fixture.identify(&fixture.cache(), &source).unwrap(), identity);
+}
+
+#[test]
+fn many_at_once_fetch_once() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let content = tarball(&[("a", &"x".repeat(1 << 20))]);
+    let source = url(&server.put("/x.tar", &content), Some(&sha256(&content)));
+    // Two caches stand for two runs.
+    let caches = [fixture.cache(), fixture.cache()];
+    let all = (0..16).map(|number| caches[number % 2].fetch(&source));
+    for fetched in fixture.runtime.block_on(futures_util::future::join_all(all)) {
+        assert_eq!(fs::read(fetched.unwrap().path).unwrap(), content);
+    }
+    assert_eq!(server.take_requests().len(), 1);
+}
+
+#[test]
+fn errors_of_a_server_name_section_url_and_status() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let address = server.put("/there", b"");
+    let missing = url(&address.replace("there", "gone?token=secret"), None);
+    let cache = fixture.cache();
+    let error = fixture.fetch(&cache, &missing).unwrap_err();
+    let shown = address.replace("there", "gone?***");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot get the source of [{SECTION}] from {shown}: the server answered 404: \
+             check location and version in [{SECTION}]"
+        )
+    );
+    assert!(!error.is_transient());
+    // For good is for the whole run.
+    fixture.fetch(&cache, &missing).unwrap_err();
+    assert_eq!(server.take_requests().len(), 1);
+
+    let content = tarball(&[("a", "b")]);
+    let source = url(&server.put("/x.tar", &content), Some(&sha256(&content)));
+    server.fail_next(Fault::Status(503));
+    assert!(fixture.fetch(&cache, &source).unwrap_err().is_transient());
+    fixture.fetch(&cache, &source).unwrap();
+
+    let refused = fixture.fetch(&cache, &url("http://127.0.0.1:1/x", None)).unwrap_err();
+    assert!(refused.is_transient() && refused.to_string().contains("refused"), "{refused}");
+    let nonsense = fixture.fetch(&cache, &url("not a url", None)).unwrap_err();
+    assert!(!nonsense.is_transient(), "{nonsense}");
+    assert_eq!(fixture.unfinished(), 0);
+}
+
+#[test]
+fn a_wrong_checksum_leaves_nothing() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let (expected, content) = ("0".repeat(64), tarball(&[("a", "b")]));
+    let source = url(&server.put("/x.tar", &content), Some(&expected));
+    let error = fixture.fetch(&fixture.cache(), &source).unwrap_err();
+    assert_eq!(error.problem, Problem::Checksum { expected, found: sha256(&content) });
+    assert!(!error.is_transient());
+    assert_eq!(fs::read_dir(fixture.dir.path().join("cache/objects")).unwrap().count(), 0);
+    assert_eq!(fixture.unfinished(), 0);
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_broke() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let content = tarball(&[("a", &"0123456789".repeat(50_000))]);
+    let source = url(&server.put("/x.tar", &content), None);
+    server.fail_next(Fault::CutAfter(100_000));
+    server.fail_next(Fault::CutAfter(200_000));
+    let fetched = fixture.fetch(&fixture.cache(), &source).unwrap();
+    assert_eq!(fs::read(fetched.path).unwrap(), content);
+    let ranges: Vec<_> = server.take_requests().into_iter().map(|request| request.range).collect();
+    assert_eq!(ranges, [None, Some("bytes=100000-".into()), Some("bytes=300000-".into())]);
+
+    // Nothing came the second time.
+    server.fail_next(Fault::CutAfter(100_000));
+    server.fail_next(Fault::CutAfter(0));
+    assert!(fixture.fetch(&fixture.cache(), &source).unwrap_err().is_transient());
+
+    // A server that sends whole files only.
+    server.forget_ranges();
+    server.fail_next(Fault::CutAfter(100_000));
+    assert!(fixture.fetch(&fixture.cache(), &source).unwrap_err().is_transient());
+    fixture.fetch(&fixture.cache(), &source).unwrap();
+    assert_eq!(fixture.unfinished(), 0);
+}
+
+#[test]
+fn a_file_that_changes_between_the_parts_is_fetched_whole() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let source = url(&server.put("/x.tar", &tarball(&[("a", &"old".repeat(50_000))])), None);
+    let new = tarball(&[("a", &"new".repeat(50_000))]);
+    server.fail_next(Fault::CutAndReplace(100_000, new.clone()));
+    let fetched = fixture.fetch(&fixture.cache(), &source).unwrap();
+    assert!(fs::read(fetched.path).unwrap() == new, "parts of two files were put together");
+    assert_eq!(server.take_requests().len(), 2);
+}
+
+#[test]
+fn no_progress_is_given_up_and_redirects_are_followed() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let content = tarball(&[("a", "b")]);
+    let source = url(&server.put("/x.tar", &content), None);
+    server.forget_ranges();
+    server.fail_next(Fault::Hang);
+    let error = fixture.fetch(&fixture.cache(), &source).unwrap_err();
+    assert_eq!(error.problem, Problem::Stalled(Duration::from_secs(2)));
+    assert!(error.is_transient());
+
+    server.fail_next(Fault::Redirect(server.put("/elsewhere", &content)));
+    let fetched = fixture.fetch(&fixture.cache(), &source).unwrap();
+    assert_eq!(fs::read(fetched.path).unwrap(), content);
+}
+
+#[test]
+fn a_fetch_that_is_dropped_leaves_nothing() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let source = url(&server.put("/x.tar", &tarball(&[("a", "b")])), None);
+    server.fail_next(Fault::Hang);
+    let cache = fixture.cache();
+    let brief = Duration::from_millis(300);
+    let dropped = fixture.runtime.block_on(async { tokio::time::timeout(brief, cache.fetch(&source)).await });
+    assert!(dropped.is_err());
+    assert_eq!(fixture.unfinished(), 0);
+    fixture.fetch(&cache, &source).unwrap();
+}
+
+#[test]
+fn a_hostile_archive_is_refused_and_a_program_is_not() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_mode(0o777);
+    header.set_size(0);
+    tar.append_link(&mut header, "etc", "/etc").unwrap();
+    let source = url(&server.put("/x.tar", &tar.into_inner().unwrap()), None);
+    let error = fixture.fetch(&fixture.cache(), &source).unwrap_err();
+    assert!(error.to_string().contains("its entry 'etc' is a link to '/etc'"), "{error}");
+    assert!(!error.is_transient());
+    assert_eq!(fixture.unfinished(), 0);
+
+    // Some sources are single programs that the image gets as they are.
+    let program = url(&server.put("/program", b"\x7fELF..."), None);
+    fixture.fetch(&fixture.cache(), &program).unwrap();
+}
+
+/// A repository with two commits on `main`, a branch `stable/2026.2`, tags of both kinds, and odd content.
+fn repository(dir: &Path) -> PathBuf {
+    let path = dir.join("repository");
+    let script = r#"
+        git init -q -b main "$0" && cd "$0"
+        export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+        export GIT_AUTHOR_DATE=@1700000000+0000 GIT_COMMITTER_DATE=@1700000000+0000
+        git config uploadpack.allowFilter true
+        printf 'one\r\n' > file; mkdir sub; echo run > sub/run; chmod 700 sub/run; ln -s ../file sub/link
+        git add . && git commit -qm one && git tag 1.0 && git tag -a -m message 1.0-annotated
+        git checkout -qb stable/2026.2 && echo two > file && git commit -qam two
+        git checkout -q main && echo three > file && git commit -qam three
+    "#;
+    assert!(Command::new("sh").args(["-ec", script]).arg(&path).status().unwrap().success());
+    path
+}
+
+fn git_says(directory: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git").arg("-C").arg(directory).args(arguments).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
+#[test]
+fn every_kind_of_git_reference_gives_its_commit() {
+    let fixture = Fixture::new();
+    let repository = repository(fixture.dir.path());
+    let commit = |name: &str| git_says(&repository, &["rev-parse", &format!("{name}^{{commit}}")]);
+    let sha = commit("1.0");
+    for (reference, commit, file) in [
+        ("main", commit("main"), "three\n"),
+        ("stable/2026.2", commit("stable/2026.2"), "two\n"),
+        ("1.0", sha.clone(), "one\r\n"),
+        ("1.0-annotated", sha.clone(), "one\r\n"),
+        (sha.as_str(), sha.clone(), "one\r\n"),
+        (&sha[..10], sha.clone(), "one\r\n"),
+        ("refs/heads/main", commit("main"), "three\n"),
+        ("HEAD", commit("main"), "three\n"),
+    ] {
+        let cache = fixture.cache();
+        let source = git(&repository, reference);
+        let identity = fixture.identify(&cache, &source).unwrap();
+        assert_eq!(identity, format!("git:{commit}"), "{reference}");
+        let fetched = fixture.fetch(&cache, &source).unwrap();
+        assert_eq!(fetched.identity, identity);
+        let top = format!("{SECTION}-archive-{}", reference.replace('/', "-"));
+        let members = members(&fetched.path);
+        assert_eq!(members[&format!("{top}/file")], file);
+        assert_eq!(members[&format!("{top}/sub/link")], "../file");
+        assert!(members.keys().all(|name| name.split('/').next() == Some(&top)));
+        assert!(members.contains_key(&format!("{top}/.git/HEAD")));
+    }
+    assert_eq!(fixture.unfinished(), 0);
+}
+
+#[test]
+fn a_checkout_is_whole_for_its_users_and_tells_nothing_of_this_machine() {
+    let fixture = Fixture::new();
+    let repository = repository(fixture.dir.path());
+    for (reference, commits, described) in [("main", "2", "1.0-annotated-1-"), ("1.0", "1", "1.0")] {
+        let fetched = fixture.fetch(&fixture.cache(), &git(&repository, reference)).unwrap();
+        let place = fixture.dir.path().join(reference);
+        fs::create_dir(&place).unwrap();
+        tar::Archive::new(fs::File::open(fetched.path).unwrap()).unpack(&place).unwrap();
+        let checkout = place.join(format!("{SECTION}-archive-{reference}"));
+        // What pbr asks to find the version.
+        assert_eq!(
+            git_says(&checkout, &["log", "--oneline", "--decorate"]).lines().count().to_string(),
+            commits
+        );
+        assert!(git_says(&checkout, &["describe", "--tags", "--dirty"]).starts_with(described));
+        assert_eq!(git_says(&checkout, &["status", "--porcelain"]), "");
+        assert_eq!(git_says(&checkout, &["remote"]), "");
+        let config = fs::read_to_string(checkout.join(".git/config")).unwrap();
+        assert!(!config.contains("remote") && !config.contains("file://"), "{config}");
+        assert!(!checkout.join(".git/logs").exists());
+        assert_eq!(checkout.join("sub/run").metadata().unwrap().mode() & 0o777, 0o755);
+    }
+    // Not even between two caches.
+    let second = Fixture::new();
+    let [one, two] = [&fixture, &second]
+        .map(|f| fs::read(f.fetch(&f.cache(), &git(&repository, "main")).unwrap().path).unwrap());
+    assert!(one == two, "the same commit gave different archives");
+}
+
+#[test]
+fn a_server_without_partial_fetches_is_cloned_whole() {
+    let fixture = Fixture::new();
+    let repository = repository(fixture.dir.path());
+    git_says(&repository, &["config", "uploadpack.allowFilter", "false"]);
+    git_says(&repository, &["config", "uploadpack.allowAnySHA1InWant", "false"]);
+    let sha = git_says(&repository, &["rev-parse", "1.0"]);
+    for reference in ["main", "1.0", &sha] {
+        let fetched = fixture.fetch(&fixture.cache(), &git(&repository, reference)).unwrap();
+        assert!(members(&fetched.path).contains_key(&format!("{SECTION}-archive-{reference}/file")));
+    }
+}
+
+#[test]
+fn a_commit_is_checked_out_once_and_a_moved_branch_again() {
+    let fixture = Fixture::new();
+    let repository = repository(fixture.dir.path());
+    let source = git(&repository, "main");
+    let first = fixture.fetch(&fixture.cache(), &source).unwrap();
+    let made = first.path.metadata().unwrap().ino();
+    let again = fixture.fetch(&fixture.cache(), &source).unwrap();
+    assert_eq!((again.path.metadata().unwrap().ino(), &again.identity), (made, &first.identity));
+
+    // Within a run the answer stays, however the branch moves.
+    let cache = fixture.cache();
+    fixture.identify(&cache, &source).unwrap();
+    git_says(&repository, &["reset", "--hard", "-q", "1.0"]);
+    assert_eq!(fixture.fetch(&cache, &source).unwrap().identity, first.identity);
+    assert_ne!(fixture.fetch(&fixture.cache(), &source).unwrap().identity, first.identity);
+}
+
+#[test]
+fn what_git_can_not_find_is_an_error_with_its_words() {
+    let fixture = Fixture::new();
+    let repository = repository(fixture.dir.path());
+    let error = fixture.fetch(&fixture.cache(), &git(&repository, "no-such")).unwrap_err();
+    assert!(error.to_string().contains("no branch, tag or commit 'no-such'"), "{error}");
+    let nowhere = git(&fixture.dir.path().join("nowhere"), "main");
+    let error = fixture.fetch(&fixture.cache(), &nowhere).unwrap_err();
+    assert!(error.to_string().contains("nowhere' does not appear to be a git repository"), "{error}");
+    assert!(!error.is_transient());
+    assert_eq!(fixture.unfinished(), 0);
+}
+
+#[test]
+fn local_directories_and_archives_are_what_they_hold() {
+    let fixture = Fixture::new();
+    let directory = fixture.dir.path().join("my-plugin");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("setup.py"), "one").unwrap();
+    let source = local(&directory);
+    let cache = fixture.cache();
+    let identity = fixture.identify(&cache, &source).unwrap();
+    let fetched = fixture.fetch(&cache, &source).unwrap();
+    assert_eq!(fetched.identity, identity);
+    assert_eq!(members(&fetched.path)["my-plugin/setup.py"], "one");
+    fs::write(directory.join("setup.py"), "two").unwrap();
+    assert_ne!(fixture.identify(&fixture.cache(), &source).unwrap(), identity);
+
+    let archive = fixture.dir.path().join("x.tar");
+    fs::write(&archive, tarball(&[("a", "b")])).unwrap();
+    let fetched = fixture.fetch(&cache, &local(&archive)).unwrap();
+    assert_eq!(fetched.identity, fixture.identify(&cache, &local(&archive)).unwrap());
+    assert_eq!(fetched.path, archive);
+
+    let error = fixture.fetch(&cache, &local(Path::new("/nonexistent/x"))).unwrap_err();
+    assert!(error.to_string().contains("[nova-plugin-x] from /nonexistent/x"), "{error}");
+}
+
+#[test]
+fn a_python_package_without_a_pin_is_refused() {
+    let fixture = Fixture::new();
+    let origin = Origin::Pypi { package: "keystone".into(), version: "30.0.0".into() };
+    let source = Source { section: SECTION.into(), origin, sha256: None };
+    let error = fixture.identify(&fixture.cache(), &source).unwrap_err();
+    assert!(error.to_string().contains("needs the sha256"), "{error}");
+}
+
+/// The one test that needs a network: the source distribution that the shipped defaults name, from the index that
+/// this machine's pip uses.
+#[test]
+fn a_source_distribution_comes_from_the_real_index() {
+    if std::env::var_os("NETWORK_TESTS").is_none() {
+        return;
+    }
+    let shipped: toml::Table = fs::read_to_string("build.toml").unwrap().parse().unwrap();
+    let keystone = &shipped["sources"]["keystone-base"];
+    let text = |key: &str| keystone[key].as_str().unwrap().to_string();
+    let origin = Origin::Pypi { package: text("name"), version: text("version") };
+    let source = Source { section: SECTION.into(), origin, sha256: Some(text("sha256")) };
+    let fixture = Fixture::new();
+    let cache = SourceCache::open(&fixture.dir.path().join("cache"), Duration::from_secs(60)).unwrap();
+    let fetched = fixture.fetch(&cache, &source).unwrap();
+    assert_eq!(fetched.identity, format!("sha256:{}", text("sha256")));
+    assert_eq!(sha256(&fs::read(&fetched.path).unwrap()), text("sha256"));
+}
+
+#[test]
+fn a_context_gets_its_source_and_always_both_archives() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let content = tarball(&[("keystone-1/setup.py", "x")]);
+    let source = url(&server.put("/keystone.tar", &content), Some(&sha256(&content)));
+    let fetched = fixture.fetch(&fixture.cache(), &source).unwrap();
+    let context = fixture.dir.path().join("context");
+    fs::create_dir(&context).unwrap();
+
+    // The second time over what the first has left.
+    for _ in 0..2 {
+        assemble(&context, Some(&fetched), &[], &[]).unwrap();
+        let archive = context.join(format!("{SECTION}-archive"));
+        assert_eq!(fs::read(&archive).unwrap(), content);
+        for (name, top) in [(PLUGINS_ARCHIVE, "plugins"), (ADDITIONS_ARCHIVE, "additions")] {
+            assert_eq!(members(&context.join(name)), BTreeMap::from([(top.to_string(), String::new())]));
+        }
+        for name in ["keystone-base-archive", PLUGINS_ARCHIVE, ADDITIONS_ARCHIVE] {
+            assert_eq!(context.join(name).metadata().unwrap().mtime(), 0);
+        }
+        assert_eq!(context.metadata().unwrap().mtime(), 0);
+    }
+    assert_eq!(fs::read(&fetched.path).unwrap(), content);
+}
+
+#[test]
+fn plugins_are_merged_and_the_later_counts() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let first = tarball(&[("plugin-a/setup.py", "a"), ("shared", "first")]);
+    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut zipped, &tarball(&[("plugin-b/setup.py", "b"), ("shared", "second")]))
+        .unwrap();
+    let plugins: Vec<Fetched> = [first, zipped.finish().unwrap()]
+        .iter()
+        .enumerate()
+        .map(|(number, content)| {
+            let source = url(&server.put(&format!("/{number}.tar"), content), None);
+            fixture.fetch(&fixture.cache(), &source).unwrap()
+        })
+        .collect();
+
+    let sent = ["one", "two"].map(|name| {
+        let context = fixture.dir.path().join(name);
+        fs::create_dir_all(context.join("plugins")).unwrap();
+        for file in ["plugins/own", "plugins/shared"] {
+            fs::write(context.join(file), "own").unwrap();
+        }
+        assemble(&context, None, &plugins, &[]).unwrap();
+        let merged = members(&context.join(PLUGINS_ARCHIVE));
+        for (name, content) in
+            [("own", "own"), ("plugin-a/setup.py", "a"), ("plugin-b/setup.py", "b"), ("shared", "second")]
+        {
+            assert_eq!(merged[&format!("plugins/{name}")], content);
+        }
+        let mut bytes = Vec::new();
+        write_context(&context, &mut bytes).unwrap();
+        bytes
+    });
+    assert!(sent[0] == sent[1], "the same sources gave different contexts");
+}
+
+#[test]
+fn a_plugin_that_is_no_archive_is_refused_by_section() {
+    let fixture = Fixture::new();
+    let file = fixture.dir.path().join("plugin");
+    fs::write(&file, "#!/bin/sh\n").unwrap();
+    let fetched = fixture.fetch(&fixture.cache(), &local(&file)).unwrap();
+    let context = fixture.dir.path().join("context");
+    fs::create_dir(&context).unwrap();
+    let error = assemble(&context, None, &[fetched], &[]).unwrap_err();
+    assert!(error.to_string().starts_with("cannot get the source of [nova-plugin-x]"), "{error}");
+    assert!(error.to_string().contains("not a tar archive"), "{error}");
+}
