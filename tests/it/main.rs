@@ -1,5 +1,7 @@
 //! Integration tests, through the binary.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 mod context;
 mod docker_real;
 mod engine;
