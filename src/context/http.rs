@@ -25,7 +25,12 @@ pub(super) fn client(patience: Duration) -> Result<Client, Problem> {
         .connect_timeout(patience)
         .read_timeout(patience)
         .build()
-        .map_err(|error| Problem::Configuration(format!("cannot set HTTPS up: {}", chain(&error))))
+        .map_err(|error| {
+            Problem::Configuration(format!(
+                "cannot set HTTPS up: {}: install ca-certificates or set SSL_CERT_FILE",
+                chain(&error)
+            ))
+        })
 }
 
 /// Downloads `url` to the new file `path` and gives the sha256 of what came.
@@ -94,11 +99,34 @@ fn problem(error: reqwest::Error, patience: Duration) -> Problem {
     if error.is_redirect() {
         return Problem::Configuration(chain(&error.without_url()).to_string());
     }
+    if let Some(refused) = tls_error(&error) {
+        return Problem::Configuration(format!(
+            "no secure connection: {refused}: if the server is right, add its certificate authority to this host's \
+             or name it in SSL_CERT_FILE"
+        ));
+    }
     // Asked first, for a time-out of the connection is both.
     if error.is_timeout() {
         return Problem::Stalled(patience);
     }
     Problem::Connection(chain(&error.without_url()).to_string())
+}
+
+/// What is wrong with a server's certificate, if that is what is wrong.
+fn tls_error(error: &reqwest::Error) -> Option<String> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = next.downcast_ref() {
+            return Some(tls.to_string());
+        }
+        // The source of an I/O error is that of the error it was made of, not this error itself.
+        let inner = next.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => next.source(),
+        };
+    }
+    None
 }
 
 /// The file that a download goes to.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::hash::Hash;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -40,7 +40,8 @@ pub struct Fetched {
 pub struct SourceCache {
     store: Store,
     patience: Duration,
-    http: reqwest::Client,
+    /// Made for the first download: reading the host's certificates takes time, and there may be none.
+    http: OnceLock<Result<reqwest::Client, Problem>>,
     resolved: Once<(String, String), Option<Resolved>>,
     fetched: Once<Source, Result<Fetched, SourceError>>,
 }
@@ -54,8 +55,13 @@ impl SourceCache {
             problem,
         };
         let store = Store::open(directory).map_err(|error| failed(Problem::local(directory)(error)))?;
-        let http = http::client(patience).map_err(failed)?;
-        Ok(SourceCache { store, patience, http, resolved: Once::default(), fetched: Once::default() })
+        Ok(SourceCache {
+            store,
+            patience,
+            http: OnceLock::new(),
+            resolved: Once::default(),
+            fetched: Once::default(),
+        })
     }
 
     /// Says what the source is, `sha256:...` or `git:<commit>`, and downloads it only when nothing else tells.
@@ -150,7 +156,8 @@ impl SourceCache {
         if let Some(sha256) = pinned.filter(|sha256| self.blob(sha256).exists()) {
             return Ok(sha256.to_string());
         }
-        let found = http::download(&self.http, url, claim.partial(), &source.section, self.patience).await?;
+        let client = self.http.get_or_init(|| http::client(self.patience)).clone()?;
+        let found = http::download(&client, url, claim.partial(), &source.section, self.patience).await?;
         check_pin(pinned, &found)?;
         let object = self.blob(&found);
         blocking(move || {
