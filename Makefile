@@ -36,7 +36,7 @@ unit: compiler ## Run the tests that need no Docker engine
 test: compiler engine ## Run every test (replaces a running demo)
 	tests/host/tools python3
 	tests/demo/check
-	tests/runtime/run_set_configs.py --image kolla/base:demo
+	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
 	REAL_DOCKER=1 cargo test $(CARGO_FLAGS)
 
 lint: compiler ## Check formatting, lints and scripts
