@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod graph;
 pub mod labels;
+pub mod lint;
 pub mod plan;
 pub mod platform;
 pub mod reference;

@@ -173,6 +173,7 @@ pub(crate) mod tests {
                 image: image.to_string(),
                 dir: image.to_string(),
                 text: format!("FROM {from}\n"),
+                lookups: Vec::new(),
             })
             .collect();
         ImageGraph::new(&files, |image| format!("kolla/p-{image}:t"))

@@ -6,6 +6,7 @@ use minijinja::value::{Kwargs, Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::list::{SharedList, python_items};
+use super::lookups::{Effect, Lookup, Lookups};
 use super::prelex::{BIND, BIND_TOP_LEVEL};
 
 /// What the templates of one image have set at their top level so far. Macros share it.
@@ -33,37 +34,49 @@ pub fn register(env: &mut Environment<'_>) {
 /// The list itself is changed, so that every later use of it sees the change. An undefined list passes through, because
 /// one override file serves images in which the list exists only for some distros.
 fn customizable(state: &mut State, value: Value, kind: &str) -> Result<Value, Error> {
-    if value.is_undefined() {
-        return Ok(value);
-    }
     let image = state.lookup("image_name").unwrap_or_default().to_string().replace('-', "_");
+    let list = format!("{image}_{kind}");
+    let (value, effect) =
+        if value.is_undefined() { (value, Effect::Undefined) } else { edit(state, value, &list)? };
+    state.get_or_insert_extension(Lookups::default()).0.push(Lookup { list, effect });
+    Ok(value)
+}
+
+fn edit(state: &State, value: Value, list: &str) -> Result<(Value, Effect), Error> {
     let variable = |action: &str| {
-        let name = format!("{image}_{kind}_{action}");
+        let name = format!("{list}_{action}");
         state.get_extension::<TopLevelSets>().and_then(|sets| sets.0.get(&name)).cloned()
     };
-    if let Some(replacement) = variable("override") {
-        return Ok(replacement);
-    }
     let (append, remove) = (variable("append"), variable("remove"));
+    if let Some(replacement) = variable("override") {
+        let others = [("append", append), ("remove", remove)];
+        let ignored =
+            others.iter().filter(|(_, value)| value.is_some()).map(|(action, _)| format!("{list}_{action}"));
+        return Ok((replacement, Effect::Replaced { ignored: ignored.collect() }));
+    }
     let value = SharedList::bind(value)?;
     if append.is_none() && remove.is_none() {
-        return Ok(value);
+        return Ok((value, Effect::Unchanged));
     }
-    let Some(list) = SharedList::of(&value) else {
+    let Some(items) = SharedList::of(&value) else {
         return Err(Error::new(
             ErrorKind::InvalidOperation,
-            format!("customizable('{kind}') of {image} is applied to a {}, not to a list", value.kind()),
+            format!("customizable is applied to a {}, not to a list, for {list}", value.kind()),
         ));
     };
-    if let Some(append) = append {
-        list.extend(python_items(&append)?);
-    }
-    if let Some(remove) = remove {
-        for item in python_items(&remove)? {
-            list.remove_first(&item);
-        }
-    }
-    Ok(value)
+    let append = append.as_ref().map(python_items).transpose()?.unwrap_or_default();
+    let remove = remove.as_ref().map(python_items).transpose()?.unwrap_or_default();
+    let appended = texts(&append);
+    items.extend(append);
+    let held = texts(&items.items());
+    let (removed, missing): (Vec<Value>, Vec<Value>) =
+        remove.into_iter().partition(|item| items.remove_first(item));
+    let effect = Effect::Edited { appended, removed: texts(&removed), missing: texts(&missing), held };
+    Ok((value, effect))
+}
+
+fn texts(items: &[Value]) -> Vec<String> {
+    items.iter().map(|item| item.to_string()).collect()
 }
 
 /// The shell command that installs Debian packages: names through apt, URLs of `.deb` files through curl and dpkg.

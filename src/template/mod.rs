@@ -6,8 +6,11 @@ mod environment;
 pub mod error;
 mod functions;
 mod list;
+pub mod lookups;
 pub mod overrides;
 mod prelex;
 pub mod render;
 pub mod repos;
 pub mod tags;
+
+pub use prelex::normalize_newlines;

@@ -9,6 +9,7 @@ use super::catalog::{ImageTemplate, TEMPLATE_NAME, TemplateCatalog};
 use super::context::RenderContext;
 use super::environment::{environment, override_name, tree_name};
 use super::error::TemplateError;
+use super::lookups::{Lookup, Lookups};
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
 use crate::dockerfile;
@@ -23,6 +24,8 @@ pub struct RenderedDockerfile {
     pub dir: String,
     /// The Dockerfile's text.
     pub text: String,
+    /// What overrides could change in it, and did.
+    pub lookups: Vec<Lookup>,
 }
 
 /// What the images of a run are rendered with.
@@ -49,11 +52,11 @@ impl Renderer {
         let results: Vec<Result<RenderedDockerfile, TemplateError>> = images
             .par_iter()
             .map(|image| {
-                let text = self.render(&env, image, context).map_err(|error| {
+                let (text, lookups) = self.render(&env, image, context).map_err(|error| {
                     let merged = self.overrides.as_deref();
                     TemplateError::new(&image.name, platform, &error, &self.catalog, merged)
                 })?;
-                Ok(RenderedDockerfile { image: image.name.clone(), dir: image.dir.clone(), text })
+                Ok(RenderedDockerfile { image: image.name.clone(), dir: image.dir.clone(), text, lookups })
             })
             .collect();
         let (rendered, failed): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
@@ -69,7 +72,7 @@ impl Renderer {
         env: &minijinja::Environment<'_>,
         image: &ImageTemplate,
         context: &RenderContext,
-    ) -> Result<String, minijinja::Error> {
+    ) -> Result<(String, Vec<Lookup>), minijinja::Error> {
         let parent = tree_name(&format!("{}/{TEMPLATE_NAME}", image.dir));
         let template = match &self.overrides {
             Some(merged) => {
@@ -79,7 +82,10 @@ impl Renderer {
             }
             None => env.get_template(&parent)?,
         };
-        let text = template.render(Value::from(context.for_image(&image.name, &parent)))?;
-        Ok(dockerfile::declare_args_after_from(&text, &context.pip_args))
+        let mut rendered = template.render_captured(Value::from(context.for_image(&image.name, &parent)))?;
+        let lookups =
+            rendered.with_state_mut(|state| state.get_extension_mut::<Lookups>().map(std::mem::take));
+        let text = dockerfile::declare_args_after_from(rendered.output(), &context.pip_args);
+        Ok((text, lookups.unwrap_or_default().0))
     }
 }

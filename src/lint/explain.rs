@@ -1,0 +1,107 @@
+//! Where the blocks and lists of one image come from, and what overrides make of its Dockerfile.
+
+use similar::TextDiff;
+
+use super::outline::Outline;
+use super::tree::TreeOutline;
+use crate::template::catalog::TemplateCatalog;
+use crate::template::lookups::{Effect, Lookup};
+use crate::template::overrides::MergedOverride;
+use crate::template::render::RenderedDockerfile;
+
+/// An image of a tree and what it is explained with.
+pub struct Explained<'a> {
+    /// The image.
+    pub image: &'a str,
+    /// The tree.
+    pub catalog: &'a TemplateCatalog,
+    /// What it offers to overrides.
+    pub tree: &'a TreeOutline,
+    /// The merged overrides and their outline, when there are any.
+    pub overrides: Option<(&'a MergedOverride, &'a Outline)>,
+}
+
+impl Explained<'_> {
+    /// The blocks of the image, with the override that replaces each.
+    pub fn blocks(&self) -> String {
+        let blocks: Vec<_> = self.tree.blocks(self.image).collect();
+        let width = blocks.iter().map(|(_, block)| block.name.len()).max().unwrap_or(0);
+        let mut out = String::from("blocks\n");
+        for (path, block) in blocks {
+            out.push_str(&format!("  {:width$}  {}", block.name, self.place(path, block.line)));
+            if let Some((merged, outline)) = self.overrides {
+                let own = outline.blocks.iter().find(|own| own.name == block.name);
+                if let Some(own) = own.filter(|_| outline.extends) {
+                    let verb = if own.keeps { "extended" } else { "replaced" };
+                    out.push_str(&format!(", {verb} at {}", override_place(merged, own.line)));
+                }
+            }
+            out.push('\n');
+        }
+        out
+    }
+
+    /// The lists of the image, and what became of each in one rendering.
+    pub fn lists(&self, lookups: &[Lookup]) -> String {
+        let mut out = String::from("lists\n");
+        for (path, found) in self.tree.customized(self.image) {
+            let list = format!("{}_{}", self.image.replace('-', "_"), found.kind);
+            out.push_str(&format!("  {list}  {}", self.place(path, found.line)));
+            let receiver = found.receiver.as_deref().and_then(|receiver| {
+                let (path, line) = self.tree.find_macro(self.image, receiver)?;
+                Some(format!(", for {receiver} ({})", self.place(path, line)))
+            });
+            out.push_str(&receiver.unwrap_or_default());
+            out.push('\n');
+            for (path, line) in self.tree.sets(self.image, &found.list) {
+                out.push_str(&format!("    {} is set at {}\n", found.list, self.place(path, line)));
+            }
+            let mut effects =
+                lookups.iter().filter(|lookup| lookup.list == list).map(|lookup| &lookup.effect);
+            match effects.next() {
+                None => out.push_str("    not used on this distro and architecture\n"),
+                Some(Effect::Undefined) => out.push_str("    has no value on this distro and architecture\n"),
+                Some(Effect::Unchanged) => {}
+                Some(Effect::Replaced { .. }) => {
+                    out.push_str(&self.variable(&list, "override", "replaced", &[]))
+                }
+                Some(Effect::Edited { appended, removed, missing, .. }) => {
+                    out.push_str(&self.variable(&list, "append", "gains", appended));
+                    out.push_str(&self.variable(&list, "remove", "loses", removed));
+                    out.push_str(&self.variable(&list, "remove", "does not hold", missing));
+                }
+            }
+        }
+        out
+    }
+
+    fn variable(&self, list: &str, action: &str, verb: &str, items: &[String]) -> String {
+        let name = format!("{list}_{action}");
+        let set = self.overrides.and_then(|(merged, outline)| {
+            let set = outline.sets.iter().rev().find(|set| set.name == name && set.scope.is_none())?;
+            Some(override_place(merged, set.line))
+        });
+        match set {
+            Some(place) if action == "override" => format!("    {verb} at {place}\n"),
+            Some(place) if !items.is_empty() => format!("    {verb} {} at {place}\n", items.join(", ")),
+            _ => String::new(),
+        }
+    }
+
+    fn place(&self, path: &str, line: usize) -> String {
+        format!("{}:{line}", self.catalog.display_path(path))
+    }
+}
+
+fn override_place(merged: &MergedOverride, line: usize) -> String {
+    merged.locate(line).map_or(String::new(), |(file, line)| format!("{}:{line}", file.display()))
+}
+
+/// A unified diff of an image's Dockerfile without and with overrides; empty when they change nothing.
+pub fn diff(without: &RenderedDockerfile, with: &RenderedDockerfile) -> String {
+    let name = format!("{}/Dockerfile", with.dir);
+    TextDiff::from_lines(&without.text, &with.text)
+        .unified_diff()
+        .header(&format!("{name} (without overrides)"), &format!("{name} (with overrides)"))
+        .to_string()
+}

@@ -1,0 +1,298 @@
+//! The parts of a template that overrides have to do with, and the line of each.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::template::tags::{
+    SCOPES, Tag, TagKind, assignment, set_block_name, string_end, tag_body, tag_word, tags,
+};
+
+/// `receiver(list | customizable("kind")`; the receiver may be missing.
+static CUSTOMIZED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?:([\w.]+)\s*\(\s*)?([\w.]+)\s*\|\s*customizable\s*\(\s*['"]([^'"]+)['"]"#)
+        .expect("the pattern is valid")
+});
+/// `{% import "file" as name %}`
+static IMPORT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"^import\s+['"]([^'"]+)['"]\s+as\s+(\w+)"#).expect("the pattern is valid"));
+/// `{% extends "file" %}` and `{% include "file" %}`
+static PART: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"^(?:extends|include)\s+['"]([^'"]+)['"]"#).expect("the pattern is valid"));
+
+/// What a template consists of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// Whether it extends another template.
+    pub extends: bool,
+    /// Its blocks, in order.
+    pub blocks: Vec<Block>,
+    /// Its `set`s, in order.
+    pub sets: Vec<Set>,
+    /// Where it lets lists be customised.
+    pub customized: Vec<Customized>,
+    /// Its macros and their lines.
+    pub macros: Vec<(String, usize)>,
+    /// Files that it imports: the name it gives them, and the file.
+    pub imports: Vec<(String, String)>,
+    /// Files that it extends or includes, where it names them outright.
+    pub parts: Vec<String>,
+    /// Names that it uses, other than by setting them.
+    pub names: BTreeSet<String>,
+}
+
+/// A block tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// The block's name.
+    pub name: String,
+    /// The tag's line, from 1.
+    pub line: usize,
+    /// The block around it.
+    pub inside: Option<String>,
+    /// Whether it keeps what the block held before, through `super()`.
+    pub keeps: bool,
+}
+
+/// A `set` tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// The variable.
+    pub name: String,
+    /// The tag's line, from 1.
+    pub line: usize,
+    /// The expression; empty for a set that ends with `endset`.
+    pub value: String,
+    /// The scope it is in, such as `block 'x'`; none at the top level.
+    pub scope: Option<String>,
+    /// Whether it stands in an `if`.
+    pub conditional: bool,
+}
+
+impl Set {
+    /// The line on which the value names an item.
+    pub fn line_of(&self, item: &str) -> Option<usize> {
+        let quoted =
+            ['\'', '"'].iter().find_map(|quote| self.value.find(&format!("{quote}{item}{quote}")))?;
+        Some(self.line + self.value[..quoted].matches('\n').count())
+    }
+}
+
+/// A use of the `customizable` filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Customized {
+    /// The kind it was given.
+    pub kind: String,
+    /// The list it is applied to.
+    pub list: String,
+    /// What the result is handed to, such as `macros.install_packages`.
+    pub receiver: Option<String>,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// Reads a template's source, newlines normalised.
+pub fn outline(source: &str) -> Outline {
+    let mut reader = Reader::default();
+    let (mut line, mut done) = (1, 0);
+    for tag in tags(source) {
+        line += source[done..tag.start].matches('\n').count();
+        done = tag.start;
+        match tag.kind {
+            TagKind::Comment | TagKind::Raw => continue,
+            TagKind::Output => reader.expression(tag.text, tag.text, line),
+            TagKind::Statement => reader.statement(tag, line),
+        }
+    }
+    reader.outline
+}
+
+#[derive(Default)]
+struct Reader {
+    outline: Outline,
+    scopes: Vec<Scope>,
+    ifs: usize,
+}
+
+struct Scope {
+    text: String,
+    /// Its place among the blocks, when it is one.
+    block: Option<usize>,
+}
+
+impl Reader {
+    fn statement(&mut self, tag: Tag<'_>, line: usize) {
+        let (word, body) = (tag_word(tag.text), tag_body(tag.text));
+        let name = || {
+            let rest = body[word.len()..].trim_start();
+            rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())].to_string()
+        };
+        match word {
+            "if" => self.ifs += 1,
+            "endif" => self.ifs = self.ifs.saturating_sub(1),
+            "extends" if self.scopes.is_empty() => self.outline.extends = true,
+            "macro" => self.outline.macros.push((name(), line)),
+            "set" => return self.set(tag, line),
+            _ => {}
+        }
+        if let Some(import) = IMPORT.captures(body) {
+            self.outline.imports.push((import[2].to_string(), import[1].to_string()));
+        } else if let Some(part) = PART.captures(body) {
+            self.outline.parts.push(part[1].to_string());
+        }
+        if SCOPES.contains(&word) {
+            let block = (word == "block").then(|| {
+                let inside = self.block().map(|around| self.outline.blocks[around].name.clone());
+                self.outline.blocks.push(Block { name: name(), line, inside, keeps: false });
+                self.outline.blocks.len() - 1
+            });
+            let text = match word {
+                "block" | "macro" => format!("{word} '{}'", name()),
+                _ => format!("a '{word}'"),
+            };
+            self.scopes.push(Scope { text, block });
+        } else if word.strip_prefix("end").is_some_and(|scope| SCOPES.contains(&scope)) {
+            self.scopes.pop();
+        }
+        if word != "block" {
+            self.expression(tag.text, tag.text, line);
+        }
+    }
+
+    fn set(&mut self, tag: Tag<'_>, line: usize) {
+        let (name, value) = match assignment(tag.text) {
+            Some((name, value)) => {
+                let at = line + tag.text[..value.start].matches('\n').count();
+                self.expression(tag.text, &tag.text[value.clone()], at);
+                (name, tag.text[value].to_string())
+            }
+            None => match set_block_name(tag.text) {
+                Some(name) => (name.to_string(), String::new()),
+                None => return self.expression(tag.text, tag.text, line),
+            },
+        };
+        self.outline.sets.push(Set {
+            name,
+            line,
+            value,
+            scope: self.scopes.last().map(|scope| scope.text.clone()),
+            conditional: self.ifs > 0,
+        });
+    }
+
+    /// Takes note of what an expression in a tag uses; `line` is the expression's own.
+    fn expression(&mut self, tag: &str, expression: &str, line: usize) {
+        let own = assignment(tag).map(|(name, _)| name);
+        let mut names = BTreeSet::new();
+        collect_names(expression, &mut names);
+        if names.contains("super") {
+            if let Some(block) = self.block() {
+                self.outline.blocks[block].keeps = true;
+            }
+        }
+        if names.contains("customizable") {
+            for found in CUSTOMIZED.captures_iter(expression) {
+                let at = found.get(0).map_or(0, |found| found.start());
+                self.outline.customized.push(Customized {
+                    receiver: found.get(1).map(|receiver| receiver.as_str().to_string()),
+                    list: found[2].to_string(),
+                    kind: found[3].to_string(),
+                    line: line + expression[..at].matches('\n').count(),
+                });
+            }
+        }
+        self.outline
+            .names
+            .extend(names.into_iter().filter(|name| Some(*name) != own.as_deref()).map(String::from));
+    }
+
+    fn block(&self) -> Option<usize> {
+        self.scopes.iter().rev().find_map(|scope| scope.block)
+    }
+}
+
+/// The identifiers of an expression, those in strings left out.
+fn collect_names<'a>(expression: &'a str, names: &mut BTreeSet<&'a str>) {
+    let mut at = 0;
+    while let Some(c) = expression[at..].chars().next() {
+        if c == '\'' || c == '"' {
+            match string_end(expression, at) {
+                Some(end) => at = end,
+                None => return,
+            }
+        } else if c.is_alphabetic() || c == '_' {
+            let rest = &expression[at..];
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            names.insert(&rest[..end]);
+            at += end;
+        } else {
+            at += c.len_utf8();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_know_their_line_their_surroundings_and_super() {
+        let found = outline(
+            "{% extends parent_template %}\n{% block a %}\n{{ super() }}{% block b %}{% endblock %}\n\
+             {% endblock %}{% raw %}{% block no %}{% endraw %}{# {% block no %} #}\n{% block c -%}{% endblock %}",
+        );
+        assert!(found.extends);
+        let block = |name: &str, line, inside: Option<&str>, keeps| Block {
+            name: name.to_string(),
+            line,
+            inside: inside.map(str::to_string),
+            keeps,
+        };
+        assert_eq!(
+            found.blocks,
+            [block("a", 2, None, true), block("b", 3, Some("a"), false), block("c", 5, None, false)]
+        );
+    }
+
+    #[test]
+    fn sets_know_their_scope_and_the_lines_of_their_items() {
+        let found = outline(
+            "{% set a_append = [\n  'x',\n  \"y\"\n] %}\n{% if b %}{% set c = a_append + c %}{% endif %}\n\
+             {% block d %}{% set e %}text{% endset %}{% endblock %}",
+        );
+        let sets: Vec<_> = found
+            .sets
+            .iter()
+            .map(|set| (set.name.as_str(), set.line, set.scope.as_deref(), set.conditional))
+            .collect();
+        assert_eq!(
+            sets,
+            [("a_append", 1, None, false), ("c", 5, None, true), ("e", 6, Some("block 'd'"), false)]
+        );
+        assert_eq!(found.sets[0].line_of("y"), Some(3));
+        assert_eq!(found.sets[0].line_of("z"), None);
+        assert!(found.names.contains("a_append") && !found.names.contains("c"), "{:?}", found.names);
+    }
+
+    #[test]
+    fn customised_lists_know_what_takes_them() {
+        let found = outline(
+            "{% import \"macros.j2\" as macros with context %}\n{% include 'part.j2' %}\n\
+             RUN {{ macros.install(nova_packages | customizable(\"packages\")) }}\n\
+             {% set x =\n y | customizable('pip') %}\n{% macro m(a) %}{% endmacro %}",
+        );
+        assert_eq!(found.imports, [("macros".to_string(), "macros.j2".to_string())]);
+        assert_eq!(found.parts, ["part.j2"]);
+        assert_eq!(found.macros, [("m".to_string(), 6)]);
+        let customized: Vec<_> = found
+            .customized
+            .iter()
+            .map(|found| (found.kind.as_str(), found.list.as_str(), found.receiver.as_deref(), found.line))
+            .collect();
+        assert_eq!(
+            customized,
+            [("packages", "nova_packages", Some("macros.install"), 3), ("pip", "y", None, 5)]
+        );
+    }
+}
