@@ -53,6 +53,12 @@ impl Fatal {
         Fatal { message: message.into(), causes: Vec::new(), hints: Vec::new(), exit_code }
     }
 
+    /// Adds what led to it.
+    pub fn caused_by(mut self, cause: impl Into<String>) -> Fatal {
+        self.causes.push(cause.into());
+        self
+    }
+
     /// Adds what the user can do about it.
     pub fn hinted(mut self, hint: impl Into<String>) -> Fatal {
         self.hints.push(hint.into());

@@ -1,6 +1,7 @@
 //! The program, top to bottom: configuration, tree, rendering, graph, plan, and then the task that was asked for.
 
 mod build;
+mod overrides;
 mod prepare;
 mod print;
 mod write;
@@ -48,6 +49,9 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     for warning in warnings::unknown_settings(prepared.config.layers(), &prepared.image_names()) {
         tell(&format!("warning: {warning}"));
     }
+    for warning in overrides::warnings(&prepared)? {
+        tell(&format!("warning: {warning}"));
+    }
     match &prepared.config.task {
         Task::ListImages => output(&export::list(matched(&prepared))),
         Task::ListDependencies => {
@@ -65,6 +69,8 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
             tell(&format!("Container images dependency are saved in {}", path.display()));
             Ok(0)
         }
+        Task::ListBlocks => output(&overrides::list_blocks(&prepared)?),
+        Task::Explain(image) => output(&overrides::explain(&prepared, image, env)?),
         Task::Plan => output(&print::plan(&prepared.plan, prepared.config.output.plan_json)),
         Task::TemplateOnly => {
             tell(&write::template_only(&prepared)?);

@@ -27,6 +27,10 @@ pub struct Prepared {
     pub config: Config,
     /// The tree.
     pub catalog: Arc<TemplateCatalog>,
+    /// Every image of the tree.
+    pub images: Vec<ImageTemplate>,
+    /// What they were rendered with.
+    pub renderer: Renderer,
     /// What was rendered, for each platform in the order of the configuration.
     pub rendered: Vec<(Platform, Vec<RenderedDockerfile>)>,
     /// The graph of each platform, in the same order.
@@ -69,7 +73,7 @@ pub fn prepare(config: Config, env: &BTreeMap<String, String>) -> Result<Prepare
         return Err(errors.into());
     }
     let (graphs, plan) = plan(&config, &images, &rendered)?;
-    Ok(Prepared { config, catalog, rendered, graphs, plan })
+    Ok(Prepared { config, catalog, images, renderer, rendered, graphs, plan })
 }
 
 fn catalog(config: &Config) -> Result<TemplateCatalog, Fatal> {

@@ -60,6 +60,10 @@ pub enum Task {
     ListDependencies,
     /// Write their graph to a file.
     SaveDependency(PathBuf),
+    /// List what images offer to overrides.
+    ListBlocks,
+    /// Tell where an image's blocks and lists come from.
+    Explain(String),
     /// Print what would be done.
     Plan,
 }
@@ -88,6 +92,8 @@ pub struct TemplateOptions {
     pub docker_dirs: Vec<PathBuf>,
     /// Template override files.
     pub overrides: Vec<PathBuf>,
+    /// Fail when something in the overrides has no effect.
+    pub strict_overrides: bool,
     /// A user's repos.yaml.
     pub repos_yaml: Option<PathBuf>,
     /// Directory of patches.
@@ -225,6 +231,10 @@ pub fn resolve(mut layers: Layers, regexes: Vec<String>) -> Result<Config, Value
         Task::ListImages
     } else if layers.flag("list_dependencies")? {
         Task::ListDependencies
+    } else if layers.flag("list_blocks")? {
+        Task::ListBlocks
+    } else if let Some(image) = layers.option("explain")? {
+        Task::Explain(image)
     } else if layers.flag("plan")? {
         Task::Plan
     } else {
@@ -261,6 +271,7 @@ pub fn resolve(mut layers: Layers, regexes: Vec<String>) -> Result<Config, Value
             images_dir: path("images_dir")?,
             docker_dirs: paths("docker_dir")?,
             overrides: paths("template_override")?,
+            strict_overrides: layers.flag("strict_overrides")?,
             repos_yaml: path("repos_yaml")?,
             patches_path: path("patches_path")?,
             base_files,

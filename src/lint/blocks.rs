@@ -9,7 +9,7 @@ use crate::template::catalog::TemplateCatalog;
 pub fn blocks(tree: &TreeOutline, catalog: &TemplateCatalog, wanted: &dyn Fn(&str) -> bool) -> String {
     let mut rows: Vec<[String; 4]> = Vec::new();
     for image in tree.images().filter(|image| wanted(image)) {
-        let place = |path: &str, line: usize| format!("{}:{line}", catalog.display_path(path));
+        let place = |path: &str, line: usize| format!("{}:{line}", catalog.short_path(path));
         for (path, block) in tree.blocks(image) {
             rows.push([image.to_string(), "block".to_string(), block.name.clone(), place(path, block.line)]);
         }

@@ -51,7 +51,7 @@ pub fn check(
         checker.variable(set);
     }
     checker.removals(rendered);
-    checker.found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    checker.found.sort_by_key(|(line, _)| *line);
     checker.found.into_iter().map(|(_, finding)| finding).collect()
 }
 

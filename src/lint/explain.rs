@@ -53,8 +53,10 @@ impl Explained<'_> {
             });
             out.push_str(&receiver.unwrap_or_default());
             out.push('\n');
-            for (path, line) in self.tree.sets(self.image, &found.list) {
-                out.push_str(&format!("    {} is set at {}\n", found.list, self.place(path, line)));
+            let places: Vec<String> =
+                self.tree.sets(self.image, &found.list).map(|(path, line)| self.place(path, line)).collect();
+            if !places.is_empty() {
+                out.push_str(&format!("    {} is set at {}\n", found.list, places.join(", ")));
             }
             let mut effects =
                 lookups.iter().filter(|lookup| lookup.list == list).map(|lookup| &lookup.effect);
@@ -89,7 +91,7 @@ impl Explained<'_> {
     }
 
     fn place(&self, path: &str, line: usize) -> String {
-        format!("{}:{line}", self.catalog.display_path(path))
+        format!("{}:{line}", self.catalog.short_path(path))
     }
 }
 

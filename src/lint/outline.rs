@@ -186,10 +186,10 @@ impl Reader {
         let own = assignment(tag).map(|(name, _)| name);
         let mut names = BTreeSet::new();
         collect_names(expression, &mut names);
-        if names.contains("super") {
-            if let Some(block) = self.block() {
-                self.outline.blocks[block].keeps = true;
-            }
+        if names.contains("super")
+            && let Some(block) = self.block()
+        {
+            self.outline.blocks[block].keeps = true;
         }
         if names.contains("customizable") {
             for found in CUSTOMIZED.captures_iter(expression) {

@@ -164,6 +164,16 @@ impl TemplateCatalog {
         }
     }
 
+    /// A file's path within the tree; the whole path for a file that lies elsewhere.
+    pub fn short_path(&self, path: &str) -> String {
+        match self.files.get(path) {
+            Some(TreeFile { content: Content::File(file), .. }) if !file.starts_with(&self.origin) => {
+                file.display().to_string()
+            }
+            _ => path.to_string(),
+        }
+    }
+
     /// Every image, in order of its directory.
     pub fn images(&self) -> Result<Vec<ImageTemplate>, CatalogError> {
         let mut seen: BTreeMap<&str, &str> = BTreeMap::new();

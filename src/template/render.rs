@@ -29,6 +29,7 @@ pub struct RenderedDockerfile {
 }
 
 /// What the images of a run are rendered with.
+#[derive(Clone)]
 pub struct Renderer {
     /// The tree.
     pub catalog: Arc<TemplateCatalog>,

@@ -5,4 +5,5 @@
 mod context;
 mod docker_real;
 mod engine;
+mod lint;
 mod support;

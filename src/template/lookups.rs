@@ -1,0 +1,39 @@
+//! What `customizable` was asked for while an image was rendered. Overrides are checked and explained with it.
+
+/// One use of `customizable`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// What stands in front of `_append`, `_remove` and `_override`: the image's name and the kind.
+    pub list: String,
+    /// What it did.
+    pub effect: Effect,
+}
+
+/// What a use of `customizable` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: the list has no value on this platform.
+    Undefined,
+    /// Nothing: no variable is set for it.
+    Unchanged,
+    /// The list was replaced.
+    Replaced {
+        /// The variables that are set too and don't count any more.
+        ignored: Vec<String>,
+    },
+    /// Items were added or removed.
+    Edited {
+        /// Items that were added.
+        appended: Vec<String>,
+        /// Items that were removed.
+        removed: Vec<String>,
+        /// Items that should have been removed and are not in the list.
+        missing: Vec<String>,
+        /// What the list held before any item was removed.
+        held: Vec<String>,
+    },
+}
+
+/// The uses during one rendering, in order.
+#[derive(Debug, Default)]
+pub(super) struct Lookups(pub(super) Vec<Lookup>);
