@@ -45,6 +45,13 @@ const PROXY_VARIABLES: [&str; 8] = [
 
 /// Builds what the plan says; gives the exit code.
 pub fn build(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+    if let [_, _, ..] = prepared.config.platforms.as_slice() {
+        let message =
+            "one run builds for one platform only: their images would take each other's names in the engine";
+        return Err(
+            Fatal::message(message, EXIT_USAGE).hinted("run once per platform, each with its own --tag")
+        );
+    }
     let engine = Arc::new(Docker::new(endpoint(env)?));
     let reporters = reporters(prepared, env)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -192,6 +199,7 @@ fn settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSetting
         cache: build.cache,
         pull: build.pull,
         keep: build.keep,
+        timeout: Duration::from_secs(build.timeout),
     }
 }
 

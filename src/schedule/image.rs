@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -13,7 +14,7 @@ use crate::config::source::Source;
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble, source_archive};
 use crate::context::digest;
 use crate::context::sources::{Fetched, SourceCache, SourceError};
-use crate::engine::{BuildOutput, BuildRequest, Engine, EngineError, OutputSink};
+use crate::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts, OutputSink};
 use crate::event::{Failure, FailureKind, UnitId};
 use crate::plan::{KeyInputs, Parent, PlannedUnit};
 use crate::platform::Platform;
@@ -61,6 +62,8 @@ pub struct BuildSettings {
     pub pull: bool,
     /// Keep containers of failed builds.
     pub keep: bool,
+    /// After so much silence of a build the engine is asked whether it still lives.
+    pub timeout: Duration,
 }
 
 /// The worker that builds images with an engine.
@@ -131,7 +134,9 @@ impl ImageWorker {
         self.prepare_context(recipe).await?;
         let request = self.request(unit, recipe, key.clone(), parent.id);
         let tail = Mutex::new(std::collections::VecDeque::with_capacity(SYMPTOM_LINES));
+        let last_word = Mutex::new(Instant::now());
         let keep_tail = |said: BuildOutput| {
+            *last_word.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             if let BuildOutput::Line(line) = &said {
                 let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
                 if tail.len() == SYMPTOM_LINES {
@@ -141,7 +146,8 @@ impl ImageWorker {
             }
             output(said);
         };
-        let built = self.engine.build(&request, &keep_tail).await.map_err(|error| {
+        let build = self.engine.build(&request, &keep_tail);
+        let built = self.while_alive(build, &last_word).await.map_err(|error| {
             let mut failure = engine_failure(error);
             if failure.kind == FailureKind::Build {
                 let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,6 +157,31 @@ impl ImageWorker {
         })?;
         self.remember(id, Held { key, id: built.id.clone() });
         Ok(Success::Built(built.id))
+    }
+
+    /// Waits for a build as long as the engine lives. A step may well say nothing for longer than the timeout, so silence
+    /// alone ends no build: the engine is asked, and only when it does not answer the build is given up.
+    async fn while_alive(
+        &self,
+        mut build: BoxFuture<'_, Result<ImageFacts, EngineError>>,
+        last_word: &Mutex<Instant>,
+    ) -> Result<ImageFacts, EngineError> {
+        let silence = || last_word.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        loop {
+            tokio::select! {
+                built = &mut build => return built,
+                () = tokio::time::sleep(self.settings.timeout.saturating_sub(silence())) => {}
+            }
+            if silence() < self.settings.timeout {
+                continue;
+            }
+            tokio::select! {
+                built = &mut build => return built,
+                facts = self.engine.facts() => facts.map(drop)?,
+            }
+            // Its answer counts as a word.
+            *last_word.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
     }
 
     fn recipe(&self, unit: &PlannedUnit) -> Result<&Recipe, Failure> {
