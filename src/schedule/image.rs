@@ -151,7 +151,7 @@ impl ImageWorker {
             let mut failure = engine_failure(error);
             if failure.kind == FailureKind::Build {
                 let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.transient = has_network_symptoms(tail.iter().map(String::as_str));
+                failure.transient |= has_network_symptoms(tail.iter().map(String::as_str));
             }
             failure
         })?;
