@@ -97,16 +97,17 @@ pub async fn run(
             None => break,
         };
         finished[unit] = true;
-        if outcome.is_success() {
-            queue.finish(unit);
-        } else {
-            for lost in queue.fail(unit) {
-                finished[lost] = true;
-                let outcome = Outcome::ParentFailed { root_cause: units[unit].image.as_str().into() };
-                tell(Event::Finished { unit: units[lost].id(), outcome, duration: Duration::ZERO });
-            }
-        }
+        let succeeded = outcome.is_success();
         tell(Event::Finished { unit: units[unit].id(), outcome, duration });
+        if succeeded {
+            queue.finish(unit);
+            continue;
+        }
+        for lost in queue.fail(unit) {
+            finished[lost] = true;
+            let outcome = Outcome::ParentFailed { root_cause: units[unit].image.as_str().into() };
+            tell(Event::Finished { unit: units[lost].id(), outcome, duration: Duration::ZERO });
+        }
     }
     if *stop.borrow() {
         tell(Event::Interrupted);
