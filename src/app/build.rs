@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::prepare::{Prepared, image_dirs};
@@ -53,13 +53,14 @@ pub fn build(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, 
         );
     }
     let engine = Arc::new(Docker::new(endpoint(env)?));
-    let reporters = reporters(prepared, env)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Fatal::message(format!("failed to start the runtime: {error}"), EXIT_FAILED))?;
     let code = runtime.block_on(async {
         greet(engine.as_ref()).await?;
+        // From here on there are things to be cleaned up.
+        let signals = Signals::catch()?;
         let work_dir = match &prepared.config.build.work_dir {
             Some(dir) => WorkDir::keep(dir)?,
             None => WorkDir::temporary()?,
@@ -72,7 +73,8 @@ pub fn build(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, 
             recipes: recipes(prepared, &work_dir, env)?,
             memory: Memory::default(),
         };
-        Ok::<u8, Fatal>(drive(prepared, worker, reporters, &work_dir).await)
+        let reporters = reporters(prepared, env)?;
+        Ok::<u8, Fatal>(drive(prepared, worker, reporters, signals, &work_dir).await)
     });
     // A blocked download or hash must not keep an interrupted run from ending.
     runtime.shutdown_background();
@@ -107,12 +109,18 @@ fn endpoint(env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
 }
 
 /// Runs the plan while reporters listen and signals are heard.
-async fn drive(prepared: &Prepared, worker: ImageWorker, mut reporters: Reporters, work_dir: &WorkDir) -> u8 {
+async fn drive(
+    prepared: &Prepared,
+    worker: ImageWorker,
+    mut reporters: Reporters,
+    signals: Signals,
+    work_dir: &WorkDir,
+) -> u8 {
     let build = &prepared.config.build;
     let limits = Limits { threads: build.threads, retries: build.retries };
     let (events, mut heard) = mpsc::unbounded_channel::<Event>();
     let (stop, stopped) = watch::channel(false);
-    let listener = tokio::spawn(listen_to_signals(stop, work_dir.temporary_root()));
+    let listener = tokio::spawn(signals.listen(stop, work_dir.temporary_root()));
     let running = run(&prepared.plan, Arc::new(worker), limits, stopped.clone(), events);
     let reporting = async {
         while let Some(event) = heard.recv().await {
@@ -132,26 +140,38 @@ async fn drive(prepared: &Prepared, worker: ImageWorker, mut reporters: Reporter
     }
 }
 
-/// The first interrupt stops the run in order, the second at once.
-async fn listen_to_signals(stop: watch::Sender<bool>, temporary: Option<PathBuf>) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    for first in [true, false] {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+/// The signals that ask to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on they no longer end the process; one that comes before [`Signals::listen`] is not lost.
+    fn catch() -> Result<Signals, Fatal> {
+        let catch = |kind| {
+            signal(kind)
+                .map_err(|error| Fatal::message(format!("failed to listen to signals: {error}"), EXIT_FAILED))
+        };
+        Ok(Signals { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+    }
+
+    /// The first one stops the run in order, the second at once.
+    async fn listen(mut self, stop: watch::Sender<bool>, temporary: Option<PathBuf>) {
+        self.next().await;
+        // Nobody to tell when the run has just ended by itself.
+        let _ = stop.send(true);
+        self.next().await;
+        if let Some(dir) = &temporary {
+            let _ = std::fs::remove_dir_all(dir);
         }
-        if first {
-            // Nobody to tell when the run has just ended by itself.
-            let _ = stop.send(true);
-        } else {
-            if let Some(dir) = &temporary {
-                let _ = std::fs::remove_dir_all(dir);
-            }
-            std::process::exit(i32::from(EXIT_INTERRUPTED));
+        std::process::exit(i32::from(EXIT_INTERRUPTED));
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
 }
