@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::prepare::Prepared;
 use crate::context::patches;
-use crate::context::workdir::{FileContent, TreeFile, WorkDir, write_tree};
+use crate::context::workdir::{FileContent, TreeFile, WorkDir};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::plan::Disposition;
 use crate::platform::Platform;
@@ -32,20 +32,26 @@ pub fn template_only(prepared: &Prepared) -> Result<String, Fatal> {
     Ok(format!("Dockerfiles are generated in {}", work_dir.tree().display()))
 }
 
-/// Writes every platform's files.
+/// Writes every platform's files; of an earlier run nothing stays between them.
 pub fn write(prepared: &Prepared, work_dir: &WorkDir, scope: Scope) -> Result<(), Fatal> {
+    let mut all = Vec::new();
     for (platform, rendered) in &prepared.rendered {
+        let below = platform_subdir(prepared, *platform);
         let files = files(prepared, *platform, rendered, scope)?;
-        write_tree(&platform_dir(prepared, work_dir, *platform), &files)?;
+        all.extend(files.into_iter().map(|file| TreeFile { name: below.join(file.name), ..file }));
     }
-    Ok(())
+    Ok(work_dir.fill(&all)?)
 }
 
 /// Where a platform's tree is: Kolla's place when there is only one, a directory each when there are several.
 pub fn platform_dir(prepared: &Prepared, work_dir: &WorkDir, platform: Platform) -> PathBuf {
+    work_dir.tree().join(platform_subdir(prepared, platform))
+}
+
+fn platform_subdir(prepared: &Prepared, platform: Platform) -> &'static Path {
     match prepared.config.platforms.as_slice() {
-        [_] => work_dir.tree().to_path_buf(),
-        _ => work_dir.tree().join(platform.arch.kolla()),
+        [_] => Path::new(""),
+        _ => Path::new(platform.arch.kolla()),
     }
 }
 
@@ -75,7 +81,8 @@ fn files(
         .files()
         .filter(|(path, _)| match scope {
             Scope::Tree => !is_in(path, &left_dirs),
-            Scope::Contexts => is_in(path, &kept_dirs),
+            // A template is no part of its image: what it says is in the Dockerfile.
+            Scope::Contexts => is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2"),
         })
         .map(|(path, file)| TreeFile {
             name: PathBuf::from(path),
