@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+mod build;
 mod context;
 mod docker_real;
 mod engine;
+mod faults;
+mod interrupts;
 mod lint;
+mod outputs;
+mod rendered;
 mod support;
+mod unchanged;

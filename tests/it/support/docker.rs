@@ -8,10 +8,18 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use kolla_build::platform::Arch;
 
 use super::http::Socket;
 use super::requests::id_of;
+
+/// What images without a parent are built on.
+pub const BASE_IMAGE: &str = "debian:trixie";
+
+/// How long tests wait for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What goes wrong with a build or a push.
 #[derive(Debug, Clone)]
@@ -81,6 +89,9 @@ pub struct State {
     pub build_faults: HashMap<String, (Fault, Option<usize>)>,
     pub push_faults: HashMap<String, Fault>,
     pub delay: Duration,
+    /// So many builds must be running at once before any of them goes on.
+    pub company: usize,
+    pub pulls: Vec<String>,
     pub running: usize,
     pub most_running: usize,
     pub dies_after: Option<usize>,
@@ -117,6 +128,11 @@ impl FakeDocker {
         let endpoint = format!("unix://{}", path.display());
         let accept = move || listener.accept().map(|(stream, _)| Box::new(stream) as Box<dyn Socket>);
         FakeDocker::serve(endpoint, Address::Unix(path), directory, accept)
+    }
+
+    /// Starts one that holds the base image that projects build on, for this machine.
+    pub fn with_base_image() -> FakeDocker {
+        FakeDocker::start().hold(BASE_IMAGE, Arch::host().debian())
     }
 
     /// Starts a daemon on a loopback port.
@@ -175,6 +191,12 @@ impl FakeDocker {
         self
     }
 
+    /// No build goes on before so many have been running at once.
+    pub fn gather(self, builds: usize) -> FakeDocker {
+        self.state().company = builds;
+        self
+    }
+
     /// The daemon takes so many builds and dies of the next: no more answers, no more connections.
     pub fn die_after(self, builds: usize) -> FakeDocker {
         self.state().dies_after = Some(builds);
@@ -213,9 +235,33 @@ impl FakeDocker {
         self.state().most_running
     }
 
+    /// Forgets the builds so far, and no build goes wrong any more.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        state.builds.clear();
+        state.build_faults.clear();
+    }
+
+    /// Another image under a name that is there already, with the same labels.
+    pub fn replace(&self, reference: &str) {
+        let mut state = self.state();
+        let image = state.images.get_mut(reference).expect("an image of this name");
+        image.id = id_of(image.id.as_bytes());
+    }
+
+    /// Takes a name away.
+    pub fn remove(&self, reference: &str) {
+        self.state().images.remove(reference).expect("an image of this name");
+    }
+
     /// The references that were pushed, in order.
     pub fn pushes(&self) -> Vec<String> {
         self.state().pushes.clone()
+    }
+
+    /// The references that were pulled, in order.
+    pub fn pulls(&self) -> Vec<String> {
+        self.state().pulls.clone()
     }
 
     /// Every request, as `METHOD /v1.41/path`.
@@ -226,6 +272,15 @@ impl FakeDocker {
     /// An image by its full name.
     pub fn image(&self, reference: &str) -> Option<Image> {
         self.state().images.get(reference).cloned()
+    }
+
+    /// Waits until something is so, for a test that would otherwise go on too early.
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&State) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !condition(&self.state()) {
+            assert!(Instant::now() < end, "waited in vain for {what}: {:?}", self.state());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Closes every connection and takes no more.

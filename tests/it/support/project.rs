@@ -1,6 +1,7 @@
 //! A small image tree in a temporary directory, and the binary run on it with an environment of its own.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -25,10 +26,36 @@ impl From<Output> for Run {
     }
 }
 
+impl Run {
+    /// The run, when it has ended with this exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Run {
+        assert!(self.status == Some(code), "not exit code {code}: {self}");
+        self
+    }
+
+    /// True when standard error has this line, or one that begins with it.
+    pub fn tells(&self, line: &str) -> bool {
+        self.stderr.lines().any(|told| told.starts_with(line))
+    }
+
+    /// The JSON summary on standard output.
+    pub fn summary(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {:?}\n--- stdout\n{}\n--- stderr\n{}", self.status, self.stdout, self.stderr)
+    }
+}
+
 /// A directory with an image tree; it goes with this value.
 pub struct Project {
     directory: tempfile::TempDir,
     docker_host: String,
+    has_tree: bool,
 }
 
 impl Project {
@@ -46,6 +73,11 @@ impl Project {
             .image("memcached", Some("base"), "RUN install memcached\n")
     }
 
+    /// The tree inside the binary.
+    pub fn shipped() -> Project {
+        Project { has_tree: false, ..Project::empty() }
+    }
+
     /// No images yet.
     pub fn empty() -> Project {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -53,7 +85,9 @@ impl Project {
             std::fs::create_dir(directory.path().join(name)).expect("a directory");
         }
         let docker_host = format!("unix://{}", directory.path().join("no-engine.sock").display());
-        Project { directory, docker_host }
+        let project = Project { directory, docker_host, has_tree: true };
+        // In place of the shipped sources, which are for the shipped tree.
+        project.file("common/sources.yaml", "{}\n")
     }
 
     /// With a daemon that builds.
@@ -91,6 +125,15 @@ impl Project {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// Output without what differs from run to run: where things are, and how long they took.
+    pub fn redacted(&self, output: &str) -> String {
+        let root = self.directory.path().display().to_string();
+        let durations =
+            regex::Regex::new(r"(took|Finished in|starts in) [0-9][0-9a-z. ]*[a-z]").expect("a regex");
+        let output = output.replace(&self.docker_host, "[ENGINE]").replace(&root, "[DIR]");
+        durations.replace_all(&output, "$1 [TIME]").into_owned()
+    }
+
     /// What is left in the directory for temporary files.
     pub fn temporary_files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path("tmp")).expect("a directory");
@@ -108,10 +151,11 @@ impl Project {
             .env("DOCKER_HOST", &self.docker_host)
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
-            .arg("--images-dir")
-            .arg(self.path("images"))
-            .args(["--base", "debian"])
-            .args(arguments);
+            .args(["--base", "debian"]);
+        if self.has_tree {
+            command.arg("--images-dir").arg(self.path("images"));
+        }
+        command.args(arguments);
         command
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::buildkit::BuildKit;
-use super::docker::{Build, Fault, Image, Shared};
+use super::docker::{Build, Fault, Image, PATIENCE, Shared};
 use super::dockerfile::{self, Instruction};
 use super::http::{Exchange, Socket, without_version};
 use super::messages::{Builder, Classic, line};
@@ -29,6 +29,7 @@ impl Shared {
                 &json!({"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
             ),
             ("GET", "/info") => exchange.answer(200, &json!({"OSType": "linux", "Architecture": "x86_64"})),
+            ("POST", "/images/create") => self.pull(&mut exchange),
             ("POST", "/build") => self.build(&mut exchange),
             ("GET", path) if path.starts_with("/images/") && path.ends_with("/json") => {
                 let name = &path["/images/".len()..path.len() - "/json".len()];
@@ -57,6 +58,23 @@ impl Shared {
         }
     }
 
+    /// The registry has what is here already, and nothing else.
+    fn pull(&self, exchange: &mut Exchange) -> io::Result<()> {
+        let reference = exchange.query.get("fromImage").cloned().unwrap_or_default();
+        let known = {
+            let mut state = self.state();
+            state.pulls.push(reference.clone());
+            state.images.contains_key(&reference)
+        };
+        if !known {
+            let message = format!("manifest for {reference} not found: manifest unknown");
+            return exchange.answer(404, &json!({"message": message}));
+        }
+        exchange.begin()?;
+        let status = format!("Status: Image is up to date for {reference}");
+        stream(exchange, &[line(&json!({"status": status}))])
+    }
+
     fn build(&self, exchange: &mut Exchange) -> io::Result<()> {
         let dies = {
             let state = self.state();
@@ -81,13 +99,28 @@ impl Shared {
             state.most_running = state.most_running.max(state.running);
             state.delay
         };
-        let result = exchange.wait(delay).and_then(|()| self.run(exchange, &tag, &build, fault));
+        let result = self
+            .gathered(exchange)
+            .and_then(|()| exchange.wait(delay))
+            .and_then(|()| self.run(exchange, &tag, &build, fault));
         let mut state = self.state();
         state.running -= 1;
         if result.is_err() && !state.dead {
             state.cancelled.push(name);
         }
         result
+    }
+
+    /// Waits until as many builds as are to meet have been running at once.
+    fn gathered(&self, exchange: &mut Exchange) -> io::Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end && {
+            let state = self.state();
+            state.most_running < state.company
+        } {
+            exchange.wait(Duration::from_millis(5))?;
+        }
+        Ok(())
     }
 
     fn build_fault(&self, image: &str) -> Option<Fault> {

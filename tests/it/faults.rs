@@ -1,0 +1,165 @@
+//! What becomes of a run when builds, connections and daemons fail.
+
+use crate::support::docker::{FakeDocker, Fault};
+use crate::support::project::{Project, Run};
+
+fn mistake() -> Fault {
+    Fault::Fails {
+        message: "exit code: 100".to_string(),
+        log: "E: Unable to locate package nosuch".to_string(),
+    }
+}
+
+/// A step's failure whose log tells of the network.
+fn network_symptom() -> Fault {
+    let log = "E: Failed to fetch http://deb.example/x.deb  Temporary failure resolving 'deb.example'";
+    Fault::Fails { message: "exit code: 100".to_string(), log: log.to_string() }
+}
+
+/// The failed images of the summary with their statuses.
+fn failed(run: &Run) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_string();
+    let failed = run.summary()["failed"].as_array().cloned().unwrap_or_default();
+    failed.iter().map(|image| (text(&image["name"]), text(&image["status"]))).collect()
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, status)| (name.to_string(), status.to_string())).collect()
+}
+
+#[test]
+fn a_failure_takes_its_descendants_and_nothing_else() {
+    let daemon = FakeDocker::with_base_image().fail("keystone-base", mistake()).fail("nova-base", mistake());
+    let project = Project::new().with_engine(&daemon);
+    let run = project.run(["-T", "1"]).exits(1);
+    let expected = [
+        ("keystone", "parent_error"),
+        ("keystone-base", "error"),
+        ("nova-api", "parent_error"),
+        ("nova-base", "error"),
+        ("nova-compute", "parent_error"),
+    ];
+    assert_eq!(failed(&run), pairs(&expected));
+    // No image was tried twice, and none below a failed one.
+    assert_eq!(daemon.order(), ["base", "openstack-base", "keystone-base", "nova-base", "memcached"]);
+    insta::assert_snapshot!(project.redacted(&run.stderr));
+}
+
+#[test]
+fn the_classic_builder_fails_with_the_same_words() {
+    let daemon = FakeDocker::with_base_image().fail("openstack-base", mistake());
+    let run = Project::new().with_engine(&daemon).run(["-T", "1", "--nobuildkit"]).exits(1);
+    for line in [
+        "ERROR:kolla.common.utils.openstack-base:E: Unable to locate package nosuch",
+        "ERROR:kolla.common.utils:keystone, keystone-base, nova-api, nova-base, nova-compute: not built because openstack-base failed",
+    ] {
+        assert!(run.tells(line), "{line}: {run}");
+    }
+}
+
+#[test]
+fn an_image_that_may_fail_does_not_fail_the_run() {
+    let daemon = FakeDocker::with_base_image().fail("nova-base", mistake());
+    let project = Project::new()
+        .with_engine(&daemon)
+        .file("k.conf", "[DEFAULT]\nallowed_to_fail = nova-base, memcached\n");
+    let run = project.run(["--config-file", "k.conf"]).exits(0);
+    assert!(
+        run.tells("ERROR:kolla.common.utils:nova-base Failed with status: error (allowed to fail)"),
+        "{run}"
+    );
+    // Another image's failure still counts.
+    let daemon = daemon.fail("keystone", mistake());
+    daemon.remove("kolla/keystone:2026.2-debian-trixie");
+    project.run(["--config-file", "k.conf"]).exits(1);
+}
+
+/// Images without a parent, each with a fault that strikes its first build only, which are tried again once.
+fn tried_again(faults: &[(&str, Fault)]) -> (FakeDocker, Run) {
+    let mut daemon = FakeDocker::with_base_image();
+    let mut project = Project::empty();
+    for (image, fault) in faults {
+        daemon = daemon.fail_times(image, 1, fault.clone());
+        project = project.image(image, None, "RUN one\nRUN two\n");
+    }
+    let run = project.with_engine(&daemon).run(["--retries", "1"]);
+    (daemon, run)
+}
+
+#[test]
+fn what_may_pass_is_tried_again() {
+    let faults = [
+        ("network", network_symptom()),
+        ("refused", Fault::Refused(500, "layer does not exist".to_string())),
+        ("cut-before", Fault::CutBefore),
+        ("cut-at-once", Fault::CutAfterMessages(0)),
+        ("cut-later", Fault::CutAfterMessages(2)),
+        ("cut-at-end", Fault::CutAtEnd),
+        ("ends-early", Fault::EndsAfterMessages(1)),
+        ("half-chunk", Fault::HalfChunk),
+        ("garbage", Fault::NoJson),
+    ];
+    let (daemon, run) = tried_again(&faults);
+    let run = run.exits(0);
+    for (image, _) in &faults {
+        let again = format!("WARNING:kolla.common.utils.{image}:Attempt 1 failed, the next starts in");
+        assert!(run.tells(&again), "{image}: {run}");
+        let second = format!("INFO:kolla.common.utils.{image}:Building started, attempt 2");
+        assert!(run.tells(&second), "{image}: {run}");
+        assert!(daemon.image(&format!("kolla/{image}:2026.2-debian-trixie")).is_some(), "{image}: {run}");
+    }
+}
+
+#[test]
+fn what_will_not_pass_is_not_tried_again() {
+    let faults = [
+        ("mistake", mistake()),
+        ("refused", Fault::Refused(400, "invalid platform".to_string())),
+        ("architecture", Fault::BuiltFor("s390x".to_string())),
+    ];
+    let (_, run) = tried_again(&faults);
+    let run = run.exits(1);
+    assert_eq!(failed(&run), pairs(&[("architecture", "error"), ("mistake", "error"), ("refused", "error")]));
+    assert!(!run.stderr.contains("attempt 2"), "{run}");
+    let reason = "ERROR:kolla.common.utils.architecture:the engine built kolla/architecture:2026.2-debian-trixie for s390x";
+    assert!(run.tells(reason), "{run}");
+    assert!(run.tells("ERROR:kolla.common.utils.refused:the container engine refused the request (400): invalid platform"), "{run}");
+}
+
+#[test]
+fn tries_run_out() {
+    let daemon = FakeDocker::with_base_image().fail("base", network_symptom());
+    let run = Project::new().with_engine(&daemon).run(["--retries", "1", "memcached"]).exits(1);
+    assert_eq!(daemon.order(), ["base", "base"]);
+    assert_eq!(failed(&run), pairs(&[("base", "error"), ("memcached", "parent_error")]));
+    assert!(run.tells("ERROR:kolla.common.utils.base:E: Failed to fetch"), "{run}");
+}
+
+#[test]
+fn a_daemon_that_dies_takes_only_what_was_not_built_yet() {
+    let daemon = FakeDocker::with_base_image().die_after(3);
+    let project = Project::new().with_engine(&daemon);
+    let run = project.run(["-T", "1", "--retries", "0", "--summary-json-file", "summary.json"]).exits(1);
+    let summary: serde_json::Value = serde_json::from_str(&project.read("summary.json")).expect("JSON");
+    let names = |list: &str| {
+        let images = summary[list].as_array().expect("a list").iter();
+        images.map(|image| image["name"].as_str().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("built"), ["base", "keystone-base", "openstack-base"]);
+    assert_eq!(names("failed"), ["keystone", "memcached", "nova-api", "nova-base", "nova-compute"]);
+    assert_eq!(run.stdout, "");
+    insta::assert_snapshot!(project.redacted(&run.stderr));
+    assert_eq!(project.temporary_files(), [""; 0].map(std::path::PathBuf::from));
+}
+
+#[test]
+fn without_a_daemon_nothing_is_written() {
+    let project = Project::new();
+    let arguments = ["--work-dir", "work", "--logs-dir", "logs", "--summary-json-file", "summary.json"];
+    let run = project.run(arguments).exits(1);
+    assert_eq!(run.stdout, "");
+    for name in ["work", "logs", "summary.json", "home/.cache"] {
+        assert!(!project.path(name).exists(), "{name}: {run}");
+    }
+    insta::assert_snapshot!(project.redacted(&run.stderr));
+}
