@@ -15,7 +15,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Instant;
 
-use kolla_build::engine::docker::{Docker, Endpoint};
+use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildRequest, Engine};
 use kolla_build::platform::Arch;
 use serde_json::json;
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let before = peak_memory()?;
     let started = Instant::now();
-    Docker::new(Endpoint::Unix(socket)).build(&request(&context), &|_| {}).await?;
+    Docker::new(Endpoint::Unix(socket), Credentials::default()).build(&request(&context), &|_| {}).await?;
     let (taken, after) = (started.elapsed(), peak_memory()?);
 
     println!("context     {:>8.1} MiB in {:.1} s", in_mib(CONTEXT), taken.as_secs_f64());

@@ -98,6 +98,8 @@ pub enum FailureKind {
     Connection,
     /// The build itself failed.
     Build,
+    /// A registry refused an image or could not be reached.
+    Registry,
     /// No progress for the configured time.
     Timeout,
     /// Something on this machine: disk, permissions.

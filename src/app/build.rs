@@ -16,11 +16,11 @@ use crate::config::source::Source;
 use crate::context::sources::SourceCache;
 use crate::context::workdir::WorkDir;
 use crate::engine::Engine;
-use crate::engine::docker::{Docker, Endpoint};
+use crate::engine::docker::{Credentials, Docker, Endpoint};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::event::{Event, UnitId};
 use crate::labels;
-use crate::plan::Parent;
+use crate::plan::{BuildPlan, Disposition, Parent};
 use crate::platform::Platform;
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::json::{JsonSummary, JsonTarget};
@@ -44,7 +44,7 @@ const PROXY_VARIABLES: [&str; 8] = [
 ];
 
 /// Builds what the plan says; gives the exit code.
-pub fn build(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
     if let [_, _, ..] = prepared.config.platforms.as_slice() {
         let message =
             "one run builds for one platform only: their images would take each other's names in the engine";
@@ -52,29 +52,32 @@ pub fn build(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, 
             Fatal::message(message, EXIT_USAGE).hinted("run once per platform, each with its own --tag")
         );
     }
-    let engine = Arc::new(Docker::new(endpoint(env)?));
+    let engine = Arc::new(Docker::new(endpoint(env)?, credentials(env)?));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Fatal::message(format!("failed to start the runtime: {error}"), EXIT_FAILED))?;
     let code = runtime.block_on(async {
         greet(engine.as_ref()).await?;
+        if prepared.config.selection.skip_existing {
+            skip_existing(&mut prepared.plan, engine.as_ref()).await?;
+        }
         // From here on there are things to be cleaned up.
         let signals = Signals::catch()?;
         let work_dir = match &prepared.config.build.work_dir {
             Some(dir) => WorkDir::keep(dir)?,
             None => WorkDir::temporary()?,
         };
-        write(prepared, &work_dir, Scope::Contexts)?;
+        write(&prepared, &work_dir, Scope::Contexts)?;
         let worker = ImageWorker {
             engine,
-            sources: Arc::new(source_cache(prepared, env)?),
-            settings: settings(prepared, env),
-            recipes: recipes(prepared, &work_dir, env)?,
+            sources: Arc::new(source_cache(&prepared, env)?),
+            settings: settings(&prepared, env),
+            recipes: recipes(&prepared, &work_dir, env)?,
             memory: Memory::default(),
         };
-        let reporters = reporters(prepared, env)?;
-        Ok::<u8, Fatal>(drive(prepared, worker, reporters, signals, &work_dir).await)
+        let reporters = reporters(&prepared, env)?;
+        Ok::<u8, Fatal>(drive(&prepared, worker, reporters, signals, &work_dir).await)
     });
     // A blocked download or hash must not keep an interrupted run from ending.
     runtime.shutdown_background();
@@ -99,12 +102,32 @@ async fn greet(engine: &dyn Engine) -> Result<(), Fatal> {
     }
 }
 
+/// Leaves out what the engine has under the name it would get, whatever is in it.
+async fn skip_existing(plan: &mut BuildPlan, engine: &dyn Engine) -> Result<(), Fatal> {
+    for unit in plan.units.iter_mut().filter(|unit| unit.disposition == Disposition::Build) {
+        let held = engine.inspect(&unit.reference).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
+        if held.is_some() {
+            unit.disposition = Disposition::Skipped;
+            unit.reason = "skip_existing, and the engine has it".to_string();
+        }
+    }
+    Ok(())
+}
+
 fn endpoint(env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
     match env.get("DOCKER_HOST").filter(|host| !host.is_empty()) {
         Some(host) => host
             .parse()
             .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from the variable DOCKER_HOST")),
         None => Ok(Endpoint::default()),
+    }
+}
+
+fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal> {
+    let in_home = || Some(PathBuf::from(env.get("HOME")?).join(".docker"));
+    match env.get("DOCKER_CONFIG").map(PathBuf::from).or_else(in_home) {
+        Some(dir) => Credentials::load(&dir).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
+        None => Ok(Credentials::default()),
     }
 }
 
@@ -117,7 +140,8 @@ async fn drive(
     work_dir: &WorkDir,
 ) -> u8 {
     let build = &prepared.config.build;
-    let limits = Limits { threads: build.threads, retries: build.retries };
+    let push_threads = build.push.then_some(build.push_threads);
+    let limits = Limits { threads: build.threads, push_threads, retries: build.retries };
     let (events, mut heard) = mpsc::unbounded_channel::<Event>();
     let (stop, stopped) = watch::channel(false);
     let listener = tokio::spawn(signals.listen(stop, work_dir.temporary_root()));

@@ -76,7 +76,7 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
             tell(&write::template_only(&prepared)?);
             Ok(0)
         }
-        Task::Build => build::build(&prepared, env),
+        Task::Build => build::build(prepared, env),
     }
 }
 

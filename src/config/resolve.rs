@@ -192,8 +192,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("engine", "docker", "only the Docker engine is supported"),
     ("squash", "false", "squashing is not supported"),
     ("buildkit_builder", "", "builds go to the engine's own BuildKit"),
-    ("push", "false", "pushing is not supported yet"),
-    ("skip_existing", "false", "unchanged images are recognised by their content"),
 ];
 
 /// Gives every value its type.

@@ -107,6 +107,9 @@ pub enum EngineError {
     /// It ran the build, and the build failed.
     #[error("{0}")]
     Build(String),
+    /// What a registry wants to see is not to be had.
+    #[error(transparent)]
+    Credentials(#[from] docker::CredentialsError),
     /// It tried to pull an image, and could not get it.
     #[error("{0}")]
     Pull(String),

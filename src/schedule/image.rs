@@ -109,6 +109,17 @@ impl Worker for ImageWorker {
     ) -> BoxFuture<'a, Result<Success, Failure>> {
         Box::pin(self.bring_up_to_date(unit, tell))
     }
+
+    fn push<'a>(
+        &'a self,
+        unit: &'a PlannedUnit,
+        tell: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
+        Box::pin(async move {
+            let output = |said| tell(Progress::Said(said));
+            self.engine.push(&unit.reference, &output).await.map_err(engine_failure)
+        })
+    }
 }
 
 impl ImageWorker {
@@ -359,6 +370,10 @@ fn engine_failure(error: EngineError) -> Failure {
         | EngineError::Garbage { .. } => (FailureKind::Connection, true),
         EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500),
         EngineError::Context { .. } => (FailureKind::Local, false),
+        EngineError::Push(said) | EngineError::Pull(said) => {
+            (FailureKind::Registry, has_network_symptoms(said.lines()))
+        }
+        EngineError::Credentials(_) => (FailureKind::Registry, false),
         _ => (FailureKind::Build, false),
     };
     Failure { kind, transient, message: error.to_string() }

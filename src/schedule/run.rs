@@ -2,18 +2,18 @@
 //!
 //! No error leaves the loop: what goes wrong with a unit becomes its outcome, and the loop goes on with the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 
 use super::queue::Queue;
 use super::transient::backoff;
 use crate::engine::BuildOutput;
-use crate::event::{Event, Failure, Outcome, UnitId};
+use crate::event::{Event, Failure, FailureKind, Outcome, UnitId};
 use crate::plan::{BuildPlan, Parent, PlannedUnit};
 
 /// What a successful try came to.
@@ -34,27 +34,37 @@ pub enum Progress {
     Said(BuildOutput),
 }
 
-/// Brings one unit up to date. Dropping the future that it returned stops the work.
+/// Does the work on one unit. Dropping a future that it returned stops the work.
 pub trait Worker: Send + Sync {
-    /// One try.
+    /// One try to bring the unit up to date.
     fn work<'a>(
         &'a self,
         unit: &'a PlannedUnit,
         tell: &'a (dyn Fn(Progress) + Send + Sync),
     ) -> BoxFuture<'a, Result<Success, Failure>>;
+
+    /// One try to push a unit that is up to date; the manifest's digest when the engine tells it.
+    fn push<'a>(
+        &'a self,
+        unit: &'a PlannedUnit,
+        tell: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Option<String>, Failure>>;
 }
 
 /// Limits of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Units at once.
+    /// Units built at once.
     pub threads: usize,
+    /// Units pushed at once, beside those that are built; none when nothing is to be pushed.
+    pub push_threads: Option<usize>,
     /// Further tries after a failure that may pass.
     pub retries: u32,
 }
 
 /// Runs every unit of the plan that is to be built. Events go to `events` in the order they happen; each unit's end is
-/// told exactly once. When `stop` becomes true nothing new starts and what runs is dropped.
+/// told exactly once, and once more when its push fails. When `stop` becomes true nothing new starts and what runs is
+/// dropped.
 pub async fn run(
     plan: &BuildPlan,
     worker: Arc<dyn Worker>,
@@ -62,61 +72,166 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let units: Vec<&PlannedUnit> = plan.to_build().collect();
-    let index: HashMap<UnitId, usize> =
-        units.iter().enumerate().map(|(index, unit)| (unit.id(), index)).collect();
-    let parents: Vec<Option<usize>> = units.iter().map(|unit| parent_index(unit, &index)).collect();
-    let mut queue = Queue::new(&parents, |_| 1);
-    let mut finished = vec![false; units.len()];
-    let mut running: JoinSet<(usize, Outcome, Duration)> = JoinSet::new();
-    // A task that panicked tells only its id.
-    let mut tasks: HashMap<tokio::task::Id, usize> = HashMap::new();
-    let mut started: HashMap<usize, Instant> = HashMap::new();
-    // No receiver means that nobody listens any more, which is no reason to stop building.
-    let tell = |event| drop(events.send(event));
-    tell(Event::RunStarted { units: units.len() });
-    while !queue.is_done() && !*stop.borrow() {
-        while running.len() < limits.threads
-            && let Some(unit) = queue.take()
-        {
-            let work = build(units[unit].clone(), unit, worker.clone(), limits, events.clone());
-            tasks.insert(running.spawn(work).id(), unit);
-            started.insert(unit, Instant::now());
+    let mut state = State::new(plan, worker, limits, events);
+    state.tell(Event::RunStarted { units: state.units.len() });
+    while !*stop.borrow() {
+        state.start();
+        if state.builds.is_empty() && state.pushes.is_empty() {
+            break;
         }
-        let ended = tokio::select! {
+        tokio::select! {
             biased;
-            _ = stopped(&mut stop) => break,
-            ended = running.join_next() => ended,
-        };
-        let (unit, outcome, duration) = match ended {
-            Some(Ok(ended)) => ended,
-            Some(Err(error)) => {
-                let Some(unit) = tasks.get(&error.id()) else { continue };
-                (*unit, Outcome::Failed(Failure::bug(&error.to_string())), Duration::ZERO)
-            }
-            None => break,
-        };
-        finished[unit] = true;
-        let succeeded = outcome.is_success();
-        tell(Event::Finished { unit: units[unit].id(), outcome, duration });
-        if succeeded {
-            queue.finish(unit);
-            continue;
-        }
-        for lost in queue.fail(unit) {
-            finished[lost] = true;
-            let outcome = Outcome::ParentFailed { root_cause: units[unit].image.as_str().into() };
-            tell(Event::Finished { unit: units[lost].id(), outcome, duration: Duration::ZERO });
+            () = stopped(&mut stop) => {}
+            Some(ended) = state.builds.join_next_with_id() => state.build_ended(ended),
+            Some(ended) = state.pushes.join_next_with_id() => state.push_ended(ended),
         }
     }
     if *stop.borrow() {
-        tell(Event::Interrupted);
-        // Dropping the builds is what cancels them at the engine.
-        running.shutdown().await;
+        state.tell(Event::Interrupted);
     }
-    for unit in (0..units.len()).filter(|unit| !finished[*unit]) {
-        let duration = started.get(&unit).map(Instant::elapsed).unwrap_or_default();
-        tell(Event::Finished { unit: units[unit].id(), outcome: Outcome::Cancelled, duration });
+    state.end().await;
+}
+
+/// What a task gave, with its id; a task that panicked gives only its id.
+type Ended<T> = Result<(task::Id, T), JoinError>;
+
+/// A run in the middle.
+struct State {
+    units: Vec<PlannedUnit>,
+    worker: Arc<dyn Worker>,
+    limits: Limits,
+    events: mpsc::UnboundedSender<Event>,
+    queue: Queue,
+    builds: JoinSet<Result<Success, Failure>>,
+    pushes: JoinSet<Result<Option<String>, Failure>>,
+    /// Units that are up to date and wait for a place to be pushed.
+    to_push: VecDeque<usize>,
+    /// The unit and the start of every task that runs.
+    tasks: HashMap<task::Id, (usize, Instant)>,
+    /// Units whose end was told.
+    finished: Vec<bool>,
+}
+
+impl State {
+    fn new(
+        plan: &BuildPlan,
+        worker: Arc<dyn Worker>,
+        limits: Limits,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> State {
+        let units: Vec<PlannedUnit> = plan.to_build().cloned().collect();
+        let index: HashMap<UnitId, usize> =
+            units.iter().enumerate().map(|(index, unit)| (unit.id(), index)).collect();
+        let parents: Vec<Option<usize>> = units.iter().map(|unit| parent_index(unit, &index)).collect();
+        State {
+            queue: Queue::new(&parents, |_| 1),
+            finished: vec![false; units.len()],
+            units,
+            worker,
+            limits,
+            events,
+            builds: JoinSet::new(),
+            pushes: JoinSet::new(),
+            to_push: VecDeque::new(),
+            tasks: HashMap::new(),
+        }
+    }
+
+    /// Sends an event. No receiver means that nobody listens any more, which is no reason to stop building.
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    fn finish(&mut self, unit: usize, outcome: Outcome, duration: Duration) {
+        self.finished[unit] = true;
+        self.tell(Event::Finished { unit: self.units[unit].id(), outcome, duration });
+    }
+
+    /// Starts what is ready, as far as the limits allow.
+    fn start(&mut self) {
+        while self.builds.len() < self.limits.threads
+            && let Some(unit) = self.queue.take()
+        {
+            let tries = self.tries(unit);
+            let task = self
+                .builds
+                .spawn(async move { tries.run(|worker, unit, tell| worker.work(unit, tell)).await });
+            self.tasks.insert(task.id(), (unit, Instant::now()));
+        }
+        while self.pushes.len() < self.limits.push_threads.unwrap_or(0)
+            && let Some(unit) = self.to_push.pop_front()
+        {
+            self.tell(Event::PushStarted { unit: self.units[unit].id() });
+            let tries = self.tries(unit);
+            let task = self
+                .pushes
+                .spawn(async move { tries.run(|worker, unit, tell| worker.push(unit, tell)).await });
+            self.tasks.insert(task.id(), (unit, Instant::now()));
+        }
+    }
+
+    fn tries(&self, unit: usize) -> Tries {
+        Tries {
+            worker: self.worker.clone(),
+            unit: self.units[unit].clone(),
+            retries: self.limits.retries,
+            events: self.events.clone(),
+        }
+    }
+
+    /// Takes a task's result apart: the unit, how long it took, and a panic as a failure.
+    fn ended<T>(&mut self, ended: Ended<Result<T, Failure>>) -> (usize, Duration, Result<T, Failure>) {
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, result),
+            Err(error) => (error.id(), Err(Failure::bug(&error.to_string()))),
+        };
+        let (unit, started) = self.tasks.remove(&id).expect("every task is noted when it is spawned");
+        (unit, started.elapsed(), result)
+    }
+
+    fn build_ended(&mut self, ended: Ended<Result<Success, Failure>>) {
+        let (unit, duration, result) = self.ended(ended);
+        let outcome = match result {
+            Ok(Success::Built(image_id)) => Outcome::Built { image_id },
+            Ok(Success::Unchanged) => Outcome::Unchanged,
+            Err(failure) => {
+                self.finish(unit, Outcome::Failed(failure), duration);
+                for lost in self.queue.fail(unit) {
+                    let root_cause = self.units[unit].image.as_str().into();
+                    self.finish(lost, Outcome::ParentFailed { root_cause }, Duration::ZERO);
+                }
+                return;
+            }
+        };
+        self.queue.finish(unit);
+        if self.limits.push_threads.is_some() {
+            self.to_push.push_back(unit);
+        }
+        self.finish(unit, outcome, duration);
+    }
+
+    fn push_ended(&mut self, ended: Ended<Result<Option<String>, Failure>>) {
+        let (unit, duration, result) = self.ended(ended);
+        match result {
+            Ok(digest) => self.tell(Event::Pushed { unit: self.units[unit].id(), digest }),
+            Err(failure) => self.finish(unit, Outcome::PushFailed(failure), duration),
+        }
+    }
+
+    /// Drops what runs, which cancels it at the engine, and tells the end of everything that has none yet.
+    async fn end(mut self) {
+        self.builds.shutdown().await;
+        self.pushes.shutdown().await;
+        let running: HashMap<usize, Instant> = self.tasks.drain().map(|(_, task)| task).collect();
+        for unit in 0..self.units.len() {
+            let duration = running.get(&unit).map(Instant::elapsed).unwrap_or_default();
+            if !self.finished[unit] {
+                self.finish(unit, Outcome::Cancelled, duration);
+            } else if running.contains_key(&unit) || self.to_push.contains(&unit) {
+                let failure = Failure::permanent(FailureKind::Registry, "interrupted before it was pushed");
+                self.finish(unit, Outcome::PushFailed(failure), duration);
+            }
+        }
     }
 }
 
@@ -133,42 +248,51 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Tries one unit until it succeeds, fails for good, or has no tries left.
-async fn build(
-    unit: PlannedUnit,
-    index: usize,
+/// The tries that a unit has.
+struct Tries {
     worker: Arc<dyn Worker>,
-    limits: Limits,
+    unit: PlannedUnit,
+    retries: u32,
     events: mpsc::UnboundedSender<Event>,
-) -> (usize, Outcome, Duration) {
-    let started = Instant::now();
-    let id = unit.id();
-    let tell = |event| drop(events.send(event));
-    let mut attempt = 1;
-    let outcome = loop {
-        let on_progress = |progress: Progress| {
-            let unit = id.clone();
-            tell(match progress {
-                Progress::Started => Event::BuildStarted { unit, attempt },
-                Progress::Said(BuildOutput::Line(text)) => Event::Line { unit, text },
-                Progress::Said(BuildOutput::Step { number, total, text }) => {
-                    Event::Step { unit, number, total, text }
+}
+
+/// Where one try tells what it does.
+type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
+impl Tries {
+    /// Tries until it succeeds, fails for good, or has no tries left.
+    async fn run<T>(
+        &self,
+        once: impl for<'a> Fn(&'a dyn Worker, &'a PlannedUnit, Tell<'a>) -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut attempt = 1;
+        loop {
+            let tell = |progress: Progress| {
+                let _ = self.events.send(self.event(attempt, progress));
+            };
+            match once(self.worker.as_ref(), &self.unit, &tell).await {
+                Err(failure) if failure.transient && attempt <= self.retries => {
+                    let unit = self.unit.id();
+                    let delay = backoff(attempt, jitter(&unit, attempt));
+                    let _ = self.events.send(Event::Retrying { unit, attempt, failure, delay });
+                    tokio::time::sleep(delay).await;
+                    attempt += 1;
                 }
-            });
-        };
-        match worker.work(&unit, &on_progress).await {
-            Ok(Success::Built(image_id)) => break Outcome::Built { image_id },
-            Ok(Success::Unchanged) => break Outcome::Unchanged,
-            Err(failure) if failure.transient && attempt <= limits.retries => {
-                let delay = backoff(attempt, jitter(&id, attempt));
-                tell(Event::Retrying { unit: id.clone(), attempt, failure, delay });
-                tokio::time::sleep(delay).await;
-                attempt += 1;
+                result => return result,
             }
-            Err(failure) => break Outcome::Failed(failure),
         }
-    };
-    (index, outcome, started.elapsed())
+    }
+
+    fn event(&self, attempt: u32, progress: Progress) -> Event {
+        let unit = self.unit.id();
+        match progress {
+            Progress::Started => Event::BuildStarted { unit, attempt },
+            Progress::Said(BuildOutput::Line(text)) => Event::Line { unit, text },
+            Progress::Said(BuildOutput::Step { number, total, text }) => {
+                Event::Step { unit, number, total, text }
+            }
+        }
+    }
 }
 
 /// A number from 0 to 1 that differs between units and tries. It need not be random.
@@ -183,7 +307,6 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    use crate::event::FailureKind;
     use crate::plan::Disposition;
     use crate::platform::{Arch, Platform};
 
@@ -191,6 +314,7 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         failures: Mutex<HashMap<String, Vec<Failure>>>,
+        push_failures: Mutex<HashMap<String, Vec<Failure>>>,
         running: Mutex<(usize, usize)>,
         hang: bool,
     }
@@ -217,6 +341,16 @@ mod tests {
                 next.map_or_else(|| Ok(Success::Built(format!("id-{}", unit.image))), Err)
             })
         }
+
+        fn push<'a>(
+            &'a self,
+            unit: &'a PlannedUnit,
+            _tell: &'a (dyn Fn(Progress) + Send + Sync),
+        ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
+            let failure =
+                self.push_failures.lock().expect("not poisoned").get_mut(&unit.image).and_then(Vec::pop);
+            Box::pin(async move { failure.map_or(Ok(Some("sha256:d".to_string())), Err) })
+        }
     }
 
     fn plan(images: &[(&str, Option<&str>)]) -> BuildPlan {
@@ -242,7 +376,7 @@ mod tests {
     ) -> (Vec<(String, Outcome)>, Vec<Event>) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let (_keep, stop) = watch::channel(false);
-        run(plan, fake, Limits { threads, retries: 2 }, stop, sender).await;
+        run(plan, fake, Limits { threads, push_threads: None, retries: 2 }, stop, sender).await;
         let mut events = Vec::new();
         while let Some(event) = receiver.recv().await {
             events.push(event);
@@ -321,6 +455,34 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_is_up_to_date_is_pushed_and_a_failed_push_costs_nothing_else() {
+        let plan = plan(&[("base", None), ("child", Some("base")), ("grandchild", Some("child"))]);
+        let fake = Fake::default();
+        fake.push_failures
+            .lock()
+            .expect("not poisoned")
+            .extend([("base".to_string(), vec![failure(false)]), ("child".to_string(), vec![failure(true)])]);
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (_keep, stop) = watch::channel(false);
+        run(&plan, Arc::new(fake), Limits { threads: 2, push_threads: Some(1), retries: 1 }, stop, sender)
+            .await;
+        let mut last: HashMap<String, Outcome> = HashMap::new();
+        let mut pushed = Vec::new();
+        while let Some(event) = receiver.recv().await {
+            match event {
+                Event::Finished { unit, outcome, .. } => drop(last.insert(unit.image.to_string(), outcome)),
+                Event::Pushed { unit, digest } => pushed.push((unit.image.to_string(), digest)),
+                _ => {}
+            }
+        }
+        assert_eq!(last["base"], Outcome::PushFailed(failure(false)));
+        assert!(last["child"].is_success() && last["grandchild"].is_success(), "{last:?}");
+        let digest = Some("sha256:d".to_string());
+        pushed.sort();
+        assert_eq!(pushed, [("child".to_string(), digest.clone()), ("grandchild".to_string(), digest)]);
+    }
+
     #[tokio::test]
     async fn stopping_cancels_what_runs_and_what_waits() {
         let plan = plan(&[("base", None), ("child", Some("base"))]);
@@ -331,7 +493,10 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(50)).await;
             stop.send(true).expect("the run listens");
         };
-        tokio::join!(run(&plan, fake, Limits { threads: 2, retries: 0 }, stopped, sender), stopper);
+        tokio::join!(
+            run(&plan, fake, Limits { threads: 2, push_threads: Some(1), retries: 0 }, stopped, sender),
+            stopper
+        );
         let mut ends = Vec::new();
         let mut interrupted = false;
         while let Some(event) = receiver.recv().await {

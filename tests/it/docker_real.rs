@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kolla_build::engine::docker::{Docker, Endpoint};
+use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts};
 use kolla_build::platform::{Arch, Platform};
 
@@ -21,7 +21,7 @@ fn real_docker() -> Option<Docker> {
         |_| Endpoint::default(),
         |host| host.parse().expect("DOCKER_HOST names an endpoint that can be used"),
     );
-    Some(Docker::new(endpoint))
+    Some(Docker::new(endpoint, Credentials::default()))
 }
 
 fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use kolla_build::engine::docker::{Docker, Endpoint};
+use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts};
 use kolla_build::platform::Arch;
 
@@ -14,7 +14,7 @@ const TAG: &str = "kolla/keystone:1";
 const DOCKERFILE: &str = "FROM debian:trixie\nRUN first\nLABEL name=\"keystone\"\nRUN second\n";
 
 fn engine(daemon: &FakeDocker) -> Docker {
-    Docker::new(daemon.endpoint().parse().expect("a usable endpoint"))
+    Docker::new(daemon.endpoint().parse().expect("a usable endpoint"), Credentials::default())
 }
 
 fn context() -> tempfile::TempDir {
@@ -210,7 +210,7 @@ async fn no_daemon_is_told_at_once_with_what_to_do() {
     let stale = dir.path().join("stale.sock");
     drop(std::os::unix::net::UnixListener::bind(&stale).expect("a socket"));
     for (socket, word) in [(dir.path().join("none.sock"), "installed"), (stale, "running")] {
-        let docker = Docker::new(Endpoint::Unix(socket.clone()));
+        let docker = Docker::new(Endpoint::Unix(socket.clone()), Credentials::default());
         let started = Instant::now();
         let error = docker.facts().await.expect_err("nobody is there");
         assert!(started.elapsed() < Duration::from_secs(1));

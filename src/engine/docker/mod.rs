@@ -1,6 +1,7 @@
 //! Docker's engine API, which Podman speaks too, through bollard.
 
 mod build;
+mod credentials;
 mod endpoint;
 mod fault;
 mod log;
@@ -12,6 +13,7 @@ mod upload;
 
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
 use bollard::models::{ImageInspect, SystemVersion};
 use bollard::query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder};
@@ -23,6 +25,7 @@ use crate::platform::Platform;
 use crate::reference::Reference;
 use transport::Transport;
 
+pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 
 /// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
@@ -40,15 +43,16 @@ pub struct Docker {
     endpoint: String,
     transport: Transport,
     client: bollard::Docker,
+    credentials: Credentials,
 }
 
 impl Docker {
-    /// The engine at an endpoint. Nothing is contacted yet.
-    pub fn new(endpoint: Endpoint) -> Docker {
+    /// The engine at an endpoint, and what it is to show registries. Nothing is contacted yet.
+    pub fn new(endpoint: Endpoint, credentials: Credentials) -> Docker {
         let name = endpoint.to_string();
         let transport = Transport::new(endpoint);
         let client = transport.client(ANSWER_TIMEOUT);
-        Docker { endpoint: name, transport, client }
+        Docker { endpoint: name, transport, client, credentials }
     }
 
     async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
@@ -127,7 +131,8 @@ impl Docker {
         let full = if named { reference.to_string() } else { format!("{reference}:latest") };
         let options =
             CreateImageOptionsBuilder::new().from_image(&full).platform(&platform.to_string()).build();
-        let mut answer = self.client.create_image(Some(options), None, None);
+        let credentials = self.credentials_for(reference).await?;
+        let mut answer = self.client.create_image(Some(options), None, credentials);
         while let Some(message) = answer.next().await {
             match message {
                 // Progress of single layers is for nobody.
@@ -155,8 +160,9 @@ impl Docker {
         let tag = parsed.tag.clone().unwrap_or_else(|| "latest".to_string());
         let name = Reference { tag: None, digest: None, ..parsed }.to_string();
         let options = PushImageOptionsBuilder::new().tag(&tag).build();
-        // No credentials: bollard then sends the empty ones that anonymous pushes need.
-        let mut answer = self.client.push_image(&name, Some(options), None);
+        // Without any, bollard sends the empty ones that anonymous pushes need.
+        let credentials = self.credentials_for(reference).await?;
+        let mut answer = self.client.push_image(&name, Some(options), credentials);
         let mut digest = None;
         let mut last = String::new();
         while let Some(message) = answer.next().await {
@@ -166,13 +172,19 @@ impl Docker {
                 Err(error) => return Err(self.sort(error)),
             };
             digest = digest.or_else(|| digest_in(&status, &tag));
-            // One message per layer and moment; the same words again tell nothing.
-            if !status.is_empty() && status != last {
+            // One message per layer and moment: words about work in progress, or the same again, tell nothing.
+            let in_progress = ["Preparing", "Waiting", "Pushing"].contains(&status.as_str());
+            if !status.is_empty() && !in_progress && status != last {
                 output(BuildOutput::Line(log::plain(&status)));
                 last = status;
             }
         }
         Ok(digest)
+    }
+
+    async fn credentials_for(&self, reference: &str) -> Result<Option<DockerCredentials>, EngineError> {
+        let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);
+        Ok(self.credentials.find(registry.as_deref()).await?)
     }
 
     fn sort(&self, error: BollardError) -> EngineError {
@@ -254,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_api_version_is_the_newest_that_both_know() {
-        let docker = || Docker::new(Endpoint::default());
+        let docker = || Docker::new(Endpoint::default(), Credentials::default());
         assert_eq!(docker().agree_on("1.41").ok().as_deref(), Some("1.41"));
         assert_eq!(docker().agree_on("1.999").ok(), Some(bollard::API_DEFAULT_VERSION.to_string()));
         assert!(matches!(docker().agree_on("1.40"), Err(EngineError::Unusable { .. })));
