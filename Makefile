@@ -15,7 +15,9 @@ CARGO_FLAGS := --release --locked
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests -name '*.py')
 
-.PHONY: help build demo demo-clean unit test lint compiler engine
+.PHONY: help build demo demo-clean unit test lint compiler python engine
+# Preparing the host installs packages, which only one can do at a time.
+.NOTPARALLEL:
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -23,18 +25,19 @@ help: ## List these targets
 build: compiler ## Build target/release/kolla-build
 	cargo build $(CARGO_FLAGS)
 
-demo: compiler engine ## Build keystone and what it needs, run it, print a token
+demo: compiler python engine ## Build keystone and what it needs, run it, print a token
 	tests/demo/build
 	tests/demo/run
 
 demo-clean: ## Remove the demo's containers, volumes and passwords
 	tests/demo/clean
 
-unit: compiler ## Run the tests that need no Docker engine
+unit: compiler python ## Run the tests that need no Docker engine
+	tests/host/tools git
 	cargo test $(CARGO_FLAGS)
 
-test: compiler engine ## Run every test (replaces a running demo)
-	tests/host/tools python3
+test: compiler python engine ## Run every test (replaces a running demo)
+	tests/host/tools git
 	tests/demo/check
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
 	REAL_DOCKER=1 cargo test $(CARGO_FLAGS)
@@ -52,6 +55,9 @@ lint: compiler ## Check formatting, lints and scripts
 compiler:
 	@tests/host/tools cc
 	@tests/host/rust
+
+python:
+	@tests/host/python
 
 engine:
 	@tests/host/tools curl
