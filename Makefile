@@ -40,7 +40,7 @@ test: compiler python engine ## Run every test (replaces a running demo)
 	tests/host/tools git
 	tests/demo/check
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
-	REAL_DOCKER=1 cargo test $(CARGO_FLAGS)
+	REAL_DOCKER=1 tests/host/with-registry cargo test $(CARGO_FLAGS)
 
 lint: compiler ## Check formatting, lints and scripts
 	tests/host/rust-lint
