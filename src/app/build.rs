@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::prepare::{Prepared, image_dirs};
 use super::tell;
-use super::write::{Scope, platform_dir, write};
+use super::write::{Scope, platform_dir, tree_files};
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;
 use crate::context::workdir::WorkDir;
@@ -62,18 +62,24 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         if prepared.config.selection.skip_existing {
             skip_existing(&mut prepared.plan, engine.as_ref()).await?;
         }
+        // What can be wrong with the input is known before anything is written.
+        let mut recipes = recipes(&prepared, env)?;
+        let files = tree_files(&prepared, Scope::Contexts)?;
         // From here on there are things to be cleaned up.
         let signals = Signals::catch()?;
         let work_dir = match &prepared.config.build.work_dir {
             Some(dir) => WorkDir::keep(dir)?,
             None => WorkDir::temporary()?,
         };
-        write(&prepared, &work_dir, Scope::Contexts)?;
+        work_dir.fill(&files)?;
+        for recipe in recipes.values_mut() {
+            recipe.context = work_dir.tree().join(&recipe.context);
+        }
         let worker = ImageWorker {
             engine,
             sources: Arc::new(source_cache(&prepared, env)?),
             settings: settings(&prepared, env),
-            recipes: recipes(&prepared, &work_dir, env)?,
+            recipes,
             memory: Memory::default(),
         };
         let reporters = reporters(&prepared, env)?;
@@ -257,22 +263,19 @@ fn source_cache(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<S
     SourceCache::open(&dir, patience).map_err(|error| Fatal::new(&error, EXIT_FAILED))
 }
 
-fn recipes(
-    prepared: &Prepared,
-    work_dir: &WorkDir,
-    env: &BTreeMap<String, String>,
-) -> Result<HashMap<UnitId, Recipe>, Fatal> {
+/// What to build, with contexts relative to the tree that they will be in.
+fn recipes(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<HashMap<UnitId, Recipe>, Fatal> {
     let config = &prepared.config;
     let created = labels::creation_time(env.get("SOURCE_DATE_EPOCH").map(String::as_str))
         .map_err(|error| Fatal::message(error, EXIT_USAGE))?;
     let mut recipes = HashMap::new();
     for (platform, rendered) in &prepared.rendered {
         let dirs = image_dirs(rendered);
-        let tree = platform_dir(prepared, work_dir, *platform);
+        let below = platform_dir(prepared, *platform);
         for unit in prepared.plan.to_build().filter(|unit| unit.platform == *platform) {
             let Some(dir) = dirs.get(unit.image.as_str()) else { continue };
             let recipe = Recipe {
-                context: tree.join(dir),
+                context: below.join(dir),
                 parent_reference: match &unit.parent {
                     Parent::Image(name) => config.image_reference(name),
                     Parent::Base(reference) => reference.clone(),

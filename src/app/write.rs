@@ -27,28 +27,26 @@ pub fn template_only(prepared: &Prepared) -> Result<String, Fatal> {
     let Some(dir) = &prepared.config.build.work_dir else {
         return Ok(format!("Rendered {count} Dockerfiles; --work-dir DIR writes them to DIR/docker"));
     };
+    let files = tree_files(prepared, Scope::Tree)?;
     let work_dir = WorkDir::keep(dir)?;
-    write(prepared, &work_dir, Scope::Tree)?;
+    work_dir.fill(&files)?;
     Ok(format!("Dockerfiles are generated in {}", work_dir.tree().display()))
 }
 
-/// Writes every platform's files; of an earlier run nothing stays between them.
-pub fn write(prepared: &Prepared, work_dir: &WorkDir, scope: Scope) -> Result<(), Fatal> {
+/// What a working directory's tree holds, for every platform.
+pub fn tree_files(prepared: &Prepared, scope: Scope) -> Result<Vec<TreeFile>, Fatal> {
     let mut all = Vec::new();
     for (platform, rendered) in &prepared.rendered {
-        let below = platform_subdir(prepared, *platform);
+        let below = platform_dir(prepared, *platform);
         let files = files(prepared, *platform, rendered, scope)?;
         all.extend(files.into_iter().map(|file| TreeFile { name: below.join(file.name), ..file }));
     }
-    Ok(work_dir.fill(&all)?)
+    Ok(all)
 }
 
-/// Where a platform's tree is: Kolla's place when there is only one, a directory each when there are several.
-pub fn platform_dir(prepared: &Prepared, work_dir: &WorkDir, platform: Platform) -> PathBuf {
-    work_dir.tree().join(platform_subdir(prepared, platform))
-}
-
-fn platform_subdir(prepared: &Prepared, platform: Platform) -> &'static Path {
+/// Where a platform's images are below the tree: Kolla's place when there is only one, a directory each when there are
+/// several.
+pub fn platform_dir(prepared: &Prepared, platform: Platform) -> &'static Path {
     match prepared.config.platforms.as_slice() {
         [_] => Path::new(""),
         _ => Path::new(platform.arch.kolla()),
