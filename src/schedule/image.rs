@@ -235,6 +235,9 @@ impl ImageWorker {
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<String, Failure> {
+        if reference.is_empty() {
+            return Err(Failure::permanent(FailureKind::Build, "its Dockerfile has no FROM"));
+        }
         // The engine knows `scratch` as a word, not as an image.
         if reference == "scratch" {
             return Ok(reference.to_string());
