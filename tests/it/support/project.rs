@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use kolla_build::platform::{Arch, Platform};
+
 use super::docker::FakeDocker;
 
 /// What a run of the binary gave.
@@ -130,7 +132,10 @@ impl Project {
         let root = self.directory.path().display().to_string();
         let durations =
             regex::Regex::new(r"(took|Finished in|starts in) [0-9][0-9a-z. ]*[a-z]").expect("a regex");
-        let output = output.replace(&self.docker_host, "[ENGINE]").replace(&root, "[DIR]");
+        let platform = format!("({})", Platform::new(Arch::host()));
+        let places = [(self.docker_host.as_str(), "[ENGINE]"), (&root, "[DIR]"), (&platform, "([PLATFORM])")];
+        let output =
+            places.iter().fold(output.to_string(), |output, (place, name)| output.replace(place, name));
         durations.replace_all(&output, "$1 [TIME]").into_owned()
     }
 

@@ -1,0 +1,184 @@
+//! Wrong input: each has a clear error that names file, line, key or image, and nothing half done is left.
+
+use std::path::PathBuf;
+
+use crate::support::docker::FakeDocker;
+use crate::support::project::Project;
+
+/// A small tree that is in order.
+fn project() -> Project {
+    Project::empty()
+        .image("base", None, "{% block base_footer %}{% endblock %}\n")
+        .image("keystone", Some("base"), "RUN install keystone\n")
+        .image("memcached", Some("base"), "RUN install memcached\n")
+}
+
+/// What the run says that is to be refused, with an engine at hand that must not be asked to build.
+fn refused(project: Project, arguments: &[&str]) -> String {
+    let daemon = FakeDocker::with_base_image();
+    let project = project.with_engine(&daemon);
+    let run = project.run([&["--logs-dir", "logs", "--work-dir", "work"], arguments].concat());
+    assert!(run.status.is_some_and(|status| status != 0), "{run}");
+    assert_eq!(run.stdout, "");
+    assert_eq!(daemon.order(), [""; 0], "{run}");
+    assert_eq!(project.temporary_files(), Vec::<PathBuf>::new());
+    for name in ["logs", "work"] {
+        assert!(!project.path(name).exists(), "{name}: {run}");
+    }
+    let told = project.redacted(run.stderr.trim_end());
+    let arguments = arguments.join(" ");
+    format!("$ kolla-build {arguments}\n{told}\nexit code {}\n\n", run.status.unwrap_or(-1))
+}
+
+#[test]
+fn templates_and_overrides() {
+    let syntax = project().file(
+        "images/keystone/Dockerfile.j2",
+        "FROM base\n{% if install_type == 'source' %}\nRUN one\n{% endfor %}\nRUN two\n",
+    );
+    let raised = project().image("keystone", Some("base"), "{{ raise_error('no keystone today') }}\n");
+    let macros = project()
+        .file(
+            "images/macros.j2",
+            "{% macro install(what) %}\nRUN get {{ what.name.first }}\n{% endmacro %}\n",
+        )
+        .image("keystone", Some("base"), "{% import 'macros.j2' as m %}\n{{ m.install('x') }}\n");
+    let with_override = |text: &str| project().file("mine.j2", text);
+    let mine = ["--template-override", "mine.j2"];
+    let override_syntax = with_override(
+        "{% extends parent_template %}\n\n{% block base_footer %}\nRUN {{ 'a' + }}\n{% endblock %}\n",
+    );
+    let override_runtime = with_override(
+        "{% extends parent_template %}\n\n{% block base_footer %}\nRUN {{ packages.first.name }}\n{% endblock %}\n",
+    );
+    let second = project().file("first.j2", "{% extends parent_template %}\n{% set fine = 1 %}\n").file(
+        "mine.j2",
+        "{% extends parent_template %}\n{% block base_footer %}\n{{ nosuch() }}\n{% endblock %}\n",
+    );
+    let all = [
+        refused(syntax, &[]),
+        refused(raised, &[]),
+        refused(macros, &[]),
+        refused(override_syntax, &mine),
+        refused(override_runtime, &mine),
+        refused(second, &["--template-override", "first.j2", "--template-override", "mine.j2"]),
+        refused(project(), &["--template-override", "nosuch.j2"]),
+        refused(project(), &["--images-dir", "nosuch"]),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn selections() {
+    let all = [
+        refused(project(), &["keyston$", "memcache$"]),
+        refused(project(), &["nothing-like-it"]),
+        refused(project(), &["("]),
+        refused(project(), &["--profile", "mian"]),
+        refused(
+            project().file("k.conf", "[profiles]\nmine = keystoen\n"),
+            &["--config-file", "k.conf", "--profile", "mine"],
+        ),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn trees_that_are_no_trees() {
+    let circle = project().image("one", Some("three"), "").image("two", Some("one"), "").image(
+        "three",
+        Some("two"),
+        "",
+    );
+    let missing = project().image("nova", Some("nova-base"), "").image("glance", Some("glance-base"), "");
+    let twice = project().image("identity/keystone", Some("base"), "");
+    let all = [refused(circle, &[]), refused(missing, &[]), refused(twice, &[])];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn configuration_files() {
+    let conf = |text: &str| project().file("k.conf", text);
+    let toml = |text: &str| project().file("mine.toml", text);
+    let (conf_args, toml_args) = (["--config-file", "k.conf"], ["--build-toml", "mine.toml"]);
+    let all = [
+        refused(project(), &["--config-file", "nosuch.conf"]),
+        refused(project(), &["--config-file", "images"]),
+        refused(project(), &["--config-dir", "nosuch"]),
+        refused(conf("[DEFAULT]\nbase = debian\nthreads\n"), &conf_args),
+        refused(conf("threads = 4\n"), &conf_args),
+        refused(conf("[DEFAULT\nthreads = 4\n"), &conf_args),
+        refused(conf("[DEFAULT]\n\nthreads = many\n"), &conf_args),
+        refused(conf("[DEFAULT]\nthreads = 0\n"), &conf_args),
+        refused(conf("[DEFAULT]\npush_threads = 1\nnocache = perhaps\ncache = perhaps\n"), &conf_args),
+        refused(conf("[DEFAULT]\nnamespace = $registri/kolla\n"), &conf_args),
+        refused(conf("[DEFAULT]\ntag = $tag\n"), &conf_args),
+        refused(conf("[DEFAULT]\nengine = podmann\n"), &conf_args),
+        refused(conf("[keystone-user]\nuid = root\n"), &conf_args),
+        refused(project(), &["--build-toml", "nosuch.toml"]),
+        refused(toml("[options]\nbase = \"debian\"\nthreads = \n"), &toml_args),
+        refused(toml("[optoins]\nthreads = 4\n"), &toml_args),
+        refused(toml("[options]\nthreads = \"many\"\n"), &toml_args),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn the_command_line_and_the_environment() {
+    let all = [
+        refused(project(), &["--base", "centos"]),
+        refused(project(), &["--threads", "0"]),
+        refused(project(), &["--thread", "4"]),
+        refused(project(), &["--platform", "linux/s390x"]),
+        refused(project(), &["--platform", "linux/amd64,linux/arm64"]),
+        refused(project(), &["--build-args", "flavour"]),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn an_engine_endpoint_that_is_none() {
+    let told = ["nonsense", "tcp://192.0.2.1:2375", "ssh://host"].map(|endpoint| {
+        let project = project();
+        let output = project.command(["--work-dir", "work"]).env("DOCKER_HOST", endpoint).output();
+        let output = output.expect("the binary starts");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(!project.path("work").exists());
+        format!("DOCKER_HOST={endpoint}\n{}\n", String::from_utf8_lossy(&output.stderr))
+    });
+    insta::assert_snapshot!(told.concat());
+}
+
+#[test]
+fn sources_and_patches() {
+    let source = |text: &str| project().file("k.conf", &format!("[keystone]\n{text}"));
+    let conf_args = ["--config-file", "k.conf"];
+    let patches = project().file("patches/keystone/series", "# ours\nfix.patch\n");
+    let all = [
+        refused(source("type = gti\nlocation = https://example.org/keystone\n"), &conf_args),
+        refused(source("type = git\nlocation = https://example.org/keystone\n"), &conf_args),
+        refused(source("type = pypi\nname = keystone\n"), &conf_args),
+        refused(patches, &["--patches-path", "patches"]),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn names_that_mean_nothing_are_warned_of() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project().with_engine(&daemon).file(
+        "k.conf",
+        "[DEFAULT]\nthread = 4\n\n[keystoen]\ntype = git\n\n[keystone]\nlocaton = x\n\n[kolla-user]\nuidd = 1\n",
+    );
+    let run = project.run(["--config-file", "k.conf", "--list-images"]).exits(0);
+    insta::assert_snapshot!(run.stderr);
+}
+
+#[test]
+fn a_dockerfile_without_a_from_fails_alone() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project().with_engine(&daemon).file("images/lost/Dockerfile.j2", "RUN something\n");
+    let run = project.run([""; 0]).exits(1);
+    assert_eq!(daemon.order().len(), 3, "{run}");
+    assert!(run.tells("ERROR:kolla.common.utils.lost:its Dockerfile has no FROM"), "{run}");
+}
