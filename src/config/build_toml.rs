@@ -126,7 +126,12 @@ impl<'a> Reader<'a> {
             }
             DeValue::Table(pairs) => {
                 let pair = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
-                    Ok(format!("{}:{}", key.get_ref() as &std::borrow::Cow<'_, str>, self.scalar(value)?))
+                    let text = self.scalar(value)?;
+                    if text.contains(',') {
+                        let reason = "a value in a table may not contain a comma".to_string();
+                        return Err(self.error(value.span().start, reason));
+                    }
+                    Ok(format!("{}:{text}", key.get_ref() as &std::borrow::Cow<'_, str>))
                 };
                 vec![pairs.iter().map(pair).collect::<Result<Vec<_>, BuildTomlError>>()?.join(",")]
             }
@@ -216,6 +221,7 @@ rocky = ["x", "y"]
             ("[options]\n\nthread = 1", "line 3: unknown key 'thread': did you mean 'threads'?"),
             ("[sourcs.x]\n", "line 1: unknown key 'sourcs': did you mean 'sources'?"),
             ("options = 1", "line 1: expected a table"),
+            ("[options]\nbuild_args = { A = '1,2' }", "line 2: a value in a table may not contain a comma"),
             ("[options]\nthreads = 1.5", "line 2: expected a string, a whole number or true/false"),
         ] {
             assert_eq!(parse(text, None).expect_err(text).to_string(), message);

@@ -2,7 +2,10 @@
 //!
 //! Sections in brackets; `key = value` or `key : value`, whichever sign comes first; lines that start with white space
 //! continue the value above; a blank line ends it; `#` and `;` start comments at the start of a line only; one pair of
-//! quotes around a value's first line is removed; a key may be repeated.
+//! quotes around a value's first line is removed; a key may be repeated; names of sections other than `[DEFAULT]` are
+//! read in lower case.
+
+use super::layer::DEFAULT;
 
 /// One `key = value` of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +35,11 @@ pub struct IniError {
 /// Reads a file's text. Assignments come in the order of the file.
 pub fn parse(text: &str) -> Result<Vec<Assignment>, IniError> {
     let mut assignments: Vec<Assignment> = Vec::new();
-    let mut section: Option<&str> = None;
+    let mut section: Option<String> = None;
     // Whether the last assignment can still be continued.
     let mut open = false;
-    for (index, line) in text.split('\n').enumerate() {
+    let text = text.replace("\r\n", "\n");
+    for (index, line) in text.split(['\n', '\r']).enumerate() {
         let line = line.trim_end();
         let error = |reason| IniError { line: index + 1, reason, text: line.to_string() };
         if line.is_empty() {
@@ -53,7 +57,8 @@ pub fn parse(text: &str) -> Result<Vec<Assignment>, IniError> {
             let name = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
             match name {
                 Some("") => return Err(error("empty section name")),
-                Some(name) => section = Some(name),
+                Some(DEFAULT) => section = Some(DEFAULT.to_string()),
+                Some(name) => section = Some(name.to_lowercase()),
                 None => return Err(error("a section must end with ]")),
             }
         } else if line.starts_with(['#', ';']) {
@@ -64,10 +69,11 @@ pub fn parse(text: &str) -> Result<Vec<Assignment>, IniError> {
             if key.is_empty() {
                 return Err(error("empty key"));
             }
-            let section =
-                section.ok_or_else(|| error("assignment before the first section, such as [DEFAULT]"))?;
+            let section = section
+                .clone()
+                .ok_or_else(|| error("assignment before the first section, such as [DEFAULT]"))?;
             assignments.push(Assignment {
-                section: section.to_string(),
+                section,
                 key: key.to_string(),
                 value: unquote(line[sign + 1..].trim()).to_string(),
                 line: index + 1,
@@ -111,6 +117,20 @@ mod tests {
                 owned("DEFAULT", "a", "1 # not a comment"),
                 owned("DEFAULT", "b", "x=y"),
                 owned("s-1", "c", "p:q")
+            ]
+        );
+    }
+
+    #[test]
+    fn sections_are_in_lower_case_and_any_line_end_will_do() {
+        let owned = |a: &str, b: &str, c: &str| (a.to_string(), b.to_string(), c.to_string());
+        assert_eq!(
+            values("[DEFAULT]\r\na = 1\rb = 2\n[Etcd]\nKey = V\n[default]\nc = 3"),
+            [
+                owned("DEFAULT", "a", "1"),
+                owned("DEFAULT", "b", "2"),
+                owned("etcd", "Key", "V"),
+                owned("default", "c", "3")
             ]
         );
     }

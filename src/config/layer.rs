@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::options::{self, Kind};
+use super::value;
 
 /// The section that holds the program's own options.
 pub const DEFAULT: &str = "DEFAULT";
@@ -76,9 +77,6 @@ pub struct Layers {
     entries: Vec<Entry>,
 }
 
-/// How deep a value may refer to values that refer to values.
-const MAX_INTERPOLATIONS: usize = 16;
-
 impl Layers {
     /// Adds a layer that counts more than all before it.
     pub fn push(&mut self, layer: impl IntoIterator<Item = Entry>) {
@@ -118,7 +116,7 @@ impl Layers {
 
     /// A value's text after interpolation.
     pub fn text(&self, section: &str, key: &str) -> Result<Option<String>, ValueError> {
-        self.entry(section, key).map(|entry| self.interpolate(entry, 0)).transpose()
+        self.entry(section, key).map(|entry| self.interpolate(entry)).transpose()
     }
 
     /// An option's text; an empty one counts as not given.
@@ -129,7 +127,7 @@ impl Layers {
     /// A whole number.
     pub fn integer(&self, section: &str, key: &str) -> Result<Option<i64>, ValueError> {
         self.parsed(section, key, |text| {
-            let number: i64 = text.trim().parse().map_err(|_| format!("'{text}' is not a whole number"))?;
+            let number = value::integer(text)?;
             match options::find(key).map(|option| option.kind) {
                 Some(Kind::Integer { min }) if section == DEFAULT && number < min => {
                     Err(format!("{number} is too small: at least {min}"))
@@ -146,11 +144,7 @@ impl Layers {
 
     /// A switch of any section.
     pub fn flag_in(&self, section: &str, key: &str) -> Result<Option<bool>, ValueError> {
-        self.parsed(section, key, |text| match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "on" | "yes" => Ok(true),
-            "false" | "0" | "off" | "no" => Ok(false),
-            _ => Err(format!("'{text}' is neither true nor false (true/false, yes/no, on/off, 1/0)")),
-        })
+        self.parsed(section, key, value::flag)
     }
 
     /// A word out of a few.
@@ -165,29 +159,12 @@ impl Layers {
 
     /// A list, written with commas; empty when it is nowhere given.
     pub fn list(&self, section: &str, key: &str) -> Result<Vec<String>, ValueError> {
-        let text = self.text(section, key)?.unwrap_or_default();
-        Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_string).collect())
+        Ok(value::list(&self.text(section, key)?.unwrap_or_default()))
     }
 
-    /// Pairs, written `key:value,key:value`; a part without a colon belongs to the value before it.
+    /// Pairs, written `key:value,key:value`; none when they are nowhere given.
     pub fn dict(&self, section: &str, key: &str) -> Result<Vec<(String, String)>, ValueError> {
-        let pairs = self.parsed(section, key, |text| {
-            let mut pairs: Vec<(String, String)> = Vec::new();
-            for part in text.split(',').filter(|_| !text.trim().is_empty()) {
-                match part.split_once(':') {
-                    Some((key, value)) => pairs.push((key.trim().to_string(), value.trim().to_string())),
-                    None => match pairs.last_mut() {
-                        Some((_, value)) => {
-                            value.push(',');
-                            value.push_str(part);
-                        }
-                        None => return Err(format!("'{part}' is not written key:value")),
-                    },
-                }
-            }
-            Ok(pairs)
-        })?;
-        Ok(pairs.unwrap_or_default())
+        Ok(self.parsed(section, key, value::dict)?.unwrap_or_default())
     }
 
     /// Every value of an option that may be repeated: those of files in order, then those of the command line.
@@ -195,7 +172,7 @@ impl Layers {
         self.entries
             .iter()
             .filter(|entry| entry.section == DEFAULT && entry.key == key)
-            .map(|entry| self.interpolate(entry, 0))
+            .map(|entry| self.interpolate(entry))
             .collect()
     }
 
@@ -206,61 +183,8 @@ impl Layers {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ValueError> {
         let Some(entry) = self.entry(section, key) else { return Ok(None) };
-        let text = self.interpolate(entry, 0)?;
+        let text = self.interpolate(entry)?;
         parse(&text).map(Some).map_err(|reason| value_error(entry, reason))
-    }
-
-    /// Replaces `$name`, `${name}` and `${section.name}` by those values, looked for in the entry's own section, then
-    /// among the options; `$$` is a dollar sign. An option without a value gives nothing.
-    fn interpolate(&self, entry: &Entry, depth: usize) -> Result<String, ValueError> {
-        if !entry.text.contains('$') {
-            return Ok(entry.text.clone());
-        }
-        if depth == MAX_INTERPOLATIONS {
-            return Err(value_error(entry, "its references go in a circle".to_string()));
-        }
-        let mut out = String::new();
-        let mut rest = entry.text.as_str();
-        while let Some(at) = rest.find('$') {
-            out.push_str(&rest[..at]);
-            rest = &rest[at + 1..];
-            let (name, used) = match rest.as_bytes().first() {
-                Some(b'$') => {
-                    out.push('$');
-                    rest = &rest[1..];
-                    continue;
-                }
-                Some(b'{') => match rest.find('}') {
-                    Some(end) => (&rest[1..end], end + 1),
-                    None => ("", 0),
-                },
-                _ => {
-                    let end =
-                        rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-                    (&rest[..end], end)
-                }
-            };
-            if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-                out.push('$');
-                continue;
-            }
-            out.push_str(&self.referred(entry, name, depth)?);
-            rest = &rest[used..];
-        }
-        out.push_str(rest);
-        Ok(out)
-    }
-
-    fn referred(&self, entry: &Entry, name: &str, depth: usize) -> Result<String, ValueError> {
-        let (section, key) = name.split_once('.').unwrap_or((&entry.section, name));
-        let found = self.entry(section, key).or_else(|| self.entry(DEFAULT, name));
-        match found {
-            Some(found) => self.interpolate(found, depth + 1),
-            None if options::find(name).is_some() || options::SOURCE_KEYS.contains(&name) => {
-                Ok(String::new())
-            }
-            None => Err(value_error(entry, format!("${name} refers to an option that does not exist"))),
-        }
     }
 }
 
@@ -302,9 +226,23 @@ mod tests {
             (DEFAULT, "tag", "T"),
             (DEFAULT, "version", "wrong"),
             ("etcd", "version", "3"),
-            ("etcd", "location", "$$x/${version}/$tag/${etcd.version}/$registry/$1"),
+            ("etcd", "location", "$$x/${version}/$tag/${etcd.version}/$registry/$1/${1}/\\$y/${ a}/${a-b}/$"),
         ]);
-        assert_eq!(layers.text("etcd", "location"), Ok(Some("$x/3/T/3//$1".to_string())));
+        assert_eq!(
+            layers.text("etcd", "location"),
+            Ok(Some("$x/3/T/3//$1/${1}/$y/${ a}/${a-b}/$".to_string()))
+        );
+    }
+
+    #[test]
+    fn references_to_typed_values_are_as_in_python() {
+        let layers = layers(&[
+            (DEFAULT, "push", "on"),
+            (DEFAULT, "docker_dir", "a"),
+            (DEFAULT, "docker_dir", "b"),
+            (DEFAULT, "tag", "$push $docker_dir $threads"),
+        ]);
+        assert_eq!(layers.option("tag"), Ok(Some("True ['a', 'b'] ".to_string())));
     }
 
     #[test]
@@ -313,7 +251,12 @@ mod tests {
             (DEFAULT, "tag", "$namespace"),
             (DEFAULT, "namespace", "$tag"),
             (DEFAULT, "registry", "$nope"),
+            (DEFAULT, "maintainer", "$base.x"),
+            (DEFAULT, "docker_dir", "$docker_dir"),
         ]);
+        assert!(layers.many("docker_dir").expect_err("circle").reason.contains("circle"));
+        let dotted = layers.option("maintainer").expect_err("unknown").reason;
+        assert!(dotted.ends_with("write ${base}"), "{dotted}");
         assert!(layers.option("tag").expect_err("circle").reason.contains("circle"));
         assert!(layers.option("registry").expect_err("unknown").reason.contains("$nope"));
     }
@@ -324,7 +267,7 @@ mod tests {
             (DEFAULT, "push", "Yes"),
             (DEFAULT, "threads", "0"),
             (DEFAULT, "base", "centos"),
-            (DEFAULT, "build_args", "A:1,B:x:y,z"),
+            (DEFAULT, "build_args", "A:1,B:x:y"),
             (DEFAULT, "allowed_to_fail", "a, b,"),
         ]);
         assert_eq!(layers.flag("push"), Ok(true));
@@ -338,7 +281,7 @@ mod tests {
             "--base: 'centos' is not one of debian, rocky, ubuntu"
         );
         let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
-        assert_eq!(layers.dict(DEFAULT, "build_args"), Ok(vec![pair("A", "1"), pair("B", "x:y,z")]));
+        assert_eq!(layers.dict(DEFAULT, "build_args"), Ok(vec![pair("A", "1"), pair("B", "x:y")]));
         assert_eq!(layers.list(DEFAULT, "allowed_to_fail"), Ok(vec!["a".to_string(), "b".to_string()]));
     }
 }

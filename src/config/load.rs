@@ -69,8 +69,7 @@ pub fn load(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Layers
             ini::parse(&text).map_err(|source| LoadError::Ini { path: path.clone(), source })?;
         layers.push(assignments.into_iter().map(|assignment| Entry {
             section: assignment.section,
-            // oslo.config knows options by either spelling.
-            key: assignment.key.replace('-', "_"),
+            key: assignment.key,
             text: assignment.value,
             place: Place::File(path.clone(), Some(assignment.line)),
         }));
@@ -153,7 +152,7 @@ mod tests {
             std::fs::write(&path, text).expect("write");
             path
         };
-        let first = file("first.conf", "[DEFAULT]\ntag = first\nbase-tag = t\nprofile = a\n");
+        let first = file("first.conf", "[DEFAULT]\ntag = first\nbase_tag = t\nprofile = a\n");
         file("d/2.conf", "[DEFAULT]\ntag = second\nprofile = b\n");
         file("d/1.conf", "[DEFAULT]\ntag = never\n");
         file("d/ignored.txt", "no INI at all");

@@ -6,6 +6,7 @@
 
 pub mod build_toml;
 pub mod ini;
+mod interpolate;
 pub mod layer;
 pub mod load;
 pub mod nearest;
@@ -13,3 +14,4 @@ pub mod options;
 pub mod profiles;
 pub mod resolve;
 pub mod source;
+mod value;

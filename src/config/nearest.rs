@@ -5,9 +5,10 @@ const SIMILAR: f64 = 0.8;
 
 /// The known names nearest to one, best first, at most `count`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
+    let name = name.to_lowercase();
     let mut scored: Vec<(f64, &str)> = known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
         .filter(|(score, _)| *score >= SIMILAR)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
@@ -26,6 +27,7 @@ mod tests {
     #[test]
     fn suggests_what_is_near_and_nothing_else() {
         assert_eq!(hint("keyston", ["keystone", "nova"]), ": did you mean 'keystone'?");
+        assert_eq!(hint("default", ["nova", "DEFAULT"]), ": did you mean 'DEFAULT'?");
         assert_eq!(hint("zzz", ["keystone", "nova"]), "");
         assert_eq!(nearest("nova-ap", ["nova-api", "nova-base", "glance"], 2), ["nova-api", "nova-base"]);
     }

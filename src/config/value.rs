@@ -1,0 +1,123 @@
+//! How oslo.config reads typed values from text, and what they look like when another value refers to them.
+
+use super::options::{self, Kind};
+
+/// On or off.
+pub fn flag(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "on" | "yes" => Ok(true),
+        "false" | "0" | "off" | "no" => Ok(false),
+        _ => Err(format!("'{text}' is neither true nor false (true/false, yes/no, on/off, 1/0)")),
+    }
+}
+
+/// A whole number.
+pub fn integer(text: &str) -> Result<i64, String> {
+    text.trim().parse().map_err(|_| format!("'{text}' is not a whole number"))
+}
+
+/// A list, written with commas; those at the end don't count.
+pub fn list(text: &str) -> Vec<String> {
+    let text = text.trim().trim_end_matches(',');
+    let items = text.split(',').filter(|_| !text.is_empty());
+    items.map(|item| item.trim().to_string()).collect()
+}
+
+/// Pairs, written `key:value,key:value`. A part without a colon belongs to the key after it.
+pub fn dict(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut open = String::new();
+    let mut parts = text.trim().split(',').filter(|_| !text.trim().is_empty()).peekable();
+    while let Some(part) = parts.next() {
+        open.push_str(part);
+        let Some((key, value)) = open.split_once(':') else {
+            if parts.peek().is_none() {
+                return Err(format!("'{open}' is not written key:value"));
+            }
+            open.push(',');
+            continue;
+        };
+        let key = key.trim();
+        if key.is_empty() {
+            return Err(format!("'{open}' has no key"));
+        }
+        if pairs.iter().any(|(known, _)| known == key) {
+            return Err(format!("the key '{key}' is there twice"));
+        }
+        pairs.push((key.to_string(), value.trim().to_string()));
+        open.clear();
+    }
+    Ok(pairs)
+}
+
+/// A value as another one gets it that refers to it: Python's text for a value of its type.
+pub fn referred(section: &str, key: &str, text: String) -> Result<String, String> {
+    let kind = match (section, key) {
+        (super::layer::DEFAULT, _) => options::find(key).map(|option| option.kind),
+        (_, "enabled") => Some(Kind::Flag),
+        (_, "sha256") if text.contains(':') => Some(Kind::Dict),
+        _ => None,
+    };
+    Ok(match kind {
+        Some(Kind::Flag) => if flag(&text)? { "True" } else { "False" }.to_string(),
+        Some(Kind::Integer { .. }) => integer(&text)?.to_string(),
+        Some(Kind::List) => python_list(&list(&text)),
+        Some(Kind::Dict) => {
+            let pair =
+                |(key, value): &(String, String)| format!("{}: {}", python_text(key), python_text(value));
+            format!("{{{}}}", dict(&text)?.iter().map(pair).collect::<Vec<_>>().join(", "))
+        }
+        Some(Kind::Many | Kind::Text | Kind::Choice(_)) | None => text,
+    })
+}
+
+/// A list as Python prints it.
+pub fn python_list(items: &[String]) -> String {
+    format!("[{}]", items.iter().map(|item| python_text(item)).collect::<Vec<_>>().join(", "))
+}
+
+fn python_text(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
+    let escaped = if quote == '\'' { escaped.replace('\'', "\\'") } else { escaped };
+    format!("{quote}{escaped}{quote}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+        dict(text)
+    }
+
+    #[test]
+    fn commas_at_the_end_of_a_list_do_not_count() {
+        assert_eq!(list("a,,b,,"), ["a", "", "b"]);
+        assert_eq!(list("\na,\nb"), ["a", "b"]);
+        assert_eq!(list(" , "), [""; 0]);
+        assert_eq!(list(",a"), ["", "a"]);
+    }
+
+    #[test]
+    fn pairs_are_those_of_oslo_config() {
+        let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
+        assert_eq!(pairs("A:1,B,C:2"), Ok(vec![pair("A", "1"), pair("B,C", "2")]));
+        assert_eq!(pairs(" A: \"x y\" , B: "), Ok(vec![pair("A", "\"x y\""), pair("B", "")]));
+        assert_eq!(pairs(""), Ok(Vec::new()));
+        assert_eq!(pairs("A:1,B"), Err("'B' is not written key:value".to_string()));
+        assert_eq!(pairs("A:1,"), Err("'' is not written key:value".to_string()));
+        assert_eq!(pairs("A:1,A:2"), Err("the key 'A' is there twice".to_string()));
+        assert_eq!(pairs(":1"), Err("':1' has no key".to_string()));
+    }
+
+    #[test]
+    fn what_is_referred_to_is_as_python_prints_it() {
+        let referred = |key: &str, text: &str| referred("DEFAULT", key, text.to_string());
+        assert_eq!(referred("push", "no"), Ok("False".to_string()));
+        assert_eq!(referred("threads", " 08"), Ok("8".to_string()));
+        assert_eq!(referred("rpm_setup_config", "a,it's"), Ok("['a', \"it's\"]".to_string()));
+        assert_eq!(referred("build_args", "A:1"), Ok("{'A': '1'}".to_string()));
+        assert_eq!(referred("tag", "True"), Ok("True".to_string()));
+    }
+}
