@@ -3,24 +3,29 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::builder::{EnumValueParser, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use clap_complete::Shell;
 
-use crate::config::layer::{DEFAULT, Entry, Place};
-use crate::config::options::{Kind, OPTIONS, OptionSpec, Origin};
+use crate::config::layer::{DEFAULT, Entry, Layers, Place};
+use crate::config::load;
+use crate::config::options::{self, Kind, OPTIONS, OptionSpec, Origin};
 
 /// What stands on the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// Options, as a layer of configuration.
     pub entries: Vec<Entry>,
-    /// Regexes of images.
-    pub regexes: Vec<String>,
     /// `--config-file` and `--config-dir`, in the order given.
     pub config_paths: Vec<ConfigPath>,
     /// `--build-toml`
     pub build_tomls: Vec<PathBuf>,
     /// `--print-config`
     pub print_config: bool,
+    /// `--completion`
+    pub completion: Option<Shell>,
+    /// `--man`
+    pub man: bool,
 }
 
 /// A configuration file or directory named on the command line.
@@ -31,6 +36,32 @@ pub enum ConfigPath {
     /// A directory whose `*.conf` files are read in order of their names.
     Dir(PathBuf),
 }
+
+/// Shells that completion scripts can be made for.
+const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+/// Options that the short help shows.
+const COMMON: [&str; 14] = [
+    "base",
+    "namespace",
+    "registry",
+    "tag",
+    "profile",
+    "template_override",
+    "push",
+    "threads",
+    "template_only",
+    "list_images",
+    "explain",
+    "plan",
+    "logs_dir",
+    "quiet",
+];
+
+/// Options that name a file.
+const FILES: [&str; 4] = ["template_override", "repos_yaml", "save_dependency", "summary_json_file"];
+
+const AFTER_SHORT_HELP: &str = "--help tells about every option.";
 
 const AFTER_HELP: &str = "\
 Every switch --x has a twin --nox that turns it off, whatever a file says.
@@ -43,26 +74,27 @@ Exit codes: 0 every image asked for is built or unchanged; 1 an image failed, or
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     let mut line = CommandLine {
-        regexes: strings(&matches, "regex"),
         build_tomls: paths(&matches, "build-toml").map(|(_, path)| path).collect(),
         print_config: matches.get_flag("print-config"),
+        completion: matches.get_one("completion").copied(),
+        man: matches.get_flag("man"),
         ..CommandLine::default()
     };
-    for option in OPTIONS.iter().filter(|option| option.origin != Origin::KollaFile) {
-        let entry = |text: String| Entry {
-            section: DEFAULT.to_string(),
-            key: option.name.to_string(),
-            text,
-            place: Place::CommandLine,
-        };
+    let entry = |option: &OptionSpec, text: String| Entry {
+        section: DEFAULT.to_string(),
+        key: option.name.to_string(),
+        text,
+        place: Place::CommandLine,
+    };
+    for option in OPTIONS.iter().filter(|option| on_command_line(option)) {
+        let long = option.long();
         if option.kind == Kind::Flag {
-            let long = option.long();
             let on = matches.get_flag(&long);
             if on || matches.get_flag(&format!("no{long}")) {
-                line.entries.push(entry(on.to_string()));
+                line.entries.push(entry(option, on.to_string()));
             }
         } else {
-            line.entries.extend(strings(&matches, &option.long()).into_iter().map(entry));
+            line.entries.extend(strings(&matches, &long).into_iter().map(|text| entry(option, text)));
         }
     }
     let mut config_paths: Vec<(usize, ConfigPath)> = paths(&matches, "config-file")
@@ -74,12 +106,21 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, cl
     Ok(line)
 }
 
+/// The regexes have no name on the command line, but they are on it.
+fn on_command_line(option: &OptionSpec) -> bool {
+    option.origin != Origin::KollaFile || option.name == "regex"
+}
+
 /// The whole command, for parsing and for documentation.
 pub fn command() -> Command {
+    let mut defaults = Layers::default();
+    // What is wrong with the shipped build.toml is told where it is read to be used.
+    defaults.push(load::built_in().unwrap_or_default());
     let mut command = Command::new("kolla-build")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Build OpenStack's container images from Kolla's templates")
-        .after_help(AFTER_HELP)
+        .after_help(AFTER_SHORT_HELP)
+        .after_long_help(AFTER_HELP)
         .args_override_self(true)
         .arg(
             Arg::new("regex")
@@ -88,17 +129,35 @@ pub fn command() -> Command {
         )
         .arg(path_arg("config-file", "FILE", "Configuration file to read; may be repeated"))
         .arg(path_arg("config-dir", "DIR", "Directory whose *.conf files are read; may be repeated"))
-        .arg(path_arg("build-toml", "FILE", "build.toml to lay over the built-in one; may be repeated"))
         .arg(
-            Arg::new("print-config")
-                .long("print-config")
-                .action(ArgAction::SetTrue)
-                .help("Print every value in force and where it was set, and stop"),
-        );
-    for option in OPTIONS.iter().filter(|option| option.origin != Origin::KollaFile) {
-        command = command.args(option_args(option));
+            path_arg("build-toml", "FILE", "build.toml to lay over the built-in one; may be repeated")
+                .hide_short_help(true),
+        )
+        .arg(switch("print-config", "Print every value in force and where it was set, and stop"))
+        .arg(
+            Arg::new("completion")
+                .long("completion")
+                .aliases(["shell_completion", "shell-completion"])
+                .value_name("SHELL")
+                .value_parser(EnumValueParser::<Shell>::new().try_map(|shell| {
+                    SHELLS.contains(&shell).then_some(shell).ok_or("only bash, zsh and fish are supported")
+                }))
+                .hide_possible_values(true)
+                .hide_short_help(true)
+                .help("Print a completion script for bash, zsh or fish, and stop"),
+        )
+        .arg(switch("man", "Print the manual page, and stop").hide_short_help(true));
+    for (heading, options) in options::by_heading() {
+        command = command.next_help_heading(heading);
+        for option in options.iter().filter(|option| option.origin != Origin::KollaFile) {
+            command = command.args(option_args(option, &defaults));
+        }
     }
     command
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
 fn path_arg(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -106,13 +165,20 @@ fn path_arg(name: &'static str, value: &'static str, help: &'static str) -> Arg 
         .long(name)
         .value_name(value)
         .value_parser(value_parser!(PathBuf))
+        .value_hint(if value == "DIR" { ValueHint::DirPath } else { ValueHint::FilePath })
         .action(ArgAction::Append)
         .help(help)
 }
 
-fn option_args(option: &OptionSpec) -> Vec<Arg> {
+fn option_args(option: &OptionSpec, defaults: &Layers) -> Vec<Arg> {
     let long = option.long();
-    let mut arg = Arg::new(long.clone()).long(long.clone()).help(option.help);
+    let mut arg = Arg::new(long.clone())
+        .long(long.clone())
+        .help(option.help)
+        .hide_short_help(!COMMON.contains(&option.name));
+    if let Some(default) = options::shipped_default(option, defaults) {
+        arg = arg.long_help(format!("{} [default: {default}]", option.help));
+    }
     if let Some(short) = option.short {
         arg = arg.short(short);
     }
@@ -129,12 +195,20 @@ fn option_args(option: &OptionSpec) -> Vec<Arg> {
                 .hide(true);
             return vec![arg.action(ArgAction::SetTrue).overrides_with(twin), off];
         }
-        Kind::Choice(words) => arg.value_parser(clap::builder::PossibleValuesParser::new(words)),
+        Kind::Choice(words) => arg
+            .value_name(option.name.to_uppercase())
+            .value_parser(clap::builder::PossibleValuesParser::new(words)),
         Kind::Many => arg.action(ArgAction::Append).value_name("VALUE"),
         Kind::Integer { .. } => arg.value_name("N"),
         Kind::Dict => arg.value_name("KEY:VALUE,..."),
+        Kind::Text if option.name == "explain" => arg.value_name("IMAGE"),
         Kind::Text | Kind::List => arg.value_name("VALUE"),
     };
+    if option.name.ends_with("_dir") || option.name == "patches_path" {
+        arg = arg.value_name("DIR").value_hint(ValueHint::DirPath);
+    } else if FILES.contains(&option.name) {
+        arg = arg.value_name("FILE").value_hint(ValueHint::FilePath);
+    }
     vec![arg]
 }
 
@@ -183,10 +257,11 @@ mod tests {
                 ("profile", "a"),
                 ("profile", "b"),
                 ("network_mode", "none"),
-                ("threads", "4")
+                ("threads", "4"),
+                ("regex", "^x$"),
+                ("regex", "y")
             ]
         );
-        assert_eq!(line.regexes, ["^x$", "y"]);
     }
 
     #[test]

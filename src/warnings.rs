@@ -9,7 +9,7 @@ use crate::error::unknown_name;
 
 /// One line for every option or section of a user's files that no part of the program reads.
 pub fn unknown_settings(layers: &Layers, images: &[&str]) -> Vec<String> {
-    let options: Vec<&str> = OPTIONS.iter().map(|option| option.name).chain(["regex"]).collect();
+    let options: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
     let mut warnings = Vec::new();
     let mut told_sections = BTreeSet::new();
     for entry in layers.entries() {

@@ -35,15 +35,21 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
         Ok(line) => line,
         Err(error) => {
             // Help and version come this way too; clap knows where to print each.
-            error.print().map_err(|error| output_failed(&error))?;
+            written(error.print())?;
             return Ok(u8::try_from(error.exit_code()).unwrap_or(EXIT_FAILED));
         }
     };
+    if let Some(shell) = line.completion {
+        return output(&print::completion(shell));
+    }
+    if line.man {
+        return output(&print::manual().map_err(|error| output_failed(&error))?);
+    }
     let mut layers = load(&line, env)?;
     prepare::add_tree_sources(&mut layers)?;
-    let config = resolve(layers, line.regexes)?;
+    let config = resolve(layers)?;
     if line.print_config {
-        return output(&print::config(config.layers()));
+        return output(&print::config(config.layers())?);
     }
     let prepared = prepare(config, env)?;
     for warning in warnings::unknown_settings(prepared.config.layers(), &prepared.image_names()) {
@@ -89,10 +95,15 @@ fn matched(prepared: &Prepared) -> BTreeSet<&str> {
 /// Writes to standard output, which is for programs.
 fn output(text: &str) -> Result<u8, Fatal> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
+    Ok(0)
+}
+
+fn written(result: std::io::Result<()>) -> Result<(), Fatal> {
+    match result {
         // A reader that has seen enough is no failure.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(output_failed(&error)),
-        _ => Ok(0),
+        _ => Ok(()),
     }
 }
 

@@ -24,7 +24,8 @@ pub const UNBUILDABLE: &str = "unbuildable";
 pub const PROFILES: &str = "profiles";
 
 const DISTRO_KEYS: &[&str] = &["base_image", "base_tag", "pretty_name", "package_type", "package_manager"];
-const RELEASE_KEYS: &[(&str, &str)] = &[
+/// Keys of `[release]` and the options that they set.
+pub const RELEASE_KEYS: &[(&str, &str)] = &[
     ("release", "openstack_release"),
     ("codename", "openstack_release_codename"),
     ("kolla_version", "kolla_version"),

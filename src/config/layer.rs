@@ -99,6 +99,11 @@ impl Layers {
         self.entries.retain(|entry| !is_source(entry));
     }
 
+    /// Forgets every value of an option.
+    pub fn remove_option(&mut self, key: &str) {
+        self.entries.retain(|entry| entry.section != DEFAULT || entry.key != key);
+    }
+
     /// Every entry, the least important first.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

@@ -52,10 +52,7 @@ pub enum LoadError {
 pub fn load(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Layers, LoadError> {
     let home = env.get("HOME").map(PathBuf::from);
     let mut layers = Layers::default();
-    layers.push(
-        build_toml::parse(BUILT_IN, None)
-            .map_err(|source| LoadError::BuildToml { path: PathBuf::from("build.toml"), source })?,
-    );
+    layers.push(built_in()?);
     layers.push(profiles::embedded()?);
     for path in build_tomls(line, home.as_deref()) {
         let text = read(&path)?;
@@ -74,8 +71,18 @@ pub fn load(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Layers
             place: Place::File(path.clone(), Some(assignment.line)),
         }));
     }
+    if line.entries.iter().any(|entry| entry.key == "regex") {
+        // Unlike other values that may be repeated, those of the command line replace those of files.
+        layers.remove_option("regex");
+    }
     layers.push(line.entries.iter().cloned());
     Ok(layers)
+}
+
+/// What the build.toml inside the program says.
+pub fn built_in() -> Result<Vec<Entry>, LoadError> {
+    build_toml::parse(BUILT_IN, None)
+        .map_err(|source| LoadError::BuildToml { path: PathBuf::from("build.toml"), source })
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {
@@ -152,20 +159,25 @@ mod tests {
             std::fs::write(&path, text).expect("write");
             path
         };
-        let first = file("first.conf", "[DEFAULT]\ntag = first\nbase_tag = t\nprofile = a\n");
+        let first = file("first.conf", "[DEFAULT]\ntag = first\nbase_tag = t\nprofile = a\nregex = glance\n");
         file("d/2.conf", "[DEFAULT]\ntag = second\nprofile = b\n");
         file("d/1.conf", "[DEFAULT]\ntag = never\n");
         file("d/ignored.txt", "no INI at all");
         let args = ["x", "--config-file", &first.display().to_string(), "--config-dir"]
             .map(String::from)
             .into_iter()
-            .chain([dir.path().join("d").display().to_string(), "--namespace=cli".to_string()]);
+            .chain([
+                dir.path().join("d").display().to_string(),
+                "--namespace=cli".to_string(),
+                "nova".to_string(),
+            ]);
         let line = crate::cli::parse(args.map(Into::into)).expect("valid");
         let layers = load(&line, &env(dir.path())).expect("readable");
         assert_eq!(layers.option("tag"), Ok(Some("second".to_string())));
         assert_eq!(layers.option("base_tag"), Ok(Some("t".to_string())));
         assert_eq!(layers.option("namespace"), Ok(Some("cli".to_string())));
         assert_eq!(layers.many("profile"), Ok(vec!["a".to_string(), "b".to_string()]));
+        assert_eq!(layers.many("regex"), Ok(vec!["nova".to_string()]));
         assert_eq!(
             layers.entry(DEFAULT, "base_tag").map(|entry| entry.place.clone()),
             Some(Place::File(first, Some(3)))

@@ -13,5 +13,6 @@ pub mod nearest;
 pub mod options;
 pub mod profiles;
 pub mod resolve;
+pub mod secrets;
 pub mod source;
 mod value;

@@ -2,6 +2,8 @@
 //!
 //! Names, short forms and meanings of options marked [`Origin::Kolla`] are those of Python kolla 23.0.0.
 
+use super::layer::{DEFAULT, Layers};
+
 /// What an option's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -51,6 +53,16 @@ pub struct OptionSpec {
 }
 
 impl OptionSpec {
+    /// What it is about, without the default that its help tells.
+    pub fn summary(&self) -> &'static str {
+        self.help.split_once(" [default: ").map_or(self.help, |(summary, _)| summary)
+    }
+
+    /// The default that its help tells, for options whose default is worked out.
+    pub fn worked_out_default(&self) -> Option<&'static str> {
+        self.help.split_once(" [default: ")?.1.strip_suffix(']')
+    }
+
     /// Its long form without dashes. Kolla spells these two with an underscore.
     pub fn long(&self) -> String {
         match self.name {
@@ -63,6 +75,16 @@ impl OptionSpec {
 /// Looks an option up by its key.
 pub fn find(name: &str) -> Option<&'static OptionSpec> {
     OPTIONS.iter().find(|option| option.name == name)
+}
+
+/// The default that the shipped build.toml gives an option; none for a switch that is off.
+pub fn shipped_default(option: &OptionSpec, built_in: &Layers) -> Option<String> {
+    let text = &built_in.entry(DEFAULT, option.name)?.text;
+    match (option.kind, text.as_str()) {
+        (Kind::Flag, "false") => None,
+        (Kind::Flag, _) => Some("on".to_string()),
+        _ => Some(text.clone()),
+    }
 }
 
 const fn kolla(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
@@ -79,6 +101,29 @@ const fn file(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec 
 
 const fn ours(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
     OptionSpec { name, short: None, kind, origin: Origin::Ours, help }
+}
+
+/// Headings that the options come under, each with the option it starts at.
+const HEADINGS: &[(&str, &str)] = &[
+    ("base", "What images are built on"),
+    ("namespace", "Names of images"),
+    ("profile", "Which images"),
+    ("template_override", "Templates"),
+    ("openstack_release", "Release and sources"),
+    ("engine", "Building"),
+    ("template_only", "Instead of building"),
+    ("logs_dir", "What is told"),
+    ("regex", "In files only"),
+];
+
+/// Every heading with its options, in order.
+pub fn by_heading() -> impl Iterator<Item = (&'static str, &'static [OptionSpec])> {
+    let start = |name: &str| OPTIONS.iter().position(|option| option.name == name);
+    let starts: Vec<usize> = HEADINGS.iter().filter_map(|(name, _)| start(name)).collect();
+    HEADINGS.iter().enumerate().map(move |(at, (_, heading))| {
+        let end = starts.get(at + 1).copied().unwrap_or(OPTIONS.len());
+        (*heading, &OPTIONS[starts[at]..end])
+    })
 }
 
 use Kind::{Choice, Dict, Flag, Integer, List, Many, Text};
@@ -173,6 +218,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     kolla("summary_json_file", Text, "File for the JSON summary [default: standard output]"),
     short("quiet", 'q', Flag, "Do not show the images' logs on the console"),
     short("debug", 'd', Flag, "Tell more"),
+    file("regex", Many, "Regexes of the images to build, when the command line names none"),
     file("maintainer", Text, "Content of the maintainer label"),
     file("distro_package_manager", Text, "Package manager [default: the distro's]"),
     file("base_package_type", Text, "Package type, rpm or deb [default: the distro's]"),
@@ -204,5 +250,14 @@ mod tests {
         assert_eq!(names.len(), OPTIONS.len());
         let shorts: Vec<_> = OPTIONS.iter().filter_map(|option| option.short).collect();
         assert_eq!(shorts.iter().collect::<BTreeSet<_>>().len(), shorts.len());
+    }
+
+    #[test]
+    fn every_option_is_under_one_heading() {
+        let under: Vec<&str> =
+            by_heading().flat_map(|(_, options)| options).map(|option| option.name).collect();
+        let all: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
+        assert_eq!(under, all);
+        assert!(by_heading().all(|(_, options)| !options.is_empty()));
     }
 }

@@ -187,15 +187,15 @@ pub struct User {
     pub group: String,
 }
 
-/// Options that can be set and are not supported; with the value that changes nothing.
-const UNSUPPORTED: &[(&str, &str, &str)] = &[
+/// Options that can be set and are not supported: the value that changes nothing, and the reason.
+pub const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("engine", "docker", "only the Docker engine is supported"),
     ("squash", "false", "squashing is not supported"),
     ("buildkit_builder", "", "builds go to the engine's own BuildKit"),
 ];
 
 /// Gives every value its type.
-pub fn resolve(mut layers: Layers, regexes: Vec<String>) -> Result<Config, ValueError> {
+pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
     for (key, harmless, reason) in UNSUPPORTED {
         if let Some(entry) = layers.entry(DEFAULT, key) {
             let same = match layers.flag_in(DEFAULT, key) {
@@ -263,7 +263,7 @@ pub fn resolve(mut layers: Layers, regexes: Vec<String>) -> Result<Config, Value
         image_prefix: required("image_name_prefix")?,
         tag: required("tag")?,
         maintainer: required("maintainer")?,
-        selection: selection(&layers, regexes)?,
+        selection: selection(&layers)?,
         task,
         templates: TemplateOptions {
             images_dir: path("images_dir")?,
@@ -365,8 +365,7 @@ fn derive(layers: &mut Layers, base: &str, platforms: &[Platform]) -> Result<(),
     Ok(())
 }
 
-fn selection(layers: &Layers, regexes: Vec<String>) -> Result<Selection, ValueError> {
-    let regexes = if regexes.is_empty() { layers.many("regex")? } else { regexes };
+fn selection(layers: &Layers) -> Result<Selection, ValueError> {
     let mut profile_regexes = Vec::new();
     for name in layers.many("profile")? {
         let images = layers.list(PROFILES, &name)?;
@@ -391,7 +390,7 @@ fn selection(layers: &Layers, regexes: Vec<String>) -> Result<Selection, ValueEr
         }
     }
     Ok(Selection {
-        regexes,
+        regexes: layers.many("regex")?,
         profile_regexes,
         unbuildable,
         skip_parents: layers.flag("skip_parents")?,

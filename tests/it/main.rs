@@ -10,6 +10,7 @@ mod engine;
 mod faults;
 mod interrupts;
 mod lint;
+mod options;
 mod outputs;
 mod rendered;
 mod support;

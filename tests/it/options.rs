@@ -1,0 +1,254 @@
+//! The command line, its documentation, and what configuration files mean.
+
+use std::fmt::Write as _;
+
+use kolla_build::config::build_toml::RELEASE_KEYS;
+use kolla_build::config::layer::Layers;
+use kolla_build::config::options::{self, Kind, OPTIONS, OptionSpec, Origin};
+use kolla_build::config::{load, resolve};
+
+use crate::support::project::Project;
+
+/// Every option that `kolla-build --help` of kolla 23.0.0 lists, with a value for those that take one.
+const KOLLA: &str = "-h --help --base=debian -b=debian --base-arch=x86_64 --base-image=x --base-tag=x --build-args=A:1 \
+    --buildkit --buildkit-builder=x --cache --config-dir=x --config-file=x --debian-arch=amd64 --debug -d \
+    --docker-dir=x -D=x --docker-healthchecks --enable-unbuildable --engine=docker --format=json -f=none \
+    --image-name-prefix=x --keep --list-dependencies -l --list-images --locals-base=x --logs-dir=x --namespace=x -n=x \
+    --network_mode=host --nobuildkit --nocache --nodebug --nodocker-healthchecks --noenable-unbuildable --nokeep \
+    --nolist-dependencies --nolist-images --nopull --nopush --noquiet --noskip-existing --noskip-parents --nosquash \
+    --nosummary --notemplate-only --nouse-dumb-init --openstack-branch=x --openstack-branch-slashed=x \
+    --openstack-release=x --openstack-release-codename=x --patches-path=x --platform=x --podman_base_url=x --profile=x \
+    -p=x --pull --push --push-threads=1 --quiet -q --registry=x --repos-yaml=x --retries=0 -r=1 --save-dependency=x \
+    --shell_completion=bash --skip-existing --skip-parents --squash --summary --summary-json-file=x --tag=x \
+    --tarballs-base=x --template-only --template-override=x --threads=1 -T=1 --timeout=1 --use-dumb-init --version \
+    --work-dir=x";
+
+#[test]
+fn every_option_of_kolla_is_taken() {
+    for option in KOLLA.split_whitespace() {
+        if let Err(error) = kolla_build::cli::parse(["kolla-build", option].map(Into::into)) {
+            assert_eq!(error.exit_code(), 0, "{option}: {error}");
+        }
+    }
+}
+
+#[test]
+fn values_are_told_with_their_layer_and_without_secrets() {
+    let project = Project::new()
+        .file(
+            "k.conf",
+            "[DEFAULT]\ntag = ${base}-$base_tag\npip_index_url = https://me:hush@pypi/simple\nregex = nova\n",
+        )
+        .file("build.toml", "[options]\nthreads = 3\n");
+    let run = project.run([
+        "--print-config",
+        "--config-file=k.conf",
+        "--build-toml=build.toml",
+        "--build-args=DB_PASSWORD:hush,V:1",
+        "^keystone$",
+    ]);
+    assert_eq!(run.status, Some(0), "{run:?}");
+    for line in [
+        "base = debian    # command line",
+        "base_tag = trixie    # derived",
+        "tag = debian-trixie    # k.conf:2",
+        "namespace = kolla    # built in",
+        "threads = 3    # build.toml:2",
+        "pip_index_url = https://***@pypi/simple    # k.conf:3",
+        "build_args = DB_PASSWORD:***,V:1    # command line",
+        "regex = ^keystone$    # command line",
+        "# registry is not set",
+    ] {
+        assert!(run.stdout.lines().any(|told| told == line), "{line} is not in\n{}", run.stdout);
+    }
+    assert!(!run.stdout.contains("hush") && !run.stdout.contains("regex = nova"), "{}", run.stdout);
+}
+
+#[test]
+fn keys_that_oslo_config_ignores_are_told() {
+    let project = Project::new().file("k.conf", "[DEFAULT]\nbase-tag = x\n[default]\ntag = y\n");
+    let run = project.run(["--config-file=k.conf", "--list-images"]);
+    assert_eq!(run.status, Some(0), "{run:?}");
+    assert_eq!(
+        run.stderr,
+        "warning: k.conf:2: [DEFAULT] unknown option 'base-tag': did you mean 'base_tag'?\n\
+         warning: k.conf:4: unknown section 'default': did you mean 'DEFAULT'?\n"
+    );
+}
+
+#[test]
+fn scripts_and_the_manual_page_know_the_options() {
+    let project = Project::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = project.run([format!("--completion={shell}")]).stdout;
+        for word in ["kolla-build", "strict-overrides", "explain"] {
+            assert!(script.contains(word), "{shell}: no {word}");
+        }
+    }
+    let manual = project.run(["--man"]).stdout;
+    assert!(manual.contains(".TH kolla-build 1"), "{manual}");
+    assert!(manual.contains("strict\\-overrides"), "{manual}");
+}
+
+#[test]
+fn help_is_short_or_long() {
+    let project = Project::new();
+    let (short, long) = (project.run(["-h"]).stdout, project.run(["--help"]).stdout);
+    assert!(short.lines().count() < 45, "{short}");
+    for text in ["Templates:", "[default: rocky]", "Exit codes:"] {
+        assert!(long.contains(text), "{text} is not in\n{long}");
+    }
+    for option in OPTIONS.iter().filter(|option| matches!(option.origin, Origin::Kolla | Origin::Ours)) {
+        assert!(long.contains(&format!("--{}", option.long())), "{}", option.name);
+    }
+}
+
+const INTRODUCTION: &str = "\
+# Options
+
+<!-- Made from src/config/options.rs and tests/it/options.rs: UPDATE_OPTIONS=1 cargo test --test it options -->
+
+Every option can be given on the command line, as a key of `[DEFAULT]` in a `kolla-build.conf`, and as a key of a
+`build.toml`. What counts, the least important first: the `build.toml` inside the program, values worked out from others,
+your `build.toml` (`--build-toml`, else `~/.kolla` or `/etc/kolla`), your `kolla-build.conf` files (`--config-file`,
+`--config-dir`, else those that oslo.config searches for), the command line. Options that may be repeated add up over all
+of these; regexes of the command line replace those of files. `kolla-build --print-config` shows every value and where it
+was set.
+
+Configuration files are read as oslo.config reads them: quotes, continued lines, `$name`, `${name}`, `${section.name}`,
+`$$`, lists, dicts. Kolla ignores unknown keys and sections; here they are told with the nearest valid name. Different on
+purpose: an empty number is an error here, while Kolla goes on without one; `${DEFAULT.name}` works.
+
+";
+
+const SECTIONS: &str = "
+## Sections
+
+| Section of kolla-build.conf | build.toml | Keys | Compared with Kolla |
+|---|---|---|---|
+| `[<image>]`, `[<image>-plugin-<x>]`, `[<image>-additions-<x>]` | `[sources.<name>]` | `type`, `location`, `reference`, \
+`enabled`, `version`, `sha256`, `name` | the type `pypi`, with `name` and `version`, is new; `sha256` may be one checksum \
+for every architecture |
+| `[<user>-user]` | `[users.<user>]` | `uid`, `gid`, `group` | same as Kolla |
+| `[profiles]` | `[profiles]` | name of the profile: list of regexes | same as Kolla |
+| | `[unbuildable]` | `distro`, `arch` or `distro+arch`: list of images | new |
+| | `[distros.<distro>]` | `base_image`, `base_tag`, `pretty_name`, `package_type`, `package_manager` | new |
+
+## On the command line only
+
+| Option | | Compared with Kolla |
+|---|---|---|
+| `--config-file FILE`, `--config-dir DIR` | configuration to read; may be repeated | same as Kolla |
+| `--build-toml FILE` | build.toml to read; may be repeated | new |
+| `--print-config` | print every value in force and where it was set | new |
+| `--completion SHELL`, `--shell_completion SHELL` | completion script for bash, zsh or fish | fish is new |
+| `--man` | the manual page | new |
+| `-h`, `--help` | `-h` is a summary | Kolla's two are the same |
+| `-V`, `--version` | this program's version | Kolla prints Kolla's, which is `kolla_version` here |
+";
+
+/// What differs from Kolla, and why, for options that are not simply unsupported.
+const DIFFERENCES: &[(&str, &str)] = &[
+    (
+        "platform",
+        "every platform is rendered for its own architecture, while Kolla renders once for all of them",
+    ),
+    ("podman_base_url", "no effect: only the Docker engine is supported"),
+    ("push_threads", "no effect: pushing is not supported yet"),
+    ("squash_cleanup", "no effect: squashing is not supported"),
+    ("squash_tmp_dir", "no effect: squashing is not supported"),
+    ("retries", "only failures that may pass are tried again, after a pause: the others would fail again"),
+    ("timeout", "counts from the last sign of progress, so that a long download does not fail"),
+    ("template_override", "what has no effect in them is told; Kolla is silent"),
+    ("patches_path", "a patch that a series names and that is not there is an error; Kolla is silent"),
+    ("regex", "one that matches nothing fails the run; Kolla succeeds in silence"),
+];
+
+fn document() -> String {
+    let mut built_in = Layers::default();
+    built_in.push(load::built_in().expect("the shipped build.toml is valid"));
+    let mut text = INTRODUCTION.to_string();
+    for (heading, options) in options::by_heading() {
+        let columns = "| Option | kolla-build.conf | build.toml | Default | | Compared with Kolla |\n|---|---|---|---|---|---|\n";
+        write!(text, "## {heading}\n\n{columns}").expect("a string takes everything");
+        for option in options {
+            writeln!(
+                text,
+                "| {} | `{}` | {} | {} | {} | {} |",
+                on_command_line(option),
+                option.name,
+                in_build_toml(option),
+                default(option, &built_in),
+                escape(option.summary()),
+                compared(option),
+            )
+            .expect("a string takes everything");
+        }
+        text.push('\n');
+    }
+    text.trim_end().to_string() + "\n" + SECTIONS
+}
+
+fn on_command_line(option: &OptionSpec) -> String {
+    if option.name == "regex" {
+        return "`REGEX...`".to_string();
+    }
+    if option.origin == Origin::KollaFile {
+        return String::new();
+    }
+    let long = option.long();
+    let short = option.short.map(|short| format!("`-{short}`, ")).unwrap_or_default();
+    match option.kind {
+        Kind::Flag => format!("{short}`--{long}`, `--no{long}`"),
+        _ => format!("{short}`--{long}`"),
+    }
+}
+
+fn in_build_toml(option: &OptionSpec) -> String {
+    match RELEASE_KEYS.iter().find(|(_, name)| *name == option.name) {
+        Some((key, _)) => format!("`release.{key}`"),
+        None => format!("`options.{}`", option.name),
+    }
+}
+
+fn default(option: &OptionSpec, built_in: &Layers) -> String {
+    match (options::shipped_default(option, built_in), option.kind) {
+        (Some(default), Kind::Flag) => default,
+        (Some(default), _) => format!("`{default}`"),
+        (None, Kind::Flag) => "off".to_string(),
+        (None, _) => escape(option.worked_out_default().unwrap_or_default()),
+    }
+}
+
+fn compared(option: &OptionSpec) -> String {
+    let unsupported = resolve::UNSUPPORTED.iter().find(|(name, _, _)| *name == option.name);
+    let different = DIFFERENCES.iter().find(|(name, _)| *name == option.name);
+    match (unsupported, different) {
+        (Some((_, "", reason)), _) => format!("refused: {reason}"),
+        (Some((_, harmless, reason)), _) => format!("only `{harmless}`: {reason}"),
+        (None, Some((_, difference))) => (*difference).to_string(),
+        (None, None) if option.origin == Origin::Ours => "new".to_string(),
+        (None, None) => "same as Kolla".to_string(),
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('<', "&lt;").replace('|', "\\|")
+}
+
+#[test]
+fn options_md_is_what_the_table_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/OPTIONS.md");
+    let expected = document();
+    if std::env::var_os("UPDATE_OPTIONS").is_some() {
+        std::fs::write(path, &expected).expect("OPTIONS.md can be written");
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "OPTIONS.md is out of date: run UPDATE_OPTIONS=1 cargo test --test it options"
+    );
+    for (name, _) in DIFFERENCES {
+        assert!(options::find(name).is_some(), "there is no option {name}");
+    }
+}
