@@ -50,8 +50,8 @@ impl Progress {
 
     fn on(target: ProgressDrawTarget, summary: bool) -> Progress {
         let bars = MultiProgress::with_draw_target(target);
-        let total =
-            bars.add(ProgressBar::new(0).with_style(style("{bar:20} {pos}/{len}  {wide_msg} {took:>7}")));
+        // Not as wide as the terminal: the `^C` that a terminal shows after it must not begin a new line.
+        let total = bars.add(ProgressBar::new(0).with_style(style("{bar:20} {pos}/{len}  {took}  {msg}")));
         Progress {
             bars,
             total,
@@ -291,7 +291,7 @@ mod tests {
          Not built keystone, because openstack-base failed
         * mariadb-server  3/12 RUN apt-get update && apt-get -y install --no-ins      0s
         * keystone        Collecting keystone==29.0.0                                 0s
-        ================>    5/6  1 unchanged, 3 failed                               0s
+        ================>    5/6  0s  1 unchanged, 3 failed
         ");
         insta::assert_snapshot!(end, @"
          Unchanged base
@@ -343,7 +343,7 @@ mod tests {
                    more
           Stopping running builds are cancelled; a second Ctrl-C leaves at once
         * base-aarch64  the next attempt starts in 5.0s                               0s
-        ======>              1/3  1 failed                                            0s
+        ======>              1/3  0s  1 failed
         ");
         insta::assert_snapshot!(end, @"
           Retrying base-aarch64, attempt 1 failed: connection reset
