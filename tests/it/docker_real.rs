@@ -10,17 +10,12 @@ use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts};
 use kolla_build::platform::{Arch, Platform};
 
-/// The daemon's engine; none, with a word about it, when no real daemon is asked for.
-#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+use crate::support::real;
+
+/// The daemon's engine; none when no real daemon is asked for.
 fn real_docker() -> Option<Docker> {
-    if std::env::var("REAL_DOCKER").as_deref() != Ok("1") {
-        eprintln!("skipped: REAL_DOCKER=1 runs it against a real Docker daemon");
-        return None;
-    }
-    let endpoint = std::env::var("DOCKER_HOST").map_or_else(
-        |_| Endpoint::default(),
-        |host| host.parse().expect("DOCKER_HOST names an endpoint that can be used"),
-    );
+    let endpoint: Endpoint =
+        real::endpoint()?.parse().expect("DOCKER_HOST names an endpoint that can be used");
     Some(Docker::new(endpoint, Credentials::default()))
 }
 
@@ -130,15 +125,6 @@ async fn the_network_mode_reaches_run_steps() {
     }
 }
 
-/// True while any process on this machine has the argument.
-fn runs_with_argument(argument: &str) -> bool {
-    let is_it = |entry: std::fs::DirEntry| {
-        let command_line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        command_line.split(|&byte| byte == 0).any(|word| word == argument.as_bytes())
-    };
-    std::fs::read_dir("/proc").expect("/proc").flatten().any(is_it)
-}
-
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     for _ in 0..300 {
         if condition() {
@@ -159,10 +145,10 @@ async fn dropping_a_build_stops_its_steps() {
             let mut building = std::pin::pin!(build(&docker, &request));
             tokio::select! {
                 (result, _) = &mut building => panic!("it ended by itself: {result:?}"),
-                () = wait_until("the step to start", || runs_with_argument(seconds)) => {}
+                () = wait_until("the step to start", || real::runs_with_argument(seconds)) => {}
             }
         }
-        wait_until("the step to stop", || !runs_with_argument(seconds)).await;
+        wait_until("the step to stop", || !real::runs_with_argument(seconds)).await;
     }
 }
 

@@ -1,36 +1,10 @@
 //! Ctrl-C, SIGTERM, and what they leave behind.
 
-use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::docker::{FakeDocker, Fault, PATIENCE};
-use crate::support::project::{Project, Run};
-
-/// A run that goes on while the test does.
-struct Running(Child);
-
-impl Running {
-    fn start(project: &Project, arguments: &[&str]) -> Running {
-        let mut command = project.command(arguments);
-        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts"))
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.0.id().to_string();
-        let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
-        assert!(status.expect("a shell").success());
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.0.try_wait().expect("our child").is_some()
-    }
-
-    fn end(self) -> Run {
-        self.0.wait_with_output().expect("our child").into()
-    }
-}
+use crate::support::project::{Project, Running};
 
 /// A tree in which memcached hangs when all the rest is built.
 fn hanging() -> (FakeDocker, Project) {
@@ -98,10 +72,8 @@ fn the_second_interrupt_leaves_at_once() {
         running.signal("INT");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let mut told = String::new();
-    running.0.stderr.take().expect("piped").read_to_string(&mut told).expect("text");
-    assert!(!told.contains("Finished in"), "{told}");
-    assert_eq!(running.end().status, Some(130));
+    let run = running.end().exits(130);
+    assert!(!run.stderr.contains("Finished in"), "{run}");
     assert_eq!(project.temporary_files(), Vec::<PathBuf>::new());
 }
 
@@ -112,7 +84,7 @@ fn a_working_directory_belongs_to_one_run_at_a_time() {
     daemon.wait_until("the build", |state| state.builds.iter().any(|build| build.image == "memcached"));
 
     let second = project.run(["--work-dir", "work", "^base$"]).exits(1);
-    let owner = format!("is used by another run (process {}, lock file .kolla-build.lock)", first.0.id());
+    let owner = format!("is used by another run (process {}, lock file .kolla-build.lock)", first.id());
     assert!(second.tells("error: the working directory") && second.stderr.contains(&owner), "{second}");
     assert_eq!(daemon.order(), ["base", "memcached"]);
 

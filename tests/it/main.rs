@@ -12,6 +12,8 @@ mod interrupts;
 mod lint;
 mod options;
 mod outputs;
+mod real_build;
+mod real_tree;
 mod rendered;
 mod support;
 mod unchanged;

@@ -7,4 +7,5 @@ pub mod files;
 mod http;
 mod messages;
 pub mod project;
+pub mod real;
 mod requests;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use kolla_build::platform::{Arch, Platform};
 
@@ -98,6 +98,12 @@ impl Project {
         self
     }
 
+    /// With a daemon that answers there.
+    pub fn with_docker_host(mut self, endpoint: &str) -> Project {
+        self.docker_host = endpoint.to_string();
+        self
+    }
+
     /// With an image: what its Dockerfile holds after FROM. Without a parent it is built from the base image.
     pub fn image(self, name: &str, parent: Option<&str>, body: &str) -> Project {
         let from = match parent {
@@ -167,5 +173,37 @@ impl Project {
     /// Runs the binary on the project's tree to its end.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
         self.command(arguments).output().expect("the binary starts").into()
+    }
+}
+
+/// A run that goes on while the test does.
+pub struct Running(Child);
+
+impl Running {
+    /// Starts the binary on the project's tree.
+    pub fn start(project: &Project, arguments: &[&str]) -> Running {
+        let mut command = project.command(arguments);
+        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts"))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Sends it a signal: `INT`, `TERM`.
+    pub fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
+        assert!(status.expect("a shell").success());
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("our child").is_some()
+    }
+
+    /// Waits for its end.
+    pub fn end(self) -> Run {
+        self.0.wait_with_output().expect("our child").into()
     }
 }

@@ -1,0 +1,80 @@
+//! A real Docker daemon, for the tests that are asked to use one.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The endpoint of the real daemon; none, with a word about it, when no real daemon is asked for.
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub fn endpoint() -> Option<String> {
+    if std::env::var("REAL_DOCKER").as_deref() != Ok("1") {
+        eprintln!("skipped: REAL_DOCKER=1 runs it against a real Docker daemon");
+        return None;
+    }
+    Some(std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_string()))
+}
+
+/// What `docker` prints, without blanks around it.
+#[track_caller]
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().expect("a docker command");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "docker {arguments:?}: {stdout}\n{stderr}");
+    stdout
+}
+
+/// What the engine knows of an image.
+#[track_caller]
+pub fn inspect(image: &str) -> serde_json::Value {
+    let known = docker(&["image", "inspect", "--format", "{{json .}}", image]);
+    serde_json::from_str(&known).expect("JSON")
+}
+
+/// What a command prints in a container of the image, without network.
+#[track_caller]
+pub fn run_in(image: &str, command: &str) -> String {
+    docker(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--user",
+        "root",
+        "--entrypoint",
+        "sh",
+        image,
+        "-c",
+        command,
+    ])
+}
+
+/// Images that go with this value.
+pub struct Images(pub Vec<String>);
+
+impl Drop for Images {
+    fn drop(&mut self) {
+        for image in &self.0 {
+            // A test that failed may not have made it.
+            let _ = Command::new("docker").args(["image", "rm", "--force", image]).output();
+        }
+    }
+}
+
+/// True while any process on this machine has the argument.
+pub fn runs_with_argument(argument: &str) -> bool {
+    let is_it = |entry: std::fs::DirEntry| {
+        let command_line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        command_line.split(|&byte| byte == 0).any(|word| word == argument.as_bytes())
+    };
+    std::fs::read_dir("/proc").expect("/proc").flatten().any(is_it)
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
