@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::prepare::{Prepared, image_dirs};
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
+use crate::config::resolve::EngineChoice;
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;
 use crate::context::workdir::WorkDir;
@@ -52,7 +53,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             Fatal::message(message, EXIT_USAGE).hinted("run once per platform, each with its own --tag")
         );
     }
-    let engine = Arc::new(Docker::new(endpoint(env)?, credentials(env)?));
+    let engine = Arc::new(Docker::new(endpoint(&prepared.config.build.engine, env)?, credentials(env)?));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -120,13 +121,15 @@ async fn skip_existing(plan: &mut BuildPlan, engine: &dyn Engine) -> Result<(), 
     Ok(())
 }
 
-fn endpoint(env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
-    match env.get("DOCKER_HOST").filter(|host| !host.is_empty()) {
-        Some(host) => host
-            .parse()
-            .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from the variable DOCKER_HOST")),
-        None => Ok(Endpoint::default()),
-    }
+fn endpoint(engine: &EngineChoice, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
+    let (address, origin) = match engine {
+        EngineChoice::Podman(address) => (address, "it comes from podman_base_url"),
+        EngineChoice::Docker => match env.get("DOCKER_HOST").filter(|host| !host.is_empty()) {
+            Some(host) => (host, "it comes from the variable DOCKER_HOST"),
+            None => return Ok(Endpoint::default()),
+        },
+    };
+    address.parse().map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted(origin))
 }
 
 fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal> {

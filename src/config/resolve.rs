@@ -122,9 +122,20 @@ pub struct TemplateOptions {
     pub pip_args: Vec<(&'static str, String)>,
 }
 
+/// The container engine to build with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// Docker, wherever its own environment says.
+    Docker,
+    /// Podman's service at this address.
+    Podman(String),
+}
+
 /// How images are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
+    /// With which engine.
+    pub engine: EngineChoice,
     /// BuildKit instead of the classic builder.
     pub buildkit: bool,
     /// Network of RUN steps.
@@ -189,7 +200,6 @@ pub struct User {
 
 /// Options that can be set and are not supported: the value that changes nothing, and the reason.
 pub const UNSUPPORTED: &[(&str, &str, &str)] = &[
-    ("engine", "docker", "only the Docker engine is supported"),
     ("squash", "false", "squashing is not supported"),
     ("buildkit_builder", "", "builds go to the engine's own BuildKit"),
 ];
@@ -221,6 +231,10 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         None => distro(key),
     };
     let namespace = required("namespace")?;
+    let engine = match layers.choice("engine")?.as_deref() {
+        Some("podman") => EngineChoice::Podman(required("podman_base_url")?),
+        _ => EngineChoice::Docker,
+    };
     let task = if layers.flag("template_only")? {
         Task::TemplateOnly
     } else if let Some(file) = path("save_dependency")? {
@@ -285,7 +299,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             pip_args,
         },
         build: BuildOptions {
-            buildkit: layers.flag("buildkit")?,
+            buildkit: layers.flag("buildkit")? && engine == EngineChoice::Docker,
+            engine,
             network_mode: required("network_mode")?,
             build_args: layers.dict(DEFAULT, "build_args")?,
             cache: layers.flag("cache")?,
