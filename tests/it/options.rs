@@ -153,8 +153,11 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "platform",
         "every platform is rendered for its own architecture, while Kolla renders once for all of them",
     ),
-    ("podman_base_url", "no effect: only the Docker engine is supported"),
-    ("push_threads", "no effect: pushing is not supported yet"),
+    ("buildkit", "through Docker's API: neither the docker command nor its buildx plugin is needed"),
+    (
+        "pull",
+        "the base image is pulled by name before the build; one at hand serves when its registry can't be reached",
+    ),
     ("squash_cleanup", "no effect: squashing is not supported"),
     ("squash_tmp_dir", "no effect: squashing is not supported"),
     ("retries", "only failures that may pass are tried again, after a pause: the others would fail again"),
