@@ -23,7 +23,10 @@ pub fn config(layers: &Layers) -> Result<String, ValueError> {
         let keys: BTreeSet<&str> = in_section.map(|entry| entry.key.as_str()).collect();
         let mut rows = Vec::new();
         for key in keys {
-            let text = layers.text(name, key)?.unwrap_or_default();
+            let text = match key {
+                "enabled" => layers.flag_in(name, key)?.unwrap_or(true).to_string(),
+                _ => layers.text(name, key)?.unwrap_or_default(),
+            };
             rows.push((key.to_string(), masked(key, &text), place(layers.entry(name, key))));
         }
         out.push_str(&section(rows));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::options::{self, Kind};
+use super::options::{self, Kind, OptionSpec};
 use super::value;
 
 /// The section that holds the program's own options.
@@ -140,6 +140,18 @@ impl Layers {
                 _ => Ok(number),
             }
         })
+    }
+
+    /// Makes sure that an option's value is one of its kind.
+    pub fn check(&self, option: &OptionSpec) -> Result<(), ValueError> {
+        match option.kind {
+            Kind::Flag => self.flag_in(DEFAULT, option.name).map(|_| ()),
+            Kind::Integer { .. } => self.integer(DEFAULT, option.name).map(|_| ()),
+            Kind::Choice(_) => self.choice(option.name).map(|_| ()),
+            Kind::Dict => self.dict(DEFAULT, option.name).map(|_| ()),
+            Kind::Many => self.many(option.name).map(|_| ()),
+            Kind::List | Kind::Text => self.text(DEFAULT, option.name).map(|_| ()),
+        }
     }
 
     /// A switch; false when it is nowhere given.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::build_toml::{self, BuildTomlError};
 use super::ini::{self, IniError};
-use super::layer::{Entry, Layers, Place};
+use super::layer::{DEFAULT, Entry, Layers, Place};
+use super::options::{Kind, OPTIONS};
 use super::profiles::{self, ProfileError};
 use crate::cli::{CommandLine, ConfigPath};
 
@@ -79,10 +80,17 @@ pub fn load(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Layers
     Ok(layers)
 }
 
-/// What the build.toml inside the program says.
+/// What the build.toml inside the program says. Switches that it does not mention are off.
 pub fn built_in() -> Result<Vec<Entry>, LoadError> {
-    build_toml::parse(BUILT_IN, None)
-        .map_err(|source| LoadError::BuildToml { path: PathBuf::from("build.toml"), source })
+    let off = OPTIONS.iter().filter(|option| option.kind == Kind::Flag).map(|option| Entry {
+        section: DEFAULT.to_string(),
+        key: option.name.to_string(),
+        text: "false".to_string(),
+        place: Place::BuiltIn,
+    });
+    let told = build_toml::parse(BUILT_IN, None)
+        .map_err(|source| LoadError::BuildToml { path: PathBuf::from("build.toml"), source })?;
+    Ok(off.chain(told).collect())
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {
@@ -144,7 +152,6 @@ fn conf_files_in(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layer::DEFAULT;
 
     fn env(home: &Path) -> BTreeMap<String, String> {
         BTreeMap::from([("HOME".to_string(), home.display().to_string())])

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
 use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
 use super::nearest;
+use super::options::OPTIONS;
 use super::source::{Origin, Source};
 use crate::platform::{Arch, Platform};
 
@@ -216,6 +217,10 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
                 return Err(value_error(entry, (*reason).to_string()));
             }
         }
+    }
+    for option in OPTIONS {
+        // Kolla refuses a wrong value too when nothing comes to use it.
+        layers.check(option)?;
     }
     let base = layers.choice("base")?.unwrap_or_else(|| "rocky".to_string());
     let (platforms, platform_given) = platforms(&layers)?;
