@@ -142,7 +142,11 @@ impl Project {
         let places = [(self.docker_host.as_str(), "[ENGINE]"), (&root, "[DIR]"), (&platform, "([PLATFORM])")];
         let output =
             places.iter().fold(output.to_string(), |output, (place, name)| output.replace(place, name));
-        durations.replace_all(&output, "$1 [TIME]").into_owned()
+        let output = durations.replace_all(&output, "$1 [TIME]");
+        // A connection may break while either side writes.
+        let how =
+            regex::Regex::new(r"(lost the connection to the container engine at \S+): .*").expect("a regex");
+        how.replace_all(&output, "$1: [HOW]").into_owned()
     }
 
     /// What is left in the directory for temporary files.
