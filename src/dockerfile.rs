@@ -33,7 +33,27 @@ pub fn declare_args_after_from(dockerfile: &str, args: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing::{cases, text_of};
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn declared_args_change_nothing_else(
+            text in text_of(&["FROM", "from", " ", "\t", "\n", "\r\n", "--platform=a", "kolla/base:1", "#", "RUN", "ARG", "\\", "é"])
+        ) {
+            let declared = declare_args_after_from(&text, &["ONE", "TWO"]);
+            prop_assert_eq!(parent(&declared), parent(&text));
+            if declared == text {
+                prop_assert!(!text.lines().any(|line| line.to_lowercase().starts_with("from ")));
+            } else {
+                prop_assert_eq!(declared.replacen("\nARG ONE\nARG TWO", "", 1), text);
+            }
+        }
+    }
 
     #[test]
     fn from_is_found_anywhere_and_in_any_case() {

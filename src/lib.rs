@@ -17,4 +17,6 @@ pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod template;
+#[cfg(test)]
+mod testing;
 pub mod warnings;

@@ -5,6 +5,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 /// A parsed image reference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,41 +27,30 @@ pub struct Reference {
 #[error("'{0}' is not an image reference ([registry/]name[:tag][@digest], name in lower case)")]
 pub struct InvalidReference(pub String);
 
+static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r"(?x)^
+        (?: (?<registry> (?: localhost | [A-Za-z0-9-]+ (?: \.[A-Za-z0-9-]+)+ ) (?: :[0-9]+ )?
+                       | (?: [A-Za-z0-9-]+ | \[[0-9A-Fa-f:]+\] ) :[0-9]+ ) / )?
+        (?<path> COMPONENT (?: / COMPONENT )* )
+        (?: : (?<tag> [A-Za-z0-9_] [A-Za-z0-9_.-]{0,127} ) )?
+        (?: @ (?<digest> [A-Za-z] [A-Za-z0-9]* (?: [-_+.] [A-Za-z] [A-Za-z0-9]* )* : [0-9A-Fa-f]+ ) )?
+        $";
+    let component = "[a-z0-9]+ (?: (?: [.] | __? | -+ ) [a-z0-9]+ )*";
+    Regex::new(&pattern.replace("COMPONENT", component)).expect("the pattern is valid")
+});
+
 impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Reference, InvalidReference> {
-        let invalid = || InvalidReference(text.to_string());
-        let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.to_string())),
-            None => (text, None),
-        };
-        let (registry, rest) = match rest.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
-                (Some(first.to_string()), rest)
-            }
-            _ => (None, rest),
-        };
-        let (path, tag) = match rest.rsplit_once(':') {
-            Some((path, tag)) => (path, Some(tag.to_string())),
-            None => (rest, None),
-        };
-        let path_ok = path.split('/').all(|part| {
-            !part.is_empty()
-                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
-        });
-        let tag_ok = tag.as_ref().is_none_or(|tag| {
-            !tag.is_empty()
-                && tag.len() <= 128
-                && !tag.starts_with(['.', '-'])
-                && tag.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        });
-        let digest_ok = digest.as_ref().is_none_or(|digest| digest.contains(':'));
-        if path_ok && tag_ok && digest_ok {
-            Ok(Reference { registry, path: path.to_string(), tag, digest })
-        } else {
-            Err(invalid())
-        }
+        let parts = REFERENCE.captures(text).ok_or_else(|| InvalidReference(text.to_string()))?;
+        let part = |name| parts.name(name).map(|part| part.as_str().to_string());
+        Ok(Reference {
+            registry: part("registry"),
+            path: part("path").unwrap_or_default(),
+            tag: part("tag"),
+            digest: part("digest"),
+        })
     }
 }
 
@@ -80,7 +72,34 @@ impl fmt::Display for Reference {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing::{cases, text_of};
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn what_is_read_prints_the_same(
+            text in text_of(&["a", "b1", "/", ":", "@", ".", "_", "-", "localhost", "r.example", "5000", "sha256:0a", "A"])
+        ) {
+            if let Ok(reference) = text.parse::<Reference>() {
+                prop_assert_eq!(reference.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn every_part_is_found(
+            registry in prop::option::of("(localhost|[a-z]{1,3}\\.[A-Za-z0-9]{1,3}|\\[::1\\]:1)|[a-z]{1,3}:[0-9]{1,4}"),
+            path in "[a-z0-9]{1,3}(__|-{1,3})[a-z0-9](/[a-z0-9]{1,4}[._][a-z]){0,2}",
+            tag in prop::option::of("[A-Za-z0-9_][A-Za-z0-9_.-]{0,8}"),
+            digest in prop::option::of("sha(256|512):[0-9a-f]{32,64}"),
+        ) {
+            let reference = Reference { registry, path, tag, digest };
+            prop_assert_eq!(reference.to_string().parse(), Ok(reference));
+        }
+    }
 
     #[test]
     fn round_trips() {
@@ -106,7 +125,22 @@ mod tests {
 
     #[test]
     fn refuses_what_no_registry_would_take() {
-        for text in ["", "Base", "a//b", "a:", "a:-x", "a b", "a@sha256"] {
+        for text in [
+            "",
+            "Base",
+            "a//b",
+            "a:",
+            "a:-x",
+            "a b",
+            "a@sha256",
+            "a@:",
+            ".a",
+            "a_",
+            "a..b",
+            ":/a",
+            "./a",
+            "r.example:/a",
+        ] {
             assert!(text.parse::<Reference>().is_err(), "{text} was accepted");
         }
     }

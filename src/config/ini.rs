@@ -98,7 +98,50 @@ fn unquote(value: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing::{cases, text_of};
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn any_text_is_read_or_refused_with_its_line(
+            text in text_of(&["[", "]", "DEFAULT", "key", " ", "\t", "=", ":", "#", ";", "'", "\"", "\n", "\n ", "\r\n", "é"])
+        ) {
+            let lines: Vec<&str> = text.split('\n').collect();
+            match parse(&text) {
+                Ok(found) => {
+                    for assignment in found {
+                        prop_assert!(lines[assignment.line - 1].starts_with(&assignment.key));
+                    }
+                }
+                Err(error) => prop_assert_eq!(&error.text, lines[error.line - 1].trim_end()),
+            }
+        }
+
+        #[test]
+        fn what_is_printed_is_read_again(
+            written in prop::collection::vec(
+                ("[^\\s\\]](\\PC{0,8}[^\\s\\]])?", "[^\\s\\[#;:=]([^:=\\pC]{0,6}[^\\s:=])?",
+                 prop::collection::vec("([^\\s\\pC](\\PC{0,8}[^\\s\\pC])?)", 0..4)),
+                0..6,
+            )
+        ) {
+            let mut text = String::new();
+            let mut expected = Vec::new();
+            for (section, key, lines) in written {
+                let value = lines.join("\n");
+                // The quotes around a first line are taken off.
+                let first = lines.first().map_or("", String::as_str);
+                let rest = lines.iter().skip(1).map(|line| format!("\n  {line}")).collect::<String>();
+                text.push_str(&format!("[{section}]\n# comment\n\n{key} = \"{first}\"{rest}\n"));
+                expected.push((section, key, value));
+            }
+            prop_assert_eq!(values(&text), expected);
+        }
+    }
 
     fn values(text: &str) -> Vec<(String, String, String)> {
         parse(text).expect("valid").into_iter().map(|a| (a.section, a.key, a.value)).collect()

@@ -50,13 +50,13 @@ impl MergedOverride {
         let mut lines: Vec<(usize, usize)> = Vec::new();
         for (index, (_, text)) in files.iter().enumerate() {
             let text = normalize_newlines(text);
-            // A file without a newline at its end goes on in the next one's first line.
-            if !source.is_empty() && !source.ends_with('\n') {
-                lines.pop();
-            }
             for (number, line) in text.split_inclusive('\n').enumerate() {
                 if index > 0 && EXTENDS_LINE.is_match(line) {
                     continue;
+                }
+                // A file without a newline at its end goes on in the first line of the next.
+                if !source.is_empty() && !source.ends_with('\n') {
+                    lines.pop();
                 }
                 source.push_str(line);
                 lines.push((index, number + 1));
@@ -84,7 +84,33 @@ impl MergedOverride {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing::{cases, text_of};
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn every_line_is_found_again_where_it_came_from(
+            texts in prop::collection::vec(
+                text_of(&["{% extends parent_template %}", "{%", "extends", "x", " ", "\n", "\n", "\r\n", "é"]),
+                1..4,
+            )
+        ) {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let merged = merge(&texts);
+            for (index, line) in merged.source().split_inclusive('\n').enumerate() {
+                let (path, number) = merged.locate(index + 1).expect("a place");
+                let file = path.file_stem().and_then(|stem| stem.to_str()?.parse::<usize>().ok()).expect("a number");
+                let text = normalize_newlines(texts[file]);
+                let original = text.split_inclusive('\n').nth(number - 1).expect("a line");
+                // Only a line that goes on from an earlier file has more before it.
+                prop_assert!(line.ends_with(original), "{:?} from {:?}", line, original);
+            }
+        }
+    }
 
     fn merge(texts: &[&str]) -> MergedOverride {
         let files = texts.iter().enumerate().map(|(i, text)| (format!("/o/{i}.j2").into(), text.to_string()));
@@ -111,6 +137,7 @@ mod tests {
         let merged = merge(&["{% extends parent_template %}\nx", "y\nz"]);
         assert_eq!(merged.source(), "{% extends parent_template %}\nxy\nz");
         assert_eq!(merged.locate(3), Some((Path::new("/o/1.j2"), 2)));
+        assert_eq!(merge(&["x", ""]).locate(1), Some((Path::new("/o/0.j2"), 1)));
     }
 
     #[test]

@@ -61,10 +61,12 @@ impl Rewriter {
             "set" => match assignment(tag) {
                 Some((name, value)) => {
                     let head = &tag[..value.start];
-                    let expression = rewrite_literals(tag[value.clone()].trim_end());
+                    let (expression, space) =
+                        tag[value.clone()].split_at(tag[value.clone()].trim_end().len());
+                    let expression = rewrite_literals(expression);
                     let tail = &tag[value.end..];
                     let function = self.bind_function();
-                    out.push_str(&format!("{head} {function}({name:?}, ({expression})) {tail}"));
+                    out.push_str(&format!("{head} {function}({name:?}, ({expression})){space}{tail}"));
                 }
                 None => {
                     self.open_sets.push(set_block_name(tag).map(str::to_string));
@@ -78,8 +80,9 @@ impl Rewriter {
                         let tail = &tag[tag.trim_end_matches("%}").trim_end_matches(['-', '+']).len()..];
                         let dash = if strips_left { "-" } else { "" };
                         let function = self.bind_function();
+                        let newlines = "\n".repeat(tag.matches('\n').count());
                         out.push_str(&format!(
-                            "{{%{dash} endset %}}{{% set {name} = {function}({name:?}, {name}) {tail}"
+                            "{{%{dash} endset {newlines}%}}{{% set {name} = {function}({name:?}, {name}) {tail}"
                         ));
                     }
                     None => out.push_str(tag),
@@ -206,6 +209,9 @@ fn numeric(text: &str, skip: usize, len: usize, radix: u32) -> (Option<char>, us
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -216,7 +222,7 @@ mod tests {
         assert_eq!(
             rewrite(source, true),
             "{% set a = __bind_top(\"a\", ( ['x'])) %}{%- if b -%}{% set c = __bind_top(\"c\", ( 1)) -%}{% endif %}\
-             {% block d %}{% set e = __bind(\"e\", ( f(1, '%}'))) %}{% endblock %}{%set g= __bind_top(\"g\", ([1]+[2])) %}"
+             {% block d %}{% set e = __bind(\"e\", ( f(1, '%}'))) %}{% endblock %}{%set g= __bind_top(\"g\", ([1]+[2]))%}"
         );
         assert!(!rewrite(source, false).contains("__bind_top"));
     }
@@ -237,6 +243,18 @@ mod tests {
     }
 
     #[test]
+    fn line_ends_in_tags_stay() {
+        assert_eq!(
+            rewrite("{% set a = [\n1,\n]\n-%}x", true),
+            "{% set a = __bind_top(\"a\", ( [\n1,\n]))\n-%}x"
+        );
+        assert_eq!(
+            rewrite("{% set a\n%}x{% endset\n\n%}", true),
+            "{% set a\n%}x{% endset \n\n%}{% set a = __bind_top(\"a\", a) %}"
+        );
+    }
+
+    #[test]
     fn top_level_output_after_extends_is_dropped_and_lines_stay() {
         assert_eq!(
             rewrite("{{ kept }}{% extends p %}\n{{ x.y(\n1) }}\n{% block b %}{{ kept }}{% endblock %}", true),
@@ -246,8 +264,12 @@ mod tests {
 
     #[test]
     fn raw_and_comments_are_left_alone() {
-        for source in ["{% raw %}{% set a = 1 %}{{ '\\/' }}{% endraw %}", "{# {% set a = 1 %} #}", "{ {x} {"]
-        {
+        for source in [
+            "{% raw %}{% set a = 1 %}{{ '\\/' }}{% endraw %}",
+            "{# {% set a = 1 %} #}",
+            "{#}{% set a = 1 %}#}",
+            "{ {x} {",
+        ] {
             assert_eq!(rewrite(source, true), source);
         }
     }

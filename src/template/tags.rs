@@ -39,7 +39,7 @@ pub fn tags(source: &str) -> impl Iterator<Item = Tag<'_>> {
             _ => TagKind::Statement,
         };
         let mut end = match kind {
-            TagKind::Comment => rest.find("#}")? + 2,
+            TagKind::Comment => rest[2..].find("#}")? + 4,
             _ => tag_end(rest)?,
         };
         if kind == TagKind::Statement && tag_word(&rest[..end]) == "raw" {
