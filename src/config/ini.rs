@@ -108,9 +108,10 @@ mod tests {
 
         #[test]
         fn any_text_is_read_or_refused_with_its_line(
-            text in text_of(&["[", "]", "DEFAULT", "key", " ", "\t", "=", ":", "#", ";", "'", "\"", "\n", "\n ", "\r\n", "é"])
+            text in text_of(&["[", "]", "DEFAULT", "key", " ", "\t", "=", ":", "#", ";", "'", "\"", "\n", "\n ", "\r\n", "\r", "é"])
         ) {
-            let lines: Vec<&str> = text.split('\n').collect();
+            let unix = text.replace("\r\n", "\n");
+            let lines: Vec<&str> = unix.split(['\n', '\r']).collect();
             match parse(&text) {
                 Ok(found) => {
                     for assignment in found {
@@ -124,7 +125,7 @@ mod tests {
         #[test]
         fn what_is_printed_is_read_again(
             written in prop::collection::vec(
-                ("[^\\s\\]](\\PC{0,8}[^\\s\\]])?", "[^\\s\\[#;:=]([^:=\\pC]{0,6}[^\\s:=])?",
+                ("[a-z\\[]([a-z0-9é ._\\]-]{0,6}[a-z\\]])?", "[^\\s\\[#;:=]([^:=\\pC]{0,6}[^\\s:=])?",
                  prop::collection::vec("([^\\s\\pC](\\PC{0,8}[^\\s\\pC])?)", 0..4)),
                 0..6,
             )
