@@ -3,15 +3,16 @@
 /// Names at least this similar (Jaro-Winkler, 0 to 1) are worth suggesting.
 const SIMILAR: f64 = 0.8;
 
-/// The known names nearest to one, best first, at most `count`.
+/// The known names nearest to one, those that differ least first, at most `count`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
     let name = name.to_lowercase();
-    let mut scored: Vec<(f64, &str)> = known
+    let mut scored: Vec<(usize, &str)> = known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(score, _)| *score >= SIMILAR)
+        .map(|candidate| (candidate.to_lowercase(), candidate))
+        .filter(|(lower, _)| strsim::jaro_winkler(&name, lower) >= SIMILAR)
+        .map(|(lower, candidate)| (strsim::damerau_levenshtein(&name, &lower), candidate))
         .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.sort_unstable();
     scored.into_iter().take(count).map(|(_, candidate)| candidate).collect()
 }
 
@@ -27,6 +28,10 @@ mod tests {
     #[test]
     fn suggests_what_is_near_and_nothing_else() {
         assert_eq!(hint("keyston", ["keystone", "nova"]), ": did you mean 'keystone'?");
+        assert_eq!(
+            hint("base_packages", ["base_yum_url_packages", "base_apt_packages"]),
+            ": did you mean 'base_apt_packages'?"
+        );
         assert_eq!(hint("default", ["nova", "DEFAULT"]), ": did you mean 'DEFAULT'?");
         assert_eq!(hint("zzz", ["keystone", "nova"]), "");
         assert_eq!(nearest("nova-ap", ["nova-api", "nova-base", "glance"], 2), ["nova-api", "nova-base"]);

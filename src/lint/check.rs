@@ -163,8 +163,12 @@ impl Checker<'_> {
     }
 
     fn hint(&self, list: &str, action: &str) -> String {
-        if let Some(best) = nearest(list, self.lists.known.keys().map(String::as_str), 1).first() {
-            return format!(": did you mean '{best}{action}' ({})?", in_images(&self.lists.known[*best]));
+        // What this distro and architecture use is more likely meant than what others do.
+        let best = nearest(list, self.lists.reached.iter().copied(), 1);
+        let best =
+            best.into_iter().chain(nearest(list, self.lists.known.keys().map(String::as_str), 1)).next();
+        if let Some(best) = best {
+            return format!(": did you mean '{best}{action}' ({})?", in_images(&self.lists.known[best]));
         }
         let image = self.tree.images().filter(|image| {
             list.strip_prefix(&image.replace('-', "_")).is_some_and(|rest| rest.starts_with('_'))
