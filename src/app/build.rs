@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::context::workdir::WorkDir;
 use crate::engine::Engine;
 use crate::engine::docker::{Credentials, Docker, Endpoint};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
-use crate::event::{Event, UnitId};
+use crate::event::{Event, Outcome, UnitId};
 use crate::labels;
 use crate::plan::{BuildPlan, Disposition, Parent};
 use crate::platform::Platform;
@@ -29,6 +29,7 @@ use crate::report::logs::Logs;
 use crate::report::progress::Progress;
 use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
+use crate::schedule::history::History;
 use crate::schedule::image::{BuildSettings, ImageWorker, Memory, Recipe};
 use crate::schedule::run::{Limits, run};
 
@@ -84,7 +85,8 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             memory: Memory::default(),
         };
         let reporters = reporters(&prepared, env)?;
-        Ok::<u8, Fatal>(drive(&prepared, worker, reporters, signals, &work_dir).await)
+        let durations_file = cache_dir(env).join("durations.json");
+        Ok::<u8, Fatal>(drive(&prepared, worker, reporters, signals, &work_dir, &durations_file).await)
     });
     // A blocked download or hash must not keep an interrupted run from ending.
     runtime.shutdown_background();
@@ -147,6 +149,7 @@ async fn drive(
     mut reporters: Reporters,
     signals: Signals,
     work_dir: &WorkDir,
+    durations_file: &Path,
 ) -> u8 {
     let build = &prepared.config.build;
     let push_threads = build.push.then_some(build.push_threads);
@@ -154,15 +157,26 @@ async fn drive(
     let (events, mut heard) = mpsc::unbounded_channel::<Event>();
     let (stop, stopped) = watch::channel(false);
     let listener = tokio::spawn(signals.listen(stop, work_dir.temporary_root()));
-    let running = run(&prepared.plan, Arc::new(worker), limits, stopped.clone(), events);
+    let mut durations = History::load(durations_file);
+    let known = durations.clone();
+    let cost = |unit: &UnitId| known.cost(unit);
+    let running = run(&prepared.plan, Arc::new(worker), cost, limits, stopped.clone(), events);
     let reporting = async {
         while let Some(event) = heard.recv().await {
+            if let Event::Finished { unit, outcome: Outcome::Built { .. }, duration } = &event {
+                durations.record(unit, *duration);
+            }
             reporters.event(&event);
         }
         reporters.finish()
     };
     let ((), (summary, errors)) = tokio::join!(running, reporting);
     listener.abort();
+    if known != durations
+        && let Err(error) = durations.save(durations_file)
+    {
+        tell(&format!("warning: failed to keep durations in {}: {error}", durations_file.display()));
+    }
     for error in &errors {
         tell(&format!("error: {error}"));
     }
@@ -256,11 +270,16 @@ fn settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSetting
     }
 }
 
-fn source_cache(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<SourceCache, Fatal> {
+/// The user's directory for what can be made again.
+fn cache_dir(env: &BTreeMap<String, String>) -> PathBuf {
     let in_home = || Some(PathBuf::from(env.get("HOME")?).join(".cache"));
     let user_cache =
         env.get("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from).or_else(in_home);
-    let default = || user_cache.unwrap_or_else(std::env::temp_dir).join("kolla-build/sources");
+    user_cache.unwrap_or_else(std::env::temp_dir).join("kolla-build")
+}
+
+fn source_cache(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<SourceCache, Fatal> {
+    let default = || cache_dir(env).join("sources");
     let dir = prepared.config.build.source_cache.clone().unwrap_or_else(default);
     let patience = Duration::from_secs(prepared.config.build.timeout);
     SourceCache::open(&dir, patience).map_err(|error| Fatal::new(&error, EXIT_FAILED))

@@ -64,15 +64,17 @@ pub struct Limits {
 
 /// Runs every unit of the plan that is to be built. Events go to `events` in the order they happen; each unit's end is
 /// told exactly once, and once more when its push fails. When `stop` becomes true nothing new starts and what runs is
-/// dropped.
+/// dropped. `cost` is how long a unit is expected to take, in any one scale: the unit with the most expensive path below
+/// it goes first.
 pub async fn run(
     plan: &BuildPlan,
     worker: Arc<dyn Worker>,
+    cost: impl Fn(&UnitId) -> u64,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let mut state = State::new(plan, worker, limits, events);
+    let mut state = State::new(plan, worker, cost, limits, events);
     state.tell(Event::RunStarted { units: state.units.len() });
     while !*stop.borrow() {
         state.start();
@@ -116,6 +118,7 @@ impl State {
     fn new(
         plan: &BuildPlan,
         worker: Arc<dyn Worker>,
+        cost: impl Fn(&UnitId) -> u64,
         limits: Limits,
         events: mpsc::UnboundedSender<Event>,
     ) -> State {
@@ -124,7 +127,7 @@ impl State {
             units.iter().enumerate().map(|(index, unit)| (unit.id(), index)).collect();
         let parents: Vec<Option<usize>> = units.iter().map(|unit| parent_index(unit, &index)).collect();
         State {
-            queue: Queue::new(&parents, |_| 1),
+            queue: Queue::new(&parents, |unit| cost(&units[unit].id())),
             finished: vec![false; units.len()],
             units,
             worker,
@@ -376,7 +379,7 @@ mod tests {
     ) -> (Vec<(String, Outcome)>, Vec<Event>) {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let (_keep, stop) = watch::channel(false);
-        run(plan, fake, Limits { threads, push_threads: None, retries: 2 }, stop, sender).await;
+        run(plan, fake, |_| 1, Limits { threads, push_threads: None, retries: 2 }, stop, sender).await;
         let mut events = Vec::new();
         while let Some(event) = receiver.recv().await {
             events.push(event);
@@ -465,8 +468,15 @@ mod tests {
             .extend([("base".to_string(), vec![failure(false)]), ("child".to_string(), vec![failure(true)])]);
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let (_keep, stop) = watch::channel(false);
-        run(&plan, Arc::new(fake), Limits { threads: 2, push_threads: Some(1), retries: 1 }, stop, sender)
-            .await;
+        run(
+            &plan,
+            Arc::new(fake),
+            |_| 1,
+            Limits { threads: 2, push_threads: Some(1), retries: 1 },
+            stop,
+            sender,
+        )
+        .await;
         let mut last: HashMap<String, Outcome> = HashMap::new();
         let mut pushed = Vec::new();
         while let Some(event) = receiver.recv().await {
@@ -494,7 +504,14 @@ mod tests {
             stop.send(true).expect("the run listens");
         };
         tokio::join!(
-            run(&plan, fake, Limits { threads: 2, push_threads: Some(1), retries: 0 }, stopped, sender),
+            run(
+                &plan,
+                fake,
+                |_| 1,
+                Limits { threads: 2, push_threads: Some(1), retries: 0 },
+                stopped,
+                sender
+            ),
             stopper
         );
         let mut ends = Vec::new();
