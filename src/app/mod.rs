@@ -58,14 +58,16 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     for warning in overrides::warnings(&prepared)? {
         tell(&format!("warning: {warning}"));
     }
+    let matched = matched(&prepared);
+    let is_matched = |name: &str| matched.contains(name);
     match &prepared.config.task {
-        Task::ListImages => output(&export::list(matched(&prepared))),
+        Task::ListImages => output(&export::list(matched)),
         Task::ListDependencies => {
-            let tree = export::dependencies(prepared.graph(), &|name| matched(&prepared).contains(name));
+            let tree = export::dependencies(prepared.graph(), &is_matched);
             output(&serde_json::to_string_pretty(&tree).unwrap_or_default())
         }
         Task::SaveDependency(path) => {
-            let dot = export::dot(prepared.graph(), &|name| matched(&prepared).contains(name));
+            let dot = export::dot(prepared.graph(), &is_matched);
             std::fs::write(path, dot).map_err(|error| {
                 Fatal::message(
                     format!("failed to write the graph to {}: {error}", path.display()),
