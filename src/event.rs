@@ -23,16 +23,24 @@ impl fmt::Display for UnitId {
     }
 }
 
+/// What the engine holds of a unit that is up to date.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    /// The engine's id of it.
+    pub id: String,
+    /// Its content key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// What happened to a build unit in the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Built in this run; the engine's id of the image.
-    Built {
-        /// The engine's id of the image.
-        image_id: String,
-    },
+    /// Built in this run.
+    Built(Image),
     /// The engine already holds an image of the same content key.
-    Unchanged,
+    Unchanged(Image),
     /// Its own build failed.
     Failed(Failure),
     /// Not tried, because an ancestor failed; the first one that did.
@@ -49,7 +57,7 @@ pub enum Outcome {
 impl Outcome {
     /// True when the image is there as asked for.
     pub fn is_success(&self) -> bool {
-        matches!(self, Outcome::Built { .. } | Outcome::Unchanged)
+        matches!(self, Outcome::Built(_) | Outcome::Unchanged(_))
     }
 
     /// Kolla's word for a failure on the wire; none for a success.
@@ -57,7 +65,7 @@ impl Outcome {
     /// A cancelled image was not built, which Kolla's readers know as `error`.
     pub fn failed_status(&self) -> Option<&'static str> {
         match self {
-            Outcome::Built { .. } | Outcome::Unchanged => None,
+            Outcome::Built(_) | Outcome::Unchanged(_) => None,
             Outcome::Failed(failure) if failure.kind == FailureKind::Connection => Some("connection_error"),
             Outcome::Failed(_) | Outcome::Cancelled => Some("error"),
             Outcome::ParentFailed { .. } => Some("parent_error"),
@@ -114,6 +122,13 @@ pub enum Event {
         /// Units that this run is to bring up to date.
         units: usize,
     },
+    /// A worker takes a unit: it looks whether the unit has changed and, if so, builds it.
+    Taken {
+        /// The unit.
+        unit: UnitId,
+        /// The worker's place among those that build, from 0.
+        worker: usize,
+    },
     /// A unit that has changed begins to be built; `attempt` counts from 1.
     BuildStarted {
         /// The unit.
@@ -154,6 +169,8 @@ pub enum Event {
     PushStarted {
         /// The unit.
         unit: UnitId,
+        /// The worker's place among those that push, from 0.
+        worker: usize,
     },
     /// A push has succeeded; the unit's outcome is unchanged.
     Pushed {

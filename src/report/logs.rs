@@ -161,7 +161,7 @@ mod tests {
         let link = directory.path().join("000_FAILED_base.log");
         assert_eq!(fs::read_link(&link).expect("a link"), Path::new("base.log"));
 
-        run_through(&plan, &[finished("base", Outcome::Unchanged)], &mut logs(directory.path()));
+        run_through(&plan, &[finished("base", unchanged())], &mut logs(directory.path()));
         assert_eq!(files(directory.path()), ["000_FAILED_cron.log", "base.log"]);
         assert_eq!(
             fs::read_to_string(directory.path().join("base.log")).expect("the log"),

@@ -103,9 +103,8 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use super::testing::{finished, plan};
+    use super::testing::{built, finished, plan};
     use super::*;
-    use crate::event::Outcome;
 
     struct Recorder {
         name: &'static str,
@@ -159,7 +158,7 @@ mod tests {
         let mut reporters =
             Reporters::new(summary, vec![recorder("a", true), recorder("b", false), recorder("c", true)]);
 
-        reporters.event(&finished("base", Outcome::Built { image_id: "sha256:1".to_string() }));
+        reporters.event(&finished("base", built()));
         let (summary, errors) = reporters.finish();
 
         assert_eq!(summary.exit_code(), 0);

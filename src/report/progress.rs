@@ -96,8 +96,8 @@ impl Progress {
         let label = so_far.label(unit);
         let timed = format!("{label} ({})", human(duration));
         match outcome {
-            Outcome::Built { .. } => self.tell(Colour::Green, "Built", &timed),
-            Outcome::Unchanged => self.tell(Colour::Green, "Unchanged", &label),
+            Outcome::Built(_) => self.tell(Colour::Green, "Built", &timed),
+            Outcome::Unchanged(_) => self.tell(Colour::Green, "Unchanged", &label),
             Outcome::Failed(failure) => self.tell_failure("Failed", &timed, &failure.message, unit, so_far),
             Outcome::PushFailed(failure) => {
                 self.tell_failure("Not pushed", &label, &failure.message, unit, so_far)
@@ -140,6 +140,7 @@ impl Reporter for Progress {
                 self.total.set_length(*units as u64);
                 self.total.enable_steady_tick(TICK);
             }
+            Event::Taken { .. } => {}
             Event::BuildStarted { unit, attempt } => {
                 let running = self.running(unit, so_far);
                 running.has_steps = false;
@@ -173,7 +174,7 @@ impl Reporter for Progress {
                     .bar
                     .set_message(format!("the next attempt starts in {}", human(*delay)));
             }
-            Event::PushStarted { unit } => self.running(unit, so_far).bar.set_message("pushing"),
+            Event::PushStarted { unit, .. } => self.running(unit, so_far).bar.set_message("pushing"),
             Event::Pushed { unit, .. } => {
                 self.remove(unit);
                 self.tell(Colour::Green, "Pushed", &so_far.label(unit));
@@ -327,9 +328,9 @@ mod tests {
             started("base@arm64"),
             retrying,
             finished("base", built()),
-            Event::PushStarted { unit: unit("base") },
+            Event::PushStarted { unit: unit("base"), worker: 0 },
             Event::Pushed { unit: unit("base"), digest: None },
-            Event::PushStarted { unit: unit("base") },
+            Event::PushStarted { unit: unit("base"), worker: 0 },
             finished("base", Outcome::PushFailed(lost)),
             Event::Interrupted,
         ];

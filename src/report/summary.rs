@@ -52,10 +52,9 @@ impl UnitSummary {
     pub fn failure(&self) -> Option<&Failure> {
         match self.outcome()? {
             Outcome::Failed(failure) | Outcome::PushFailed(failure) => Some(failure),
-            Outcome::Built { .. }
-            | Outcome::Unchanged
-            | Outcome::ParentFailed { .. }
-            | Outcome::Cancelled => None,
+            Outcome::Built(_) | Outcome::Unchanged(_) | Outcome::ParentFailed { .. } | Outcome::Cancelled => {
+                None
+            }
         }
     }
 
@@ -97,8 +96,8 @@ impl Counts {
 
     fn add(&mut self, outcome: &Outcome) {
         let count = match outcome {
-            Outcome::Built { .. } => &mut self.built,
-            Outcome::Unchanged => &mut self.unchanged,
+            Outcome::Built(_) => &mut self.built,
+            Outcome::Unchanged(_) => &mut self.unchanged,
             Outcome::Failed(_) => &mut self.failed,
             Outcome::ParentFailed { .. } => &mut self.parent_failed,
             Outcome::PushFailed(_) => &mut self.push_failed,
@@ -154,6 +153,7 @@ impl Summary {
             }),
             Event::RunStarted { .. }
             | Event::Step { .. }
+            | Event::Taken { .. }
             | Event::Retrying { .. }
             | Event::PushStarted { .. }
             | Event::Pushed { .. }
@@ -260,7 +260,7 @@ impl Summary {
 /// | Cancelled          | any                   | -                              | yes    |
 fn counts_as_failure(outcome: &Outcome, image_allowed: bool, allowed: impl Fn(&str) -> bool) -> bool {
     match outcome {
-        Outcome::Built { .. } | Outcome::Unchanged => false,
+        Outcome::Built(_) | Outcome::Unchanged(_) => false,
         Outcome::Failed(_) | Outcome::PushFailed(_) => !image_allowed,
         Outcome::ParentFailed { root_cause } => !image_allowed && !allowed(root_cause),
         Outcome::Cancelled => true,
@@ -326,7 +326,7 @@ mod tests {
         let push_failed = || Outcome::PushFailed(failure(FailureKind::Connection, "refused"));
         let cases = [
             (built(), false, false, false),
-            (Outcome::Unchanged, true, true, false),
+            (unchanged(), true, true, false),
             (failed("x"), false, true, true),
             (failed("x"), true, false, false),
             (push_failed(), false, true, true),
@@ -423,7 +423,7 @@ mod tests {
         let lost = failure(FailureKind::Connection, "gone");
         let events = [
             finished("base", built()),
-            finished("base@arm64", Outcome::Unchanged),
+            finished("base@arm64", unchanged()),
             finished("cron", failed("x")),
             finished("cron@arm64", parent_failed("base")),
             finished("tgtd", built()),

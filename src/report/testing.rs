@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Reporter;
 use super::summary::{Summary, SummaryOptions};
-use crate::event::{Event, Failure, FailureKind, Outcome, UnitId};
+use crate::event::{Event, Failure, FailureKind, Image, Outcome, UnitId};
 use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use crate::platform::{Arch, Platform};
 
@@ -53,8 +53,16 @@ pub fn finished(name: &str, outcome: Outcome) -> Event {
     Event::Finished { unit: unit(name), outcome, duration: Duration::from_millis(72_300) }
 }
 
+pub fn image() -> Image {
+    Image { id: "sha256:1".to_string(), key: "0123abcd".to_string(), size: 123_456_789 }
+}
+
+pub fn unchanged() -> Outcome {
+    Outcome::Unchanged(image())
+}
+
 pub fn built() -> Outcome {
-    Outcome::Built { image_id: "sha256:1".to_string() }
+    Outcome::Built(image())
 }
 
 pub fn failure(kind: FailureKind, message: &str) -> Failure {
@@ -92,7 +100,7 @@ pub fn failing_parent() -> (BuildPlan, Vec<Event>) {
     ]);
     let events = vec![
         Event::RunStarted { units: 6 },
-        Event::Finished { unit: unit("base"), outcome: Outcome::Unchanged, duration: Duration::ZERO },
+        Event::Finished { unit: unit("base"), outcome: unchanged(), duration: Duration::ZERO },
         started("memcached"),
         started("openstack-base"),
         line("memcached", "Step 1/2 : FROM kolla/base"),

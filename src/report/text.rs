@@ -75,7 +75,7 @@ pub fn records(event: &Event) -> Vec<Record> {
             vec![Record::of_unit(Level::Info, unit, text)]
         }
         // The log itself shows the step in the engine's own words.
-        Event::Step { .. } => Vec::new(),
+        Event::Taken { .. } | Event::Step { .. } => Vec::new(),
         Event::Line { unit, text } => vec![Record::of_unit(Level::Info, unit, text)],
         Event::Retrying { unit, attempt, failure, delay } => {
             let mut records = lines(Level::Warning, unit, &failure.message);
@@ -83,7 +83,7 @@ pub fn records(event: &Event) -> Vec<Record> {
             records.push(Record::of_unit(Level::Warning, unit, again));
             records
         }
-        Event::PushStarted { unit } => vec![Record::of_unit(Level::Info, unit, "Pushing started")],
+        Event::PushStarted { unit, .. } => vec![Record::of_unit(Level::Info, unit, "Pushing started")],
         Event::Pushed { unit, digest } => {
             let text = match digest {
                 Some(digest) => format!("Pushed as {digest}"),
@@ -103,8 +103,8 @@ pub fn records(event: &Event) -> Vec<Record> {
 fn outcome_records(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<Record> {
     let one = |level, text: String| vec![Record::of_unit(level, unit, text)];
     match outcome {
-        Outcome::Built { .. } => one(Level::Info, format!("Built (took {})", human(duration))),
-        Outcome::Unchanged => one(Level::Info, "Unchanged, nothing to build".to_string()),
+        Outcome::Built(_) => one(Level::Info, format!("Built (took {})", human(duration))),
+        Outcome::Unchanged(_) => one(Level::Info, "Unchanged, nothing to build".to_string()),
         Outcome::Failed(failure) | Outcome::PushFailed(failure) => {
             lines(Level::Error, unit, &failure.message)
         }

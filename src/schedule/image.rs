@@ -15,7 +15,7 @@ use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble, sou
 use crate::context::digest;
 use crate::context::sources::{Fetched, SourceCache, SourceError};
 use crate::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts, OutputSink};
-use crate::event::{Failure, FailureKind, UnitId};
+use crate::event::{Failure, FailureKind, Image, UnitId};
 use crate::plan::{KeyInputs, Parent, PlannedUnit};
 use crate::platform::Platform;
 
@@ -138,8 +138,7 @@ impl ImageWorker {
             && image.labels.get(KEY_LABEL) == Some(&key)
             && image.labels.get(PARENT_LABEL) == Some(&parent.id)
         {
-            self.remember(id, Held { key, id: image.id });
-            return Ok(Success::Unchanged);
+            return Ok(Success::Unchanged(self.remember(id, key, image)));
         }
         tell(Progress::Started);
         self.prepare_context(recipe).await?;
@@ -166,8 +165,7 @@ impl ImageWorker {
             }
             failure
         })?;
-        self.remember(id, Held { key, id: built.id.clone() });
-        Ok(Success::Built(built.id))
+        Ok(Success::Built(self.remember(id, key, built)))
     }
 
     /// Waits for a build as long as the engine lives. A step may well say nothing for longer than the timeout, so silence
@@ -199,8 +197,11 @@ impl ImageWorker {
         self.recipes.get(&unit.id()).ok_or_else(|| Failure::bug("a unit without a recipe"))
     }
 
-    fn remember(&self, unit: UnitId, image: Held) {
-        self.memory.images.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, image);
+    /// Keeps what a unit's children must know of it.
+    fn remember(&self, unit: UnitId, key: String, facts: ImageFacts) -> Image {
+        let held = Held { key: key.clone(), id: facts.id.clone() };
+        self.memory.images.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, held);
+        Image { id: facts.id, key, size: facts.size }
     }
 
     /// What the unit is built on.

@@ -2,6 +2,7 @@
 
 pub mod history;
 pub mod image;
+pub mod places;
 pub mod queue;
 pub mod run;
 pub mod transient;

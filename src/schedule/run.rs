@@ -10,19 +10,20 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
+use super::places::Places;
 use super::queue::Queue;
 use super::transient::backoff;
 use crate::engine::BuildOutput;
-use crate::event::{Event, Failure, FailureKind, Outcome, UnitId};
+use crate::event::{Event, Failure, FailureKind, Image, Outcome, UnitId};
 use crate::plan::{BuildPlan, Parent, PlannedUnit};
 
 /// What a successful try came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Success {
-    /// The image was built; the engine's id of it.
-    Built(String),
+    /// The image was built.
+    Built(Image),
     /// The engine has it already.
-    Unchanged,
+    Unchanged(Image),
 }
 
 /// What a try tells while it goes.
@@ -97,6 +98,14 @@ pub async fn run(
 /// What a task gave, with its id; a task that panicked gives only its id.
 type Ended<T> = Result<(task::Id, T), JoinError>;
 
+/// A task that runs.
+struct Running {
+    unit: usize,
+    since: Instant,
+    /// The worker's place among those that do the same.
+    worker: usize,
+}
+
 /// A run in the middle.
 struct State {
     units: Vec<PlannedUnit>,
@@ -108,8 +117,9 @@ struct State {
     pushes: JoinSet<Result<Option<String>, Failure>>,
     /// Units that are up to date and wait for a place to be pushed.
     to_push: VecDeque<usize>,
-    /// The unit and the start of every task that runs.
-    tasks: HashMap<task::Id, (usize, Instant)>,
+    tasks: HashMap<task::Id, Running>,
+    builders: Places,
+    pushers: Places,
     /// Units whose end was told.
     finished: Vec<bool>,
 }
@@ -137,6 +147,8 @@ impl State {
             pushes: JoinSet::new(),
             to_push: VecDeque::new(),
             tasks: HashMap::new(),
+            builders: Places::default(),
+            pushers: Places::default(),
         }
     }
 
@@ -155,21 +167,24 @@ impl State {
         while self.builds.len() < self.limits.threads
             && let Some(unit) = self.queue.take()
         {
+            let worker = self.builders.take();
+            self.tell(Event::Taken { unit: self.units[unit].id(), worker });
             let tries = self.tries(unit);
             let task = self
                 .builds
                 .spawn(async move { tries.run(|worker, unit, tell| worker.work(unit, tell)).await });
-            self.tasks.insert(task.id(), (unit, Instant::now()));
+            self.tasks.insert(task.id(), Running { unit, since: Instant::now(), worker });
         }
         while self.pushes.len() < self.limits.push_threads.unwrap_or(0)
             && let Some(unit) = self.to_push.pop_front()
         {
-            self.tell(Event::PushStarted { unit: self.units[unit].id() });
+            let worker = self.pushers.take();
+            self.tell(Event::PushStarted { unit: self.units[unit].id(), worker });
             let tries = self.tries(unit);
             let task = self
                 .pushes
                 .spawn(async move { tries.run(|worker, unit, tell| worker.push(unit, tell)).await });
-            self.tasks.insert(task.id(), (unit, Instant::now()));
+            self.tasks.insert(task.id(), Running { unit, since: Instant::now(), worker });
         }
     }
 
@@ -182,21 +197,22 @@ impl State {
         }
     }
 
-    /// Takes a task's result apart: the unit, how long it took, and a panic as a failure.
-    fn ended<T>(&mut self, ended: Ended<Result<T, Failure>>) -> (usize, Duration, Result<T, Failure>) {
+    /// Takes a task's result apart: what ran, and a panic as a failure.
+    fn ended<T>(&mut self, ended: Ended<Result<T, Failure>>) -> (Running, Result<T, Failure>) {
         let (id, result) = match ended {
             Ok((id, result)) => (id, result),
             Err(error) => (error.id(), Err(Failure::bug(&error.to_string()))),
         };
-        let (unit, started) = self.tasks.remove(&id).expect("every task is noted when it is spawned");
-        (unit, started.elapsed(), result)
+        (self.tasks.remove(&id).expect("every task is noted when it is spawned"), result)
     }
 
     fn build_ended(&mut self, ended: Ended<Result<Success, Failure>>) {
-        let (unit, duration, result) = self.ended(ended);
+        let (Running { unit, since, worker }, result) = self.ended(ended);
+        self.builders.give_back(worker);
+        let duration = since.elapsed();
         let outcome = match result {
-            Ok(Success::Built(image_id)) => Outcome::Built { image_id },
-            Ok(Success::Unchanged) => Outcome::Unchanged,
+            Ok(Success::Built(image)) => Outcome::Built(image),
+            Ok(Success::Unchanged(image)) => Outcome::Unchanged(image),
             Err(failure) => {
                 self.finish(unit, Outcome::Failed(failure), duration);
                 for lost in self.queue.fail(unit) {
@@ -214,10 +230,11 @@ impl State {
     }
 
     fn push_ended(&mut self, ended: Ended<Result<Option<String>, Failure>>) {
-        let (unit, duration, result) = self.ended(ended);
+        let (Running { unit, since, worker }, result) = self.ended(ended);
+        self.pushers.give_back(worker);
         match result {
             Ok(digest) => self.tell(Event::Pushed { unit: self.units[unit].id(), digest }),
-            Err(failure) => self.finish(unit, Outcome::PushFailed(failure), duration),
+            Err(failure) => self.finish(unit, Outcome::PushFailed(failure), since.elapsed()),
         }
     }
 
@@ -225,7 +242,8 @@ impl State {
     async fn end(mut self) {
         self.builds.shutdown().await;
         self.pushes.shutdown().await;
-        let running: HashMap<usize, Instant> = self.tasks.drain().map(|(_, task)| task).collect();
+        let running: HashMap<usize, Instant> =
+            self.tasks.drain().map(|(_, task)| (task.unit, task.since)).collect();
         for unit in 0..self.units.len() {
             let duration = running.get(&unit).map(Instant::elapsed).unwrap_or_default();
             if !self.finished[unit] {
@@ -341,7 +359,7 @@ mod tests {
                 let next =
                     self.failures.lock().expect("not poisoned").get_mut(&unit.image).and_then(Vec::pop);
                 assert_ne!(unit.image, "panics", "this worker panics");
-                next.map_or_else(|| Ok(Success::Built(format!("id-{}", unit.image))), Err)
+                next.map_or_else(|| Ok(Success::Built(image(&unit.image))), Err)
             })
         }
 
@@ -366,6 +384,10 @@ mod tests {
             reason: String::new(),
         };
         BuildPlan { units: images.iter().map(unit).collect() }
+    }
+
+    fn image(name: &str) -> Image {
+        Image { id: format!("id-{name}"), key: format!("key-{name}"), size: 1 }
     }
 
     fn failure(transient: bool) -> Failure {
@@ -412,8 +434,8 @@ mod tests {
                 ("a".to_string(), Outcome::Failed(failure(false))),
                 ("aa".to_string(), lost.clone()),
                 ("aaa".to_string(), lost),
-                ("b".to_string(), Outcome::Built { image_id: "id-b".into() }),
-                ("base".to_string(), Outcome::Built { image_id: "id-base".into() }),
+                ("b".to_string(), Outcome::Built(image("b"))),
+                ("base".to_string(), Outcome::Built(image("base"))),
             ]
         );
         assert!(!events.iter().any(|event| matches!(event, Event::Retrying { .. })));
