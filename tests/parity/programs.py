@@ -1,0 +1,99 @@
+"""Python Kolla in a venv of its own, and our program, run under the same conditions."""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+SCRATCH = ROOT / "target/parity"
+
+# What each version needs beside itself on the Pythons of today.
+REQUIREMENTS = {
+    "23.0.0": ["docker", "graphviz"],
+}
+
+
+def environment(scratch):
+    """Templates can read the whole environment, so both programs get the same small one."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "LANG": "C.UTF-8",
+    }
+
+
+class PythonKolla:
+    def __init__(self, version):
+        self.version = version
+        self.venv = SCRATCH / f"kolla-{version}"
+
+    def install(self):
+        ready = self.venv / "ready"
+        requirements = [f"kolla=={self.version}", *REQUIREMENTS[self.version]]
+        if ready.exists() and ready.read_text() == str(requirements):
+            return
+        print(f"installing Python Kolla {self.version}", flush=True)
+        shutil.rmtree(self.venv, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", self.venv], check=True)
+        subprocess.run([self.venv / "bin/pip", "install", "--quiet", *requirements], check=True)
+        ready.write_text(str(requirements))
+
+    @property
+    def package(self):
+        return next(self.venv.glob("lib/python3*/site-packages/kolla"))
+
+    @property
+    def tree(self):
+        return self.package / "docker"
+
+    def run_plain(self, args, scratch):
+        """The installed command, as a user runs it."""
+        done = subprocess.run(
+            [self.venv / "bin/kolla-build", *args],
+            env=environment(scratch), cwd=scratch, capture_output=True, text=True,
+        )
+        return {"failed": done.returncode != 0, "stdout": done.stdout, "error": done.stderr}
+
+    def run_many(self, jobs, scratch):
+        """Many command lines in few processes; each job is {"args", "tree"}."""
+        count = min(os.cpu_count() or 1, len(jobs))
+        parts = [jobs[start::count] for start in range(count)]
+        with concurrent.futures.ThreadPoolExecutor(max(count, 1)) as pool:
+            done = list(pool.map(lambda part: self._run_part(part, scratch), enumerate(parts)))
+        results = [None] * len(jobs)
+        for start, part in enumerate(done):
+            results[start::count] = part
+        return results
+
+    def _run_part(self, numbered_part, scratch):
+        number, part = numbered_part
+        results_file = scratch / f"oracle-{number}.json"
+        command = [self.venv / "bin/python", HERE / "oracle.py", results_file]
+        done = subprocess.run(
+            command, input=json.dumps(part), env=environment(scratch), cwd=scratch,
+            capture_output=True, text=True,
+        )
+        if done.returncode != 0:
+            sys.exit(f"the oracle itself failed:\n{done.stderr}")
+        return json.loads(results_file.read_text())
+
+
+class OurKolla:
+    def __init__(self, binary):
+        self.binary = binary
+
+    def run(self, args, scratch, timeout=60):
+        done = subprocess.run(
+            [self.binary, *args], env=environment(scratch), cwd=scratch,
+            capture_output=True, text=True, timeout=timeout,
+        )
+        # A panic or a signal is no way to fail.
+        if done.returncode not in (0, 1, 2):
+            sys.exit(f"{self.binary} ended with {done.returncode}:\n{done.stderr}")
+        return {"failed": done.returncode != 0, "stdout": done.stdout, "error": done.stderr}
