@@ -72,25 +72,27 @@ fn files(
         |files: &[&RenderedDockerfile]| files.iter().map(|file| file.dir.clone()).collect::<BTreeSet<_>>();
     let (kept_dirs, left_dirs) = (dirs(&kept), dirs(&left));
     let is_in = |path: &str, dirs: &BTreeSet<String>| {
-        path.match_indices('/').any(|(at, _)| dirs.contains(&path[..at]))
+        dirs.contains(path) || path.match_indices('/').any(|(at, _)| dirs.contains(&path[..at]))
     };
-    let mut files: Vec<TreeFile> = prepared
-        .catalog
-        .files()
-        .filter(|(path, _)| match scope {
-            Scope::Tree => !is_in(path, &left_dirs),
-            // A template is no part of its image: what it says is in the Dockerfile.
-            Scope::Contexts => is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2"),
-        })
-        .map(|(path, file)| TreeFile {
-            name: PathBuf::from(path),
-            mode: file.mode,
-            content: match &file.content {
-                Content::Embedded(bytes) => FileContent::Bytes((*bytes).into()),
-                Content::File(path) => FileContent::File(path.clone()),
-            },
-        })
+    let in_scope = |path: &str| match scope {
+        Scope::Tree => !is_in(path, &left_dirs),
+        // A template is no part of its image: what it says is in the Dockerfile.
+        Scope::Contexts => is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2"),
+    };
+    // Empty directories count too: a Dockerfile may copy one.
+    let directories = prepared.catalog.directories().filter(|(path, _)| in_scope(path));
+    let mut files: Vec<TreeFile> = directories
+        .map(|(path, mode)| TreeFile { name: path.into(), mode, content: FileContent::Directory })
         .collect();
+    let of_tree = prepared.catalog.files().filter(|(path, _)| in_scope(path));
+    files.extend(of_tree.map(|(path, file)| TreeFile {
+        name: PathBuf::from(path),
+        mode: file.mode,
+        content: match &file.content {
+            Content::Embedded(bytes) => FileContent::Bytes((*bytes).into()),
+            Content::File(path) => FileContent::File(path.clone()),
+        },
+    }));
     for file in kept {
         let dir = Path::new(&file.dir);
         files.push(TreeFile {

@@ -17,6 +17,9 @@ const LOCK_FILE: &str = ".kolla-build.lock";
 /// Name of the tree of images in a working directory.
 const TREE: &str = "docker";
 
+/// Permission bits of directories that nothing else is said about.
+const DIRECTORY_MODE: u32 = 0o755;
+
 /// Why a working directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkDirError {
@@ -186,13 +189,18 @@ pub fn write_tree(root: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
     }
     let contents = files.par_iter().filter(|file| !file.is_directory());
     contents.try_for_each(|file| write_file(&root.join(&file.name), file))?;
+    // Now that nothing is to be written into them any more.
+    for file in files.iter().filter(|file| file.is_directory() && file.mode != DIRECTORY_MODE) {
+        let path = root.join(&file.name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).map_err(WorkDirError::at(&path))?;
+    }
     directories.par_iter().try_for_each(|directory| {
         File::open(directory).and_then(|open| open.set_times(epoch())).map_err(WorkDirError::at(directory))
     })
 }
 
 fn create_directory(path: &Path) -> Result<(), WorkDirError> {
-    match fs::DirBuilder::new().mode(0o755).create(path) {
+    match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         result => result.map_err(WorkDirError::at(path)),
     }

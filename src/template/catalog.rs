@@ -77,10 +77,12 @@ pub enum CatalogError {
     },
 }
 
-/// Every file of the tree by its path relative to it, in order of path.
+/// Every file and directory of the tree by its path relative to it, in order of path.
 #[derive(Debug, Clone, Default)]
 pub struct TemplateCatalog {
     files: BTreeMap<String, TreeFile>,
+    /// Permission bits of the directories.
+    directories: BTreeMap<String, u32>,
     /// Where the tree came from, for messages.
     origin: String,
 }
@@ -89,9 +91,11 @@ impl TemplateCatalog {
     /// The tree inside the binary.
     pub fn embedded() -> TemplateCatalog {
         let mut files = BTreeMap::new();
+        let mut directories = BTreeMap::new();
         let mut pending = vec![&EMBEDDED];
         while let Some(dir) = pending.pop() {
             pending.extend(dir.dirs());
+            directories.extend(dir.dirs().map(|dir| (dir.path().to_string_lossy().into_owned(), 0o755)));
             for file in dir.files() {
                 let bytes = file.contents();
                 // The binary keeps no modes: a script is known by its first two bytes.
@@ -102,12 +106,12 @@ impl TemplateCatalog {
                 );
             }
         }
-        TemplateCatalog { files, origin: "docker".to_string() }
+        TemplateCatalog { files, directories, origin: "docker".to_string() }
     }
 
     /// The tree in a directory.
     pub fn from_dir(dir: &Path) -> Result<TemplateCatalog, CatalogError> {
-        let mut catalog = TemplateCatalog { files: BTreeMap::new(), origin: dir.display().to_string() };
+        let mut catalog = TemplateCatalog { origin: dir.display().to_string(), ..TemplateCatalog::default() };
         catalog.overlay(dir)?;
         if !catalog.files.keys().any(|path| is_template(path)) {
             return Err(CatalogError::Empty(dir.to_path_buf()));
@@ -122,7 +126,8 @@ impl TemplateCatalog {
                 path: error.path().unwrap_or(dir).to_path_buf(),
                 source: error.into(),
             })?;
-            if !entry.file_type().is_file() {
+            let kind = entry.file_type();
+            if !kind.is_file() && !kind.is_dir() {
                 continue;
             }
             let metadata = entry.metadata().map_err(|error| CatalogError::Unreadable {
@@ -130,13 +135,13 @@ impl TemplateCatalog {
                 source: error.into(),
             })?;
             let relative = entry.path().strip_prefix(dir).unwrap_or(entry.path());
-            self.files.insert(
-                relative.to_string_lossy().into_owned(),
-                TreeFile {
-                    mode: metadata.permissions().mode() & 0o7777,
-                    content: Content::File(entry.into_path()),
-                },
-            );
+            let relative = relative.to_string_lossy().into_owned();
+            let mode = metadata.permissions().mode() & 0o7777;
+            if kind.is_dir() {
+                self.directories.insert(relative, mode);
+            } else {
+                self.files.insert(relative, TreeFile { mode, content: Content::File(entry.into_path()) });
+            }
         }
         Ok(())
     }
@@ -154,6 +159,11 @@ impl TemplateCatalog {
     /// Every file with its path, in order of path.
     pub fn files(&self) -> impl Iterator<Item = (&str, &TreeFile)> {
         self.files.iter().map(|(path, file)| (path.as_str(), file))
+    }
+
+    /// Every directory with its permission bits, in order of path.
+    pub fn directories(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.directories.iter().map(|(path, mode)| (path.as_str(), *mode))
     }
 
     /// How a file of the tree is called in messages.
@@ -215,6 +225,7 @@ mod tests {
         write(tree.path(), "base/keep", "kept");
         write(over.path(), "base/Dockerfile.j2", "new");
         write(over.path(), "group/extra/Dockerfile.j2", "extra");
+        std::fs::create_dir(over.path().join("empty")).expect("mkdir");
         let mut catalog = TemplateCatalog::from_dir(tree.path()).expect("tree");
         catalog.overlay(over.path()).expect("overlay");
         let read = |path: &str| catalog.get(path).map(|file| file.read().expect("read").into_owned());
@@ -222,6 +233,8 @@ mod tests {
         assert_eq!(read("base/keep"), Some(b"kept".to_vec()));
         let names: Vec<_> = catalog.images().expect("images").into_iter().map(|image| image.name).collect();
         assert_eq!(names, ["base", "extra"]);
+        let directories: Vec<_> = catalog.directories().map(|(path, _)| path).collect();
+        assert_eq!(directories, ["base", "empty", "group", "group/extra"]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn rewrite(source: &str, record: bool) -> String {
         out.push_str(&source[done..tag.start]);
         match tag.kind {
             TagKind::Comment | TagKind::Raw => out.push_str(tag.text),
-            TagKind::Output if state.extended && state.depth == 0 => {
+            TagKind::Output if state.extended && state.depth == 0 && state.open_sets.is_empty() => {
                 // Its newlines stay so that later lines keep their numbers; its whitespace control no longer
                 // matters, because nothing around it is printed either.
                 out.push_str("{#");

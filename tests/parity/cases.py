@@ -68,8 +68,8 @@ def written_overrides():
             yield with_overrides(path.name.removesuffix(".j2"), [path])
     merged = [directory / f"merged-{number}.j2" for number in (1, 2, 3)]
     yield with_overrides("two-files-merged", merged[:2])
-    yield with_overrides("three-files-merged", [*merged, directory / "list-methods.j2"][:3])
-    yield with_overrides("files-of-many-kinds-merged", [directory / "tripleo.j2", *merged[::-1]])
+    yield with_overrides("three-files-merged", merged)
+    yield with_overrides("files-of-many-kinds-merged", [directory / "list-methods.j2", *merged[::-2]])
 
 
 def options():
@@ -122,7 +122,8 @@ gid = 2345
 uid = 77
 gid = 78
 group = other
-[unset-user]
+[partly-user]
+uid = 79
 """
 
 RPM_SETUP = """

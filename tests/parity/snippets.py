@@ -1,1 +1,87 @@
-def check(parity): pass
+"""Small templates, each an image of its own in a generated tree: both programs must print the same, or both refuse."""
+
+import pathlib
+import shutil
+
+from cases import Case
+from tree import describe
+
+HERE = pathlib.Path(__file__).resolve().parent / "snippets"
+REFUSED = "refused"
+
+
+def read_all():
+    """{image name: template}; a snippet is called after its file and its heading."""
+    found = {}
+    for path in sorted(HERE.glob("*.j2")):
+        for part in ("\n" + path.read_text()).split("\n## ")[1:]:
+            name, _, text = part.partition("\n")
+            found[f"{path.stem}-{name}"] = text
+    return found
+
+
+def make_tree(directory, snippets):
+    tree = directory / "docker"
+    shutil.copytree(HERE / "lib", tree / "lib")
+    for name, text in {"base": "FROM scratch\n", **snippets}.items():
+        (tree / name).mkdir()
+        (tree / name / "Dockerfile.j2").write_text(text)
+    return tree
+
+
+def check(parity):
+    found = {name: text for name, text in read_all().items() if parity.args.only in name}
+    refused = {name: text for name, text in found.items() if name.startswith(REFUSED)}
+    printed = {name: text for name, text in found.items() if name not in refused}
+    if printed:
+        check_printed(parity, printed)
+    if refused:
+        check_one_by_one(parity, "snippets that are refused", refused)
+
+
+def jobs_of(parity, name, snippets):
+    directory = parity.scratch / name
+    tree = make_tree(directory, snippets)
+    args = [*Case(name).command_line(directory), "--template-only", "--work-dir"]
+    theirs = {"args": [*args, str(directory / "theirs")], "tree": str(directory)}
+    ours = parity.our_args([*args, str(directory / "ours")], tree)
+    return theirs, ours
+
+
+def check_printed(parity, snippets):
+    """All snippets in one tree, for it is quick; one that is refused takes the others with it."""
+    theirs, ours = jobs_of(parity, "snippets", snippets)
+    failed = parity.python.run_many([theirs], parity.scratch)[0]["failed"]
+    if failed or parity.ours.run(ours, parity.scratch)["failed"]:
+        check_one_by_one(parity, "snippets that print", snippets)
+        return
+    differences = {name: difference(parity, "snippets", name) for name in snippets}
+    report(parity, "snippets that print", differences)
+
+
+def check_one_by_one(parity, title, snippets):
+    jobs = {name: jobs_of(parity, name, {name: text}) for name, text in snippets.items()}
+    their_results = parity.python.run_many([theirs for theirs, _ in jobs.values()], parity.scratch)
+    differences = {}
+    for (name, (_, ours)), theirs in zip(jobs.items(), their_results):
+        ours = parity.ours.run(ours, parity.scratch)
+        must_fail = name.startswith(REFUSED)
+        if theirs["failed"] or ours["failed"] or must_fail:
+            as_wanted = theirs["failed"] and ours["failed"] and must_fail
+            differences[name] = "" if as_wanted else f"  {name}\n{parity.errors(theirs, ours)}"
+        else:
+            differences[name] = difference(parity, name, name)
+    report(parity, title, differences)
+
+
+def difference(parity, run, name):
+    """What differs between the outputs of one snippet; nothing when they are the same."""
+    theirs, ours = (
+        (0, (parity.scratch / run / who / "docker" / name / "Dockerfile").read_bytes()) for who in ("theirs", "ours")
+    )
+    return "" if theirs == ours else describe(name, theirs, ours)
+
+
+def report(parity, title, differences):
+    same = sum(not text for text in differences.values())
+    parity.report(title, same, len(differences), "".join(differences.values()))
