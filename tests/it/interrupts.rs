@@ -21,7 +21,7 @@ fn hanging() -> (FakeDocker, Project) {
 fn the_first_interrupt_cancels_what_runs_and_still_tells_the_summary() {
     for signal in ["INT", "TERM"] {
         let (daemon, project) = hanging();
-        let running = Running::start(&project, &["--logs-dir", "logs"]);
+        let running = Running::start(&project, ["--logs-dir", "logs"]);
         daemon.wait_until("the build", |state| state.builds.iter().any(|build| build.image == "memcached"));
         running.signal(signal);
         let run = running.end().exits(130);
@@ -49,7 +49,7 @@ fn an_interrupt_ends_the_wait_before_another_try() {
     let daemon = FakeDocker::with_base_image().fail("base", Fault::CutBefore);
     let project = Project::empty().image("base", None, "").with_engine(&daemon);
     // Waits grow up to a minute; all of them would take more than a day.
-    let running = Running::start(&project, &["--retries", "2000"]);
+    let running = Running::start(&project, ["--retries", "2000"]);
     daemon.wait_until("the second try", |state| state.builds.len() == 2);
     running.signal("INT");
     running.end().exits(130);
@@ -61,7 +61,7 @@ fn the_second_interrupt_leaves_at_once() {
     // Nobody reads the run's output, so it can't tell its end: the first interrupt alone never ends it.
     let much = format!("RUN {}\n", "x".repeat(15_000)).repeat(20);
     let project = Project::empty().image("base", None, &much).with_engine(&daemon);
-    let mut running = Running::start(&project, &[]);
+    let mut running = Running::start(&project, [""; 0]);
     daemon.wait_until("the build", |state| state.images.len() == 2);
     assert!(!project.temporary_files().is_empty());
     running.signal("INT");
@@ -80,7 +80,7 @@ fn the_second_interrupt_leaves_at_once() {
 #[test]
 fn a_working_directory_belongs_to_one_run_at_a_time() {
     let (daemon, project) = hanging();
-    let first = Running::start(&project, &["--work-dir", "work"]);
+    let first = Running::start(&project, ["--work-dir", "work"]);
     daemon.wait_until("the build", |state| state.builds.iter().any(|build| build.image == "memcached"));
 
     let second = project.run(["--work-dir", "work", "^base$"]).exits(1);

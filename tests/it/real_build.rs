@@ -99,7 +99,7 @@ fn an_interrupt_stops_the_step_that_runs() {
             &format!("RUN sleep {seconds}\n"),
         );
         let arguments = ["--nopull", "--namespace", NAMESPACE, "--tag", "interrupted", builder];
-        let running = Running::start(&project, &arguments);
+        let running = Running::start(&project, arguments);
         wait_until("the step to start", || real::runs_with_argument(seconds));
         running.signal("INT");
         let run = running.end().exits(130);

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use kolla_build::platform::{Arch, Platform};
 
@@ -175,8 +176,9 @@ impl Project {
     }
 
     /// Runs the binary on the project's tree to its end.
+    #[track_caller]
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
-        self.command(arguments).output().expect("the binary starts").into()
+        Running::start(self, arguments).end()
     }
 }
 
@@ -185,7 +187,7 @@ pub struct Running(Child);
 
 impl Running {
     /// Starts the binary on the project's tree.
-    pub fn start(project: &Project, arguments: &[&str]) -> Running {
+    pub fn start<S: AsRef<OsStr>>(project: &Project, arguments: impl IntoIterator<Item = S>) -> Running {
         let mut command = project.command(arguments);
         Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts"))
     }
@@ -197,17 +199,33 @@ impl Running {
 
     /// Sends it a signal: `INT`, `TERM`.
     pub fn signal(&self, name: &str) {
-        let id = self.0.id().to_string();
-        let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
-        assert!(status.expect("a shell").success());
+        kill(name, self.id());
     }
 
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().expect("our child").is_some()
     }
 
-    /// Waits for its end.
+    /// Waits for its end, but not for ever.
+    #[track_caller]
     pub fn end(self) -> Run {
-        self.0.wait_with_output().expect("our child").into()
+        let id = self.id();
+        let (sender, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(self.0.wait_with_output()));
+        match ended.recv_timeout(LONGEST_RUN) {
+            Ok(output) => output.expect("our child").into(),
+            Err(_) => {
+                kill("KILL", id);
+                panic!("the run has not ended within {LONGEST_RUN:?}");
+            }
+        }
     }
+}
+
+/// Longer than any run of a test takes on a busy machine.
+const LONGEST_RUN: Duration = Duration::from_secs(120);
+
+fn kill(signal: &str, id: u32) {
+    let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &id.to_string()]).status();
+    assert!(status.expect("a shell").success());
 }
