@@ -263,6 +263,13 @@ mod tests {
     }
 
     #[test]
+    fn output_that_a_set_block_takes_stays() {
+        let source = "{% extends p %}{% set a %}{{ kept }}{% endset %}{{ dropped }}";
+        assert!(rewrite(source, true).starts_with("{% extends p %}{% set a %}{{ kept }}{% endset %}"));
+        assert!(rewrite(source, true).ends_with("{##}"));
+    }
+
+    #[test]
     fn raw_and_comments_are_left_alone() {
         for source in [
             "{% raw %}{% set a = 1 %}{{ '\\/' }}{% endraw %}",

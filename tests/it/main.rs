@@ -12,6 +12,7 @@ mod interrupts;
 mod lint;
 mod options;
 mod outputs;
+mod overrides;
 mod real_build;
 mod real_tree;
 mod rendered;
