@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::outline::{Outline, Set};
+use super::outline::{Outline, Set, names};
 use super::tree::TreeOutline;
 use crate::config::nearest::nearest;
 use crate::template::lookups::Effect;
@@ -41,8 +41,8 @@ pub fn check(
     tree: &TreeOutline,
     rendered: &[&[RenderedDockerfile]],
 ) -> Vec<Finding> {
-    let mut checker =
-        Checker { merged, overrides, tree, lists: Lists::new(tree, rendered), found: Vec::new() };
+    let (lists, names) = (Lists::new(tree, rendered), names(merged.source()));
+    let mut checker = Checker { merged, overrides, names, tree, lists, found: Vec::new() };
     // Without `extends` it replaces the Dockerfiles whole: its blocks are its own.
     if overrides.extends {
         checker.blocks();
@@ -85,6 +85,8 @@ impl<'a> Lists<'a> {
 struct Checker<'a> {
     merged: &'a MergedOverride,
     overrides: &'a Outline,
+    /// What the override itself reads.
+    names: BTreeSet<&'a str>,
     tree: &'a TreeOutline,
     lists: Lists<'a>,
     /// With the line of the merged text.
@@ -123,7 +125,7 @@ impl Checker<'_> {
         let Some(action) = ACTIONS.into_iter().find(|action| set.name.ends_with(action)) else { return };
         let list = &set.name[..set.name.len() - action.len()];
         // The override may well read it itself, and so may the tree.
-        if self.overrides.names.contains(&set.name) || self.tree.uses(&set.name) {
+        if self.names.contains(set.name.as_str()) || self.tree.uses(&set.name) {
             return;
         }
         let Some(images) = self.lists.known.get(list) else {

@@ -9,17 +9,24 @@ use crate::template::tags::{
     SCOPES, Tag, TagKind, assignment, set_block_name, string_end, tag_body, tag_word, tags,
 };
 
+// Classes are written out in these patterns: those of Unicode take longer to compile than every template to be read.
+
 /// `receiver(list | customizable("kind")`; the receiver may be missing.
 static CUSTOMIZED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?:([\w.]+)\s*\(\s*)?([\w.]+)\s*\|\s*customizable\s*\(\s*['"]([^'"]+)['"]"#)
-        .expect("the pattern is valid")
+    let (name, space) = ("[A-Za-z0-9_.]+", "[ \t\n]*");
+    let receiver = format!(r"(?:({name}){space}\({space})?");
+    let kind = format!(r#"customizable{space}\({space}['"]([^'"]+)['"]"#);
+    Regex::new(&format!(r"{receiver}({name}){space}\|{space}{kind}")).expect("the pattern is valid")
 });
 /// `{% import "file" as name %}`
-static IMPORT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"^import\s+['"]([^'"]+)['"]\s+as\s+(\w+)"#).expect("the pattern is valid"));
+static IMPORT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"^import[ \t\n]+['"]([^'"]+)['"][ \t\n]+as[ \t\n]+([A-Za-z0-9_]+)"#)
+        .expect("the pattern is valid")
+});
 /// `{% extends "file" %}` and `{% include "file" %}`
-static PART: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"^(?:extends|include)\s+['"]([^'"]+)['"]"#).expect("the pattern is valid"));
+static PART: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"^(?:extends|include)[ \t\n]+['"]([^'"]+)['"]"#).expect("the pattern is valid")
+});
 
 /// What a template consists of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +45,6 @@ pub struct Outline {
     pub imports: Vec<(String, String)>,
     /// Files that it extends or includes, where it names them outright.
     pub parts: Vec<String>,
-    /// Names that it uses, other than by setting them.
-    pub names: BTreeSet<String>,
 }
 
 /// A block tag.
@@ -101,7 +106,7 @@ pub fn outline(source: &str) -> Outline {
         done = tag.start;
         match tag.kind {
             TagKind::Comment | TagKind::Raw => continue,
-            TagKind::Output => reader.expression(tag.text, tag.text, line),
+            TagKind::Output => reader.expression(tag.text, line),
             TagKind::Statement => reader.statement(tag, line),
         }
     }
@@ -136,9 +141,13 @@ impl Reader {
             "set" => return self.set(tag, line),
             _ => {}
         }
-        if let Some(import) = IMPORT.captures(body) {
+        if word == "import"
+            && let Some(import) = IMPORT.captures(body)
+        {
             self.outline.imports.push((import[2].to_string(), import[1].to_string()));
-        } else if let Some(part) = PART.captures(body) {
+        } else if matches!(word, "extends" | "include")
+            && let Some(part) = PART.captures(body)
+        {
             self.outline.parts.push(part[1].to_string());
         }
         if SCOPES.contains(&word) {
@@ -156,7 +165,7 @@ impl Reader {
             self.scopes.pop();
         }
         if word != "block" {
-            self.expression(tag.text, tag.text, line);
+            self.expression(tag.text, line);
         }
     }
 
@@ -164,12 +173,12 @@ impl Reader {
         let (name, value) = match assignment(tag.text) {
             Some((name, value)) => {
                 let at = line + tag.text[..value.start].matches('\n').count();
-                self.expression(tag.text, &tag.text[value.clone()], at);
+                self.expression(&tag.text[value.clone()], at);
                 (name, tag.text[value].to_string())
             }
             None => match set_block_name(tag.text) {
                 Some(name) => (name.to_string(), String::new()),
-                None => return self.expression(tag.text, tag.text, line),
+                None => return self.expression(tag.text, line),
             },
         };
         self.outline.sets.push(Set {
@@ -181,30 +190,26 @@ impl Reader {
         });
     }
 
-    /// Takes note of what an expression in a tag uses; `line` is the expression's own.
-    fn expression(&mut self, tag: &str, expression: &str, line: usize) {
-        let own = assignment(tag).map(|(name, _)| name);
-        let mut names = BTreeSet::new();
-        collect_names(expression, &mut names);
-        if names.contains("super")
+    /// Takes note of what an expression calls; `line` is the one that it starts on.
+    fn expression(&mut self, expression: &str, line: usize) {
+        if expression.contains("super")
+            && names_in(expression).contains("super")
             && let Some(block) = self.block()
         {
             self.outline.blocks[block].keeps = true;
         }
-        if names.contains("customizable") {
-            for found in CUSTOMIZED.captures_iter(expression) {
-                let at = found.get(0).map_or(0, |found| found.start());
-                self.outline.customized.push(Customized {
-                    receiver: found.get(1).map(|receiver| receiver.as_str().to_string()),
-                    list: found[2].to_string(),
-                    kind: found[3].to_string(),
-                    line: line + expression[..at].matches('\n').count(),
-                });
-            }
+        if !expression.contains("customizable") {
+            return;
         }
-        self.outline
-            .names
-            .extend(names.into_iter().filter(|name| Some(*name) != own.as_deref()).map(String::from));
+        for found in CUSTOMIZED.captures_iter(expression) {
+            let at = found.get(0).map_or(0, |found| found.start());
+            self.outline.customized.push(Customized {
+                receiver: found.get(1).map(|receiver| receiver.as_str().to_string()),
+                list: found[2].to_string(),
+                kind: found[3].to_string(),
+                line: line + expression[..at].matches('\n').count(),
+            });
+        }
     }
 
     fn block(&self) -> Option<usize> {
@@ -212,14 +217,30 @@ impl Reader {
     }
 }
 
-/// The identifiers of an expression, those in strings left out.
-fn collect_names<'a>(expression: &'a str, names: &mut BTreeSet<&'a str>) {
+/// The names that a template uses, other than by setting them.
+pub fn names(source: &str) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for tag in tags(source).filter(|tag| matches!(tag.kind, TagKind::Output | TagKind::Statement)) {
+        match assignment(tag.text) {
+            Some((own, value)) if tag_word(tag.text) == "set" => {
+                names.extend(names_in(&tag.text[value]).into_iter().filter(|name| *name != own));
+            }
+            _ if set_block_name(tag.text).is_some() => {}
+            _ => names.extend(names_in(tag.text)),
+        }
+    }
+    names
+}
+
+/// The names in an expression, not in its strings.
+fn names_in(expression: &str) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
     let mut at = 0;
     while let Some(c) = expression[at..].chars().next() {
         if c == '\'' || c == '"' {
             match string_end(expression, at) {
                 Some(end) => at = end,
-                None => return,
+                None => break,
             }
         } else if c.is_alphabetic() || c == '_' {
             let rest = &expression[at..];
@@ -230,6 +251,7 @@ fn collect_names<'a>(expression: &'a str, names: &mut BTreeSet<&'a str>) {
             at += c.len_utf8();
         }
     }
+    names
 }
 
 #[cfg(test)]
@@ -257,10 +279,9 @@ mod tests {
 
     #[test]
     fn sets_know_their_scope_and_the_lines_of_their_items() {
-        let found = outline(
-            "{% set a_append = [\n  'x',\n  \"y\"\n] %}\n{% if b %}{% set c = a_append + c %}{% endif %}\n\
-             {% block d %}{% set e %}text{% endset %}{% endblock %}",
-        );
+        let source = "{% set a_append = [\n  'x',\n  \"y\"\n] %}\n{% if b %}{% set c = a_append + c %}{% endif %}\n\
+             {% block d %}{% set e %}text{% endset %}{% endblock %}";
+        let found = outline(source);
         let sets: Vec<_> = found
             .sets
             .iter()
@@ -272,7 +293,8 @@ mod tests {
         );
         assert_eq!(found.sets[0].line_of("y"), Some(3));
         assert_eq!(found.sets[0].line_of("z"), None);
-        assert!(found.names.contains("a_append") && !found.names.contains("c"), "{:?}", found.names);
+        let names = names(source);
+        assert!(names.contains("a_append") && !names.contains("c") && !names.contains("e"), "{names:?}");
     }
 
     #[test]

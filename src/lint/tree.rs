@@ -5,7 +5,7 @@ use std::io;
 
 use rayon::prelude::*;
 
-use super::outline::{Block, Customized, Outline, outline};
+use super::outline::{Block, Customized, Outline, names, outline};
 use crate::template::catalog::{ImageTemplate, TEMPLATE_NAME, TemplateCatalog};
 use crate::template::normalize_newlines;
 
@@ -14,8 +14,15 @@ use crate::template::normalize_newlines;
 pub struct TreeOutline {
     /// For each image, by name, the files that its Dockerfile is made of, its own template first.
     images: BTreeMap<String, Vec<String>>,
-    /// The outline of each of these files, and of those that they import.
-    files: BTreeMap<String, Outline>,
+    /// Each of these files, and those that they import.
+    files: BTreeMap<String, Template>,
+}
+
+/// A file of the tree.
+#[derive(Debug)]
+struct Template {
+    text: String,
+    outline: Outline,
 }
 
 /// A file of the tree that can't be read.
@@ -35,7 +42,7 @@ impl TreeOutline {
         let mut files = BTreeMap::new();
         let mut wanted: BTreeSet<String> = images.iter().map(own).collect();
         while !wanted.is_empty() {
-            let read: Vec<(String, Outline)> = wanted
+            let read: Vec<(String, Template)> = wanted
                 .into_par_iter()
                 .filter_map(|path| {
                     let bytes = match catalog.get(&path)?.read() {
@@ -44,13 +51,13 @@ impl TreeOutline {
                             return Some(Err(TreeError { path: catalog.display_path(&path), source }));
                         }
                     };
-                    let found = outline(&normalize_newlines(&String::from_utf8_lossy(&bytes)));
-                    Some(Ok((path, found)))
+                    let text = normalize_newlines(&String::from_utf8_lossy(&bytes)).into_owned();
+                    Some(Ok((path, Template { outline: outline(&text), text })))
                 })
                 .collect::<Result<_, TreeError>>()?;
-            let named = |(_, outline): &(String, Outline)| {
-                let imported = outline.imports.iter().map(|(_, path)| path.clone());
-                outline.parts.iter().cloned().chain(imported).collect::<Vec<_>>()
+            let named = |(_, template): &(String, Template)| {
+                let imported = template.outline.imports.iter().map(|(_, path)| path.clone());
+                template.outline.parts.iter().cloned().chain(imported).collect::<Vec<_>>()
             };
             wanted = read.iter().flat_map(named).collect();
             files.extend(read);
@@ -98,8 +105,8 @@ impl TreeOutline {
         self.parts(image).find_map(|(path, outline)| match called.split_once('.') {
             Some((alias, name)) => {
                 let (_, imported) = outline.imports.iter().find(|(known, _)| known == alias)?;
-                let (imported, outline) = self.files.get_key_value(imported)?;
-                Some((imported.as_str(), line_in(outline, name)?))
+                let (imported, template) = self.files.get_key_value(imported)?;
+                Some((imported.as_str(), line_in(&template.outline, name)?))
             }
             None => Some((path, line_in(outline, called)?)),
         })
@@ -107,21 +114,22 @@ impl TreeOutline {
 
     /// Whether any template uses a name.
     pub fn uses(&self, name: &str) -> bool {
-        self.files.values().any(|outline| outline.names.contains(name))
+        let mut texts = self.files.values().map(|template| template.text.as_str());
+        texts.any(|text| text.contains(name) && names(text).contains(name))
     }
 
     fn parts<'a>(&'a self, image: &str) -> impl Iterator<Item = (&'a str, &'a Outline)> {
         let paths = self.images.get(image).into_iter().flatten();
-        paths.filter_map(|path| Some((path.as_str(), self.files.get(path)?)))
+        paths.filter_map(|path| Some((path.as_str(), &self.files.get(path)?.outline)))
     }
 }
 
 /// A file and everything that it extends or includes, each once.
-fn with_parts(path: String, files: &BTreeMap<String, Outline>) -> Vec<String> {
+fn with_parts(path: String, files: &BTreeMap<String, Template>) -> Vec<String> {
     let mut paths = vec![path];
     let mut next = 0;
-    while let Some(outline) = paths.get(next).map(|path| files.get(path)) {
-        for part in outline.iter().flat_map(|outline| &outline.parts) {
+    while let Some(template) = paths.get(next).map(|path| files.get(path)) {
+        for part in template.iter().flat_map(|template| &template.outline.parts) {
             if !paths.contains(part) {
                 paths.push(part.clone());
             }
