@@ -16,7 +16,7 @@ NOT_COMPARED = {
     "DEFAULT.base_image",  # Kolla sets it too late for its own interpolation
     "DEFAULT.config_file", "DEFAULT.config_dir", "DEFAULT.config_source", "DEFAULT.shell_completion",
 }
-GENERATED = 400
+GENERATED = 200
 
 
 @dataclasses.dataclass
@@ -180,12 +180,13 @@ def ask_python(parity, jobs):
 
 def check(parity):
     """Reads every case with both and reports each difference, and all that is the same in one line."""
-    found = parity.selected([*written(), *generated()])
+    named = [dataclasses.replace(case, name=f"config-{case.name}") for case in (*written(), *generated())]
+    found = parity.selected(named)
     if not found:
         return
     jobs = []
     for case in found:
-        directory = parity.scratch / f"config-{case.name}"
+        directory = parity.scratch / case.name
         directory.mkdir()
         jobs.append({"args": case.command_line(directory), "sections": case.sections})
     same = 0
@@ -197,6 +198,6 @@ def check(parity):
             difference = different(their_values(theirs["values"]), our_values(ours["stdout"]))
         if difference:
             files = "".join(f"  {name}: {text!r}\n" for name, text in case.files.items())
-            parity.report(f"config-{case.name}", 0, 1, files + difference)
+            parity.report(case.name, 0, 1, files + difference)
         same += not difference
     parity.report("configuration values", same, same)
