@@ -1,7 +1,7 @@
 //! Patches that an operator wants applied inside images: `<patches_path>/<image>/series` and the files it names.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Patches that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,16 @@ pub enum PatchError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A series names a file outside of its directory.
+    #[error("{series}:{line}: {name} is not the name of a file beside the series")]
+    Outside {
+        /// The series.
+        series: PathBuf,
+        /// The line in it, from 1.
+        line: usize,
+        /// What it names.
+        name: String,
     },
     /// A patch that a series names is not there.
     #[error("{series}:{line}: there is no patch {name}, which {image} needs")]
@@ -46,6 +56,9 @@ pub fn patch_files(patches_path: Option<&Path>, image: &str) -> Result<Vec<(Stri
             continue;
         }
         let path = dir.join(name);
+        if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(PatchError::Outside { series, line: index + 1, name: name.to_string() });
+        }
         if !path.is_file() {
             let (name, image) = (name.to_string(), image.to_string());
             return Err(PatchError::Missing { series, line: index + 1, name, image });
@@ -75,6 +88,12 @@ mod tests {
             .map(|(name, _)| name)
             .collect();
         assert_eq!(names, ["series", "a.patch", "b.patch"]);
+        std::fs::write(image.join("series"), "../other/c.patch\n").expect("write");
+        let error = patch_files(Some(dir.path()), "nova-base").expect_err("leads out").to_string();
+        assert!(
+            error.ends_with("series:1: ../other/c.patch is not the name of a file beside the series"),
+            "{error}"
+        );
         assert!(patch_files(Some(dir.path()), "other").expect("none").is_empty());
         assert!(patch_files(None, "nova-base").expect("none").is_empty());
     }

@@ -124,7 +124,7 @@ impl TemplateCatalog {
         for entry in walkdir::WalkDir::new(dir).follow_links(true).min_depth(1) {
             let entry = entry.map_err(|error| CatalogError::Unreadable {
                 path: error.path().unwrap_or(dir).to_path_buf(),
-                source: error.into(),
+                source: error.into_io_error().unwrap_or_else(|| io::Error::other("its links go in a circle")),
             })?;
             let kind = entry.file_type();
             if !kind.is_file() && !kind.is_dir() {
