@@ -201,6 +201,13 @@ fn option_args(option: &OptionSpec, defaults: &Layers) -> Vec<Arg> {
         Kind::Many => arg.action(ArgAction::Append).value_name("VALUE"),
         Kind::Integer { .. } => arg.value_name("N"),
         Kind::Dict => arg.value_name("KEY:VALUE,..."),
+        // Without the '=', what follows is a regex.
+        Kind::File { unnamed } => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value(unnamed)
+            .value_name("FILE")
+            .value_hint(ValueHint::FilePath),
         Kind::Text if option.name == "explain" => arg.value_name("IMAGE"),
         Kind::Text | Kind::List => arg.value_name("VALUE"),
     };

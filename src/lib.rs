@@ -11,6 +11,7 @@ pub mod event;
 pub mod graph;
 pub mod labels;
 pub mod lint;
+pub mod lock;
 pub mod plan;
 pub mod platform;
 pub mod reference;

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use super::lock;
 use super::prepare::{Prepared, image_dirs};
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
@@ -29,6 +31,7 @@ use crate::report::logs::Logs;
 use crate::report::progress::Progress;
 use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
+use crate::schedule::bases::BaseImages;
 use crate::schedule::history::History;
 use crate::schedule::image::{BuildSettings, ImageWorker, Memory, Recipe};
 use crate::schedule::run::{Limits, run};
@@ -54,19 +57,22 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             Fatal::message(message, EXIT_USAGE).hinted("run once per platform, each with its own --tag")
         );
     }
-    let engine = Arc::new(Docker::new(endpoint(&prepared.config.build.engine, env)?, credentials(env)?));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fatal::message(format!("failed to start the runtime: {error}"), EXIT_FAILED))?;
+    let engine = engine(&prepared, env)?;
+    let runtime = runtime()?;
     let code = runtime.block_on(async {
-        greet(engine.as_ref()).await?;
+        greet(engine.as_ref(), "Building").await?;
         if prepared.config.selection.skip_existing {
             skip_existing(&mut prepared.plan, engine.as_ref()).await?;
         }
         // What can be wrong with the input is known before anything is written.
         let mut recipes = recipes(&prepared, env)?;
         let files = tree_files(&prepared, Scope::Contexts)?;
+        let sources = Arc::new(source_cache(&prepared, env)?);
+        let options = &prepared.config.build;
+        if let Some(path) = &options.locked {
+            let supply = lock::Supply { engine: engine.clone(), sources: &sources, retries: options.retries };
+            lock::hold(path, &prepared.plan, &mut recipes, &supply).await?;
+        }
         // From here on there are things to be cleaned up.
         let signals = Signals::catch()?;
         let work_dir = match &prepared.config.build.work_dir {
@@ -78,8 +84,10 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             recipe.context = work_dir.tree().join(&recipe.context);
         }
         let worker = ImageWorker {
+            // Of a locked run they are there already, and newer ones are not wanted.
+            bases: BaseImages::new(engine.clone(), options.pull && options.locked.is_none()),
             engine,
-            sources: Arc::new(source_cache(&prepared, env)?),
+            sources,
             settings: settings(&prepared, env),
             recipes,
             memory: Memory::default(),
@@ -93,12 +101,25 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     code
 }
 
+/// The engine that was asked for; nothing is contacted yet.
+pub(super) fn engine(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<Arc<Docker>, Fatal> {
+    Ok(Arc::new(Docker::new(endpoint(&prepared.config.build.engine, env)?, credentials(env)?)))
+}
+
+/// What asynchronous work runs in.
+pub(super) fn runtime() -> Result<Runtime, Fatal> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fatal::message(format!("failed to start the runtime: {error}"), EXIT_FAILED))
+}
+
 /// Asks the engine what it is, so that a run without one fails at once.
-async fn greet(engine: &dyn Engine) -> Result<(), Fatal> {
+pub(super) async fn greet(engine: &dyn Engine, doing: &str) -> Result<(), Fatal> {
     match engine.facts().await {
         Ok(facts) => {
             tell(&format!(
-                "Building with {} at {} (API {})",
+                "{doing} with {} at {} (API {})",
                 facts.name,
                 engine.endpoint(),
                 facts.api_version
@@ -264,7 +285,6 @@ fn settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSetting
         build_args,
         proxy_args: proxies.collect(),
         cache: build.cache,
-        pull: build.pull,
         keep: build.keep,
         timeout: Duration::from_secs(build.timeout),
     }
@@ -278,7 +298,10 @@ fn cache_dir(env: &BTreeMap<String, String>) -> PathBuf {
     user_cache.unwrap_or_else(std::env::temp_dir).join("kolla-build")
 }
 
-fn source_cache(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<SourceCache, Fatal> {
+pub(super) fn source_cache(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+) -> Result<SourceCache, Fatal> {
     let default = || cache_dir(env).join("sources");
     let dir = prepared.config.build.source_cache.clone().unwrap_or_else(default);
     let patience = Duration::from_secs(prepared.config.build.timeout);
@@ -286,7 +309,10 @@ fn source_cache(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<S
 }
 
 /// What to build, with contexts relative to the tree that they will be in.
-fn recipes(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<HashMap<UnitId, Recipe>, Fatal> {
+pub(super) fn recipes(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+) -> Result<HashMap<UnitId, Recipe>, Fatal> {
     let config = &prepared.config;
     let created = labels::creation_time(env.get("SOURCE_DATE_EPOCH").map(String::as_str))
         .map_err(|error| Fatal::message(error, EXIT_USAGE))?;

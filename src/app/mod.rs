@@ -1,6 +1,7 @@
 //! The program, top to bottom: configuration, tree, rendering, graph, plan, and then the task that was asked for.
 
 mod build;
+mod lock;
 mod overrides;
 mod prepare;
 mod print;
@@ -82,6 +83,10 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
         Task::Plan => output(&print::plan(&prepared.plan, prepared.config.output.plan_json)),
         Task::TemplateOnly => {
             tell(&write::template_only(&prepared)?);
+            Ok(0)
+        }
+        Task::Lock(path) => {
+            tell(&lock::write(&prepared, env, path)?);
             Ok(0)
         }
         Task::Build => build::build(prepared, env),

@@ -66,7 +66,7 @@ fn lines(layers: &Layers, option: &OptionSpec) -> Result<Vec<Row>, ValueError> {
             };
             entries.zip(values).map(row).collect()
         }
-        Kind::Text | Kind::Choice(_) => {
+        Kind::Text | Kind::File { .. } | Kind::Choice(_) => {
             vec![row(masked(name, &layers.text(DEFAULT, name)?.unwrap_or_default()))]
         }
     })

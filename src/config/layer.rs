@@ -150,7 +150,7 @@ impl Layers {
             Kind::Choice(_) => self.choice(option.name).map(|_| ()),
             Kind::Dict => self.dict(DEFAULT, option.name).map(|_| ()),
             Kind::Many => self.many(option.name).map(|_| ()),
-            Kind::List | Kind::Text => self.text(DEFAULT, option.name).map(|_| ()),
+            Kind::List | Kind::Text | Kind::File { .. } => self.text(DEFAULT, option.name).map(|_| ()),
         }
     }
 

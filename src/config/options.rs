@@ -24,6 +24,11 @@ pub enum Kind {
     Dict,
     /// May be given several times; every value counts.
     Many,
+    /// A file; on the command line `--x` or `--x=FILE`.
+    File {
+        /// The file when none is named.
+        unnamed: &'static str,
+    },
 }
 
 /// Whether an option is one of Python kolla-build's.
@@ -126,7 +131,9 @@ pub fn by_heading() -> impl Iterator<Item = (&'static str, &'static [OptionSpec]
     })
 }
 
-use Kind::{Choice, Dict, Flag, Integer, List, Many, Text};
+use Kind::{Choice, Dict, File, Flag, Integer, List, Many, Text};
+
+const LOCK_FILE: Kind = File { unnamed: "build.lock" };
 
 /// The options, in the order in which `--help` shows them.
 pub const OPTIONS: &[OptionSpec] = &[
@@ -172,6 +179,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "Directory where fetched sources are kept [default: the user's cache directory]",
     ),
+    ours(
+        "locked",
+        LOCK_FILE,
+        "Build from this lock file (--locked alone: build.lock), and not at all when something is not as it says",
+    ),
     kolla("engine", Choice(&["docker", "podman"]), "Container engine to build with"),
     kolla("podman_base_url", Text, "Podman's socket"),
     kolla("buildkit", Flag, "Build with BuildKit; without, with Docker's classic builder"),
@@ -209,6 +221,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         "explain",
         Text,
         "Tell where an image's blocks and lists come from and what overrides change in it, and stop",
+    ),
+    ours(
+        "lock",
+        LOCK_FILE,
+        "Write what the matched images are built from to this lock file (--lock alone: build.lock), and stop",
     ),
     ours("plan", Flag, "Print what would be built, and why, and stop"),
     ours("plan_format", Choice(&["text", "json"]), "Format of the plan"),

@@ -67,6 +67,8 @@ pub enum Task {
     Explain(String),
     /// Print what would be done.
     Plan,
+    /// Write down what the matched images would be built from.
+    Lock(PathBuf),
 }
 
 /// Which images are asked for.
@@ -165,6 +167,8 @@ pub struct BuildOptions {
     pub work_dir: Option<PathBuf>,
     /// Directory of fetched sources.
     pub source_cache: Option<PathBuf>,
+    /// Lock file to build from.
+    pub locked: Option<PathBuf>,
     /// Whether the platform was asked for, rather than being this machine's.
     pub platform_given: bool,
 }
@@ -254,6 +258,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         Task::Explain(image)
     } else if layers.flag("plan")? {
         Task::Plan
+    } else if let Some(file) = path("lock")? {
+        Task::Lock(file)
     } else {
         Task::Build
     };
@@ -319,6 +325,7 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             allowed_to_fail: layers.list(DEFAULT, "allowed_to_fail")?,
             work_dir: path("work_dir")?,
             source_cache: path("source_cache")?,
+            locked: path("locked")?,
             platform_given,
         },
         output: OutputOptions {
@@ -504,7 +511,7 @@ fn source(layers: &Layers, section: &str) -> Result<Option<Source>, ValueError> 
     };
     let origin = match layers.text(section, "type")?.unwrap_or_default().as_str() {
         "url" => Origin::Url(required("location")?),
-        "git" => Origin::Git { url: required("location")?, reference: required("reference")? },
+        "git" => Origin::Git { url: required("location")?, reference: required("reference")?, commit: None },
         "local" => {
             let base = layers.option("locals_base")?.unwrap_or_default();
             // Kolla leaves it to the location to name $locals_base; joining keeps absolute paths as they are.

@@ -22,6 +22,8 @@ pub enum Origin {
         url: String,
         /// Branch, tag or commit.
         reference: String,
+        /// The commit to take whatever the reference names by now; none when it isn't pinned.
+        commit: Option<String>,
     },
     /// A directory or an archive on this machine.
     Local(std::path::PathBuf),

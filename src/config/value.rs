@@ -67,7 +67,7 @@ pub fn referred(section: &str, key: &str, text: String) -> Result<String, String
                 |(key, value): &(String, String)| format!("{}: {}", python_text(key), python_text(value));
             format!("{{{}}}", dict(&text)?.iter().map(pair).collect::<Vec<_>>().join(", "))
         }
-        Some(Kind::Many | Kind::Text | Kind::Choice(_)) | None => text,
+        Some(Kind::Many | Kind::Text | Kind::File { .. } | Kind::Choice(_)) | None => text,
     })
 }
 

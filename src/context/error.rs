@@ -97,14 +97,14 @@ impl From<ArchiveFault> for Problem {
 pub(super) fn location(origin: &Origin) -> String {
     match origin {
         Origin::Url(url) => without_secrets(url),
-        Origin::Git { url, reference } => format!("{} at {reference}", without_secrets(url)),
+        Origin::Git { url, reference, .. } => format!("{} at {reference}", without_secrets(url)),
         Origin::Local(path) => path.display().to_string(),
         Origin::Pypi { package, version } => format!("the Python package index ({package} {version})"),
     }
 }
 
 /// A URL without credentials and without its query, which often holds a token.
-pub(super) fn without_secrets(url: &str) -> String {
+pub fn without_secrets(url: &str) -> String {
     let (address, query) = url.split_once('?').map_or((url, ""), |(address, _)| (address, "?***"));
     let Some((scheme, rest)) = address.split_once("://") else {
         return format!("{address}{query}");

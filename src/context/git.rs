@@ -22,6 +22,13 @@ pub(super) struct Resolved {
     kind: ReferenceKind,
 }
 
+impl Resolved {
+    /// A commit by its own id.
+    pub fn commit(id: &str) -> Resolved {
+        Resolved { commit: id.to_lowercase(), kind: ReferenceKind::Other }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReferenceKind {
     Tag,
@@ -38,7 +45,7 @@ pub(super) async fn resolve(
     let is_commit =
         matches!(reference.len(), 40 | 64) && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_commit {
-        return Ok(Some(Resolved { commit: reference.to_lowercase(), kind: ReferenceKind::Other }));
+        return Ok(Some(Resolved::commit(reference)));
     }
     let (tag, branch) = (format!("refs/tags/{reference}"), format!("refs/heads/{reference}"));
     let peeled = format!("{tag}^{{}}");
@@ -134,7 +141,7 @@ async fn find_commit(
         Some(resolved) => vec![resolved.commit.clone()],
         None => vec![reference.to_string(), format!("refs/remotes/origin/{reference}")],
     };
-    for name in names {
+    for name in &names {
         let mut command = git(Some(dir));
         command
             .args(["rev-parse", "--quiet", "--verify", "--end-of-options"])
@@ -143,7 +150,7 @@ async fn find_commit(
             return Ok(commit.trim().to_string());
         }
     }
-    Err(Problem::Command(format!("the repository has no branch, tag or commit '{reference}'")))
+    Err(Problem::Command(format!("the repository has no branch, tag or commit '{}'", names[0])))
 }
 
 /// Removes from the repository what says where it came from, when, or on which machine it was made.

@@ -11,11 +11,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-pub use super::error::{Problem, SourceError};
+pub use super::error::{Problem, SourceError, without_secrets};
 
 use super::archive;
 use super::digest::{HashWriter, hex};
-use super::error::without_secrets;
 use super::git::{self, Resolved};
 use super::store::Store;
 use super::unpack::{ArchiveFault, Inspector};
@@ -71,7 +70,8 @@ impl SourceCache {
             Origin::Url(_) | Origin::Pypi { .. } if source.sha256.is_some() => {
                 Ok(sha256_identity(source.sha256.as_deref().unwrap_or_default()))
             }
-            Origin::Git { url, reference } => match self.resolve(url, reference).await.map_err(failed)? {
+            Origin::Git { commit: Some(commit), .. } => Ok(git_identity(commit)),
+            Origin::Git { url, reference, .. } => match self.resolve(url, reference).await.map_err(failed)? {
                 Some(resolved) => Ok(git_identity(&resolved.commit)),
                 None => self.fetch(source).await.map(|fetched| fetched.identity),
             },
@@ -116,8 +116,9 @@ impl SourceCache {
                 let sha256 = self.fetch_url(url, source).await?;
                 Ok(fetched(self.blob(&sha256), sha256_identity(&sha256)))
             }
-            Origin::Git { url, reference } => {
-                let (path, commit) = self.fetch_git(url, reference, &source.section).await?;
+            Origin::Git { url, reference, commit } => {
+                let (path, commit) =
+                    self.fetch_git(url, reference, commit.as_deref(), &source.section).await?;
                 Ok(fetched(path, git_identity(&commit)))
             }
             Origin::Local(path) if path.is_dir() => {
@@ -173,9 +174,13 @@ impl SourceCache {
         &self,
         url: &str,
         reference: &str,
+        pinned: Option<&str>,
         section: &str,
     ) -> Result<(PathBuf, String), Problem> {
-        let resolved = self.resolve(url, reference).await?;
+        let resolved = match pinned {
+            Some(commit) => Some(Resolved::commit(commit)),
+            None => self.resolve(url, reference).await?,
+        };
         let top = format!("{section}-archive-{}", reference.replace('/', "-"));
         let name = |commit: &str| format!("git-{commit}-{}", &digest_of([url, &top])[..16]);
         let key = match &resolved {
@@ -189,6 +194,12 @@ impl SourceCache {
                 return Ok((object, commit.clone()));
             }
         }
+        // As long as the reference leads to the commit, it is taken the same way as without the pin.
+        let resolved = match pinned {
+            Some(commit) => self.resolve(url, reference).await?.filter(|found| found.commit == commit),
+            None => None,
+        }
+        .or(resolved);
         let work = claim.partial().join("checkout");
         std::fs::create_dir(claim.partial()).map_err(Problem::local(claim.partial()))?;
         let commit = git::check_out(url, reference, resolved.as_ref(), &work, self.patience)

@@ -64,6 +64,8 @@ pub struct ImageFacts {
     pub labels: BTreeMap<String, String>,
     /// Size in bytes.
     pub size: u64,
+    /// `repository@sha256:...` of the manifests that it was pulled or pushed as.
+    pub repo_digests: Vec<String>,
 }
 
 /// Facts about an engine.
@@ -172,6 +174,9 @@ pub trait Engine: Send + Sync {
         platform: Platform,
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<ImageFacts, EngineError>>;
+
+    /// Gives an image that the engine holds another name.
+    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// Builds one image and gives what the engine then holds under the request's tag.
     fn build<'a>(

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::OnceCell;
 
+use super::bases::BaseImages;
 use super::run::{Progress, Success, Worker};
 use super::transient::has_network_symptoms;
 use crate::config::source::Source;
@@ -45,6 +45,18 @@ pub struct Recipe {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Recipe {
+    /// All of its sources.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.source.iter().chain(&self.plugins).chain(&self.additions)
+    }
+
+    /// All of its sources, to be changed.
+    pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.source.iter_mut().chain(&mut self.plugins).chain(&mut self.additions)
+    }
+}
+
 /// How every unit of a run is built.
 #[derive(Debug, Clone)]
 pub struct BuildSettings {
@@ -58,8 +70,6 @@ pub struct BuildSettings {
     pub proxy_args: BTreeMap<String, String>,
     /// Reuse what is already built.
     pub cache: bool,
-    /// Ask for newer base images.
-    pub pull: bool,
     /// Keep containers of failed builds.
     pub keep: bool,
     /// After so much silence of a build the engine is asked whether it still lives.
@@ -70,6 +80,8 @@ pub struct BuildSettings {
 pub struct ImageWorker {
     /// The engine.
     pub engine: Arc<dyn Engine>,
+    /// What images without a parent are built on.
+    pub bases: BaseImages,
     /// Where sources come from.
     pub sources: Arc<SourceCache>,
     /// How to build.
@@ -94,12 +106,7 @@ struct Held {
 pub struct Memory {
     /// Units that are up to date.
     images: Mutex<HashMap<UnitId, Held>>,
-    /// Ids of base images.
-    bases: Mutex<HashMap<(String, Platform), AskedOnce>>,
 }
-
-/// An answer that several tasks wait for and one of them asks.
-type AskedOnce = Arc<OnceCell<String>>;
 
 impl Worker for ImageWorker {
     fn work<'a>(
@@ -229,7 +236,7 @@ impl ImageWorker {
         Ok(Held { key, id: image.id })
     }
 
-    /// The engine's id of a base image, which is pulled when that was asked for or the engine lacks it.
+    /// The engine's id of a base image.
     async fn base_image(
         &self,
         reference: &str,
@@ -243,30 +250,7 @@ impl ImageWorker {
         if reference == "scratch" {
             return Ok(reference.to_string());
         }
-        let cell = {
-            let mut bases = self.memory.bases.lock().unwrap_or_else(PoisonError::into_inner);
-            bases.entry((reference.to_string(), platform)).or_default().clone()
-        };
-        let id = cell.get_or_try_init(|| async {
-            let held = self.engine.inspect(reference).await.map_err(engine_failure)?;
-            // An image of another architecture under this name is as good as none.
-            let held = held.filter(|image| image.architecture == platform.arch.debian());
-            if held.is_some() && !self.settings.pull {
-                return Ok(held.map(|image| image.id).unwrap_or_default());
-            }
-            match (self.engine.pull(reference, platform, output).await, held) {
-                (Ok(image), _) => Ok(image.id),
-                (Err(error), Some(image)) => {
-                    let said = format!(
-                        "could not ask for a newer {reference}, going on with the one at hand: {error}"
-                    );
-                    output(BuildOutput::Line(said));
-                    Ok(image.id)
-                }
-                (Err(error), None) => Err(engine_failure(error)),
-            }
-        });
-        id.await.cloned()
+        self.bases.get(reference, platform, output).await.map(|image| image.id).map_err(engine_failure)
     }
 
     async fn key_inputs(
@@ -276,7 +260,7 @@ impl ImageWorker {
         parent: &Held,
     ) -> Result<KeyInputs, Failure> {
         let mut sources = Vec::new();
-        for source in recipe.source.iter().chain(&recipe.plugins).chain(&recipe.additions) {
+        for source in recipe.sources() {
             let identity = self.sources.identify(source).await.map_err(source_failure)?;
             sources.push((source.section.clone(), identity));
         }
@@ -367,7 +351,8 @@ fn source_failure(error: SourceError) -> Failure {
     Failure { kind: FailureKind::Source, transient: error.is_transient(), message: error.to_string() }
 }
 
-fn engine_failure(error: EngineError) -> Failure {
+/// What an engine's error is to a unit.
+pub fn engine_failure(error: EngineError) -> Failure {
     let (kind, transient) = match &error {
         EngineError::Unreachable { .. }
         | EngineError::ConnectionLost { .. }

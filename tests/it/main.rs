@@ -10,6 +10,7 @@ mod engine;
 mod faults;
 mod interrupts;
 mod lint;
+mod lock;
 mod options;
 mod outputs;
 mod overrides;

@@ -203,6 +203,7 @@ fn on_command_line(option: &OptionSpec) -> String {
     let short = option.short.map(|short| format!("`-{short}`, ")).unwrap_or_default();
     match option.kind {
         Kind::Flag => format!("{short}`--{long}`, `--no{long}`"),
+        Kind::File { .. } => format!("{short}`--{long}`, `--{long}=FILE`"),
         _ => format!("{short}`--{long}`"),
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
 use bollard::models::{ImageInspect, SystemVersion};
-use bollard::query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder};
+use bollard::query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder, TagImageOptionsBuilder};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
@@ -149,6 +149,15 @@ impl Docker {
         self.look_up(reference).await?.ok_or_else(missing)
     }
 
+    async fn tag_image(&self, reference: &str, name: &str) -> Result<(), EngineError> {
+        let (repository, tag) = match name.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (name, "latest"),
+        };
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+        self.client.tag_image(reference, Some(options)).await.map_err(|error| self.sort(error))
+    }
+
     async fn push_image(
         &self,
         reference: &str,
@@ -211,6 +220,7 @@ fn facts_of(image: ImageInspect) -> ImageFacts {
         architecture: image.architecture.unwrap_or_default(),
         labels: image.config.and_then(|config| config.labels).into_iter().flatten().collect(),
         size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        repo_digests: image.repo_digests.unwrap_or_default(),
     }
 }
 
@@ -234,6 +244,10 @@ impl Engine for Docker {
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
         self.pull_image(reference, platform, output).boxed()
+    }
+
+    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.tag_image(reference, name).boxed()
     }
 
     fn build<'a>(

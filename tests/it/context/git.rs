@@ -10,7 +10,11 @@ use kolla_build::config::source::{Origin, Source};
 use super::{Fixture, SECTION, members};
 
 fn git(repository: &Path, reference: &str) -> Source {
-    let origin = Origin::Git { url: format!("file://{}", repository.display()), reference: reference.into() };
+    let origin = Origin::Git {
+        url: format!("file://{}", repository.display()),
+        reference: reference.into(),
+        commit: None,
+    };
     Source { section: SECTION.into(), origin, sha256: None }
 }
 
@@ -141,4 +145,34 @@ fn what_git_can_not_find_is_an_error_with_its_words() {
     assert!(error.to_string().contains("nowhere' does not appear to be a git repository"), "{error}");
     assert!(!error.is_transient());
     assert_eq!(fixture.unfinished(), 0);
+}
+
+#[test]
+fn a_pinned_commit_is_checked_out_wherever_its_reference_leads_now() {
+    let fixture = Fixture::new();
+    let repository = repository(fixture.dir.path());
+    let pinned = |reference: &str, commit: &str| {
+        let mut source = git(&repository, reference);
+        if let Origin::Git { commit: pin, .. } = &mut source.origin {
+            *pin = Some(commit.to_string());
+        }
+        source
+    };
+    let old = git_says(&repository, &["rev-parse", "1.0^{commit}"]);
+    for reference in ["main", "gone"] {
+        let fetched = fixture.fetch(&fixture.cache(), &pinned(reference, &old)).unwrap();
+        assert_eq!(fetched.identity, format!("git:{old}"));
+        assert_eq!(members(&fetched.path)[&format!("{SECTION}-archive-{reference}/file")], "one\r\n");
+    }
+    // With a reference that still leads there, the archive is that of no pin at all.
+    let elsewhere = Fixture::new();
+    for reference in ["main", "1.0"] {
+        let commit = git_says(&repository, &["rev-parse", &format!("{reference}^{{commit}}")]);
+        let free = fs::read(fixture.fetch(&fixture.cache(), &git(&repository, reference)).unwrap().path);
+        let held = elsewhere.fetch(&elsewhere.cache(), &pinned(reference, &commit)).unwrap().path;
+        assert!(free.unwrap() == fs::read(held).unwrap(), "{reference}");
+    }
+    let absent = "0123456789012345678901234567890123456789";
+    let error = fixture.fetch(&fixture.cache(), &pinned("main", absent)).unwrap_err();
+    assert!(error.to_string().contains(&format!("no branch, tag or commit '{absent}'")), "{error}");
 }

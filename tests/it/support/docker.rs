@@ -75,12 +75,16 @@ pub struct Image {
     pub labels: BTreeMap<String, String>,
     /// The reference in its Dockerfile's FROM.
     pub parent: Option<String>,
+    /// `repository@digest` of an image that a registry gave.
+    pub repo_digests: Vec<String>,
 }
 
 /// What the daemon has been told and asked.
 #[derive(Debug, Default)]
 pub struct State {
     pub images: BTreeMap<String, Image>,
+    /// What the registry gives under `repository@digest`.
+    pub registry: BTreeMap<String, Image>,
     pub builds: Vec<Build>,
     pub pushes: Vec<String>,
     pub requests: Vec<String>,
@@ -203,16 +207,25 @@ impl FakeDocker {
         self
     }
 
-    /// An image that was there before.
+    /// An image that was there before, and that no registry gave.
     pub fn hold(self, reference: &str, architecture: &str) -> FakeDocker {
-        let image = Image {
-            id: id_of(reference.as_bytes()),
-            architecture: architecture.to_string(),
-            labels: BTreeMap::new(),
-            parent: None,
-        };
+        let image = image(reference.as_bytes(), architecture);
         self.state().images.insert(reference.to_string(), image);
         self
+    }
+
+    /// The registry has this content under this name now, and so has the daemon; gives the digest. What the registry
+    /// had before it still gives by digest.
+    pub fn publish(&self, reference: &str, content: &str) -> String {
+        let repository = reference.split(':').next().expect("a name");
+        let digest = id_of(format!("manifest of {content}").as_bytes());
+        let exact = format!("{repository}@{digest}");
+        let mut image = image(content.as_bytes(), Arch::host().debian());
+        image.repo_digests.push(exact.clone());
+        let mut state = self.state();
+        state.registry.insert(exact, image.clone());
+        state.images.insert(reference.to_string(), image);
+        digest
     }
 
     /// The builds that were asked for, in order.
@@ -290,6 +303,16 @@ impl FakeDocker {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
+    }
+}
+
+fn image(content: &[u8], architecture: &str) -> Image {
+    Image {
+        id: id_of(content),
+        architecture: architecture.to_string(),
+        labels: BTreeMap::new(),
+        parent: None,
+        repo_digests: Vec::new(),
     }
 }
 

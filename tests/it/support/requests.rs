@@ -35,6 +35,10 @@ impl Shared {
                 let name = &path["/images/".len()..path.len() - "/json".len()];
                 self.inspect(&mut exchange, name)
             }
+            ("POST", path) if path.starts_with("/images/") && path.ends_with("/tag") => {
+                let name = &path["/images/".len()..path.len() - "/tag".len()];
+                self.tag(&mut exchange, name)
+            }
             ("POST", path) if path.starts_with("/images/") && path.ends_with("/push") => {
                 let name = &path["/images/".len()..path.len() - "/push".len()];
                 self.push(&mut exchange, name)
@@ -52,7 +56,7 @@ impl Shared {
         match image {
             Some(image) => exchange.answer(
                 200,
-                &json!({"Id": image.id, "Architecture": image.architecture, "Os": "linux", "Size": 1000, "Config": {"Labels": image.labels}}),
+                &json!({"Id": image.id, "Architecture": image.architecture, "Os": "linux", "Size": 1000, "RepoDigests": image.repo_digests, "Config": {"Labels": image.labels}}),
             ),
             None => exchange.answer(404, &json!({"message": format!("No such image: {name}")})),
         }
@@ -64,6 +68,9 @@ impl Shared {
         let known = {
             let mut state = self.state();
             state.pulls.push(reference.clone());
+            if let Some(image) = state.registry.get(&reference).cloned() {
+                state.images.insert(reference.clone(), image);
+            }
             state.images.contains_key(&reference)
         };
         if !known {
@@ -73,6 +80,19 @@ impl Shared {
         exchange.begin()?;
         let status = format!("Status: Image is up to date for {reference}");
         stream(exchange, &[line(&json!({"status": status}))])
+    }
+
+    fn tag(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
+        let query = |key: &str| exchange.query.get(key).cloned().unwrap_or_default();
+        let full = format!("{}:{}", query("repo"), query("tag"));
+        let mut state = self.state();
+        let Some(image) = state.images.get(name).cloned() else {
+            drop(state);
+            return exchange.answer(404, &json!({"message": format!("No such image: {name}")}));
+        };
+        state.images.insert(full, image);
+        drop(state);
+        exchange.answer(201, &json!({}))
     }
 
     fn build(&self, exchange: &mut Exchange) -> io::Result<()> {
@@ -265,7 +285,7 @@ fn image_of(
     }
     let parent_id = parent.map(|parent| parent.id);
     let id = id_of(format!("{parent_id:?} {architecture} {labels:?} {:?}", build.files).as_bytes());
-    Image { id, architecture, labels, parent: Some(from) }
+    Image { id, architecture, labels, parent: Some(from), repo_digests: Vec::new() }
 }
 
 /// The files of a tar archive; symbolic links count as files that hold their target.

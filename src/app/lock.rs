@@ -1,0 +1,298 @@
+//! Writing a lock file, and holding a build to one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::build::{self, greet, recipes};
+use super::prepare::Prepared;
+use super::tell;
+use crate::config::source::{Origin, Source};
+use crate::context::sources::{Problem, SourceCache, SourceError};
+use crate::engine::{BuildOutput, Engine};
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::event::{Failure, UnitId};
+use crate::lock::{BasePin, Drift, Lock, SourcePin, base_item, source_item};
+use crate::plan::{BuildPlan, Parent};
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::schedule::bases::BaseImages;
+use crate::schedule::image::{Recipe, engine_failure};
+use crate::schedule::transient::backoff;
+
+/// Sources that are fetched, and base images that are pulled, at once.
+const AT_ONCE: usize = 4;
+
+/// What sources and base images are asked of.
+pub struct Supply<'a> {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// Where sources come from.
+    pub sources: &'a SourceCache,
+    /// Further tries after a failure that may pass.
+    pub retries: u32,
+}
+
+/// Pins everything that the images to build are made from; gives what to tell the user.
+pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -> Result<String, Fatal> {
+    let engine = build::engine(prepared, env)?;
+    let sources = build::source_cache(prepared, env)?;
+    let recipes = recipes(prepared, env)?;
+    let runtime = build::runtime()?;
+    let retries = prepared.config.build.retries;
+    let pinned = runtime.block_on(async {
+        greet(engine.as_ref(), "Locking").await?;
+        let supply = Supply { engine, sources: &sources, retries };
+        let wanted: Vec<(Platform, &Source)> = recipes
+            .iter()
+            .flat_map(|(unit, recipe)| recipe.sources().map(|source| (unit.platform, source)))
+            .collect();
+        supply.pin(wanted, base_images(&prepared.plan), prepared.config.build.pull).await
+    });
+    runtime.shutdown_background();
+    let (sources, bases) = pinned?;
+    let counted = format!("{} and {}", count(sources.len(), "source"), count(bases.len(), "base image"));
+    replace(path, &Lock::new(sources, bases).text()).map_err(|error| {
+        Fatal::message(format!("failed to write the lock file {}: {error}", path.display()), EXIT_FAILED)
+    })?;
+    Ok(format!("Locked {counted} in {}", path.display()))
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Makes the recipes those of the lock file, and the engine's base images too; fails when anything has drifted.
+pub async fn hold(
+    path: &Path,
+    plan: &BuildPlan,
+    recipes: &mut HashMap<UnitId, Recipe>,
+    supply: &Supply<'_>,
+) -> Result<(), Fatal> {
+    let lock = read(path)?;
+    let mut drifts = Vec::new();
+    let mut wanted = Vec::new();
+    for (unit, recipe) in recipes {
+        for source in recipe.sources_mut() {
+            match lock.source(source, unit.platform) {
+                Ok(pinned) => {
+                    *source = pinned;
+                    wanted.push((unit.platform, source.clone()));
+                }
+                Err(drift) => drifts.push(drift),
+            }
+        }
+    }
+    let mut troubles = Vec::new();
+    let sources = stream::iter(wanted)
+        .map(async |(platform, source)| supply.check_source(&source, platform).await)
+        .buffer_unordered(AT_ONCE);
+    let bases = stream::iter(base_images(plan))
+        .map(async |(reference, platform)| {
+            let pin = lock.base_image(&reference, platform).map_err(Trouble::Drift)?;
+            supply.provide_base(&reference, platform, pin).await
+        })
+        .buffer_unordered(AT_ONCE);
+    let checked: Vec<Result<(), Trouble>> = sources.chain(bases).collect().await;
+    for trouble in checked.into_iter().filter_map(Result::err) {
+        match trouble {
+            Trouble::Drift(drift) => drifts.push(drift),
+            Trouble::Failed(message) => troubles.push(message),
+        }
+    }
+    verdict(path, drifts, troubles)
+}
+
+/// Why something pinned is not to be had.
+enum Trouble {
+    /// It is another thing now.
+    Drift(Drift),
+    /// It can't be had at all.
+    Failed(String),
+}
+
+impl Supply<'_> {
+    /// Asks what every source and base image is.
+    async fn pin(
+        &self,
+        sources: Vec<(Platform, &Source)>,
+        base_images: BTreeSet<(String, Platform)>,
+        pull: bool,
+    ) -> Result<(Vec<(String, Platform, SourcePin)>, Vec<(String, Platform, BasePin)>), Fatal> {
+        let bases = BaseImages::new(self.engine.clone(), pull);
+        let (mut source_pins, mut base_pins, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        let mut asked = stream::iter(sources)
+            .map(async |(platform, source)| (platform, source, self.identify(source).await))
+            .buffer_unordered(AT_ONCE);
+        while let Some((platform, source, identity)) = asked.next().await {
+            match identity {
+                Ok(identity) => {
+                    let pin = SourcePin::new(source, content(&identity));
+                    source_pins.push((source.section.clone(), platform, pin));
+                }
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        for (reference, platform) in base_images {
+            let ask = async || bases.get(&reference, platform, &say).await.map_err(engine_failure);
+            match self.persist(|failure: &Failure| failure.transient, ask).await {
+                Ok(image) => {
+                    let pin = BasePin::new(&reference, &image);
+                    base_pins.push((reference, platform, pin));
+                }
+                Err(failure) => {
+                    failures.push(format!("{}: {}", base_item(&reference, platform), failure.message));
+                }
+            }
+        }
+        if failures.is_empty() {
+            return Ok((source_pins, base_pins));
+        }
+        failures.sort();
+        let fatal = Fatal::message("cannot lock what is not to be had", EXIT_FAILED);
+        Err(failures.into_iter().fold(fatal, Fatal::caused_by))
+    }
+
+    async fn identify(&self, source: &Source) -> Result<String, SourceError> {
+        self.persist(SourceError::is_transient, async || self.sources.identify(source).await).await
+    }
+
+    /// Makes sure that a pinned source is here, and is what it was.
+    async fn check_source(&self, source: &Source, platform: Platform) -> Result<(), Trouble> {
+        let pin = SourcePin::new(source, source.sha256.as_deref().unwrap_or_default());
+        let drift = |is: &str| {
+            let is = SourcePin::new(source, is).to_string();
+            Trouble::Drift(Drift { item: source_item(source, platform), was: Some(pin.to_string()), is })
+        };
+        let found = match source.origin {
+            Origin::Local(_) => self.identify(source).await,
+            _ => {
+                let fetch = async || self.sources.fetch(source).await;
+                self.persist(SourceError::is_transient, fetch).await.map(|fetched| fetched.identity)
+            }
+        };
+        match found {
+            Ok(found) if matches!(source.origin, Origin::Local(_)) && content(&found) != pin.content() => {
+                Err(drift(content(&found)))
+            }
+            Ok(_) => Ok(()),
+            Err(SourceError { problem: Problem::Checksum { found, .. }, .. }) => Err(drift(&found)),
+            Err(error) => Err(Trouble::Failed(error.to_string())),
+        }
+    }
+
+    /// Makes sure that the engine holds the pinned base image under its name.
+    async fn provide_base(&self, reference: &str, platform: Platform, pin: &BasePin) -> Result<(), Trouble> {
+        let failed =
+            |message: String| Trouble::Failed(format!("{}: {message}", base_item(reference, platform)));
+        let bases = BaseImages::new(self.engine.clone(), false);
+        let held = bases.held(reference, platform).await.map_err(|error| failed(error.to_string()))?;
+        if held.as_ref().is_some_and(|image| pin.holds(reference, image)) {
+            return Ok(());
+        }
+        let drift = |is: String| {
+            let item = base_item(reference, platform);
+            Trouble::Drift(Drift { item, was: Some(pin.to_string()), is })
+        };
+        let BasePin::Digest(digest) = pin else {
+            let is = held.map(|image| BasePin::new(reference, &image).to_string());
+            return Err(drift(is.unwrap_or_else(|| "not in the engine".to_string())));
+        };
+        let named: Reference = reference.parse().map_err(|error| failed(format!("{error}")))?;
+        let exact = Reference { tag: None, digest: Some(digest.clone()), ..named.clone() }.to_string();
+        let pull = async || self.engine.pull(&exact, platform, &say).await.map_err(engine_failure);
+        let image = self
+            .persist(|failure: &Failure| failure.transient, pull)
+            .await
+            .map_err(|failure| failed(failure.message))?;
+        if image.architecture != platform.arch.debian() {
+            return Err(drift(format!("for {}", image.architecture)));
+        }
+        if named.digest.is_none() {
+            self.engine.tag(&exact, reference).await.map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Asks until it succeeds, fails for good, or has been asked often enough.
+    async fn persist<T, E>(
+        &self,
+        is_transient: impl Fn(&E) -> bool,
+        ask: impl AsyncFn() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut attempt = 1;
+        loop {
+            match ask().await {
+                Err(error) if attempt <= self.retries && is_transient(&error) => {
+                    tokio::time::sleep(backoff(attempt, 0.5)).await;
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+fn verdict(path: &Path, drifts: Vec<Drift>, troubles: Vec<String>) -> Result<(), Fatal> {
+    let path = path.display();
+    let mut causes: Vec<String> = drifts.iter().map(Drift::to_string).collect();
+    causes.sort();
+    causes.extend(troubles.into_iter().collect::<BTreeSet<_>>());
+    let fatal = match drifts.len() {
+        0 if causes.is_empty() => return Ok(()),
+        0 => Fatal::message(format!("cannot get everything that {path} pins"), EXIT_FAILED),
+        _ => Fatal::message(
+            format!("nothing is built, for {path} no longer tells what is built from"),
+            EXIT_FAILED,
+        )
+        .hinted("kolla-build --lock, with the same options, writes it anew"),
+    };
+    Err(causes.into_iter().fold(fatal, Fatal::caused_by))
+}
+
+fn read(path: &Path) -> Result<Lock, Fatal> {
+    let failed = |code, error: &dyn std::fmt::Display| {
+        Fatal::message(format!("failed to read the lock file {}: {error}", path.display()), code)
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        failed(EXIT_FAILED, &error).hinted("kolla-build --lock, with the same options, writes it")
+    })?;
+    Lock::parse(&text).map_err(|error| failed(EXIT_USAGE, &error))
+}
+
+/// Writes a file whole or not at all.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// What images to build are built on that no image of the tree is.
+fn base_images(plan: &BuildPlan) -> BTreeSet<(String, Platform)> {
+    let bases = plan.to_build().filter_map(|unit| match &unit.parent {
+        Parent::Base(reference) if !["", "scratch"].contains(&reference.as_str()) => {
+            Some((reference.clone(), unit.platform))
+        }
+        _ => None,
+    });
+    bases.collect()
+}
+
+/// What an identity, `sha256:...` or `git:...`, says of the content.
+fn content(identity: &str) -> &str {
+    identity.split_once(':').map_or(identity, |(_, content)| content)
+}
+
+fn say(said: BuildOutput) {
+    if let BuildOutput::Line(line) = said {
+        tell(&line);
+    }
+}
