@@ -14,5 +14,6 @@ pub mod options;
 pub mod profiles;
 pub mod resolve;
 pub mod secrets;
+pub mod sections;
 pub mod source;
 mod value;

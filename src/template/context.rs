@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use minijinja::value::Value;
 
 use crate::config::layer::ValueError;
-use crate::config::resolve::{Config, User};
+use crate::config::resolve::Config;
+use crate::config::sections::User;
 use crate::platform::Platform;
 
 /// The variables that are the same for every image of a platform.
