@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::support::docker::{BASE_IMAGE, FakeDocker};
 use crate::support::files::FileServer;
 use crate::support::project::{Project, Run};
+use crate::support::real;
 
 /// A daemon with a base image from a registry, a server, a repository, and a project that builds from all of them.
 struct Fixture {
@@ -243,4 +244,38 @@ fn a_lock_file_that_can_not_be_read_is_told() {
     let run = fixture.run(&["--locked"]).exits(2);
     assert!(run.stderr.contains("line 2"), "{run}");
     assert_eq!(fixture.daemon.builds().len(), 0);
+}
+
+/// With a registry beside the real daemon, named in `REAL_REGISTRY`.
+#[test]
+fn a_real_registry_gives_a_base_image_as_it_was_locked() {
+    let Some(endpoint) = real::endpoint() else { return };
+    let Ok(registry) = std::env::var("REAL_REGISTRY") else { return };
+    let base = format!("{registry}/lock-test:latest");
+    let image = "kolla-build-test/lock:t".to_string();
+    let _images = real::Images(vec![base.clone(), image.clone()]);
+    let project = Project::empty().with_docker_host(&endpoint).image("lock", None, "RUN true\n");
+    let publish = |file: &str| {
+        let dockerfile = format!("FROM {BASE_IMAGE}\nRUN touch /{file}\n");
+        std::fs::write(project.path("Dockerfile"), dockerfile).unwrap();
+        real::docker(&["build", "--quiet", "--tag", &base, &project.path("").display().to_string()]);
+        real::docker(&["push", "--quiet", &base]);
+        real::inspect(&base)["Id"].as_str().unwrap().to_string()
+    };
+    let arguments = [
+        format!("--base-image={registry}/lock-test"),
+        "--base-tag=latest".to_string(),
+        "--namespace=kolla-build-test".to_string(),
+        "--tag=t".to_string(),
+    ];
+    let run = |more: &str| project.run(arguments.iter().map(String::as_str).chain([more])).exits(0);
+
+    let locked = publish("locked");
+    run("--lock");
+    assert!(project.read("build.lock").contains("digest = \"sha256:"), "{}", project.read("build.lock"));
+    let newer = publish("newer");
+    assert_ne!(newer, locked);
+    run("--locked");
+    assert_eq!(real::inspect(&base)["Id"].as_str(), Some(locked.as_str()));
+    assert_eq!(real::run_in(&image, "ls /locked"), "/locked");
 }
