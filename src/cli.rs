@@ -208,6 +208,7 @@ fn option_args(option: &OptionSpec, defaults: &Layers) -> Vec<Arg> {
             .default_missing_value(unnamed)
             .value_name("FILE")
             .value_hint(ValueHint::FilePath),
+        Kind::Text if option.name == "affected_since" => arg.value_name("REV"),
         Kind::Text if option.name == "explain" => arg.value_name("IMAGE"),
         Kind::Text | Kind::List => arg.value_name("VALUE"),
     };

@@ -53,6 +53,13 @@ impl Fatal {
         Fatal { message: message.into(), causes: Vec::new(), hints: Vec::new(), exit_code }
     }
 
+    /// Says what was being done; what was said before is its cause.
+    pub fn during(mut self, doing: impl Into<String>) -> Fatal {
+        let message = std::mem::replace(&mut self.message, doing.into());
+        self.causes.insert(0, message);
+        self
+    }
+
     /// Adds what led to it.
     pub fn caused_by(mut self, cause: impl Into<String>) -> Fatal {
         self.causes.push(cause.into());

@@ -14,7 +14,7 @@ pub enum Disposition {
     Build,
     /// No regex or profile asked for it.
     Unmatched,
-    /// Left out by `--skip-parents` or `--skip-existing`.
+    /// Left out by `--skip-parents`, `--skip-existing` or `--affected-since`.
     Skipped,
     /// Known not to build on this distro or architecture.
     Unbuildable,

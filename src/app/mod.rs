@@ -1,5 +1,6 @@
 //! The program, top to bottom: configuration, tree, rendering, graph, plan, and then the task that was asked for.
 
+mod affected;
 mod build;
 mod lock;
 mod overrides;
@@ -52,7 +53,10 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     if line.print_config {
         return output(&print::config(config.layers())?);
     }
-    let prepared = prepare(config, env)?;
+    let mut prepared = prepare(config, env)?;
+    if let Some(revision) = prepared.config.selection.affected_since.clone() {
+        affected::narrow(&mut prepared, load(&line, env)?, &revision, env)?;
+    }
     for warning in warnings::unknown_settings(prepared.config.layers(), &prepared.image_names()) {
         tell(&format!("warning: {warning}"));
     }

@@ -19,6 +19,8 @@ pub enum Scope {
     Tree,
     /// Only the directories of images that are to be built.
     Contexts,
+    /// The directories of all images.
+    AllContexts,
 }
 
 /// Writes the tree to the working directory that was named; gives what to tell the user.
@@ -63,7 +65,8 @@ fn files(
         .plan
         .units
         .iter()
-        .filter(|unit| unit.platform == platform && unit.disposition == Disposition::Build)
+        .filter(|unit| unit.platform == platform)
+        .filter(|unit| scope == Scope::AllContexts || unit.disposition == Disposition::Build)
         .map(|unit| unit.image.as_str())
         .collect();
     let (kept, left): (Vec<_>, Vec<_>) =
@@ -77,7 +80,7 @@ fn files(
     let in_scope = |path: &str| match scope {
         Scope::Tree => !is_in(path, &left_dirs),
         // A template is no part of its image: what it says is in the Dockerfile.
-        Scope::Contexts => is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2"),
+        Scope::Contexts | Scope::AllContexts => is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2"),
     };
     // Empty directories count too: a Dockerfile may copy one.
     let directories = prepared.catalog.directories().filter(|(path, _)| in_scope(path));

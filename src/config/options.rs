@@ -159,6 +159,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     kolla("enable_unbuildable", Flag, "Include images known not to build on this distro or architecture"),
     kolla("skip_parents", Flag, "Leave out images that others are built on"),
     kolla("skip_existing", Flag, "Leave out images that the engine already has under their name"),
+    ours("affected_since", Text, "Leave out images whose files are what they were at this git revision"),
     kolla("template_override", Many, "Template override file; may be repeated"),
     ours("strict_overrides", Flag, "Fail when something in the template overrides has no effect"),
     short("docker_dir", 'D', Many, "Directory laid over the image tree, file by file; may be repeated"),

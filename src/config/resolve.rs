@@ -83,6 +83,8 @@ pub struct Selection {
     pub skip_parents: bool,
     /// Leave out images that the engine has.
     pub skip_existing: bool,
+    /// Leave out images whose inputs are what they were at this git revision.
+    pub affected_since: Option<String>,
 }
 
 /// Where templates come from and what changes them.
@@ -410,6 +412,7 @@ fn selection(layers: &Layers) -> Result<Selection, ValueError> {
         unbuildable,
         skip_parents: layers.flag("skip_parents")?,
         skip_existing: layers.flag("skip_existing")?,
+        affected_since: layers.option("affected_since")?,
     })
 }
 

@@ -12,6 +12,10 @@ use super::command::run;
 use super::entries::{self, EntryKind};
 use super::error::Problem;
 
+/// Variables of the environment that tell git which repository to work on.
+pub(super) const REPOSITORY_VARIABLES: [&str; 5] =
+    ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"];
+
 const MISSING: &str = "install git, which sources of type = git need";
 
 /// What a reference names at the server.
@@ -204,7 +208,7 @@ pub(super) fn pack(dir: &Path, top: &str, out: &Path) -> io::Result<()> {
 fn git(dir: Option<&Path>) -> Command {
     let mut command = Command::new("git");
     // A repository that this process was started in must not be the one that is worked on.
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"] {
+    for variable in REPOSITORY_VARIABLES {
         command.env_remove(variable);
     }
     command.env("GIT_TERMINAL_PROMPT", "0");

@@ -11,6 +11,7 @@ mod http;
 mod ignore;
 pub mod patches;
 mod pypi;
+pub mod revision;
 pub mod sources;
 mod store;
 mod unpack;
