@@ -160,7 +160,9 @@ mod tests {
         ) {
             let pattern: String = parts.iter().map(Part::to_string).collect();
             // Neither a comment, an exception nor something that is cleaned away.
-            prop_assume!(!pattern.contains("//") && !pattern.starts_with('/') && !pattern.ends_with('/'));
+            if pattern.split('/').any(|part| ["", ".", ".."].contains(&part)) {
+                return Ok(());
+            }
             let rules = IgnoreRules::parse(&pattern).expect("a valid pattern");
             let name = Path::new(&name);
             let expected = name.ancestors().any(|part| matches(&parts, &part.to_string_lossy()));
