@@ -60,6 +60,18 @@ impl Outcome {
         matches!(self, Outcome::Built(_) | Outcome::Unchanged(_))
     }
 
+    /// Our own word for it in reports.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Built(_) => "built",
+            Outcome::Unchanged(_) => "unchanged",
+            Outcome::Failed(_) => "failed",
+            Outcome::ParentFailed { .. } => "parent_failed",
+            Outcome::PushFailed(_) => "push_failed",
+            Outcome::Cancelled => "cancelled",
+        }
+    }
+
     /// Kolla's word for a failure on the wire; none for a success.
     ///
     /// A cancelled image was not built, which Kolla's readers know as `error`.
@@ -112,6 +124,20 @@ pub enum FailureKind {
     Timeout,
     /// Something on this machine: disk, permissions.
     Local,
+}
+
+impl FailureKind {
+    /// The word for it in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            FailureKind::Source => "source",
+            FailureKind::Connection => "connection",
+            FailureKind::Build => "build",
+            FailureKind::Registry => "registry",
+            FailureKind::Timeout => "timeout",
+            FailureKind::Local => "local",
+        }
+    }
 }
 
 /// Something that happened, in the order it happened.

@@ -15,6 +15,7 @@ use super::prepare::{Prepared, image_dirs};
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
 use crate::config::resolve::EngineChoice;
+use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;
 use crate::context::workdir::WorkDir;
@@ -26,6 +27,7 @@ use crate::labels;
 use crate::plan::{BuildPlan, Disposition, Parent};
 use crate::platform::Platform;
 use crate::report::console::{Console, ConsoleOptions};
+use crate::report::files::{Format, ReportFiles, RunFacts};
 use crate::report::json::{JsonSummary, JsonTarget};
 use crate::report::logs::Logs;
 use crate::report::progress::Progress;
@@ -60,7 +62,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     let engine = engine(&prepared, env)?;
     let runtime = runtime()?;
     let code = runtime.block_on(async {
-        greet(engine.as_ref(), "Building").await?;
+        let engine_name = greet(engine.as_ref(), "Building").await?;
         if prepared.config.selection.skip_existing {
             skip_existing(&mut prepared.plan, engine.as_ref()).await?;
         }
@@ -88,11 +90,11 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             bases: BaseImages::new(engine.clone(), options.pull && options.locked.is_none()),
             engine,
             sources,
-            settings: settings(&prepared, env),
+            settings: build_settings(&prepared, env),
             recipes,
             memory: Memory::default(),
         };
-        let reporters = reporters(&prepared, env)?;
+        let reporters = reporters(&prepared, env, engine_name)?;
         let durations_file = cache_dir(env).join("durations.json");
         Ok::<u8, Fatal>(drive(&prepared, worker, reporters, signals, &work_dir, &durations_file).await)
     });
@@ -114,17 +116,13 @@ pub(super) fn runtime() -> Result<Runtime, Fatal> {
         .map_err(|error| Fatal::message(format!("failed to start the runtime: {error}"), EXIT_FAILED))
 }
 
-/// Asks the engine what it is, so that a run without one fails at once.
-pub(super) async fn greet(engine: &dyn Engine, doing: &str) -> Result<(), Fatal> {
+/// Asks the engine what it is, so that a run without one fails at once; gives its name.
+pub(super) async fn greet(engine: &dyn Engine, doing: &str) -> Result<String, Fatal> {
     match engine.facts().await {
         Ok(facts) => {
-            tell(&format!(
-                "{doing} with {} at {} (API {})",
-                facts.name,
-                engine.endpoint(),
-                facts.api_version
-            ));
-            Ok(())
+            let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
+            tell(&format!("{doing} with {name}"));
+            Ok(name)
         }
         Err(error) => Err(Fatal::new(&error, EXIT_FAILED)
             .hinted("start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock")
@@ -244,7 +242,11 @@ impl Signals {
     }
 }
 
-fn reporters(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<Reporters, Fatal> {
+fn reporters(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+    engine: String,
+) -> Result<Reporters, Fatal> {
     let config = &prepared.config;
     let output = &config.output;
     let is_set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty());
@@ -269,11 +271,19 @@ fn reporters(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<Repo
             None => JsonTarget::Stdout,
         })));
     }
+    let formats =
+        [(Format::Json, &output.report), (Format::Junit, &output.junit), (Format::Html, &output.html)];
+    let files: Vec<_> =
+        formats.into_iter().filter_map(|(format, path)| Some((format, path.clone()?))).collect();
+    if !files.is_empty() {
+        let facts = RunFacts { engine, configuration: settings::settings(config.layers())? };
+        reporters.push(Box::new(ReportFiles::new(&prepared.plan, facts, files)));
+    }
     let options = SummaryOptions { allowed_to_fail: config.build.allowed_to_fail.clone() };
     Ok(Reporters::new(Summary::new(&prepared.plan, &options), reporters))
 }
 
-fn settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {
+fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {
     let (build, templates) = (&prepared.config.build, &prepared.config.templates);
     let mut build_args: BTreeMap<String, String> =
         templates.pip_args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();

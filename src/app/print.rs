@@ -1,92 +1,36 @@
 //! What is printed instead of building: the configuration, the plan, a completion script, the manual page.
 
-use std::collections::BTreeSet;
 use std::io;
 
 use clap_complete::Shell;
 
 use crate::cli;
-use crate::config::layer::{DEFAULT, Entry, Layers, ValueError};
-use crate::config::options::{Kind, OPTIONS, OptionSpec};
-use crate::config::secrets::masked;
+use crate::config::layer::{DEFAULT, Layers, ValueError};
+use crate::config::settings::{Setting, settings};
 use crate::plan::{BuildPlan, Disposition, Parent};
 
-/// Every option in force with the place it was set at, then every other section. Secrets do not show.
+/// Every setting in force with the place it was set at. Secrets do not show.
 pub fn config(layers: &Layers) -> Result<String, ValueError> {
     let mut out = format!("[{DEFAULT}]\n");
-    let options: Vec<Vec<Row>> =
-        OPTIONS.iter().map(|option| lines(layers, option)).collect::<Result<_, _>>()?;
-    out.push_str(&section(options.concat()));
-    for name in layers.sections().into_iter().filter(|name| *name != DEFAULT) {
-        out.push_str(&format!("\n[{name}]\n"));
-        let in_section = layers.entries().iter().filter(|entry| entry.section == name);
-        let keys: BTreeSet<&str> = in_section.map(|entry| entry.key.as_str()).collect();
-        let mut rows = Vec::new();
-        for key in keys {
-            let text = match key {
-                "enabled" => layers.flag_in(name, key)?.unwrap_or(true).to_string(),
-                _ => layers.text(name, key)?.unwrap_or_default(),
-            };
-            rows.push((key.to_string(), masked(key, &text), place(layers.entry(name, key))));
+    let mut section = DEFAULT.to_string();
+    for setting in settings(layers)? {
+        if setting.section != section {
+            out.push_str(&format!("\n[{}]\n", setting.section));
+            section.clone_from(&setting.section);
         }
-        out.push_str(&section(rows));
+        out.push_str(&line(&setting));
     }
     Ok(out)
 }
 
-/// A name, its value, and where that was set.
-type Row = (String, String, String);
-
-/// The value of an option as it was understood; a line for each value of one that may be repeated.
-fn lines(layers: &Layers, option: &OptionSpec) -> Result<Vec<Row>, ValueError> {
-    let name = option.name;
-    let entry = layers.entry(DEFAULT, name);
-    let row = |value: String| (name.to_string(), value, place(entry));
-    if entry.is_none() {
-        return Ok(vec![(format!("# {name}"), String::new(), "not set".to_string())]);
-    }
-    Ok(match option.kind {
-        Kind::Flag => vec![row(layers.flag(name)?.to_string())],
-        Kind::Integer { .. } => {
-            vec![row(layers.integer(DEFAULT, name)?.map_or(String::new(), |number| number.to_string()))]
-        }
-        Kind::List => vec![row(masked(name, &layers.list(DEFAULT, name)?.join(",")))],
-        Kind::Dict => {
-            let pairs = layers.dict(DEFAULT, name)?;
-            let pairs: Vec<String> =
-                pairs.iter().map(|(key, value)| format!("{key}:{}", masked(key, value))).collect();
-            vec![row(pairs.join(","))]
-        }
-        Kind::Many => {
-            let entries =
-                layers.entries().iter().filter(|entry| entry.section == DEFAULT && entry.key == name);
-            let values = layers.many(name)?;
-            let row = |(entry, value): (&Entry, String)| {
-                (name.to_string(), masked(name, &value), place(Some(entry)))
-            };
-            entries.zip(values).map(row).collect()
-        }
-        Kind::Text | Kind::File { .. } | Kind::Choice(_) => {
-            vec![row(masked(name, &layers.text(DEFAULT, name)?.unwrap_or_default()))]
-        }
-    })
-}
-
-fn place(entry: Option<&Entry>) -> String {
-    entry.map_or(String::new(), |entry| entry.place.to_string())
-}
-
-/// Rows as `name = value    # place`, with values that would not survive this in quotes.
-fn section(rows: Vec<Row>) -> String {
-    let line = |(name, value, place): Row| {
-        if name.starts_with('#') {
-            return format!("{name} is {place}\n");
-        }
-        let plain = value.trim() == value && !value.contains(['\n', '\r']) && !value.contains("  #");
-        let value = if plain { value } else { format!("{value:?}") };
+/// A setting as `name = value    # place`, with a value that would not survive this in quotes.
+fn line(Setting { name, value, .. }: &Setting) -> String {
+    let Some((value, place)) = value else { return format!("# {name} is not set\n") };
+    if value.trim() == value && !value.contains(['\n', '\r']) && !value.contains("  #") {
         format!("{name} = {value}    # {place}\n")
-    };
-    rows.into_iter().map(line).collect()
+    } else {
+        format!("{name} = {value:?}    # {place}\n")
+    }
 }
 
 /// A script that completes the command's options in a shell.
@@ -140,7 +84,7 @@ pub fn plan(plan: &BuildPlan, json: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layer::Place;
+    use crate::config::layer::{Entry, Place};
 
     #[test]
     fn every_value_is_told_with_its_place_and_without_secrets() {

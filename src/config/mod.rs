@@ -15,5 +15,6 @@ pub mod profiles;
 pub mod resolve;
 pub mod secrets;
 pub mod sections;
+pub mod settings;
 pub mod source;
 mod value;

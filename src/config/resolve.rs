@@ -187,6 +187,12 @@ pub struct OutputOptions {
     pub plan_json: bool,
     /// File for it; standard output without.
     pub summary_json_file: Option<PathBuf>,
+    /// File for the full report as JSON.
+    pub report: Option<PathBuf>,
+    /// File for JUnit's XML.
+    pub junit: Option<PathBuf>,
+    /// File for the timing page.
+    pub html: Option<PathBuf>,
     /// No image logs on the console.
     pub quiet: bool,
     /// Tell more.
@@ -324,6 +330,9 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             json: layers.choice("format")?.is_none_or(|format| format == "json"),
             plan_json: layers.choice("plan_format")?.is_some_and(|format| format == "json"),
             summary_json_file: path("summary_json_file")?,
+            report: path("report")?,
+            junit: path("junit")?,
+            html: path("html")?,
             quiet: layers.flag("quiet")?,
             debug: layers.flag("debug")?,
         },

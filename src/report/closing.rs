@@ -50,12 +50,12 @@ pub fn root_causes(summary: &Summary) -> Vec<Record> {
 pub fn reasons(summary: &Summary) -> Vec<Record> {
     let mut records = Vec::new();
     for (label, unit) in sorted(summary, &|unit| unit.failure().is_some()) {
-        let Some(failure) = unit.failure() else { continue };
         records.push(Record::of_run(Level::Error, format!("Last lines of {label}:")));
-        // What the engine quotes of the log has just been told.
-        let new = |line: &&str| !unit.tail.iter().any(|told| told.trim() == line.trim());
-        let lines = unit.tail.iter().map(String::as_str).chain(failure.message.lines().filter(new));
-        records.extend(lines.map(|line| Record::of_unit(Level::Error, &unit.unit, printable(line))));
+        records.extend(
+            unit.last_words()
+                .into_iter()
+                .map(|line| Record::of_unit(Level::Error, &unit.unit, printable(line))),
+        );
     }
     records
 }

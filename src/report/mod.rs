@@ -2,13 +2,19 @@
 
 mod closing;
 pub mod console;
+pub mod files;
 pub mod json;
+mod junit;
 pub mod logs;
 pub mod progress;
+mod report_html;
+mod report_json;
 pub mod summary;
+mod templates;
 #[cfg(test)]
 mod testing;
 mod text;
+mod timeline;
 
 use crate::event::Event;
 use summary::Summary;

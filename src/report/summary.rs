@@ -58,6 +58,14 @@ impl UnitSummary {
         }
     }
 
+    /// What is to be told of a failure of its own: its last log lines, then what the engine or the registry said.
+    pub fn last_words(&self) -> Vec<&str> {
+        let message = self.failure().map_or("", |failure| failure.message.as_str());
+        // What the engine quotes of the log has just been told.
+        let new = |line: &&str| !self.tail.iter().any(|told| told.trim() == line.trim());
+        self.tail.iter().map(String::as_str).chain(message.lines().filter(new)).collect()
+    }
+
     fn keep_line(&mut self, text: &str) {
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
@@ -67,7 +75,7 @@ impl UnitSummary {
 }
 
 /// How many units came to each end. Those whose end is not known yet are in none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Built in this run.
     pub built: usize,

@@ -41,6 +41,22 @@ pub fn plan(names: &[&str]) -> BuildPlan {
     BuildPlan { units: names.iter().map(planned).collect() }
 }
 
+/// A plan of units that are to be built, named with their parents: `base`, `base/keystone`.
+pub fn family(names: &[&str]) -> BuildPlan {
+    let mut plan =
+        plan(&names.iter().map(|name| name.rsplit('/').next().unwrap_or(name)).collect::<Vec<_>>());
+    for (unit, name) in plan.units.iter_mut().zip(names) {
+        if let Some((parent, _)) = name.rsplit_once('/') {
+            unit.parent = Parent::Image(parent.to_string());
+        }
+    }
+    plan
+}
+
+pub fn taken(name: &str, worker: usize) -> Event {
+    Event::Taken { unit: unit(name), worker }
+}
+
 pub fn started(name: &str) -> Event {
     Event::BuildStarted { unit: unit(name), attempt: 1 }
 }

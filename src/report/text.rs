@@ -161,6 +161,20 @@ pub fn printable(text: &str) -> String {
     clean.trim().to_string()
 }
 
+/// A text that HTML and XML can hold: without control characters, line ends and tabs excepted, and without what is no
+/// character at all.
+pub fn clean(text: &str) -> String {
+    let holds = |char: &char| {
+        matches!(char, '\n' | '\t') || !(char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}'))
+    };
+    text.chars().filter(holds).collect()
+}
+
+/// The first line of a message that may have several.
+pub fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,5 +18,6 @@ mod overrides;
 mod real_build;
 mod real_tree;
 mod rendered;
+mod reports;
 mod support;
 mod unchanged;

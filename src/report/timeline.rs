@@ -1,0 +1,337 @@
+//! What happened when: a fold over a plan, its events and their times since the run's start [pure].
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::event::{Event, Failure, Image, Outcome, UnitId};
+use crate::plan::{BuildPlan, Parent, PlannedUnit};
+
+/// A stretch of time that one worker spent on one unit. Times count from the run's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The worker's place, from 0.
+    pub worker: usize,
+    /// When it took the unit.
+    pub start: Duration,
+    /// When it was done with it; its start while it is not.
+    pub end: Duration,
+}
+
+impl Span {
+    fn begun(worker: usize, at: Duration) -> Span {
+        Span { worker, start: at, end: at }
+    }
+
+    /// How long it took.
+    pub fn length(&self) -> Duration {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+/// A try that failed and was followed by another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The try, from 1.
+    pub attempt: u32,
+    /// When it failed.
+    pub at: Duration,
+    /// Why.
+    pub failure: Failure,
+    /// How long the unit waited then.
+    pub delay: Duration,
+}
+
+/// One unit of the plan and when what happened to it.
+#[derive(Debug, Clone)]
+pub struct UnitTimes {
+    /// What was decided about it.
+    pub planned: PlannedUnit,
+    /// The index of its parent, when the run was to bring that up to date too.
+    pub parent: Option<usize>,
+    /// Its building, or finding it unchanged; none when no worker took it.
+    pub build: Option<Span>,
+    /// Its push; none when it was not pushed.
+    pub push: Option<Span>,
+    /// Builds that were started.
+    pub attempts: u32,
+    /// Tries that failed and were followed by others, pushes included.
+    pub retries: Vec<Retry>,
+    /// Steps of its Dockerfile; 0 when none were told.
+    pub steps: u32,
+    /// Steps that the engine took from its cache.
+    pub cached: u32,
+    /// What the engine holds of it.
+    pub image: Option<Image>,
+    /// The manifest's digest in the registry.
+    pub digest: Option<String>,
+}
+
+impl UnitTimes {
+    /// When the run was done with it; none when no worker took it.
+    pub fn end(&self) -> Option<Duration> {
+        Some(self.push.or(self.build)?.end)
+    }
+}
+
+/// The chain of parents and children that determined when the run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CriticalPath {
+    /// Indices of its units, parents first.
+    pub units: Vec<usize>,
+    /// How long workers were busy with them.
+    pub work: Duration,
+    /// How long they waited for a worker.
+    pub waiting: Duration,
+}
+
+/// The run so far, or as it ended.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    units: Vec<UnitTimes>,
+    index: HashMap<UnitId, usize>,
+    /// When the last event came.
+    pub end: Duration,
+    /// Whether the run was stopped before its end.
+    pub interrupted: bool,
+}
+
+impl Timeline {
+    /// The timeline of a run that has not started.
+    pub fn new(plan: &BuildPlan) -> Timeline {
+        let index: HashMap<UnitId, usize> =
+            plan.units.iter().enumerate().map(|(at, unit)| (unit.id(), at)).collect();
+        let to_build: HashMap<UnitId, usize> = plan
+            .to_build()
+            .filter_map(|unit| index.get_key_value(&unit.id()))
+            .map(|(id, at)| (id.clone(), *at))
+            .collect();
+        let unit = |planned: &PlannedUnit| UnitTimes {
+            planned: planned.clone(),
+            parent: match &planned.parent {
+                Parent::Image(name) => {
+                    to_build.get(&UnitId { image: name.as_str().into(), platform: planned.platform }).copied()
+                }
+                Parent::Base(_) => None,
+            },
+            build: None,
+            push: None,
+            attempts: 0,
+            retries: Vec::new(),
+            steps: 0,
+            cached: 0,
+            image: None,
+            digest: None,
+        };
+        Timeline {
+            units: plan.units.iter().map(unit).collect(),
+            index,
+            end: Duration::ZERO,
+            interrupted: false,
+        }
+    }
+
+    /// Folds an event in that came so long after the run's start.
+    pub fn event(&mut self, event: &Event, at: Duration) {
+        self.end = self.end.max(at);
+        let unit = match event {
+            Event::RunStarted { .. } => return,
+            Event::Interrupted => {
+                self.interrupted = true;
+                return;
+            }
+            Event::Taken { unit, .. }
+            | Event::BuildStarted { unit, .. }
+            | Event::Step { unit, .. }
+            | Event::Line { unit, .. }
+            | Event::Retrying { unit, .. }
+            | Event::PushStarted { unit, .. }
+            | Event::Pushed { unit, .. }
+            | Event::Finished { unit, .. } => unit,
+        };
+        if let Some(&index) = self.index.get(unit) {
+            self.units[index].event(event, at);
+        }
+    }
+
+    /// Every unit, in the plan's order.
+    pub fn units(&self) -> &[UnitTimes] {
+        &self.units
+    }
+
+    /// When a unit's parent was there, so that it could be taken; none when no worker took it.
+    pub fn ready(&self, unit: &UnitTimes) -> Option<Duration> {
+        let build = unit.build?;
+        let parent = unit.parent.and_then(|parent| self.units[parent].build);
+        Some(parent.map_or(Duration::ZERO, |parent| parent.end.min(build.start)))
+    }
+
+    /// How long a unit waited for a worker; none when no worker took it.
+    pub fn queued(&self, unit: &UnitTimes) -> Option<Duration> {
+        Some(unit.build?.start.saturating_sub(self.ready(unit)?))
+    }
+
+    /// The unit that was done last, and what it was built on.
+    pub fn critical_path(&self) -> CriticalPath {
+        let done = self.units.iter().enumerate().filter_map(|(at, unit)| Some((unit.end()?, at)));
+        let Some((end, last)) = done.max() else { return CriticalPath::default() };
+        let mut units = vec![last];
+        while let Some(parent) = self.units[units[units.len() - 1]].parent
+            && self.units[parent].build.is_some()
+        {
+            units.push(parent);
+        }
+        units.reverse();
+        let spans = units.iter().filter_map(|unit| self.units[*unit].build).chain(self.units[last].push);
+        let work: Duration = spans.map(|span| span.length()).sum();
+        CriticalPath { units, work, waiting: end.saturating_sub(work) }
+    }
+}
+
+impl UnitTimes {
+    fn event(&mut self, event: &Event, at: Duration) {
+        match event {
+            Event::Taken { worker, .. } => self.build = Some(Span::begun(*worker, at)),
+            Event::BuildStarted { attempt, .. } => {
+                self.attempts = *attempt;
+                (self.steps, self.cached) = (0, 0);
+            }
+            Event::Step { number, total, .. } => self.steps = self.steps.max(*number).max(*total),
+            Event::Line { text, .. } => {
+                if let Some(total) = cached_step(text) {
+                    self.cached += 1;
+                    self.steps = self.steps.max(total);
+                }
+            }
+            Event::Retrying { attempt, failure, delay, .. } => {
+                self.retries.push(Retry { attempt: *attempt, at, failure: failure.clone(), delay: *delay });
+            }
+            Event::PushStarted { worker, .. } => self.push = Some(Span::begun(*worker, at)),
+            Event::Pushed { digest, .. } => {
+                self.digest.clone_from(digest);
+                close(&mut self.push, at);
+            }
+            Event::Finished { outcome, .. } => {
+                if let Outcome::Built(image) | Outcome::Unchanged(image) = outcome {
+                    self.image = Some(image.clone());
+                }
+                let ended =
+                    if matches!(outcome, Outcome::PushFailed(_)) { &mut self.push } else { &mut self.build };
+                close(ended, at);
+            }
+            Event::RunStarted { .. } | Event::Interrupted => {}
+        }
+    }
+}
+
+fn close(span: &mut Option<Span>, at: Duration) {
+    if let Some(span) = span {
+        span.end = at;
+    }
+}
+
+/// Whether a line of an engine's log says that a step came from its cache; then how many there are, 0 when it does not
+/// tell.
+fn cached_step(line: &str) -> Option<u32> {
+    if line.trim() == "---> Using cache" {
+        return Some(0);
+    }
+    // BuildKit's steps: `[2/7] RUN make`, `[stage 2/7] RUN make`.
+    let (place, _) = line.strip_prefix("CACHED [")?.split_once(']')?;
+    place.rsplit(' ').next()?.split_once('/')?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FailureKind;
+    use crate::report::testing::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// `base`, then `keystone` and `nova` on it, by one worker.
+    fn timeline(events: &[(u64, Event)]) -> Timeline {
+        let mut timeline = Timeline::new(&family(&["base", "base/keystone", "base/nova"]));
+        events.iter().for_each(|(at, event)| timeline.event(event, seconds(*at)));
+        timeline
+    }
+
+    #[test]
+    fn a_unit_waits_from_its_parents_end() {
+        let timeline = timeline(&[
+            (1, taken("base", 0)),
+            (11, finished("base", built())),
+            (11, taken("keystone", 0)),
+            (31, finished("keystone", failed("no"))),
+            (32, taken("nova", 0)),
+            (33, finished("nova", unchanged())),
+        ]);
+        let queued: Vec<_> = timeline.units().iter().map(|unit| timeline.queued(unit)).collect();
+        assert_eq!(queued, [Some(seconds(1)), Some(seconds(0)), Some(seconds(21))]);
+        let path = timeline.critical_path();
+        assert_eq!(path, CriticalPath { units: vec![0, 2], work: seconds(11), waiting: seconds(22) });
+    }
+
+    #[test]
+    fn a_push_can_be_what_the_run_ended_with() {
+        let timeline = timeline(&[
+            (0, taken("base", 0)),
+            (1, finished("base", built())),
+            (1, Event::PushStarted { unit: unit("base"), worker: 0 }),
+            (1, taken("nova", 0)),
+            (2, finished("nova", built())),
+            (9, Event::Pushed { unit: unit("base"), digest: Some("sha256:d".to_string()) }),
+        ]);
+        assert_eq!(timeline.critical_path().units, [0]);
+        assert_eq!(timeline.critical_path().work, seconds(9));
+        let base = &timeline.units()[0];
+        assert_eq!((base.build.map(|span| span.end), base.end()), (Some(seconds(1)), Some(seconds(9))));
+        assert_eq!(base.digest.as_deref(), Some("sha256:d"));
+    }
+
+    #[test]
+    fn what_no_worker_took_has_no_times() {
+        let timeline = timeline(&[
+            (0, taken("base", 0)),
+            (5, finished("base", failed("no"))),
+            (5, finished("nova", parent_failed("base"))),
+        ]);
+        let nova = &timeline.units()[2];
+        assert_eq!((nova.build, nova.end(), timeline.queued(nova)), (None, None, None));
+        assert_eq!(timeline.critical_path().units, [0]);
+    }
+
+    #[test]
+    fn steps_from_the_cache_are_counted_anew_for_each_try() {
+        let mut events: Vec<_> = ["CACHED [2/4] RUN a", "CACHED [3/4] RUN b", "CACHED is this line too"]
+            .map(|text| (1, line("base", text)))
+            .into();
+        events.insert(0, (0, started("base")));
+        let failure = failure(FailureKind::Connection, "lost");
+        let retrying =
+            Event::Retrying { unit: unit("base"), attempt: 1, failure: failure.clone(), delay: seconds(2) };
+        let steps = |timeline: &Timeline| (timeline.units()[0].cached, timeline.units()[0].steps);
+        assert_eq!(steps(&timeline(&events)), (2, 4));
+        events.push((2, retrying));
+        events.push((4, Event::BuildStarted { unit: unit("base"), attempt: 2 }));
+        events.push((5, line("base", " ---> Using cache")));
+        let timeline = timeline(&events);
+        assert_eq!(steps(&timeline), (1, 0));
+        let retries = &timeline.units()[0].retries;
+        assert_eq!(*retries, [Retry { attempt: 1, at: seconds(2), failure, delay: seconds(2) }]);
+    }
+
+    #[test]
+    fn lines_that_tell_of_the_cache_are_known() {
+        for (line, total) in [
+            ("CACHED [2/7] RUN make", Some(7)),
+            ("CACHED [build 2/7] RUN make", Some(7)),
+            (" ---> Using cache", Some(0)),
+            ("CACHED [internal] load metadata", None),
+            ("[2/7] RUN make", None),
+        ] {
+            assert_eq!(cached_step(line), total, "{line}");
+        }
+    }
+}
