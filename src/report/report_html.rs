@@ -12,7 +12,7 @@ use super::files::{Run, rfc3339, seconds};
 use super::summary::UnitSummary;
 use super::templates;
 use super::text::{clean, counted, first_line, human};
-use super::timeline::{Span, UnitTimes};
+use super::timeline::{CriticalPath, Span, UnitTimes};
 use crate::event::Outcome;
 use crate::plan::{Disposition, Parent};
 
@@ -116,6 +116,7 @@ pub fn page(run: &Run) -> io::Result<String> {
 /// A run and what every part of its page asks for.
 struct View<'a> {
     run: &'a Run<'a>,
+    path: CriticalPath,
     /// Whether each unit is on the critical path.
     critical: Vec<bool>,
 }
@@ -123,12 +124,13 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn new(run: &'a Run<'a>) -> View<'a> {
         let mut critical = vec![false; run.timeline.units().len()];
-        run.timeline.critical_path().units.into_iter().for_each(|unit| critical[unit] = true);
-        View { run, critical }
+        let path = run.timeline.critical_path();
+        path.units.iter().for_each(|unit| critical[*unit] = true);
+        View { run, path, critical }
     }
 
     fn page(&self) -> Page {
-        let path = self.run.timeline.critical_path();
+        let path = &self.path;
         Page {
             verdict: closing::verdict(self.run.summary, self.run.timeline.end).text,
             failed: self.run.exit_code() != 0,
@@ -213,7 +215,9 @@ impl<'a> View<'a> {
             Some(Outcome::PushFailed(_)) if !pushes => "built",
             _ => word(unit),
         };
-        let mut class = self.class(at, outcome);
+        // No child waits for a push, so only the last one can matter.
+        let critical = self.critical[at] && (!pushes || self.path.units.last() == Some(&at));
+        let mut class = class(outcome, critical);
         if pushes {
             class.push_str(" push");
         }
@@ -254,14 +258,7 @@ impl<'a> View<'a> {
         if let Some(failure) = unit.failure() {
             lines.push(clean(first_line(&failure.message)));
         }
-        if self.critical[at] {
-            lines.push("on the critical path".to_string());
-        }
         lines.join("\n")
-    }
-
-    fn class(&self, unit: usize, outcome: &str) -> String {
-        format!("{outcome}{}", if self.critical[unit] { " critical" } else { "" })
     }
 
     fn failure(&self, at: usize, unit: &UnitSummary) -> Option<FailureText> {
@@ -306,7 +303,7 @@ impl<'a> View<'a> {
             depth,
             unit: Some(at),
             name: self.name(at),
-            class: self.class(at, word(unit)),
+            class: class(word(unit), self.critical[at]),
             took: times.build.map_or(String::new(), |build| human(build.length())),
         }
     }
@@ -326,7 +323,7 @@ impl<'a> View<'a> {
         };
         Row {
             unit: at,
-            class: self.class(at, word(unit)),
+            class: class(word(unit), self.critical[at]),
             name: self.name(at),
             reference: clean(&times.planned.reference),
             outcome: word(unit).replace('_', " "),
@@ -366,6 +363,10 @@ fn word(unit: &UnitSummary) -> &'static str {
         (None, Disposition::Unbuildable) => "unbuildable",
         (None, _) => "skipped",
     }
+}
+
+fn class(outcome: &str, critical: bool) -> String {
+    format!("{outcome}{}", if critical { " critical" } else { "" })
 }
 
 fn percent(part: Duration, whole: Duration) -> String {

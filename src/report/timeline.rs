@@ -195,11 +195,11 @@ impl UnitTimes {
                 self.attempts = *attempt;
                 (self.steps, self.cached) = (0, 0);
             }
-            Event::Step { number, total, .. } => self.steps = self.steps.max(*number).max(*total),
+            Event::Step { number, total, .. } => self.count_steps(*number, *total),
             Event::Line { text, .. } => {
                 if let Some(total) = cached_step(text) {
                     self.cached += 1;
-                    self.steps = self.steps.max(total);
+                    self.count_steps(self.cached, total);
                 }
             }
             Event::Retrying { attempt, failure, delay, .. } => {
@@ -220,6 +220,12 @@ impl UnitTimes {
             }
             Event::RunStarted { .. } | Event::Interrupted => {}
         }
+    }
+
+    /// BuildKit counts some steps too many as long as it has not looked at the parent: its last word counts.
+    fn count_steps(&mut self, at_least: u32, total: u32) {
+        let known = if total > 0 { total } else { self.steps };
+        self.steps = known.max(at_least);
     }
 }
 
@@ -317,9 +323,17 @@ mod tests {
         events.push((4, Event::BuildStarted { unit: unit("base"), attempt: 2 }));
         events.push((5, line("base", " ---> Using cache")));
         let timeline = timeline(&events);
-        assert_eq!(steps(&timeline), (1, 0));
+        assert_eq!(steps(&timeline), (1, 1));
         let retries = &timeline.units()[0].retries;
         assert_eq!(*retries, [Retry { attempt: 1, at: seconds(2), failure, delay: seconds(2) }]);
+    }
+
+    #[test]
+    fn the_last_count_of_steps_counts() {
+        let step =
+            |number, total| Event::Step { unit: unit("base"), number, total, text: "RUN x".to_string() };
+        let timeline = timeline(&[(0, started("base")), (0, step(1, 6)), (1, step(2, 3)), (1, step(3, 0))]);
+        assert_eq!(timeline.units()[0].steps, 3);
     }
 
     #[test]
