@@ -33,6 +33,7 @@ use crate::report::logs::Logs;
 use crate::report::progress::Progress;
 use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
+use crate::schedule::ahead::{self, Ahead};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::history::History;
 use crate::schedule::image::{BuildSettings, ImageWorker, Memory, Recipe};
@@ -85,18 +86,25 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         for recipe in recipes.values_mut() {
             recipe.context = work_dir.tree().join(&recipe.context);
         }
+        let (ahead, wanted) = Ahead::new(&prepared.plan, &recipes);
         let worker = ImageWorker {
             // Of a locked run they are there already, and newer ones are not wanted.
             bases: BaseImages::new(engine.clone(), options.pull && options.locked.is_none()),
             engine,
-            sources,
+            sources: sources.clone(),
+            ahead,
             settings: build_settings(&prepared, env),
             recipes,
             memory: Memory::default(),
         };
         let reporters = reporters(&prepared, env, engine_name)?;
         let durations_file = cache_dir(env).join("durations.json");
-        Ok::<u8, Fatal>(drive(&prepared, worker, reporters, signals, &work_dir, &durations_file).await)
+        let fetching = tokio::spawn(ahead::fetch(wanted, sources));
+        let code = drive(&prepared, worker, reporters, signals, &work_dir, &durations_file).await;
+        // Waited for, so that it takes away what it has not finished.
+        fetching.abort();
+        let _ = fetching.await;
+        Ok::<u8, Fatal>(code)
     });
     // A blocked download or hash must not keep an interrupted run from ending.
     runtime.shutdown_background();

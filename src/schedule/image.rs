@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
+use super::ahead::Ahead;
 use super::bases::BaseImages;
 use super::run::{Progress, Success, Worker};
 use super::transient::has_network_symptoms;
@@ -84,6 +85,8 @@ pub struct ImageWorker {
     pub bases: BaseImages,
     /// Where sources come from.
     pub sources: Arc<SourceCache>,
+    /// Who fetches them before they are needed.
+    pub ahead: Ahead,
     /// How to build.
     pub settings: BuildSettings,
     /// What to build, for every unit of the plan that is to be built.
@@ -148,6 +151,7 @@ impl ImageWorker {
             return Ok(Success::Unchanged(self.remember(id, key, image)));
         }
         tell(Progress::Started);
+        self.ahead.changed(&id);
         self.prepare_context(recipe).await?;
         let request = self.request(unit, recipe, key.clone(), parent.id);
         let tail = Mutex::new(std::collections::VecDeque::with_capacity(SYMPTOM_LINES));

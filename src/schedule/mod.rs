@@ -1,5 +1,6 @@
 //! The scheduler: what runs when, with how many at once, how often again, and when to stop.
 
+pub mod ahead;
 pub mod bases;
 pub mod history;
 pub mod image;
