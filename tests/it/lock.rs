@@ -275,6 +275,8 @@ fn a_real_registry_gives_a_base_image_as_it_was_locked() {
     assert!(project.read("build.lock").contains("digest = \"sha256:"), "{}", project.read("build.lock"));
     let newer = publish("newer");
     assert_ne!(newer, locked);
+    // They have digests for names too.
+    let _bases = real::Images(vec![locked.clone(), newer]);
     run("--locked");
     assert_eq!(real::inspect(&base)["Id"].as_str(), Some(locked.as_str()));
     assert_eq!(real::run_in(&image, "ls /locked"), "/locked");
