@@ -54,6 +54,8 @@ pub fn environment(
     repositories: Arc<Repositories>,
 ) -> Environment<'static> {
     let mut env = Environment::new();
+    // Says which name an error is about; otherwise only debug builds would.
+    env.set_debug(true);
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_fuel(Some(FUEL));
     env.set_recursion_limit(RECURSION_LIMIT);

@@ -1,7 +1,7 @@
 //! A Docker daemon that builds nothing: it reads what it is sent, remembers it, answers as a real one would, and
 //! fails where a test tells it to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -96,7 +96,8 @@ pub struct State {
     /// So many builds must be running at once before any of them goes on.
     pub company: usize,
     pub pulls: Vec<String>,
-    pub running: usize,
+    /// Tags of the builds whose end was not told yet.
+    pub running: BTreeSet<String>,
     pub most_running: usize,
     pub dies_after: Option<usize>,
     pub dead: bool,

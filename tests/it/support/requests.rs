@@ -115,8 +115,8 @@ impl Shared {
         let delay = {
             let mut state = self.state();
             state.builds.push(build.clone());
-            state.running += 1;
-            state.most_running = state.most_running.max(state.running);
+            state.running.insert(tag.clone());
+            state.most_running = state.most_running.max(state.running.len());
             state.delay
         };
         let result = self
@@ -124,7 +124,7 @@ impl Shared {
             .and_then(|()| exchange.wait(delay))
             .and_then(|()| self.run(exchange, &tag, &build, fault));
         let mut state = self.state();
-        state.running -= 1;
+        state.running.remove(&tag);
         if result.is_err() && !state.dead {
             state.cancelled.push(name);
         }
@@ -175,6 +175,7 @@ impl Shared {
         let mut messages = builder.steps(&instructions);
         if let Some(Fault::Fails { message, log }) = &fault {
             messages.extend(builder.failing_step(&instructions, message, log));
+            self.state().running.remove(tag);
             return stream(exchange, &messages);
         }
         let architecture = match &fault {
@@ -203,7 +204,11 @@ impl Shared {
             Some(Fault::Hangs) => return exchange.wait(FOR_EVER),
             _ => {}
         }
-        self.state().images.insert(tag.to_string(), image);
+        let mut state = self.state();
+        state.images.insert(tag.to_string(), image);
+        // Before the client learns of the end, for it may begin the next build at once.
+        state.running.remove(tag);
+        drop(state);
         exchange.end()
     }
 
