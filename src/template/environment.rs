@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind};
 
 use super::catalog::TemplateCatalog;
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
-use super::{functions, prelex, repos};
+use super::{filters, functions, methods, prelex, repos};
 
 /// Prefix of the names of the tree's templates inside the environment.
 const TREE: &str = "tree:";
@@ -59,7 +58,7 @@ pub fn environment(
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_fuel(Some(FUEL));
     env.set_recursion_limit(RECURSION_LIMIT);
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    env.set_unknown_method_callback(methods::call);
     env.set_path_join_callback(|name, parent| match parent.strip_prefix(OVERRIDE) {
         _ if name.starts_with(TREE) => name.into(),
         Some(_) => format!("{OVERRIDE}{name}").into(),
@@ -72,9 +71,7 @@ pub fn environment(
         }
         (TemplateOrigin::Override, _) => Ok(None),
     });
-    env.add_filter("length", length);
-    env.add_filter("count", length);
-    env.add_test("sequence", is_sequence);
+    filters::register(&mut env);
     functions::register(&mut env);
     repos::register(&mut env, repositories);
     env
@@ -92,28 +89,4 @@ fn load(catalog: &TemplateCatalog, path: &str) -> Result<Option<String>, Error> 
     let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
     let record = path.ends_with(super::catalog::TEMPLATE_NAME);
     Ok(Some(prelex::rewrite(text, record)))
-}
-
-/// As in Python, where an undefined value has length 0.
-fn length(value: Value) -> Result<usize, Error> {
-    if value.is_undefined() {
-        return Ok(0);
-    }
-    match value.len() {
-        Some(len) => Ok(len),
-        None => match value.kind() {
-            ValueKind::Iterable => Ok(value.try_iter()?.count()),
-            kind => {
-                Err(Error::new(ErrorKind::InvalidOperation, format!("a value of type {kind} has no length")))
-            }
-        },
-    }
-}
-
-/// As in Jinja2: everything with a length and items, strings, mappings and undefined values included.
-fn is_sequence(value: Value) -> bool {
-    matches!(
-        value.kind(),
-        ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable
-    )
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use minijinja::value::{Kwargs, Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 
+use super::dict::SharedDict;
 use super::list::{SharedList, python_items};
+use super::literals::{DICT, LIST};
 use super::lookups::{Effect, Lookup, Lookups};
 use super::prelex::{BIND, BIND_TOP_LEVEL};
 
@@ -18,6 +20,8 @@ pub fn register(env: &mut Environment<'_>) {
     env.add_filter("customizable", customizable);
     env.add_function("debian_package_install", debian_package_install);
     env.add_function("raise_error", raise_error);
+    env.add_function(LIST, |items: Value| SharedList::bind(items));
+    env.add_function(DICT, |items: Value| SharedDict::new(&items).map(Value::from_object));
     env.add_function(BIND, |_name: &str, value: Value| SharedList::bind(value));
     env.add_function(
         BIND_TOP_LEVEL,
@@ -80,13 +84,21 @@ fn texts(items: &[Value]) -> Vec<String> {
 }
 
 /// The shell command that installs Debian packages: names through apt, URLs of `.deb` files through curl and dpkg.
-fn debian_package_install(packages: Value, clean: Option<Value>, kwargs: Kwargs) -> Result<String, Error> {
+fn debian_package_install(
+    packages: Option<Value>,
+    clean: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
+    let packages = match packages {
+        Some(packages) => packages,
+        None => kwargs.get("packages")?,
+    };
     let clean = match clean {
         Some(clean) => clean,
         None => kwargs.get::<Option<Value>>("clean_package_cache")?.unwrap_or(Value::from(true)),
     };
     kwargs.assert_all_used()?;
-    let packages: Vec<String> = packages.try_iter()?.map(|package| package.to_string()).collect();
+    let packages: Vec<String> = python_items(&packages)?.iter().map(Value::to_string).collect();
     let (urls, names): (Vec<&str>, Vec<&str>) =
         packages.iter().map(String::as_str).partition(|package| package.starts_with("http"));
     let mut commands = Vec::new();

@@ -66,6 +66,9 @@ impl SharedList {
 
 /// The items that Python's `list.extend` would take from a value: strings give their characters.
 pub fn python_items(value: &Value) -> Result<Vec<Value>, Error> {
+    if value.is_none() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "none has no items"));
+    }
     match value.as_str() {
         Some(text) => Ok(text.chars().map(|c| Value::from(c.to_string())).collect()),
         None => Ok(value.try_iter()?.collect()),
@@ -131,12 +134,16 @@ impl Object for SharedList {
                     || Error::new(ErrorKind::InvalidOperation, format!("{item} is not in list")),
                 );
             }
-            ("pop", []) => {
-                return self
-                    .lock()
-                    .pop()
-                    .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "pop from empty list"));
+            ("pop", args) if args.len() < 2 => {
+                let mut items = self.lock();
+                let index = args.first().cloned().map_or(Ok(-1), i64::try_from)?;
+                let index = if index < 0 { index + items.len() as i64 } else { index };
+                return match usize::try_from(index) {
+                    Ok(index) if index < items.len() => Ok(items.remove(index)),
+                    _ => Err(Error::new(ErrorKind::InvalidOperation, "pop from a list that has no such item")),
+                };
             }
+            ("sort", []) => self.lock().sort(),
             _ => return Err(Error::from(ErrorKind::UnknownMethod)),
         }
         Ok(none)

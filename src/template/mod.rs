@@ -2,11 +2,15 @@
 
 pub mod catalog;
 pub mod context;
+mod dict;
 mod environment;
 pub mod error;
+mod filters;
 mod functions;
 mod list;
+mod literals;
 pub mod lookups;
+mod methods;
 pub mod overrides;
 mod prelex;
 pub mod render;

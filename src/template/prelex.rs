@@ -1,16 +1,18 @@
 //! Rewrites template text so that MiniJinja does with it what Jinja2 does.
 //!
-//! Four rewrites, none of which adds or removes a line, so that errors keep their line numbers:
+//! Five rewrites, none of which adds or removes a line, so that errors keep their line numbers:
 //!
 //! - newlines: `\r\n` and `\r` become `\n`, as Jinja2's lexer reads them;
 //! - `{% set name = expr %}` becomes `{% set name = __bind("name", (expr)) %}`: `__bind` makes lists shared and records
 //!   what is set at the top level of a template, which `customizable` looks at (see [`super::functions`]);
-//! - string literals with backslashes are decoded as Python does and written again in MiniJinja's escapes;
+//! - list and dict literals make objects that can change, and string literals with backslashes are decoded as Python
+//!   does and written again in MiniJinja's escapes (see [`super::literals`]);
 //! - after a top-level `{% extends %}`, top-level `{{ }}` are dropped: Jinja2 never evaluates them.
 
 use std::borrow::Cow;
 
-use super::tags::{SCOPES, TagKind, assignment, set_block_name, string_end, tag_word, tags};
+use super::literals::{rewrite_expression, rewrite_tag};
+use super::tags::{SCOPES, TagKind, assignment, set_block_name, tag_word, tags};
 
 /// The function that `set` values go through at the top level of a template.
 pub const BIND_TOP_LEVEL: &str = "__bind_top";
@@ -35,7 +37,7 @@ pub fn rewrite(source: &str, record: bool) -> String {
                 out.extend(tag.text.matches('\n'));
                 out.push_str("#}");
             }
-            TagKind::Output => out.push_str(&rewrite_literals(tag.text)),
+            TagKind::Output => out.push_str(&rewrite_tag(tag.text)),
             TagKind::Statement => state.statement(tag.text, &mut out),
         }
         done = tag.start + tag.text.len();
@@ -63,14 +65,14 @@ impl Rewriter {
                     let head = &tag[..value.start];
                     let (expression, space) =
                         tag[value.clone()].split_at(tag[value.clone()].trim_end().len());
-                    let expression = rewrite_literals(expression);
+                    let expression = rewrite_expression(expression);
                     let tail = &tag[value.end..];
                     let function = self.bind_function();
                     out.push_str(&format!("{head} {function}({name:?}, ({expression})){space}{tail}"));
                 }
                 None => {
                     self.open_sets.push(set_block_name(tag).map(str::to_string));
-                    out.push_str(&rewrite_literals(tag));
+                    out.push_str(&rewrite_tag(tag));
                 }
             },
             "endset" => {
@@ -98,7 +100,7 @@ impl Rewriter {
                 } else if word == "extends" && self.depth == 0 {
                     self.extended = true;
                 }
-                out.push_str(&rewrite_literals(tag));
+                out.push_str(&rewrite_tag(tag));
             }
         }
     }
@@ -117,97 +119,6 @@ pub fn normalize_newlines(source: &str) -> Cow<'_, str> {
     }
 }
 
-/// Writes every string literal with a backslash anew.
-fn rewrite_literals(tag: &str) -> Cow<'_, str> {
-    if !tag.contains('\\') {
-        return Cow::Borrowed(tag);
-    }
-    let mut out = String::with_capacity(tag.len() + 8);
-    let mut at = 0;
-    while let Some(start) = tag[at..].find(['\'', '"']).map(|start| at + start) {
-        let Some(end) = string_end(tag, start) else { break };
-        out.push_str(&tag[at..start]);
-        let literal = &tag[start + 1..end - 1];
-        if literal.contains('\\') {
-            out.push_str(&encode_literal(&decode_python_escapes(literal), literal.matches('\n').count()));
-        } else {
-            out.push_str(&tag[start..end]);
-        }
-        at = end;
-    }
-    out.push_str(&tag[at..]);
-    Cow::Owned(out)
-}
-
-/// A literal in MiniJinja's escapes that spans as many source lines as the original did.
-fn encode_literal(text: &str, source_lines: usize) -> String {
-    let mut out = String::from("\"");
-    let mut raw_newlines = source_lines;
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' if raw_newlines > 0 => {
-                raw_newlines -= 1;
-                out.push('\n');
-            }
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out.extend(std::iter::repeat_n('\n', raw_newlines));
-    out
-}
-
-/// Python's `unicode_escape`: unknown escapes keep their backslash, a backslash before a newline joins the lines.
-fn decode_python_escapes(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let Some(c) = rest.chars().next() else {
-            out.push('\\');
-            break;
-        };
-        let (decoded, used) = match c {
-            '\n' => (None, 1),
-            '\\' | '\'' | '"' => (Some(c), 1),
-            'a' => (Some('\x07'), 1),
-            'b' => (Some('\x08'), 1),
-            'f' => (Some('\x0c'), 1),
-            'n' => (Some('\n'), 1),
-            'r' => (Some('\r'), 1),
-            't' => (Some('\t'), 1),
-            'v' => (Some('\x0b'), 1),
-            'x' => numeric(rest, 1, 2, 16),
-            'u' => numeric(rest, 1, 4, 16),
-            'U' => numeric(rest, 1, 8, 16),
-            '0'..='7' => {
-                let len = rest.bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
-                numeric(rest, 0, len, 8)
-            }
-            _ => (Some('\\'), 0),
-        };
-        out.extend(decoded);
-        rest = &rest[used..];
-    }
-    out.push_str(rest);
-    out
-}
-
-/// A character given by a number of exactly `len` digits after `skip` bytes; else the backslash stays.
-fn numeric(text: &str, skip: usize, len: usize, radix: u32) -> (Option<char>, usize) {
-    text.get(skip..skip + len)
-        .filter(|digits| digits.chars().all(|c| c.is_digit(radix)))
-        .and_then(|digits| u32::from_str_radix(digits, radix).ok())
-        .and_then(char::from_u32)
-        .map_or((Some('\\'), 0), |c| (Some(c), skip + len))
-}
-
 #[cfg(test)]
 mod properties;
 
@@ -221,7 +132,7 @@ mod tests {
                       {% block d %}{% set e = f(1, '%}') %}{% endblock %}{%set g=[1]+[2]%}";
         assert_eq!(
             rewrite(source, true),
-            "{% set a = __bind_top(\"a\", ( ['x'])) %}{%- if b -%}{% set c = __bind_top(\"c\", ( 1)) -%}{% endif %}\
+            "{% set a = __bind_top(\"a\", ( __list(['x']))) %}{%- if b -%}{% set c = __bind_top(\"c\", ( 1)) -%}{% endif %}\
              {% block d %}{% set e = __bind(\"e\", ( f(1, '%}'))) %}{% endblock %}{%set g= __bind_top(\"g\", ([1]+[2]))%}"
         );
         assert!(!rewrite(source, false).contains("__bind_top"));
@@ -286,14 +197,6 @@ mod tests {
         for source in ["a {% set b = 'c", "a {{ 'b }}", "{# x", "a {% raw %} b", "{"] {
             assert_eq!(rewrite(source, true), source);
         }
-    }
-
-    #[test]
-    fn literals_are_decoded_as_python_does() {
-        assert_eq!(rewrite(r#"{{ 'a\/b' }}"#, true), r#"{{ "a\\/b" }}"#);
-        assert_eq!(rewrite(r#"{{ 'it\'s "x"\x41\101\u00e4' }}"#, true), "{{ \"it's \\\"x\\\"AA\u{e4}\" }}");
-        assert_eq!(rewrite("{{ 'a\\\nb' }}{{ c }}", true), "{{ \"ab\"\n }}{{ c }}");
-        assert_eq!(rewrite("{{ 'a\\n\nb' }}", true), "{{ \"a\n\\nb\" }}");
     }
 
     #[test]

@@ -219,7 +219,8 @@ fn handle_repos(
     names: Value,
     mode: &str,
 ) -> Result<String, Error> {
-    if names.kind() != ValueKind::Seq && names.kind() != ValueKind::Iterable {
+    let is_list = matches!(names.kind(), ValueKind::Seq | ValueKind::Iterable) && !names.is_tuple();
+    if !is_list {
         return Err(invalid("First argument should be a list of repositories".to_string()));
     }
     let names: Vec<String> = names.try_iter()?.map(|name| name.to_string()).collect();

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -84,16 +85,20 @@ class PythonKolla:
         return json.loads(results_file.read_text())
 
 
+class Crash(Exception):
+    """Our program ended in a way that is none of its own."""
+
+
 class OurKolla:
     def __init__(self, binary):
         self.binary = binary
 
-    def run(self, args, scratch, timeout=60):
+    def run(self, args, scratch, timeout=120, memory=resource.RLIM_INFINITY):
         done = subprocess.run(
             [self.binary, *args], env=environment(scratch), cwd=scratch,
             capture_output=True, text=True, timeout=timeout,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
         )
-        # A panic or a signal is no way to fail.
         if done.returncode not in (0, 1, 2):
-            sys.exit(f"{self.binary} ended with {done.returncode}:\n{done.stderr}")
+            raise Crash(f"{self.binary} ended with {done.returncode}: {done.stderr[-500:]}")
         return {"failed": done.returncode != 0, "stdout": done.stdout, "error": done.stderr}

@@ -1,13 +1,26 @@
-"""Small templates, each an image of its own in a generated tree: both programs must print the same, or both refuse."""
+"""Small templates, each an image of its own in a generated tree.
+
+Both programs must print the same. Those in refused.j2 both must refuse, and those
+in known-differences.j2 must still differ, so that DIFFERENCES.md stays true.
+Those in limits.j2 only our program gets: it must refuse each in little time and
+memory, where Python would use up the machine.
+"""
 
 import pathlib
 import shutil
+import subprocess
 
 from cases import Case
+from programs import Crash
 from tree import describe
 
 HERE = pathlib.Path(__file__).resolve().parent / "snippets"
-REFUSED = "refused"
+REFUSED = "refused-"
+KNOWN_DIFFERENCES = "known-differences-"
+LIMITS = "limits-"
+
+LIMIT_SECONDS = 20
+LIMIT_BYTES = 2 << 30
 
 
 def read_all():
@@ -30,13 +43,17 @@ def make_tree(directory, snippets):
 
 
 def check(parity):
+    kinds = {
+        REFUSED: lambda parity, found: check_one_by_one(parity, "snippets that are refused", found),
+        KNOWN_DIFFERENCES: check_known_differences,
+        LIMITS: check_limits,
+        "": check_printed,
+    }
     found = {name: text for name, text in read_all().items() if parity.args.only in name}
-    refused = {name: text for name, text in found.items() if name.startswith(REFUSED)}
-    printed = {name: text for name, text in found.items() if name not in refused}
-    if printed:
-        check_printed(parity, printed)
-    if refused:
-        check_one_by_one(parity, "snippets that are refused", refused)
+    for prefix, check_kind in kinds.items():
+        of_kind = {name: found.pop(name) for name in list(found) if name.startswith(prefix)}
+        if of_kind:
+            check_kind(parity, of_kind)
 
 
 def jobs_of(parity, name, snippets):
@@ -60,11 +77,8 @@ def check_printed(parity, snippets):
 
 
 def check_one_by_one(parity, title, snippets):
-    jobs = {name: jobs_of(parity, name, {name: text}) for name, text in snippets.items()}
-    their_results = parity.python.run_many([theirs for theirs, _ in jobs.values()], parity.scratch)
     differences = {}
-    for (name, (_, ours)), theirs in zip(jobs.items(), their_results):
-        ours = parity.ours.run(ours, parity.scratch)
+    for name, theirs, ours in run_one_by_one(parity, snippets):
         must_fail = name.startswith(REFUSED)
         if theirs["failed"] or ours["failed"] or must_fail:
             as_wanted = theirs["failed"] and ours["failed"] and must_fail
@@ -72,6 +86,34 @@ def check_one_by_one(parity, title, snippets):
         else:
             differences[name] = difference(parity, name, name)
     report(parity, title, differences)
+
+
+def check_known_differences(parity, snippets):
+    gone = {}
+    for name, theirs, ours in run_one_by_one(parity, snippets):
+        failed = theirs["failed"], ours["failed"]
+        same = all(failed) or not any(failed) and not difference(parity, name, name)
+        gone[name] = f"  {name}: now both do the same; DIFFERENCES.md need not tell of it\n" if same else ""
+    report(parity, "known differences that are told of", gone)
+
+
+def run_one_by_one(parity, snippets):
+    jobs = {name: jobs_of(parity, name, {name: text}) for name, text in snippets.items()}
+    their_results = parity.python.run_many([theirs for theirs, _ in jobs.values()], parity.scratch)
+    for (name, (_, ours)), theirs in zip(jobs.items(), their_results):
+        yield name, theirs, parity.ours.run(ours, parity.scratch)
+
+
+def check_limits(parity, snippets):
+    trouble = {}
+    for name, text in snippets.items():
+        _, ours = jobs_of(parity, name, {name: text})
+        try:
+            result = parity.ours.run(ours, parity.scratch, LIMIT_SECONDS, LIMIT_BYTES)
+            trouble[name] = "" if result["failed"] else f"  {name}: rendered, should be refused\n"
+        except (subprocess.TimeoutExpired, Crash) as error:
+            trouble[name] = f"  {name}: {error}\n"
+    report(parity, "limits that hold", trouble)
 
 
 def difference(parity, run, name):
