@@ -15,7 +15,7 @@ CARGO_FLAGS := --release --locked
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests -name '*.py')
 
-.PHONY: help build demo demo-clean unit test lint compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench lint compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -36,11 +36,18 @@ unit: compiler python ## Run the tests that need no Docker engine
 	tests/host/tools git
 	cargo test $(CARGO_FLAGS)
 
-test: compiler python engine ## Run every test (replaces a running demo)
+test: build python engine ## Run every test (replaces a running demo)
 	tests/host/tools git
+	tests/parity/run
 	tests/demo/check
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
 	REAL_DOCKER=1 tests/host/with-registry cargo test $(CARGO_FLAGS)
+
+parity: build python ## Compare with Python Kolla: every combination, every override on every distro
+	tests/parity/run --all
+
+bench: build python ## Compare the time that rendering and listing take with Python Kolla's and with a plain copy
+	benches/template_only
 
 lint: compiler ## Check formatting, lints and scripts
 	tests/host/rust-lint

@@ -11,10 +11,17 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 /// `{root: [leaf, {inner: [...]}]}` of the images that `matched` says yes to.
 ///
-/// The roots are the images with a base image; Kolla knows only one, and more are more keys here.
+/// The roots are the images with a base image; Kolla knows only one, and more are more keys here. A root is there even
+/// when it is skipped itself.
 pub fn dependencies(graph: &ImageGraph, matched: &dyn Fn(&str) -> bool) -> Value {
-    let roots = graph.nodes().iter().filter(|node| graph.parent(node).is_none() && matched(&node.name));
+    let roots =
+        graph.nodes().iter().filter(|node| graph.parent(node).is_none() && leads_to(graph, node, matched));
     Value::Object(roots.map(|root| (root.name.clone(), children(graph, root, matched))).collect())
+}
+
+/// Whether an image or anything built on it is matched.
+fn leads_to(graph: &ImageGraph, node: &Node, matched: &dyn Fn(&str) -> bool) -> bool {
+    matched(&node.name) || node.children.iter().any(|child| leads_to(graph, &graph.nodes()[*child], matched))
 }
 
 fn children(graph: &ImageGraph, node: &Node, matched: &dyn Fn(&str) -> bool) -> Value {
@@ -77,6 +84,8 @@ mod tests {
     fn dependencies_nest() {
         let value = dependencies(&tree(), &|name| name != "tgtd");
         assert_eq!(value, serde_json::json!({"base": ["cron", {"nova-base": ["nova-api"]}]}));
+        assert_eq!(dependencies(&tree(), &|name| name == "cron"), serde_json::json!({"base": ["cron"]}));
+        assert_eq!(dependencies(&tree(), &|_| false), serde_json::json!({}));
     }
 
     #[test]

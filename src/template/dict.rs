@@ -6,17 +6,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
+use super::limits::{self, Level};
+
 /// A dict that can change. Templates' dicts are small: a search through all keys is quick enough.
-pub struct SharedDict(Mutex<Vec<(Value, Value)>>);
+pub struct SharedDict {
+    items: Mutex<Vec<(Value, Value)>>,
+    level: Level,
+}
 
 impl SharedDict {
     /// A new dict with the items of a mapping.
     pub fn new(mapping: &Value) -> Result<SharedDict, Error> {
-        Ok(SharedDict(Mutex::new(items_of(mapping)?)))
+        SharedDict::from_items(items_of(mapping)?)
+    }
+
+    fn from_items(items: Vec<(Value, Value)>) -> Result<SharedDict, Error> {
+        let dict = SharedDict { items: Mutex::new(Vec::new()), level: Level::default() };
+        for (_, value) in &items {
+            limits::check_insertion(&dict.level, value)?;
+        }
+        *dict.lock() = items;
+        Ok(dict)
+    }
+
+    /// How deep it is inside of other lists and dicts.
+    pub fn level(&self) -> &Level {
+        &self.level
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Value, Value)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn items(&self) -> Vec<(Value, Value)> {
@@ -27,12 +46,14 @@ impl SharedDict {
         self.lock().iter().find(|(other, _)| other == key).map(|(_, value)| value.clone())
     }
 
-    fn set(&self, key: Value, value: Value) {
+    fn set(&self, key: Value, value: Value) -> Result<(), Error> {
+        limits::check_insertion(&self.level, &value)?;
         let mut items = self.lock();
         match items.iter_mut().find(|(other, _)| *other == key) {
             Some(item) => item.1 = value,
             None => items.push((key, value)),
         }
+        Ok(())
     }
 }
 
@@ -76,7 +97,7 @@ impl Object for SharedDict {
         Ok(match (method, args) {
             ("update", [other]) => {
                 for (key, value) in items_of(other)? {
-                    self.set(key, value);
+                    self.set(key, value)?;
                 }
                 Value::from(())
             }
@@ -93,11 +114,11 @@ impl Object for SharedDict {
                 Some(value) => value,
                 None => {
                     let value = default.first().cloned().unwrap_or(Value::from(()));
-                    self.set(key.clone(), value.clone());
+                    self.set(key.clone(), value.clone())?;
                     value
                 }
             },
-            ("copy", []) => Value::from_object(SharedDict(Mutex::new(self.items()))),
+            ("copy", []) => Value::from_object(SharedDict::from_items(self.items())?),
             ("clear", []) => {
                 self.lock().clear();
                 Value::from(())

@@ -3,18 +3,24 @@
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 
+use super::limits;
 use super::methods::pad;
 
 /// Adds them all.
 pub fn register(env: &mut Environment<'_>) {
+    limits::register(env);
     env.add_filter("length", length);
     env.add_filter("count", length);
     env.add_filter("attr", attribute);
     env.add_filter("int", int);
     env.add_filter("float", float);
     env.add_test("sequence", is_sequence);
-    env.add_filter("center", |text: &str, width: Option<usize>| pad(text, "center", width.unwrap_or(80), " "));
-    env.add_filter("wordcount", |text: &str| text.split(|c: char| !is_word(c)).filter(|word| !word.is_empty()).count());
+    env.add_filter("center", |text: &str, width: Option<usize>| {
+        pad(text, "center", width.unwrap_or(80), " ")
+    });
+    env.add_filter("wordcount", |text: &str| {
+        text.split(|c: char| !is_word(c)).filter(|word| !word.is_empty()).count()
+    });
     env.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
     env.add_function("joiner", minijinja_contrib::globals::joiner);
 }
@@ -59,11 +65,12 @@ fn int(
         Some(text) => Value::from(text.trim_start_matches("0x")),
         None => value.clone(),
     };
-    Ok(filters::int(state, &value, Some(fallback.clone()), base, kwargs)
-        .or_else(|_| match text.and_then(|text| text.parse::<f64>().ok()) {
+    Ok(filters::int(state, &value, Some(fallback.clone()), base, kwargs).or_else(|_| {
+        match text.and_then(|text| text.parse::<f64>().ok()) {
             Some(number) => Ok::<_, Error>(Value::from(number.trunc() as i64)),
             None => Ok(fallback),
-        })?)
+        }
+    })?)
 }
 
 /// What is no number gives the default.

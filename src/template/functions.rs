@@ -71,7 +71,7 @@ fn edit(state: &State, value: Value, list: &str) -> Result<(Value, Effect), Erro
     let append = append.as_ref().map(python_items).transpose()?.unwrap_or_default();
     let remove = remove.as_ref().map(python_items).transpose()?.unwrap_or_default();
     let appended = texts(&append);
-    items.extend(append);
+    items.extend(append)?;
     let held = texts(&items.items());
     let (removed, missing): (Vec<Value>, Vec<Value>) =
         remove.into_iter().partition(|item| items.remove_first(item));

@@ -8,13 +8,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
+use super::limits::{self, Level, MAX_ITEMS};
+
 /// A list that can change.
-pub struct SharedList(Mutex<Vec<Value>>);
+pub struct SharedList {
+    items: Mutex<Vec<Value>>,
+    level: Level,
+}
 
 impl SharedList {
     /// A new list.
-    pub fn new(items: Vec<Value>) -> SharedList {
-        SharedList(Mutex::new(items))
+    pub fn new(items: Vec<Value>) -> Result<SharedList, Error> {
+        let list = SharedList { items: Mutex::new(Vec::new()), level: Level::default() };
+        list.extend(items)?;
+        Ok(list)
+    }
+
+    /// How deep it is inside of other lists.
+    pub fn level(&self) -> &Level {
+        &self.level
     }
 
     /// The list behind a value, when it is one of these.
@@ -24,6 +36,7 @@ impl SharedList {
 
     /// Turns sequences and lazy concatenations into shared lists; everything else stays what it is.
     pub fn bind(value: Value) -> Result<Value, Error> {
+        limits::check_text(&value)?;
         let is_list = match value.kind() {
             ValueKind::Seq => SharedList::of(&value).is_none() && !value.is_tuple(),
             ValueKind::Iterable => true,
@@ -32,7 +45,7 @@ impl SharedList {
         if !is_list {
             return Ok(value);
         }
-        Ok(Value::from_object(SharedList::new(value.try_iter()?.collect())))
+        Ok(Value::from_object(SharedList::new(limits::items(&value)?)?))
     }
 
     /// The items at this moment.
@@ -41,10 +54,17 @@ impl SharedList {
     }
 
     /// Adds items at the end.
-    pub fn extend(&self, items: impl IntoIterator<Item = Value>) {
-        // Collected first: the items may come from this very list.
-        let items: Vec<Value> = items.into_iter().collect();
-        self.lock().extend(items);
+    pub fn extend(&self, items: Vec<Value>) -> Result<(), Error> {
+        // Checked first: the items may hold this very list.
+        for item in &items {
+            limits::check_insertion(&self.level, item)?;
+        }
+        let mut held = self.lock();
+        if held.len() + items.len() > MAX_ITEMS {
+            return Err(limits::too_much(format!("a list of over {MAX_ITEMS} items")));
+        }
+        held.extend(items);
+        Ok(())
     }
 
     /// Removes the first item equal to this one; false when there is none.
@@ -60,7 +80,7 @@ impl SharedList {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Value>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,7 +91,7 @@ pub fn python_items(value: &Value) -> Result<Vec<Value>, Error> {
     }
     match value.as_str() {
         Some(text) => Ok(text.chars().map(|c| Value::from(c.to_string())).collect()),
-        None => Ok(value.try_iter()?.collect()),
+        None => limits::items(value),
     }
 }
 
@@ -109,9 +129,10 @@ impl Object for SharedList {
     ) -> Result<Value, Error> {
         let none = Value::from(());
         match (method, args) {
-            ("append", [item]) => self.lock().push(item.clone()),
-            ("extend", [items]) => self.extend(python_items(items)?),
+            ("append", [item]) => self.extend(vec![item.clone()])?,
+            ("extend", [items]) => self.extend(python_items(items)?)?,
             ("insert", [index, item]) => {
+                limits::check_insertion(&self.level, item)?;
                 let mut items = self.lock();
                 let len = items.len() as i64;
                 let index = i64::try_from(index.clone())?;
@@ -125,7 +146,7 @@ impl Object for SharedList {
             }
             ("reverse", []) => self.lock().reverse(),
             ("clear", []) => self.lock().clear(),
-            ("copy", []) => return Ok(Value::from_object(SharedList::new(self.items()))),
+            ("copy", []) => return Ok(Value::from_object(SharedList::new(self.items())?)),
             ("count", [item]) => {
                 return Ok(Value::from(self.lock().iter().filter(|other| *other == item).count()));
             }
@@ -140,7 +161,9 @@ impl Object for SharedList {
                 let index = if index < 0 { index + items.len() as i64 } else { index };
                 return match usize::try_from(index) {
                     Ok(index) if index < items.len() => Ok(items.remove(index)),
-                    _ => Err(Error::new(ErrorKind::InvalidOperation, "pop from a list that has no such item")),
+                    _ => {
+                        Err(Error::new(ErrorKind::InvalidOperation, "pop from a list that has no such item"))
+                    }
                 };
             }
             ("sort", []) => self.lock().sort(),

@@ -24,7 +24,7 @@ pub fn rewrite_tag(tag: &str) -> Cow<'_, str> {
     }
 }
 
-/// Rewrites every literal in an expression or statement.
+/// Rewrites every literal in an expression or statement. What is not closed is left for the parser to complain about.
 pub fn rewrite_expression(text: &str) -> Cow<'_, str> {
     if !text.contains(['[', '{', '\\']) {
         return Cow::Borrowed(text);
@@ -39,10 +39,7 @@ pub fn rewrite_expression(text: &str) -> Cow<'_, str> {
         at = found + 1;
         match byte {
             b'\'' | b'"' => {
-                let Some(end) = string_end(text, found) else {
-                    at = found;
-                    break;
-                };
+                let Some(end) = string_end(text, found) else { return Cow::Borrowed(text) };
                 out.push_str(&rewrite_string(&text[found..end]));
                 at = end;
             }
@@ -64,7 +61,7 @@ pub fn rewrite_expression(text: &str) -> Cow<'_, str> {
         }
     }
     out.push_str(&text[at..]);
-    Cow::Owned(out)
+    if open.is_empty() { Cow::Owned(out) } else { Cow::Borrowed(text) }
 }
 
 /// Whether a bracket after this text starts a literal, not a subscript.
@@ -178,7 +175,8 @@ mod tests {
             (" for x in ['a'] if not ['b'] ", " for x in __list(['a']) if not __list(['b']) "),
             ("m(a=[], b = {}, '[')", "m(a=__list([]), b = __dict({}), '[')"),
             ("- set in_[0] -", "- set in_[0] -"),
-            ("unclosed ['", "unclosed __list(['"),
+            ("unclosed ['", "unclosed ['"),
+            ("unclosed [1", "unclosed [1"),
         ] {
             assert_eq!(rewrite_expression(source), expected);
         }

@@ -4,8 +4,17 @@ use minijinja::value::Value;
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use super::limits::{self, MAX_WIDTH};
+
 /// Calls a method that MiniJinja does not know.
 pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    match (value.as_str(), method, args) {
+        (Some(text), "format", args) => limits::check_format(text, args)?,
+        (Some(text), "replace", [_, to, ..]) => {
+            limits::check_replaced(text, to.as_str().unwrap_or_default())?
+        }
+        _ => {}
+    }
     let result = match value.as_str() {
         Some(text) => string_method(text, method, args)?,
         None if value.is_tuple() => tuple_method(value, method, args)?,
@@ -60,7 +69,9 @@ fn tuple_method(tuple: &Value, method: &str, args: &[Value]) -> Result<Option<Va
         ("count", [item]) => Some(Value::from(tuple.try_iter()?.filter(|other| other == item).count())),
         ("index", [item]) => match tuple.try_iter()?.position(|other| other == *item) {
             Some(index) => Some(Value::from(index)),
-            None => return Err(Error::new(ErrorKind::InvalidOperation, format!("{item} is not in the tuple"))),
+            None => {
+                return Err(Error::new(ErrorKind::InvalidOperation, format!("{item} is not in the tuple")));
+            }
         },
         _ => None,
     })
@@ -86,13 +97,10 @@ fn rsplit(text: &str, separator: Option<&str>, limit: usize) -> Vec<String> {
     parts
 }
 
-/// The widest padding: more is a mistake, or an attempt to use up the memory.
-const MAX_WIDTH: usize = 100_000;
-
 /// Fills a text up to a width, at the side that a method of this name fills.
 pub fn pad(text: &str, side: &str, width: usize, fill: &str) -> Result<String, Error> {
     if width > MAX_WIDTH {
-        return Err(Error::new(ErrorKind::InvalidOperation, format!("a width of {width} is too much")));
+        return Err(limits::too_much(format!("a width of {width}")));
     }
     let missing = width.saturating_sub(text.chars().count());
     let left = match side {

@@ -7,6 +7,7 @@ mod environment;
 pub mod error;
 mod filters;
 mod functions;
+mod limits;
 mod list;
 mod literals;
 pub mod lookups;

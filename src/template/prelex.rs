@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 
 use super::literals::{rewrite_expression, rewrite_tag};
-use super::tags::{SCOPES, TagKind, assignment, set_block_name, tag_word, tags};
+use super::tags::{SCOPES, TagKind, assignment, macro_arguments, set_block_name, tag_word, tags};
 
 /// The function that `set` values go through at the top level of a template.
 pub const BIND_TOP_LEVEL: &str = "__bind_top";
@@ -90,6 +90,23 @@ impl Rewriter {
                     None => out.push_str(tag),
                 }
             }
+            "macro" => {
+                self.depth += 1;
+                // Arguments are bound like everything that gets a name.
+                let rewritten = rewrite_tag(tag);
+                let (head, tail) =
+                    rewritten.split_at(rewritten.trim_end_matches(['-', '+', '%', '}']).trim_end().len());
+                let mut arguments = macro_arguments(tag);
+                let Some(last) = arguments.pop() else {
+                    out.push_str(&rewritten);
+                    return;
+                };
+                out.push_str(&format!("{head} %}}"));
+                for name in arguments {
+                    out.push_str(&format!("{{% set {name} = {BIND}({name:?}, {name}) %}}"));
+                }
+                out.push_str(&format!("{{% set {last} = {BIND}({last:?}, {last}){tail}"));
+            }
             _ => {
                 if SCOPES.contains(&word) {
                     self.depth += 1;
@@ -133,7 +150,7 @@ mod tests {
         assert_eq!(
             rewrite(source, true),
             "{% set a = __bind_top(\"a\", ( __list(['x']))) %}{%- if b -%}{% set c = __bind_top(\"c\", ( 1)) -%}{% endif %}\
-             {% block d %}{% set e = __bind(\"e\", ( f(1, '%}'))) %}{% endblock %}{%set g= __bind_top(\"g\", ([1]+[2]))%}"
+             {% block d %}{% set e = __bind(\"e\", ( f(1, '%}'))) %}{% endblock %}{%set g= __bind_top(\"g\", (__list([1])+__list([2])))%}"
         );
         assert!(!rewrite(source, false).contains("__bind_top"));
     }
@@ -157,12 +174,22 @@ mod tests {
     fn line_ends_in_tags_stay() {
         assert_eq!(
             rewrite("{% set a = [\n1,\n]\n-%}x", true),
-            "{% set a = __bind_top(\"a\", ( [\n1,\n]))\n-%}x"
+            "{% set a = __bind_top(\"a\", ( __list([\n1,\n])))\n-%}x"
         );
         assert_eq!(
             rewrite("{% set a\n%}x{% endset\n\n%}", true),
             "{% set a\n%}x{% endset \n\n%}{% set a = __bind_top(\"a\", a) %}"
         );
+    }
+
+    #[test]
+    fn arguments_of_macros_are_bound() {
+        assert_eq!(
+            rewrite("{% macro m(a, b='x,', c=f(1, d)) -%}x{% endmacro %}", true),
+            "{% macro m(a, b='x,', c=f(1, d)) %}{% set a = __bind(\"a\", a) %}{% set b = __bind(\"b\", b) %}\
+             {% set c = __bind(\"c\", c) -%}x{% endmacro %}"
+        );
+        assert_eq!(rewrite("{% macro m() %}{% endmacro %}", true), "{% macro m() %}{% endmacro %}");
     }
 
     #[test]

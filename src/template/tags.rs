@@ -147,6 +147,38 @@ pub fn set_block_name(tag: &str) -> Option<&str> {
     is_identifier(name).then_some(name)
 }
 
+/// The names of the arguments in `{% macro name(a, b=value) %}`.
+pub fn macro_arguments(tag: &str) -> Vec<&str> {
+    let body = tag_body(tag);
+    let Some(open) = body.find('(') else { return Vec::new() };
+    let bytes = body.as_bytes();
+    let (mut names, mut depth, mut start, mut at) = (Vec::new(), 0, open + 1, open);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\'' | b'"' => match string_end(body, at) {
+                Some(end) => at = end - 1,
+                None => break,
+            },
+            b'(' | b'[' | b'{' => depth += 1,
+            b',' if depth == 1 => {
+                names.push(&body[start..at]);
+                start = at + 1;
+            }
+            b')' | b']' | b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    names.push(&body[start..at]);
+                    break;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let names = names.into_iter().map(|argument| argument.split('=').next().unwrap_or(argument).trim());
+    names.filter(|name| is_identifier(name)).collect()
+}
+
 fn is_identifier(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())

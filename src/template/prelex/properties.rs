@@ -5,6 +5,8 @@ use minijinja::{Environment, UndefinedBehavior};
 use proptest::prelude::*;
 
 use super::*;
+use crate::template::literals::{DICT, LIST};
+use crate::template::tags::Tag;
 use crate::testing::{cases, text_of};
 
 const WORDS: &[&str] = &[
@@ -19,6 +21,8 @@ fn render(source: &str) -> Result<String, minijinja::ErrorKind> {
     env.set_undefined_behavior(UndefinedBehavior::Lenient);
     env.add_function(BIND, |_: String, value: Value| value);
     env.add_function(BIND_TOP_LEVEL, |_: String, value: Value| value);
+    env.add_function(LIST, |value: Value| value);
+    env.add_function(DICT, |value: Value| value);
     env.render_str(source, ()).map_err(|error| error.kind())
 }
 
@@ -100,7 +104,10 @@ proptest! {
     #[test]
     fn text_without_anything_to_rewrite_stays(text in text_of(WORDS)) {
         let text = text.replace("set", "s").replace("extends", "e").replace('\\', "/");
-        prop_assert_eq!(rewrite(&text, true), normalize_newlines(&text));
+        let has_literals = |tag: Tag<'_>| tag.kind != TagKind::Comment && tag.text[2..].contains(['[', '{']);
+        if !tags(&normalize_newlines(&text)).any(has_literals) {
+            prop_assert_eq!(rewrite(&text, true), normalize_newlines(&text));
+        }
     }
 
     #[test]

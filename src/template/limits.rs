@@ -1,0 +1,142 @@
+//! Limits on what a template may make, beside the fuel and the recursion limit of the environment.
+//!
+//! Fuel counts instructions, and one instruction can make a text of a gigabyte. Checked are values where they get a name
+//! (`set`, arguments of macros), literals, lists that grow, and the filters that can multiply what they are given.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State, filters};
+
+use super::dict::SharedDict;
+use super::list::SharedList;
+
+/// Bytes of one text. A Dockerfile has some thousand.
+const MAX_TEXT: usize = 16 << 20;
+/// Items of one list.
+pub const MAX_ITEMS: usize = 1_000_000;
+/// Columns, decimals and counts that filters are asked for.
+pub const MAX_WIDTH: usize = 100_000;
+/// Lists within lists.
+const MAX_NESTING: usize = 50;
+
+/// An error about something that has become too big.
+pub fn too_much(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidOperation, format!("{what} is more than a template may make"))
+}
+
+/// Puts the filters that can multiply what they are given behind a check of their arguments.
+pub fn register(env: &mut Environment<'_>) {
+    env.add_filter("__batch", filters::batch);
+    env.add_filter("__format", filters::format);
+    env.add_filter("__indent", filters::indent);
+    env.add_filter("__list", filters::list);
+    env.add_filter("__replace", filters::replace);
+    env.add_filter("__round", filters::round);
+    env.add_filter("__slice", filters::slice);
+    for (name, unchecked) in [
+        ("batch", "__batch"),
+        ("format", "__format"),
+        ("indent", "__indent"),
+        ("list", "__list"),
+        ("replace", "__replace"),
+        ("round", "__round"),
+        ("slice", "__slice"),
+    ] {
+        env.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+            let args = args.into_values();
+            check_arguments(name, &args)?;
+            state.apply_filter(unchecked, &args)
+        });
+    }
+}
+
+fn check_arguments(name: &str, args: &[Value]) -> Result<(), Error> {
+    match (name, args) {
+        ("list", [value, ..]) => items(value).map(drop),
+        ("format", [text, args @ ..]) => check_format(text.as_str().unwrap_or_default(), args),
+        ("replace", [text, _, to, ..]) => check_replaced(&text.to_string(), &to.to_string()),
+        (_, args) => args.iter().skip(1).try_for_each(check_width),
+    }
+}
+
+/// A text that is given a name.
+pub fn check_text(value: &Value) -> Result<(), Error> {
+    match value.as_str() {
+        Some(text) if text.len() > MAX_TEXT => Err(too_much(format!("a text of {} bytes", text.len()))),
+        _ => Ok(()),
+    }
+}
+
+/// The items of anything that has some.
+pub fn items(value: &Value) -> Result<Vec<Value>, Error> {
+    let items: Vec<Value> = value.try_iter()?.take(MAX_ITEMS + 1).collect();
+    if items.len() > MAX_ITEMS {
+        Err(too_much(format!("a list of over {MAX_ITEMS} items")))
+    } else {
+        Ok(items)
+    }
+}
+
+/// Text in which each character may be replaced.
+pub fn check_replaced(text: &str, to: &str) -> Result<(), Error> {
+    match text.len().checked_mul(to.len().max(1)) {
+        Some(bytes) if bytes <= MAX_TEXT => Ok(()),
+        _ => Err(too_much(format!("a text of {} bytes", text.len().saturating_mul(to.len())))),
+    }
+}
+
+/// Widths and precisions stand in the text of a format, or are arguments where it says `*`.
+pub fn check_format(text: &str, args: &[Value]) -> Result<(), Error> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    for digits in numbers {
+        if !digits.parse().is_ok_and(|width: usize| width <= MAX_WIDTH) {
+            return Err(too_much(format!("a width of {digits}")));
+        }
+    }
+    if text.contains('*') { args.iter().try_for_each(check_width) } else { Ok(()) }
+}
+
+fn check_width(value: &Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Number if i64::try_from(value.clone()).map_or(true, |n| n > MAX_WIDTH as i64) => {
+            Err(too_much(format!("a width of {value}")))
+        }
+        // Keyword arguments come as one value.
+        ValueKind::Map => value.try_iter()?.try_for_each(|key| check_width(&value.get_item(&key)?)),
+        _ => Ok(()),
+    }
+}
+
+/// How deep a list or dict is inside of others, at least.
+#[derive(Debug, Default)]
+pub struct Level(AtomicUsize);
+
+/// Refuses a value that would become part of itself, or lists within lists without end: printing, comparing and
+/// dropping them would go as deep as they do.
+pub fn check_insertion(container: &Level, value: &Value) -> Result<(), Error> {
+    check_nesting(container, value, container.0.load(Ordering::Relaxed) + 1)
+}
+
+fn check_nesting(container: &Level, value: &Value, level: usize) -> Result<(), Error> {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map) {
+        return Ok(());
+    }
+    if level > MAX_NESTING {
+        return Err(too_much(format!("{MAX_NESTING} lists within each other")));
+    }
+    let list = value.downcast_object::<SharedList>();
+    let dict = value.downcast_object::<SharedDict>();
+    let held = list.as_deref().map(SharedList::level).or(dict.as_deref().map(SharedDict::level));
+    if let Some(held) = held {
+        if std::ptr::eq(held, container) {
+            return Err(Error::new(ErrorKind::InvalidOperation, "a list or dict can't be put into itself"));
+        }
+        held.0.fetch_max(level, Ordering::Relaxed);
+    }
+    for item in value.try_iter()? {
+        let item = if value.kind() == ValueKind::Map { value.get_item(&item)? } else { item };
+        check_nesting(container, &item, level + 1)?;
+    }
+    Ok(())
+}
