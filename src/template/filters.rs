@@ -65,12 +65,13 @@ fn int(
         Some(text) => Value::from(text.trim_start_matches("0x")),
         None => value.clone(),
     };
-    Ok(filters::int(state, &value, Some(fallback.clone()), base, kwargs).or_else(|_| {
-        match text.and_then(|text| text.parse::<f64>().ok()) {
-            Some(number) => Ok::<_, Error>(Value::from(number.trunc() as i64)),
-            None => Ok(fallback),
-        }
-    })?)
+    Ok(match filters::int(state, &value, Some(fallback.clone()), base, kwargs) {
+        Ok(number) => number,
+        Err(_) => match text.and_then(|text| text.parse::<f64>().ok()) {
+            Some(number) => Value::from(number.trunc() as i64),
+            None => fallback,
+        },
+    })
 }
 
 /// What is no number gives the default.
