@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::ahead::Ahead;
 use super::bases::BaseImages;
-use super::run::{Progress, Success, Worker};
+use super::run::{Progress, Success, Tell, Worker};
 use super::transient::has_network_symptoms;
 use crate::config::source::Source;
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble, source_archive};
@@ -112,18 +112,14 @@ pub struct Memory {
 }
 
 impl Worker for ImageWorker {
-    fn work<'a>(
-        &'a self,
-        unit: &'a PlannedUnit,
-        tell: &'a (dyn Fn(Progress) + Send + Sync),
-    ) -> BoxFuture<'a, Result<Success, Failure>> {
+    fn work<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>> {
         Box::pin(self.bring_up_to_date(unit, tell))
     }
 
     fn push<'a>(
         &'a self,
         unit: &'a PlannedUnit,
-        tell: &'a (dyn Fn(Progress) + Send + Sync),
+        tell: Tell<'a>,
     ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
         Box::pin(async move {
             let output = |said| tell(Progress::Said(said));
@@ -133,11 +129,7 @@ impl Worker for ImageWorker {
 }
 
 impl ImageWorker {
-    async fn bring_up_to_date(
-        &self,
-        unit: &PlannedUnit,
-        tell: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<Success, Failure> {
+    async fn bring_up_to_date(&self, unit: &PlannedUnit, tell: Tell<'_>) -> Result<Success, Failure> {
         let output = |said| tell(Progress::Said(said));
         let id = unit.id();
         let recipe = self.recipe(unit)?;

@@ -35,20 +35,19 @@ pub enum Progress {
     Said(BuildOutput),
 }
 
+/// Where one try tells what it does.
+pub type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
 /// Does the work on one unit. Dropping a future that it returned stops the work.
 pub trait Worker: Send + Sync {
     /// One try to bring the unit up to date.
-    fn work<'a>(
-        &'a self,
-        unit: &'a PlannedUnit,
-        tell: &'a (dyn Fn(Progress) + Send + Sync),
-    ) -> BoxFuture<'a, Result<Success, Failure>>;
+    fn work<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>>;
 
     /// One try to push a unit that is up to date; the manifest's digest when the engine tells it.
     fn push<'a>(
         &'a self,
         unit: &'a PlannedUnit,
-        tell: &'a (dyn Fn(Progress) + Send + Sync),
+        tell: Tell<'a>,
     ) -> BoxFuture<'a, Result<Option<String>, Failure>>;
 }
 
@@ -277,9 +276,6 @@ struct Tries {
     events: mpsc::UnboundedSender<Event>,
 }
 
-/// Where one try tells what it does.
-type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
-
 impl Tries {
     /// Tries until it succeeds, fails for good, or has no tries left.
     async fn run<T>(
@@ -344,7 +340,7 @@ mod tests {
         fn work<'a>(
             &'a self,
             unit: &'a PlannedUnit,
-            tell: &'a (dyn Fn(Progress) + Send + Sync),
+            tell: Tell<'a>,
         ) -> BoxFuture<'a, Result<Success, Failure>> {
             Box::pin(async move {
                 {
@@ -366,7 +362,7 @@ mod tests {
         fn push<'a>(
             &'a self,
             unit: &'a PlannedUnit,
-            _tell: &'a (dyn Fn(Progress) + Send + Sync),
+            _tell: Tell<'a>,
         ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
             let failure =
                 self.push_failures.lock().expect("not poisoned").get_mut(&unit.image).and_then(Vec::pop);
