@@ -50,8 +50,11 @@ pub enum Outcome {
     },
     /// Built, but could not be pushed.
     PushFailed(Failure),
-    /// Not finished, because the run was interrupted.
-    Cancelled,
+    /// Not finished, because the run was ended before.
+    Cancelled {
+        /// The image whose failure has ended the run (`--fail-fast`); none when the user has.
+        root_cause: Option<Arc<str>>,
+    },
 }
 
 impl Outcome {
@@ -68,7 +71,16 @@ impl Outcome {
             Outcome::Failed(_) => "failed",
             Outcome::ParentFailed { .. } => "parent_failed",
             Outcome::PushFailed(_) => "push_failed",
-            Outcome::Cancelled => "cancelled",
+            Outcome::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// The other image whose failure was the reason for this end.
+    pub fn root_cause(&self) -> Option<&Arc<str>> {
+        match self {
+            Outcome::ParentFailed { root_cause } => Some(root_cause),
+            Outcome::Cancelled { root_cause } => root_cause.as_ref(),
+            Outcome::Built(_) | Outcome::Unchanged(_) | Outcome::Failed(_) | Outcome::PushFailed(_) => None,
         }
     }
 
@@ -79,7 +91,7 @@ impl Outcome {
         match self {
             Outcome::Built(_) | Outcome::Unchanged(_) => None,
             Outcome::Failed(failure) if failure.kind == FailureKind::Connection => Some("connection_error"),
-            Outcome::Failed(_) | Outcome::Cancelled => Some("error"),
+            Outcome::Failed(_) | Outcome::Cancelled { .. } => Some("error"),
             Outcome::ParentFailed { .. } => Some("parent_error"),
             Outcome::PushFailed(_) => Some("push_error"),
         }
@@ -214,6 +226,11 @@ pub enum Event {
         outcome: Outcome,
         /// From the start of its first try; zero when none was started.
         duration: Duration,
+    },
+    /// A failure ends the run early (`--fail-fast`): no further build is started, what runs goes on.
+    FailedFast {
+        /// The unit that failed.
+        unit: UnitId,
     },
     /// The user asked to stop: nothing new is started.
     Interrupted,

@@ -180,7 +180,12 @@ async fn drive(
 ) -> u8 {
     let build = &prepared.config.build;
     let push_threads = build.push.then_some(build.push_threads);
-    let limits = Limits { threads: build.threads, push_threads, retries: build.retries };
+    let limits = Limits {
+        threads: build.threads,
+        push_threads,
+        retries: build.retries,
+        fail_fast: build.fail_fast.then(|| build.allowed_to_fail.iter().cloned().collect()),
+    };
     let (events, mut heard) = mpsc::unbounded_channel::<Event>();
     let (stop, stopped) = watch::channel(false);
     let listener = tokio::spawn(signals.listen(stop, work_dir.temporary_root()));

@@ -203,6 +203,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     short("threads", 'T', Integer { min: 1 }, "Images built at once"),
     kolla("push_threads", Integer { min: 1 }, "Images pushed at once"),
     short("retries", 'r', Integer { min: 0 }, "Further tries after a failure that may pass"),
+    ours("fail_fast", Flag, "Start no further build once an image has failed that is not allowed to"),
     kolla("timeout", Integer { min: 1 }, "Seconds without progress after which an operation fails"),
     kolla("work_dir", Text, "Working directory, which is kept [default: a temporary one]"),
     kolla("template_only", Flag, "Write the Dockerfiles of the matched images and stop"),

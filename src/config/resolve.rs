@@ -160,6 +160,8 @@ pub struct BuildOptions {
     pub push_threads: usize,
     /// Further tries.
     pub retries: u32,
+    /// Start no further build after a failure.
+    pub fail_fast: bool,
     /// Seconds without progress after which an operation fails.
     pub timeout: u64,
     /// Images whose failure does not fail the run.
@@ -317,6 +319,7 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             threads: number("threads")? as usize,
             push_threads: number("push_threads")? as usize,
             retries: u32::try_from(number("retries")?).unwrap_or(u32::MAX),
+            fail_fast: layers.flag("fail_fast")?,
             timeout: number("timeout")?,
             allowed_to_fail: layers.list(DEFAULT, "allowed_to_fail")?,
             work_dir: path("work_dir")?,

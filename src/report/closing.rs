@@ -38,12 +38,14 @@ pub fn failures(summary: &Summary) -> Vec<Record> {
     failed.into_iter().filter_map(line).collect()
 }
 
-/// Which units were lost to which failed ancestor.
+/// Which units were lost to which failed ancestor, and which to the first failure of a run that it has ended.
 pub fn root_causes(summary: &Summary) -> Vec<Record> {
-    let told = |(cause, lost): (String, Vec<String>)| {
-        Record::of_run(Level::Error, format!("{}: not built because {cause} failed", lost.join(", ")))
+    let told = |what: &str, (cause, lost): (String, Vec<String>)| {
+        Record::of_run(Level::Error, format!("{}: {what} because {cause} failed", lost.join(", ")))
     };
-    summary.root_causes().into_iter().map(told).collect()
+    let not_built = summary.root_causes().into_iter().map(|lost| told("not built", lost));
+    let not_started = summary.failed_fast().into_iter().map(|lost| told("not started (--fail-fast)", lost));
+    not_built.chain(not_started).collect()
 }
 
 /// Why each unit failed by itself: its last log lines, then what the engine or the registry said.
@@ -133,7 +135,7 @@ mod tests {
             finished("base", built()),
             started("keystone"),
             Event::Interrupted,
-            finished("keystone", Outcome::Cancelled),
+            finished("keystone", Outcome::Cancelled { root_cause: None }),
         ];
         let summary = summary_of(&plan(&["base", "keystone", "nova-api"]), &[], &events);
         insta::assert_snapshot!(told(&summary), @"

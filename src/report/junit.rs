@@ -94,8 +94,9 @@ fn result(run: &Run, times: &UnitTimes, unit: &UnitSummary) -> Option<Unsuccessf
         Outcome::ParentFailed { root_cause } => {
             ("failure", outcome.word(), format!("not built because {root_cause} failed"))
         }
-        Outcome::Cancelled => {
-            ("error", outcome.word(), "the run ended before the image was done".to_string())
+        Outcome::Cancelled { root_cause } => {
+            let why = root_cause.as_ref().map_or(String::new(), |cause| format!(", because {cause} failed"));
+            ("error", outcome.word(), format!("the run ended before the image was done{why}"))
         }
     };
     let text = clean(&unit.last_words().join("\n"));

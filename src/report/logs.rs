@@ -186,7 +186,7 @@ mod tests {
         let directory = temporary();
         let never = Event::Finished {
             unit: unit("cron"),
-            outcome: Outcome::Cancelled,
+            outcome: Outcome::Cancelled { root_cause: None },
             duration: std::time::Duration::ZERO,
         };
         let events = [started("base"), Event::Interrupted, never];

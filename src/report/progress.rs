@@ -105,8 +105,8 @@ impl Progress {
             Outcome::ParentFailed { root_cause } => {
                 self.tell(Colour::Yellow, "Not built", &format!("{label}, because {root_cause} failed"));
             }
-            Outcome::Cancelled if was_running => self.tell(Colour::Yellow, "Cancelled", &timed),
-            Outcome::Cancelled => {}
+            Outcome::Cancelled { .. } if was_running => self.tell(Colour::Yellow, "Cancelled", &timed),
+            Outcome::Cancelled { .. } => {}
         }
         self.count(so_far);
     }
@@ -180,6 +180,10 @@ impl Reporter for Progress {
                 self.tell(Colour::Green, "Pushed", &so_far.label(unit));
             }
             Event::Finished { unit, outcome, duration } => self.ended(unit, outcome, *duration, so_far),
+            Event::FailedFast { unit } => {
+                let label = so_far.label(unit);
+                self.tell(Colour::Yellow, "Stopping", &format!("after what runs, because {label} failed"));
+            }
             Event::Interrupted => {
                 let advice = "running builds are cancelled; a second Ctrl-C leaves at once";
                 self.tell(Colour::Yellow, "Stopping", advice);

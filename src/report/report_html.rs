@@ -318,8 +318,9 @@ impl<'a> View<'a> {
         let size = times.image.as_ref().map(|image| image.size).filter(|size| *size > 0);
         let told = match unit.outcome() {
             None => times.planned.reason.clone(),
-            Some(Outcome::ParentFailed { root_cause }) => format!("{root_cause} failed"),
-            Some(_) => String::new(),
+            Some(outcome) => {
+                outcome.root_cause().map_or(String::new(), |root_cause| format!("{root_cause} failed"))
+            }
         };
         Row {
             unit: at,

@@ -18,7 +18,7 @@
 //!   outcome          built, unchanged, failed, parent_failed, push_failed, cancelled; null unless disposition is build
 //!   fails_run        whether its end makes the run a failure
 //!   failure          kind (source, connection, build, registry, timeout, local), message, transient
-//!   root_cause       the ancestor that it was lost with
+//!   root_cause       the ancestor that it was lost with, or the image whose failure ended the run (--fail-fast)
 //!   log_tail         the last lines of its log when it failed
 //!   worker           the place it was built at, from 0
 //!   ready, start, end, queue_seconds, seconds
@@ -211,10 +211,7 @@ fn image<'a>(run: &Run<'a>, (times, unit): (&'a UnitTimes, &'a UnitSummary)) -> 
         outcome: unit.outcome().map(Outcome::word),
         fails_run: run.summary.is_run_failure(unit),
         failure: unit.failure().map(failure),
-        root_cause: match unit.outcome() {
-            Some(Outcome::ParentFailed { root_cause }) => Some(root_cause),
-            _ => None,
-        },
+        root_cause: unit.outcome().and_then(Outcome::root_cause).map(AsRef::as_ref),
         log_tail: unit.tail.iter().map(String::as_str).collect(),
         worker: build.map(|build| build.worker),
         ready: run.timeline.ready(times).map(clock),

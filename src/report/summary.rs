@@ -20,6 +20,9 @@ pub struct SummaryOptions {
     pub allowed_to_fail: Vec<String>,
 }
 
+/// The end of a unit whose end was never told.
+static NEVER_TOLD: Outcome = Outcome::Cancelled { root_cause: None };
+
 /// One unit of the plan and what came of it.
 #[derive(Debug, Clone)]
 pub struct UnitSummary {
@@ -38,7 +41,7 @@ impl UnitSummary {
     /// What came of it: none when the run left it alone. A unit whose end was never told is cancelled.
     pub fn outcome(&self) -> Option<&Outcome> {
         match self.disposition {
-            Disposition::Build => Some(self.ended.as_ref().unwrap_or(&Outcome::Cancelled)),
+            Disposition::Build => Some(self.ended.as_ref().unwrap_or(&NEVER_TOLD)),
             Disposition::Unmatched | Disposition::Skipped | Disposition::Unbuildable => None,
         }
     }
@@ -52,9 +55,10 @@ impl UnitSummary {
     pub fn failure(&self) -> Option<&Failure> {
         match self.outcome()? {
             Outcome::Failed(failure) | Outcome::PushFailed(failure) => Some(failure),
-            Outcome::Built(_) | Outcome::Unchanged(_) | Outcome::ParentFailed { .. } | Outcome::Cancelled => {
-                None
-            }
+            Outcome::Built(_)
+            | Outcome::Unchanged(_)
+            | Outcome::ParentFailed { .. }
+            | Outcome::Cancelled { .. } => None,
         }
     }
 
@@ -109,7 +113,7 @@ impl Counts {
             Outcome::Failed(_) => &mut self.failed,
             Outcome::ParentFailed { .. } => &mut self.parent_failed,
             Outcome::PushFailed(_) => &mut self.push_failed,
-            Outcome::Cancelled => &mut self.cancelled,
+            Outcome::Cancelled { .. } => &mut self.cancelled,
         };
         *count += 1;
     }
@@ -165,6 +169,7 @@ impl Summary {
             | Event::Retrying { .. }
             | Event::PushStarted { .. }
             | Event::Pushed { .. }
+            | Event::FailedFast { .. }
             | Event::Interrupted => {}
         }
     }
@@ -219,9 +224,19 @@ impl Summary {
 
     /// The units lost to each failed ancestor, by labels in order.
     pub fn root_causes(&self) -> BTreeMap<String, Vec<String>> {
+        self.lost(|outcome| matches!(outcome, Outcome::ParentFailed { .. }))
+    }
+
+    /// The units that were not started because another's failure ended the run, in the same way.
+    pub fn failed_fast(&self) -> BTreeMap<String, Vec<String>> {
+        self.lost(|outcome| matches!(outcome, Outcome::Cancelled { .. }))
+    }
+
+    /// Units with such an end that others are the cause of, by those.
+    fn lost(&self, such: impl Fn(&Outcome) -> bool) -> BTreeMap<String, Vec<String>> {
         let mut causes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for unit in &self.units {
-            if let Some(Outcome::ParentFailed { root_cause }) = unit.outcome() {
+            if let Some(root_cause) = unit.outcome().filter(|end| such(end)).and_then(Outcome::root_cause) {
                 let cause = UnitId { image: root_cause.clone(), platform: unit.unit.platform };
                 causes.entry(self.label(&cause)).or_default().push(self.label(&unit.unit));
             }
@@ -271,7 +286,7 @@ fn counts_as_failure(outcome: &Outcome, image_allowed: bool, allowed: impl Fn(&s
         Outcome::Built(_) | Outcome::Unchanged(_) => false,
         Outcome::Failed(_) | Outcome::PushFailed(_) => !image_allowed,
         Outcome::ParentFailed { root_cause } => !image_allowed && !allowed(root_cause),
-        Outcome::Cancelled => true,
+        Outcome::Cancelled { .. } => true,
     }
 }
 
@@ -343,7 +358,7 @@ mod tests {
             (parent_failed("root"), true, false, false),
             (parent_failed("root"), true, true, false),
             (parent_failed("root"), false, true, false),
-            (Outcome::Cancelled, true, true, true),
+            (Outcome::Cancelled { root_cause: None }, true, true, true),
         ];
         for (outcome, image_allowed, root_allowed, expected) in cases {
             let counts = counts_as_failure(&outcome, image_allowed, |_| root_allowed);

@@ -92,6 +92,10 @@ pub fn records(event: &Event) -> Vec<Record> {
             vec![Record::of_unit(Level::Info, unit, text)]
         }
         Event::Finished { unit, outcome, duration } => outcome_records(unit, outcome, *duration),
+        Event::FailedFast { unit } => {
+            let text = format!("{} failed: no further build is started, what runs goes on", unit.image);
+            vec![Record::of_run(Level::Warning, text)]
+        }
         Event::Interrupted => {
             let text = "Interrupted: nothing new is started and running builds are cancelled; \
                         a second Ctrl-C leaves at once";
@@ -112,8 +116,8 @@ fn outcome_records(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<
             one(Level::Error, format!("Not built because {root_cause} failed"))
         }
         // Of what was never started there is nothing to tell but the summary's word.
-        Outcome::Cancelled if duration.is_zero() => Vec::new(),
-        Outcome::Cancelled => one(Level::Warning, "Cancelled".to_string()),
+        Outcome::Cancelled { .. } if duration.is_zero() => Vec::new(),
+        Outcome::Cancelled { .. } => one(Level::Warning, "Cancelled".to_string()),
     }
 }
 

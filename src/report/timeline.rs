@@ -134,7 +134,7 @@ impl Timeline {
     pub fn event(&mut self, event: &Event, at: Duration) {
         self.end = self.end.max(at);
         let unit = match event {
-            Event::RunStarted { .. } => return,
+            Event::RunStarted { .. } | Event::FailedFast { .. } => return,
             Event::Interrupted => {
                 self.interrupted = true;
                 return;
@@ -218,7 +218,7 @@ impl UnitTimes {
                     if matches!(outcome, Outcome::PushFailed(_)) { &mut self.push } else { &mut self.build };
                 close(ended, at);
             }
-            Event::RunStarted { .. } | Event::Interrupted => {}
+            Event::RunStarted { .. } | Event::FailedFast { .. } | Event::Interrupted => {}
         }
     }
 

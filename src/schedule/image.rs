@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 
 use super::ahead::Ahead;
 use super::bases::BaseImages;
-use super::run::{Progress, Success, Tell, Worker};
 use super::transient::has_network_symptoms;
+use super::worker::{Progress, Success, Tell, Worker};
 use crate::config::source::Source;
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble, source_archive};
 use crate::context::digest;

@@ -8,3 +8,5 @@ pub mod places;
 pub mod queue;
 pub mod run;
 pub mod transient;
+pub mod tries;
+pub mod worker;

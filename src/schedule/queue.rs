@@ -11,8 +11,6 @@ pub struct Queue {
     path: Vec<u64>,
     /// Largest path first, then smallest index.
     ready: BinaryHeap<(u64, Reverse<usize>)>,
-    /// Units that have neither finished nor been given up.
-    left: usize,
 }
 
 impl Queue {
@@ -35,7 +33,7 @@ impl Queue {
             .filter(|unit| parents[*unit].is_none())
             .map(|unit| (path[unit], Reverse(unit)))
             .collect();
-        Queue { children, path, ready, left: parents.len() }
+        Queue { children, path, ready }
     }
 
     /// Takes the next ready unit; none when all that is left waits for a parent.
@@ -45,7 +43,6 @@ impl Queue {
 
     /// A unit that was taken is done: its children become ready.
     pub fn finish(&mut self, unit: usize) {
-        self.left -= 1;
         for child in &self.children[unit] {
             self.ready.push((self.path[*child], Reverse(*child)));
         }
@@ -59,13 +56,7 @@ impl Queue {
             lost.extend_from_slice(&self.children[lost[at]]);
             at += 1;
         }
-        self.left -= 1 + lost.len();
         lost
-    }
-
-    /// True when every unit has finished or been given up.
-    pub fn is_done(&self) -> bool {
-        self.left == 0
     }
 }
 
@@ -85,10 +76,7 @@ mod tests {
         queue.finish(2);
         queue.finish(1);
         assert_eq!((queue.take(), queue.take()), (Some(3), Some(4)));
-        queue.finish(3);
-        assert!(!queue.is_done());
-        queue.finish(4);
-        assert!(queue.is_done());
+        assert_eq!(queue.take(), None);
     }
 
     #[test]
@@ -108,11 +96,6 @@ mod tests {
         assert_eq!(queue.fail(1), [3, 4]);
         assert_eq!(queue.take(), Some(2));
         queue.finish(2);
-        assert!(queue.is_done());
-    }
-
-    #[test]
-    fn nothing_is_done_at_once() {
-        assert!(Queue::new(&[], |_| 1).is_done());
+        assert_eq!(queue.take(), None);
     }
 }

@@ -74,6 +74,50 @@ fn an_image_that_may_fail_does_not_fail_the_run() {
     project.run(["--config-file", "k.conf"]).exits(1);
 }
 
+#[test]
+fn the_first_failure_can_end_the_run() {
+    let daemon = FakeDocker::with_base_image().fail("keystone-base", mistake());
+    let project = Project::new().with_engine(&daemon);
+    let arguments = ["-T", "1", "--fail-fast", "--push", "--report", "report.json"];
+    let run = project.run(arguments).exits(1);
+    assert_eq!(daemon.order(), ["base", "openstack-base", "keystone-base"]);
+    let expected = [
+        ("keystone", "parent_error"),
+        ("keystone-base", "error"),
+        ("memcached", "error"),
+        ("nova-api", "error"),
+        ("nova-base", "error"),
+        ("nova-compute", "error"),
+    ];
+    assert_eq!(failed(&run), pairs(&expected));
+    assert_eq!(daemon.pushes().len(), 2);
+    for line in [
+        "WARNING:kolla.common.utils:keystone-base failed: no further build is started, what runs goes on",
+        "ERROR:kolla.common.utils:memcached, nova-api, nova-base, nova-compute: not started (--fail-fast) because keystone-base failed",
+    ] {
+        assert!(run.tells(line), "{line}: {run}");
+    }
+    let report: serde_json::Value = serde_json::from_str(&project.read("report.json")).expect("JSON");
+    let images = report["images"].as_array().expect("a list");
+    let memcached = images.iter().find(|image| image["name"] == "memcached").expect("reported");
+    assert_eq!(memcached["outcome"], "cancelled");
+    assert_eq!(memcached["root_cause"], "keystone-base");
+    assert_eq!(report["counts"]["cancelled"], 4);
+    // Nothing of it is lost: the next run goes on where this one stopped.
+    let run = project.run(["--fail-fast"]).exits(1);
+    assert!(run.tells("INFO:kolla.common.utils.openstack-base:Unchanged"), "{run}");
+}
+
+#[test]
+fn an_image_that_may_fail_does_not_end_the_run() {
+    let daemon = FakeDocker::with_base_image().fail("keystone-base", mistake());
+    let project =
+        Project::new().with_engine(&daemon).file("k.conf", "[DEFAULT]\nallowed_to_fail = keystone-base\n");
+    let run = project.run(["-T", "1", "--fail-fast", "--config-file", "k.conf"]).exits(0);
+    assert_eq!(failed(&run), pairs(&[("keystone", "parent_error"), ("keystone-base", "error")]));
+    assert_eq!(daemon.order().len(), 7);
+}
+
 /// Images without a parent, each with a fault that strikes its first build only, which are tried again once.
 fn tried_again(faults: &[(&str, Fault)]) -> (FakeDocker, Run) {
     let mut daemon = FakeDocker::with_base_image();

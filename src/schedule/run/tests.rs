@@ -1,0 +1,284 @@
+use super::*;
+use std::sync::Mutex;
+
+use futures_util::future::BoxFuture;
+
+use crate::event::Image;
+use crate::plan::Disposition;
+use crate::platform::{Arch, Platform};
+use crate::schedule::worker::{Progress, Tell};
+
+/// Answers each image's tries in turn, and notes what ran at once.
+#[derive(Default)]
+struct Fake {
+    failures: Mutex<HashMap<String, Vec<Failure>>>,
+    push_failures: Mutex<HashMap<String, Vec<Failure>>>,
+    running: Mutex<(usize, usize)>,
+    hang: bool,
+}
+
+impl Worker for Fake {
+    fn work<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>> {
+        Box::pin(async move {
+            {
+                let mut running = self.running.lock().expect("not poisoned");
+                running.0 += 1;
+                running.1 = running.1.max(running.0);
+            }
+            tell(Progress::Started);
+            let pause = if self.hang { Duration::from_secs(3600) } else { Duration::from_millis(5) };
+            tokio::time::sleep(pause).await;
+            self.running.lock().expect("not poisoned").0 -= 1;
+            let next = self.failures.lock().expect("not poisoned").get_mut(&unit.image).and_then(Vec::pop);
+            assert_ne!(unit.image, "panics", "this worker panics");
+            next.map_or_else(|| Ok(Success::Built(image(&unit.image))), Err)
+        })
+    }
+
+    fn push<'a>(
+        &'a self,
+        unit: &'a PlannedUnit,
+        _tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
+        let failure =
+            self.push_failures.lock().expect("not poisoned").get_mut(&unit.image).and_then(Vec::pop);
+        Box::pin(async move { failure.map_or(Ok(Some("sha256:d".to_string())), Err) })
+    }
+}
+
+fn plan(images: &[(&str, Option<&str>)]) -> BuildPlan {
+    let unit = |(image, parent): &(&str, Option<&str>)| PlannedUnit {
+        image: image.to_string(),
+        platform: Platform::new(Arch::X86_64),
+        reference: format!("kolla/{image}:t"),
+        parent: parent.map_or(Parent::Base("debian".into()), |parent| Parent::Image(parent.into())),
+        disposition: Disposition::Build,
+        reason: String::new(),
+    };
+    BuildPlan { units: images.iter().map(unit).collect() }
+}
+
+fn image(name: &str) -> Image {
+    Image { id: format!("id-{name}"), key: format!("key-{name}"), size: 1 }
+}
+
+fn failure(transient: bool) -> Failure {
+    Failure { kind: FailureKind::Build, message: "no".to_string(), transient }
+}
+
+async fn outcomes(plan: &BuildPlan, fake: Arc<Fake>, threads: usize) -> (Vec<(String, Outcome)>, Vec<Event>) {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_keep, stop) = watch::channel(false);
+    run(plan, fake, |_| 1, Limits { threads, push_threads: None, retries: 2, fail_fast: None }, stop, sender)
+        .await;
+    let mut events = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        events.push(event);
+    }
+    let ends = events.iter().filter_map(|event| match event {
+        Event::Finished { unit, outcome, .. } => Some((unit.image.to_string(), outcome.clone())),
+        _ => None,
+    });
+    let mut ends: Vec<_> = ends.collect();
+    ends.sort_by(|a, b| a.0.cmp(&b.0));
+    (ends, events)
+}
+
+#[tokio::test]
+async fn a_permanent_failure_takes_only_its_descendants() {
+    let plan = plan(&[
+        ("base", None),
+        ("a", Some("base")),
+        ("b", Some("base")),
+        ("aa", Some("a")),
+        ("aaa", Some("aa")),
+    ]);
+    let fake = Fake::default();
+    fake.failures.lock().expect("not poisoned").insert("a".into(), vec![failure(false)]);
+    let (ends, events) = outcomes(&plan, Arc::new(fake), 4).await;
+    let lost = Outcome::ParentFailed { root_cause: "a".into() };
+    assert_eq!(
+        ends,
+        [
+            ("a".to_string(), Outcome::Failed(failure(false))),
+            ("aa".to_string(), lost.clone()),
+            ("aaa".to_string(), lost),
+            ("b".to_string(), Outcome::Built(image("b"))),
+            ("base".to_string(), Outcome::Built(image("base"))),
+        ]
+    );
+    assert!(!events.iter().any(|event| matches!(event, Event::Retrying { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_failure_is_tried_again_until_tries_run_out() {
+    let plan = plan(&[("once", None), ("always", None)]);
+    let fake = Fake::default();
+    fake.failures
+        .lock()
+        .expect("not poisoned")
+        .extend([("once".to_string(), vec![failure(true)]), ("always".to_string(), vec![failure(true); 5])]);
+    let (ends, events) = outcomes(&plan, Arc::new(fake), 1).await;
+    assert_eq!(ends[0], ("always".to_string(), Outcome::Failed(failure(true))));
+    assert!(ends[1].1.is_success());
+    let tries = |name: &str| {
+        let is = |event: &&Event| matches!(event, Event::BuildStarted { unit, .. } if &*unit.image == name);
+        events.iter().filter(is).count()
+    };
+    assert_eq!((tries("once"), tries("always")), (2, 3));
+}
+
+#[tokio::test]
+async fn never_more_than_the_limit_at_once() {
+    let images: Vec<String> = (0..20).map(|number| format!("i{number}")).collect();
+    let pairs: Vec<(&str, Option<&str>)> = images.iter().map(|name| (name.as_str(), None)).collect();
+    let fake = Arc::new(Fake::default());
+    outcomes(&plan(&pairs), fake.clone(), 3).await;
+    assert_eq!(fake.running.lock().expect("not poisoned").1, 3);
+}
+
+#[tokio::test]
+async fn a_worker_that_panics_is_a_failed_image() {
+    let (ends, _) = outcomes(&plan(&[("panics", None), ("other", None)]), Arc::new(Fake::default()), 1).await;
+    assert!(ends[0].1.is_success());
+    assert!(matches!(&ends[1].1, Outcome::Failed(failure) if failure.message.contains("panic")), "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_up_to_date_is_pushed_and_a_failed_push_costs_nothing_else() {
+    let plan = plan(&[("base", None), ("child", Some("base")), ("grandchild", Some("child"))]);
+    let fake = Fake::default();
+    fake.push_failures
+        .lock()
+        .expect("not poisoned")
+        .extend([("base".to_string(), vec![failure(false)]), ("child".to_string(), vec![failure(true)])]);
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_keep, stop) = watch::channel(false);
+    run(
+        &plan,
+        Arc::new(fake),
+        |_| 1,
+        Limits { threads: 2, push_threads: Some(1), retries: 1, fail_fast: None },
+        stop,
+        sender,
+    )
+    .await;
+    let mut last: HashMap<String, Outcome> = HashMap::new();
+    let mut pushed = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        match event {
+            Event::Finished { unit, outcome, .. } => drop(last.insert(unit.image.to_string(), outcome)),
+            Event::Pushed { unit, digest } => pushed.push((unit.image.to_string(), digest)),
+            _ => {}
+        }
+    }
+    assert_eq!(last["base"], Outcome::PushFailed(failure(false)));
+    assert!(last["child"].is_success() && last["grandchild"].is_success(), "{last:?}");
+    let digest = Some("sha256:d".to_string());
+    pushed.sort();
+    assert_eq!(pushed, [("child".to_string(), digest.clone()), ("grandchild".to_string(), digest)]);
+}
+
+#[tokio::test]
+async fn stopping_cancels_what_runs_and_what_waits() {
+    let plan = plan(&[("base", None), ("child", Some("base"))]);
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let fake = Arc::new(Fake { hang: true, ..Fake::default() });
+    let stopper = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stop.send(true).expect("the run listens");
+    };
+    tokio::join!(
+        run(
+            &plan,
+            fake,
+            |_| 1,
+            Limits { threads: 2, push_threads: Some(1), retries: 0, fail_fast: None },
+            stopped,
+            sender
+        ),
+        stopper
+    );
+    let mut ends = Vec::new();
+    let mut interrupted = false;
+    while let Some(event) = receiver.recv().await {
+        match event {
+            Event::Finished { unit, outcome, .. } => ends.push((unit.image.to_string(), outcome)),
+            Event::Interrupted => interrupted = true,
+            _ => {}
+        }
+    }
+    assert!(interrupted);
+    let cancelled = |name: &str| (name.to_string(), Outcome::Cancelled { root_cause: None });
+    assert_eq!(ends, [cancelled("base"), cancelled("child")]);
+}
+
+/// Runs a plan by one worker, ended early by any failure but those of `tolerated`; gives the ends and the pushes.
+async fn failing_fast(
+    plan: &BuildPlan,
+    fake: Fake,
+    tolerated: &[&str],
+) -> (Vec<(String, Outcome)>, Vec<String>) {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_keep, stop) = watch::channel(false);
+    let fail_fast = Some(tolerated.iter().map(|image| image.to_string()).collect());
+    let limits = Limits { threads: 2, push_threads: Some(1), retries: 0, fail_fast };
+    run(plan, Arc::new(fake), |_| 1, limits, stop, sender).await;
+    let (mut ends, mut pushed) = (Vec::new(), Vec::new());
+    while let Some(event) = receiver.recv().await {
+        match event {
+            Event::Finished { unit, outcome, .. } => ends.push((unit.image.to_string(), outcome)),
+            Event::Pushed { unit, .. } => pushed.push(unit.image.to_string()),
+            _ => {}
+        }
+    }
+    ends.sort_by(|a, b| a.0.cmp(&b.0));
+    pushed.sort();
+    (ends, pushed)
+}
+
+fn broken(name: &str) -> Fake {
+    let fake = Fake::default();
+    fake.failures.lock().expect("not poisoned").insert(name.to_string(), vec![failure(false)]);
+    fake
+}
+
+/// Two that are built at once, one built on each, and one that waits for a place.
+const TWO_AT_ONCE: [(&str, Option<&str>); 5] =
+    [("a", None), ("b", None), ("z", None), ("aa", Some("a")), ("bb", Some("b"))];
+
+#[tokio::test(start_paused = true)]
+async fn the_first_failure_ends_the_run_and_what_runs_goes_on() {
+    let (ends, pushed) = failing_fast(&plan(&TWO_AT_ONCE), broken("a"), &["other"]).await;
+    let cancelled = Outcome::Cancelled { root_cause: Some("a".into()) };
+    let expected = [
+        ("a", Outcome::Failed(failure(false))),
+        ("aa", Outcome::ParentFailed { root_cause: "a".into() }),
+        ("b", Outcome::Built(image("b"))),
+        ("bb", cancelled.clone()),
+        ("z", cancelled),
+    ];
+    assert_eq!(ends, expected.map(|(name, end)| (name.to_string(), end)));
+    // What is built is pushed all the same.
+    assert_eq!(pushed, ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_is_allowed_ends_nothing_early() {
+    let (ends, _) = failing_fast(&plan(&TWO_AT_ONCE), broken("a"), &["a"]).await;
+    let built: Vec<&str> =
+        ends.iter().filter(|(_, end)| end.is_success()).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(built, ["b", "bb", "z"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_push_ends_the_run_as_a_failed_build_does() {
+    let fake = Fake::default();
+    fake.push_failures.lock().expect("not poisoned").insert("a".to_string(), vec![failure(false)]);
+    let chain = [("a", None), ("b", Some("a")), ("c", Some("b")), ("d", Some("c"))];
+    let (ends, _) = failing_fast(&plan(&chain), fake, &[]).await;
+    let last = ends.last().expect("ends");
+    assert_eq!(*last, ("d".to_string(), Outcome::Cancelled { root_cause: Some("a".into()) }));
+    assert!(ends.contains(&("a".to_string(), Outcome::PushFailed(failure(false)))));
+}

@@ -1,0 +1,41 @@
+//! What does the work on units, and what it tells while it does.
+
+use futures_util::future::BoxFuture;
+
+use crate::engine::BuildOutput;
+use crate::event::{Failure, Image};
+use crate::plan::PlannedUnit;
+
+/// What a successful try came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Success {
+    /// The image was built.
+    Built(Image),
+    /// The engine has it already.
+    Unchanged(Image),
+}
+
+/// What a try tells while it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The unit has changed, so there is something to build.
+    Started,
+    /// The build's own words.
+    Said(BuildOutput),
+}
+
+/// Where one try tells what it does.
+pub type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
+/// Does the work on one unit. Dropping a future that it returned stops the work.
+pub trait Worker: Send + Sync {
+    /// One try to bring the unit up to date.
+    fn work<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>>;
+
+    /// One try to push a unit that is up to date; the manifest's digest when the engine tells it.
+    fn push<'a>(
+        &'a self,
+        unit: &'a PlannedUnit,
+        tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<Option<String>, Failure>>;
+}
