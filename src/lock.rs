@@ -339,6 +339,7 @@ mod tests {
         ImageFacts {
             id: "sha256:id".to_string(),
             architecture: "amd64".to_string(),
+            variant: String::new(),
             labels: BTreeMap::new(),
             size: 0,
             repo_digests: digests.iter().map(|digest| digest.to_string()).collect(),

@@ -62,6 +62,16 @@ impl Platform {
     pub fn new(arch: Arch) -> Platform {
         Platform { arch }
     }
+
+    /// Whether an image that says this of itself, in OCI's words, runs on the platform. A variant that is left out is
+    /// the architecture's first.
+    pub fn takes(self, architecture: &str, variant: &str) -> bool {
+        let first = match self.arch {
+            Arch::X86_64 => "v1",
+            Arch::Aarch64 => "v8",
+        };
+        architecture == self.arch.debian() && (variant.is_empty() || variant == first)
+    }
 }
 
 impl From<Arch> for Platform {
@@ -105,6 +115,14 @@ impl serde::Serialize for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_must_be_for_the_architecture_and_need_no_more_of_it() {
+        let (amd64, arm64) = (Platform::new(Arch::X86_64), Platform::new(Arch::Aarch64));
+        assert!(amd64.takes("amd64", "") && amd64.takes("amd64", "v1") && !amd64.takes("amd64", "v3"));
+        assert!(arm64.takes("arm64", "") && arm64.takes("arm64", "v8") && !arm64.takes("arm", "v7"));
+        assert!(!amd64.takes("arm64", "v8") && !amd64.takes("", ""));
+    }
 
     #[test]
     fn the_three_spellings_agree() {

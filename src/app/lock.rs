@@ -207,13 +207,9 @@ impl Supply<'_> {
         let named: Reference = reference.parse().map_err(|error| failed(format!("{error}")))?;
         let exact = Reference { tag: None, digest: Some(digest.clone()), ..named.clone() }.to_string();
         let pull = async || self.engine.pull(&exact, platform, &say).await.map_err(engine_failure);
-        let image = self
-            .persist(|failure: &Failure| failure.transient, pull)
+        self.persist(|failure: &Failure| failure.transient, pull)
             .await
             .map_err(|failure| failed(failure.message))?;
-        if image.architecture != platform.arch.debian() {
-            return Err(drift(format!("for {}", image.architecture)));
-        }
         if named.digest.is_none() {
             self.engine.tag(&exact, reference).await.map_err(|error| failed(error.to_string()))?;
         }

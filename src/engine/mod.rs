@@ -60,12 +60,27 @@ pub struct ImageFacts {
     pub id: String,
     /// OCI's name of its architecture (`amd64`, `arm64`).
     pub architecture: String,
+    /// OCI's name of the architecture's variant (`v8`); mostly empty.
+    pub variant: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Size in bytes.
     pub size: u64,
     /// `repository@sha256:...` of the manifests that it was pulled or pushed as.
     pub repo_digests: Vec<String>,
+}
+
+impl ImageFacts {
+    /// Whether it runs on a platform.
+    pub fn is_for(&self, platform: Platform) -> bool {
+        platform.takes(&self.architecture, &self.variant)
+    }
+
+    /// What it is for, in the form of a platform: `linux/arm64/v8`.
+    pub fn built_for(&self) -> String {
+        let slash = if self.variant.is_empty() { "" } else { "/" };
+        format!("linux/{}{slash}{}", self.architecture, self.variant)
+    }
 }
 
 /// Facts about an engine.
@@ -134,17 +149,17 @@ pub enum EngineError {
         /// What was wrong with it.
         reason: String,
     },
-    /// It built for another architecture than it was asked for.
-    #[error(
-        "the engine built {tag} for {built}, not for {asked}: its base image is probably of the wrong platform"
-    )]
-    WrongArchitecture {
+    /// It built or pulled for another platform than it was asked for.
+    #[error("{reference} is for {found}, and {asked} was asked for: {reason}")]
+    WrongPlatform {
         /// The image.
-        tag: String,
-        /// What came out.
-        built: String,
+        reference: String,
+        /// What came out, in the form of a platform.
+        found: String,
         /// What was asked for.
         asked: Platform,
+        /// How that comes about, and what became of the image.
+        reason: &'static str,
     },
     /// The build context could not be read.
     #[error("cannot read the build context {path}: {source}")]

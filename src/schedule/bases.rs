@@ -50,6 +50,8 @@ impl BaseImages {
             Some(image) if !self.pull => Ok(image),
             held => match (self.engine.pull(reference, platform, output).await, held) {
                 (Ok(image), _) => Ok(image),
+                // The one that was at hand has lost its name to it.
+                (Err(error @ EngineError::WrongPlatform { .. }), _) => Err(error),
                 (Err(error), Some(image)) => {
                     let said = format!(
                         "could not ask for a newer {reference}, going on with the one at hand: {error}"
@@ -65,6 +67,6 @@ impl BaseImages {
     /// What the engine holds already. An image of another architecture under this name is as good as none.
     pub async fn held(&self, reference: &str, platform: Platform) -> Result<Option<ImageFacts>, EngineError> {
         let held = self.engine.inspect(reference).await?;
-        Ok(held.filter(|image| image.architecture == platform.arch.debian()))
+        Ok(held.filter(|image| image.is_for(platform)))
     }
 }

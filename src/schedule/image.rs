@@ -137,6 +137,7 @@ impl ImageWorker {
         let key = self.key_inputs(unit, recipe, &parent).await?.key();
         if self.settings.cache
             && let Some(image) = self.engine.inspect(&unit.reference).await.map_err(engine_failure)?
+            && image.is_for(unit.platform)
             && image.labels.get(KEY_LABEL) == Some(&key)
             && image.labels.get(PARENT_LABEL) == Some(&parent.id)
         {
@@ -228,6 +229,14 @@ impl ImageWorker {
             )
         };
         let image = self.engine.inspect(reference).await.map_err(engine_failure)?.ok_or_else(missing)?;
+        if !image.is_for(unit.platform) {
+            let message = format!(
+                "its parent {reference}, which this run does not build, is for {}, not for {}",
+                image.built_for(),
+                unit.platform
+            );
+            return Err(Failure::permanent(FailureKind::Build, message));
+        }
         let key = image.labels.get(KEY_LABEL).unwrap_or(&image.id).clone();
         Ok(Held { key, id: image.id })
     }

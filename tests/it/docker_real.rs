@@ -165,8 +165,9 @@ async fn a_base_image_of_another_architecture_is_noticed() {
     request.platform = Platform::new(other);
     // Newer engines notice by themselves, and then do ask a registry; Docker 20.10 builds, and says nothing.
     let (result, _) = build(&docker, &request).await;
-    let noticed = matches!(&result, Err(EngineError::WrongArchitecture { .. } | EngineError::Build(_)));
+    let noticed = matches!(&result, Err(EngineError::WrongPlatform { .. } | EngineError::Build(_)));
     assert!(noticed, "{result:?}");
+    assert_eq!(docker.inspect(&request.tag).await.expect("an answer"), None);
     // From nothing, both builders give what is asked for.
     let dir = context("FROM scratch\nCOPY Dockerfile /\n");
     for buildkit in [false, true] {

@@ -180,8 +180,20 @@ async fn an_image_for_another_architecture_is_refused() {
     let context = context();
     let (result, _) = build(&engine(&daemon), &request(context.path(), true)).await;
     let error = result.expect_err("the wrong architecture");
-    assert!(matches!(&error, EngineError::WrongArchitecture { built, .. } if built == "arm64"), "{error:?}");
-    assert!(error.to_string().contains("not for linux/amd64"), "{error}");
+    assert!(
+        matches!(&error, EngineError::WrongPlatform { found, .. } if found == "linux/arm64"),
+        "{error:?}"
+    );
+    let told = error.to_string();
+    assert!(told.starts_with("kolla/keystone:1 is for linux/arm64, and linux/amd64 was asked for"), "{told}");
+    assert_eq!(daemon.image(TAG), None, "a wrong image keeps no name that looks right");
+}
+
+#[tokio::test]
+async fn a_pull_that_brings_another_architecture_is_refused() {
+    let daemon = FakeDocker::start().hold("debian:trixie", "arm64");
+    let result = engine(&daemon).pull("debian:trixie", Arch::X86_64.into(), &|_| {}).await;
+    assert!(matches!(&result, Err(EngineError::WrongPlatform { .. })), "{result:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is built again, and what is not.
 
+use kolla_build::platform::Arch;
+
 use crate::support::docker::{BASE_IMAGE, FakeDocker, Fault};
 use crate::support::project::{Project, Run};
 
@@ -52,6 +54,16 @@ fn a_second_run_builds_nothing_and_says_so() {
     let last = run.stderr.lines().last().unwrap_or_default();
     assert!(last.ends_with(": 0 images built, 7 unchanged"), "{run}");
     assert_eq!(run.summary()["built"].as_array().map(Vec::len), Some(7));
+}
+
+#[test]
+fn an_image_of_another_architecture_is_built_again_and_nothing_is_built_on_it() {
+    let other = if Arch::host() == Arch::X86_64 { "arm64" } else { "amd64" };
+    let (daemon, project) = built(project());
+    daemon.make_for("kolla/keystone-base:2026.2-debian-trixie", other);
+    let run = project.run(["--skip-parents", "^keystone$"]).exits(1);
+    assert!(run.stderr.contains("which this run does not build, is for linux/"), "{run}");
+    assert_eq!(rebuilt(&daemon, project.run(["^keystone$"])), ["keystone", "keystone-base"]);
 }
 
 #[test]

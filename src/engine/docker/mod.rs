@@ -16,7 +16,9 @@ use std::time::Duration;
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
 use bollard::models::{ImageInspect, SystemVersion};
-use bollard::query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder, TagImageOptionsBuilder};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
@@ -109,14 +111,23 @@ impl Docker {
             return Err(fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it")));
         };
         // The classic builder takes a local base image of another platform than asked for without a word.
-        if image.architecture != request.platform.arch.debian() {
-            return Err(EngineError::WrongArchitecture {
-                tag: tag.clone(),
-                built: image.architecture,
-                asked: request.platform,
-            });
+        if !image.is_for(request.platform) {
+            let reason = match self.untag(tag).await {
+                Ok(()) => "what it is built on is of that platform; the engine was made to forget the image",
+                Err(_) => {
+                    "what it is built on is of that platform; THE ENGINE STILL HOLDS IT UNDER THAT NAME"
+                }
+            };
+            return Err(wrong_platform(tag, &image, request.platform, reason));
         }
         Ok(image)
+    }
+
+    /// Takes an image's name away, and the image with it when that was its only one.
+    async fn untag(&self, reference: &str) -> Result<(), EngineError> {
+        let options = RemoveImageOptionsBuilder::new().force(true).build();
+        let removed = self.client.remove_image(reference, Some(options), None).await;
+        removed.map(drop).map_err(|error| self.sort(error))
     }
 
     async fn pull_image(
@@ -146,7 +157,11 @@ impl Docker {
             }
         }
         let missing = || EngineError::Pull(format!("the engine pulled {reference}, and does not hold it"));
-        self.look_up(reference).await?.ok_or_else(missing)
+        let image = self.look_up(reference).await?.ok_or_else(missing)?;
+        if !image.is_for(platform) {
+            return Err(wrong_platform(reference, &image, platform, "the registry has it for no other"));
+        }
+        Ok(image)
     }
 
     async fn tag_image(&self, reference: &str, name: &str) -> Result<(), EngineError> {
@@ -214,10 +229,15 @@ fn name_of(version: &SystemVersion) -> String {
     format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version"))
 }
 
+fn wrong_platform(reference: &str, image: &ImageFacts, asked: Platform, reason: &'static str) -> EngineError {
+    EngineError::WrongPlatform { reference: reference.to_string(), found: image.built_for(), asked, reason }
+}
+
 fn facts_of(image: ImageInspect) -> ImageFacts {
     ImageFacts {
         id: image.id.unwrap_or_default(),
         architecture: image.architecture.unwrap_or_default(),
+        variant: image.variant.unwrap_or_default(),
         labels: image.config.and_then(|config| config.labels).into_iter().flatten().collect(),
         size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
         repo_digests: image.repo_digests.unwrap_or_default(),

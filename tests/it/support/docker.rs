@@ -263,6 +263,13 @@ impl FakeDocker {
         image.id = id_of(image.id.as_bytes());
     }
 
+    /// The image under this name is for this architecture from now on.
+    pub fn make_for(&self, reference: &str, architecture: &str) {
+        let mut state = self.state();
+        let image = state.images.get_mut(reference).expect("an image of this name");
+        image.architecture = architecture.to_string();
+    }
+
     /// Takes a name away.
     pub fn remove(&self, reference: &str) {
         self.state().images.remove(reference).expect("an image of this name");

@@ -35,6 +35,10 @@ impl Shared {
                 let name = &path["/images/".len()..path.len() - "/json".len()];
                 self.inspect(&mut exchange, name)
             }
+            ("DELETE", path) if path.starts_with("/images/") => {
+                let name = &path["/images/".len()..];
+                self.untag(&mut exchange, name)
+            }
             ("POST", path) if path.starts_with("/images/") && path.ends_with("/tag") => {
                 let name = &path["/images/".len()..path.len() - "/tag".len()];
                 self.tag(&mut exchange, name)
@@ -93,6 +97,13 @@ impl Shared {
         state.images.insert(full, image);
         drop(state);
         exchange.answer(201, &json!({}))
+    }
+
+    fn untag(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
+        match self.state().images.remove(name) {
+            Some(_) => exchange.answer(200, &json!([{"Untagged": name}])),
+            None => exchange.answer(404, &json!({"message": format!("No such image: {name}")})),
+        }
     }
 
     fn build(&self, exchange: &mut Exchange) -> io::Result<()> {
