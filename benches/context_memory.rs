@@ -52,6 +52,7 @@ fn request(context: &Path) -> BuildRequest {
     BuildRequest {
         context: context.to_path_buf(),
         tag: "large:1".to_string(),
+        parent: None,
         platform: Arch::X86_64.into(),
         pull: false,
         no_cache: false,

@@ -21,6 +21,7 @@ use crate::context::sources::SourceCache;
 use crate::context::workdir::WorkDir;
 use crate::engine::Engine;
 use crate::engine::docker::{Credentials, Docker, Endpoint};
+use crate::engine::watched::Watched;
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::event::{Event, Outcome, UnitId};
 use crate::labels;
@@ -90,7 +91,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         let worker = ImageWorker {
             // Of a locked run they are there already, and newer ones are not wanted.
             bases: BaseImages::new(engine.clone(), options.pull && options.locked.is_none()),
-            engine,
+            engine: Arc::new(Watched::new(engine, Duration::from_secs(options.timeout))),
             sources: sources.clone(),
             ahead,
             settings: build_settings(&prepared, env),
@@ -309,7 +310,6 @@ fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildS
         proxy_args: proxies.collect(),
         cache: build.cache,
         keep: build.keep,
-        timeout: Duration::from_secs(build.timeout),
     }
 }
 

@@ -1,13 +1,27 @@
 //! Container engines: what the scheduler needs of one, and the engines there are.
 
 pub mod docker;
+pub mod fleet;
+pub mod watched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::platform::Platform;
+
+/// What an image is built on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltOn {
+    /// Its full name, as the Dockerfile's FROM has it.
+    pub reference: String,
+    /// The engine's id of it.
+    pub id: String,
+    /// Whether it is one of the images that this program builds, rather than a base image.
+    pub ours: bool,
+}
 
 /// Everything an engine needs to build one image.
 #[derive(Debug, Clone)]
@@ -16,6 +30,8 @@ pub struct BuildRequest {
     pub context: PathBuf,
     /// The full name the image gets, tag included.
     pub tag: String,
+    /// What the image is built on; none when that is nothing.
+    pub parent: Option<BuiltOn>,
     /// What to build for.
     pub platform: Platform,
     /// Ask the registry for a newer base image.
@@ -179,8 +195,16 @@ pub trait Engine: Send + Sync {
     /// Reaches the engine and asks what it is. Called once, before the first build.
     fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>>;
 
+    /// How many processors it has.
+    fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>>;
+
     /// Looks an image up by reference or id; none when the engine does not hold it.
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>>;
+
+    /// Looks an image up everywhere, where several engines may hold different ones under one reference.
+    fn inspect_all<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Vec<ImageFacts>, EngineError>> {
+        async move { Ok(self.inspect(reference).await?.into_iter().collect()) }.boxed()
+    }
 
     /// Pulls an image from its registry and gives what the engine then holds under that name.
     fn pull<'a>(

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
@@ -15,7 +14,7 @@ use crate::config::source::Source;
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble, source_archive};
 use crate::context::digest;
 use crate::context::sources::{Fetched, SourceCache, SourceError};
-use crate::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts, OutputSink};
+use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, ImageFacts, OutputSink};
 use crate::event::{Failure, FailureKind, Image, UnitId};
 use crate::plan::{KeyInputs, Parent, PlannedUnit};
 use crate::platform::Platform;
@@ -25,6 +24,9 @@ pub const KEY_LABEL: &str = "kolla-build.key";
 /// The label that carries the engine's id of the image it was built on. The key alone would not tell that a parent was
 /// built anew from the same inputs, with newer packages in it.
 pub const PARENT_LABEL: &str = "kolla-build.parent";
+
+/// What an image without a base is built on: engines know the word, and no image of this name.
+const SCRATCH: &str = "scratch";
 
 /// How many of a build's last lines are searched for signs of a network at fault.
 const SYMPTOM_LINES: usize = 60;
@@ -73,8 +75,6 @@ pub struct BuildSettings {
     pub cache: bool,
     /// Keep containers of failed builds.
     pub keep: bool,
-    /// After so much silence of a build the engine is asked whether it still lives.
-    pub timeout: Duration,
 }
 
 /// The worker that builds images with an engine.
@@ -135,11 +135,14 @@ impl ImageWorker {
         let recipe = self.recipe(unit)?;
         let parent = self.parent(unit, &output).await?;
         let key = self.key_inputs(unit, recipe, &parent).await?.key();
+        let is_same = |image: &ImageFacts| {
+            image.is_for(unit.platform)
+                && image.labels.get(KEY_LABEL) == Some(&key)
+                && image.labels.get(PARENT_LABEL) == Some(&parent.id)
+        };
         if self.settings.cache
-            && let Some(image) = self.engine.inspect(&unit.reference).await.map_err(engine_failure)?
-            && image.is_for(unit.platform)
-            && image.labels.get(KEY_LABEL) == Some(&key)
-            && image.labels.get(PARENT_LABEL) == Some(&parent.id)
+            && let held = self.engine.inspect_all(&unit.reference).await.map_err(engine_failure)?
+            && let Some(image) = held.into_iter().find(is_same)
         {
             return Ok(Success::Unchanged(self.remember(id, key, image)));
         }
@@ -148,9 +151,7 @@ impl ImageWorker {
         self.prepare_context(recipe).await?;
         let request = self.request(unit, recipe, key.clone(), parent.id);
         let tail = Mutex::new(std::collections::VecDeque::with_capacity(SYMPTOM_LINES));
-        let last_word = Mutex::new(Instant::now());
         let keep_tail = |said: BuildOutput| {
-            *last_word.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             if let BuildOutput::Line(line) = &said {
                 let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
                 if tail.len() == SYMPTOM_LINES {
@@ -160,8 +161,7 @@ impl ImageWorker {
             }
             output(said);
         };
-        let build = self.engine.build(&request, &keep_tail);
-        let built = self.while_alive(build, &last_word).await.map_err(|error| {
+        let built = self.engine.build(&request, &keep_tail).await.map_err(|error| {
             let mut failure = engine_failure(error);
             if failure.kind == FailureKind::Build {
                 let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,31 +170,6 @@ impl ImageWorker {
             failure
         })?;
         Ok(Success::Built(self.remember(id, key, built)))
-    }
-
-    /// Waits for a build as long as the engine lives. A step may well say nothing for longer than the timeout, so silence
-    /// alone ends no build: the engine is asked, and only when it does not answer the build is given up.
-    async fn while_alive(
-        &self,
-        mut build: BoxFuture<'_, Result<ImageFacts, EngineError>>,
-        last_word: &Mutex<Instant>,
-    ) -> Result<ImageFacts, EngineError> {
-        let silence = || last_word.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        loop {
-            tokio::select! {
-                built = &mut build => return built,
-                () = tokio::time::sleep(self.settings.timeout.saturating_sub(silence())) => {}
-            }
-            if silence() < self.settings.timeout {
-                continue;
-            }
-            tokio::select! {
-                built = &mut build => return built,
-                facts = self.engine.facts() => facts.map(drop)?,
-            }
-            // Its answer counts as a word.
-            *last_word.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        }
     }
 
     fn recipe(&self, unit: &PlannedUnit) -> Result<&Recipe, Failure> {
@@ -251,8 +226,7 @@ impl ImageWorker {
         if reference.is_empty() {
             return Err(Failure::permanent(FailureKind::Build, "its Dockerfile has no FROM"));
         }
-        // The engine knows `scratch` as a word, not as an image.
-        if reference == "scratch" {
+        if reference == SCRATCH {
             return Ok(reference.to_string());
         }
         self.bases.get(reference, platform, output).await.map(|image| image.id).map_err(engine_failure)
@@ -317,10 +291,16 @@ impl ImageWorker {
         build_args.extend(settings.build_args.clone());
         let mut labels = recipe.labels.clone();
         labels.insert(KEY_LABEL.to_string(), key);
-        labels.insert(PARENT_LABEL.to_string(), parent);
+        labels.insert(PARENT_LABEL.to_string(), parent.clone());
+        let parent = BuiltOn {
+            reference: recipe.parent_reference.clone(),
+            id: parent,
+            ours: matches!(unit.parent, Parent::Image(_)),
+        };
         BuildRequest {
             context: recipe.context.clone(),
             tag: unit.reference.clone(),
+            parent: (parent.reference != SCRATCH).then_some(parent),
             platform: unit.platform,
             // Base images are pulled by name beforehand, parents never.
             pull: false,

@@ -24,6 +24,7 @@ fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
     BuildRequest {
         context: context.to_path_buf(),
         tag: format!("kolla-build-test/{name}:{builder}"),
+        parent: None,
         platform: Arch::host().into(),
         pull: false,
         no_cache: true,

@@ -27,6 +27,7 @@ fn request(context: &Path, buildkit: bool) -> BuildRequest {
     BuildRequest {
         context: context.to_path_buf(),
         tag: TAG.to_string(),
+        parent: None,
         platform: Arch::X86_64.into(),
         pull: false,
         no_cache: false,

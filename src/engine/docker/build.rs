@@ -113,6 +113,7 @@ mod tests {
         BuildRequest {
             context: PathBuf::from("/nowhere"),
             tag: "kolla/base:1".to_string(),
+            parent: None,
             platform: Arch::Aarch64.into(),
             pull: false,
             no_cache: false,

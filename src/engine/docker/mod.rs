@@ -253,6 +253,14 @@ impl Engine for Docker {
         self.ask_facts().boxed()
     }
 
+    fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
+        async {
+            let info = self.client.info().await.map_err(|error| self.sort(error))?;
+            Ok(info.ncpu.and_then(|count| usize::try_from(count).ok()).unwrap_or(1))
+        }
+        .boxed()
+    }
+
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         self.look_up(reference).boxed()
     }

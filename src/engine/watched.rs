@@ -1,0 +1,98 @@
+//! An engine whose builds are given up once it no longer answers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use crate::platform::Platform;
+
+/// Watches the builds of another engine. A step may well say nothing for long, so silence alone ends no build: the
+/// engine is asked whether it lives, and only when it does not answer the build is given up.
+pub struct Watched {
+    engine: Arc<dyn Engine>,
+    /// After so much silence of a build the engine is asked.
+    patience: Duration,
+}
+
+impl Watched {
+    /// Watches the builds of `engine`.
+    pub fn new(engine: Arc<dyn Engine>, patience: Duration) -> Watched {
+        Watched { engine, patience }
+    }
+
+    async fn watch(&self, request: &BuildRequest, output: OutputSink<'_>) -> Result<ImageFacts, EngineError> {
+        let last_word = Mutex::new(Instant::now());
+        let heard = || *last_word.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let listening = |said: BuildOutput| {
+            heard();
+            output(said);
+        };
+        let silence = || last_word.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let mut build = self.engine.build(request, &listening);
+        loop {
+            tokio::select! {
+                built = &mut build => return built,
+                () = tokio::time::sleep(self.patience.saturating_sub(silence())) => {}
+            }
+            if silence() < self.patience {
+                continue;
+            }
+            tokio::select! {
+                built = &mut build => return built,
+                facts = self.engine.facts() => facts.map(drop)?,
+            }
+            // Its answer counts as a word.
+            heard();
+        }
+    }
+}
+
+impl Engine for Watched {
+    fn endpoint(&self) -> &str {
+        self.engine.endpoint()
+    }
+
+    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
+        self.engine.facts()
+    }
+
+    fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
+        self.engine.processors()
+    }
+
+    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        self.engine.inspect(reference)
+    }
+
+    fn pull<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Platform,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+        self.engine.pull(reference, platform, output)
+    }
+
+    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.engine.tag(reference, name)
+    }
+
+    fn build<'a>(
+        &'a self,
+        request: &'a BuildRequest,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+        self.watch(request, output).boxed()
+    }
+
+    fn push<'a>(
+        &'a self,
+        reference: &'a str,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+        self.engine.push(reference, output)
+    }
+}
