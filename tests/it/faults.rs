@@ -165,7 +165,7 @@ fn what_will_not_pass_is_not_tried_again() {
     let run = run.exits(1);
     assert_eq!(failed(&run), pairs(&[("architecture", "error"), ("mistake", "error"), ("refused", "error")]));
     assert!(!run.stderr.contains("attempt 2"), "{run}");
-    let reason = "ERROR:kolla.common.utils.architecture:the engine built kolla/architecture:2026.2-debian-trixie for s390x";
+    let reason = "ERROR:kolla.common.utils.architecture:kolla/architecture:2026.2-debian-trixie is for linux/s390x, and linux/";
     assert!(run.tells(reason), "{run}");
     assert!(run.tells("ERROR:kolla.common.utils.refused:the container engine refused the request (400): invalid platform"), "{run}");
 }
