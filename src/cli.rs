@@ -59,7 +59,8 @@ const COMMON: [&str; 14] = [
 ];
 
 /// Options that name a file.
-const FILES: [&str; 4] = ["template_override", "repos_yaml", "save_dependency", "summary_json_file"];
+const FILES: [&str; 5] =
+    ["template_override", "repos_yaml", "registry_ca", "save_dependency", "summary_json_file"];
 
 const AFTER_SHORT_HELP: &str = "--help tells about every option.";
 

@@ -9,13 +9,16 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod graph;
+pub mod http;
 pub mod labels;
 pub mod lint;
 pub mod lock;
 pub mod plan;
 pub mod platform;
 pub mod reference;
+pub mod registry;
 pub mod report;
+pub mod retry;
 pub mod schedule;
 pub mod template;
 #[cfg(test)]

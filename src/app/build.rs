@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::lock;
 use super::prepare::{Prepared, image_dirs};
+use super::registry;
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
 use crate::config::resolve::EngineChoice;
@@ -38,6 +39,7 @@ use crate::schedule::ahead::{self, Ahead};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::history::History;
 use crate::schedule::image::{BuildSettings, ImageWorker, Memory, Recipe};
+use crate::schedule::remote::Remote;
 use crate::schedule::run::{Limits, run};
 
 /// Proxy variables of the environment that builds get as arguments.
@@ -88,7 +90,14 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             recipe.context = work_dir.tree().join(&recipe.context);
         }
         let (ahead, wanted) = Ahead::new(&prepared.plan, &recipes);
+        let remote = Remote {
+            registries: Arc::new(registry::registries(&prepared, env, engine.as_ref()).await?),
+            engine: engine.clone(),
+            retries: options.retries,
+            verify: options.verify_push,
+        };
         let worker = ImageWorker {
+            remote,
             // Of a locked run they are there already, and newer ones are not wanted.
             bases: BaseImages::new(engine.clone(), options.pull && options.locked.is_none()),
             engine: Arc::new(Watched::new(engine, Duration::from_secs(options.timeout))),
@@ -162,7 +171,7 @@ fn endpoint(engine: &EngineChoice, env: &BTreeMap<String, String>) -> Result<End
     address.parse().map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted(origin))
 }
 
-fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal> {
+pub(super) fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal> {
     let in_home = || Some(PathBuf::from(env.get("HOME")?).join(".docker"));
     match env.get("DOCKER_CONFIG").map(PathBuf::from).or_else(in_home) {
         Some(dir) => Credentials::load(&dir).map_err(|error| Fatal::new(&error, EXIT_USAGE)),

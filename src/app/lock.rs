@@ -22,9 +22,9 @@ use crate::lock::{BasePin, Drift, Lock, SourcePin, base_item, source_item};
 use crate::plan::{BuildPlan, Parent};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::retry::{Again, persist};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::image::{Recipe, engine_failure};
-use crate::schedule::transient::backoff;
 
 /// Sources that are fetched, and base images that are pulled, at once.
 const AT_ONCE: usize = 4;
@@ -141,7 +141,7 @@ impl Supply<'_> {
         }
         for (reference, platform) in base_images {
             let ask = async || bases.get(&reference, platform, &say).await.map_err(engine_failure);
-            match self.persist(|failure: &Failure| failure.transient, ask).await {
+            match persist(self.retries, may_pass, ask).await {
                 Ok(image) => {
                     let pin = BasePin::new(&reference, &image);
                     base_pins.push((reference, platform, pin));
@@ -160,7 +160,7 @@ impl Supply<'_> {
     }
 
     async fn identify(&self, source: &Source) -> Result<String, SourceError> {
-        self.persist(SourceError::is_transient, async || self.sources.identify(source).await).await
+        persist(self.retries, source_may_pass, async || self.sources.identify(source).await).await
     }
 
     /// Makes sure that a pinned source is here, and is what it was.
@@ -174,7 +174,7 @@ impl Supply<'_> {
             Origin::Local(_) => self.identify(source).await,
             _ => {
                 let fetch = async || self.sources.fetch(source).await;
-                self.persist(SourceError::is_transient, fetch).await.map(|fetched| fetched.identity)
+                persist(self.retries, source_may_pass, fetch).await.map(|fetched| fetched.identity)
             }
         };
         match found {
@@ -207,32 +207,20 @@ impl Supply<'_> {
         let named: Reference = reference.parse().map_err(|error| failed(format!("{error}")))?;
         let exact = Reference { tag: None, digest: Some(digest.clone()), ..named.clone() }.to_string();
         let pull = async || self.engine.pull(&exact, platform, &say).await.map_err(engine_failure);
-        self.persist(|failure: &Failure| failure.transient, pull)
-            .await
-            .map_err(|failure| failed(failure.message))?;
+        persist(self.retries, may_pass, pull).await.map_err(|failure| failed(failure.message))?;
         if named.digest.is_none() {
             self.engine.tag(&exact, reference).await.map_err(|error| failed(error.to_string()))?;
         }
         Ok(())
     }
+}
 
-    /// Asks until it succeeds, fails for good, or has been asked often enough.
-    async fn persist<T, E>(
-        &self,
-        is_transient: impl Fn(&E) -> bool,
-        ask: impl AsyncFn() -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut attempt = 1;
-        loop {
-            match ask().await {
-                Err(error) if attempt <= self.retries && is_transient(&error) => {
-                    tokio::time::sleep(backoff(attempt, 0.5)).await;
-                    attempt += 1;
-                }
-                result => return result,
-            }
-        }
-    }
+fn may_pass(failure: &Failure) -> Again {
+    Again::if_transient(failure.transient)
+}
+
+fn source_may_pass(error: &SourceError) -> Again {
+    Again::if_transient(error.is_transient())
 }
 
 fn verdict(path: &Path, drifts: Vec<Drift>, troubles: Vec<String>) -> Result<(), Fatal> {

@@ -6,6 +6,7 @@ mod lock;
 mod overrides;
 mod prepare;
 mod print;
+mod registry;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

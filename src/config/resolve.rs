@@ -154,6 +154,12 @@ pub struct BuildOptions {
     pub keep: bool,
     /// Push after building.
     pub push: bool,
+    /// Read each pushed image's digest back.
+    pub verify_push: bool,
+    /// File of certificate authorities for registries.
+    pub registry_ca: Option<PathBuf>,
+    /// Registries that need no TLS.
+    pub insecure_registries: Vec<String>,
     /// Images built at once.
     pub threads: usize,
     /// Images pushed at once.
@@ -316,6 +322,9 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             pull: layers.flag("pull")?,
             keep: layers.flag("keep")?,
             push: layers.flag("push")?,
+            verify_push: layers.flag("verify_push")?,
+            registry_ca: path("registry_ca")?,
+            insecure_registries: layers.list(DEFAULT, "insecure_registries")?,
             threads: number("threads")? as usize,
             push_threads: number("push_threads")? as usize,
             retries: u32::try_from(number("retries")?).unwrap_or(u32::MAX),

@@ -1,6 +1,5 @@
 //! What can go wrong with a source, told so that the user knows which one and what to do.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -115,21 +114,6 @@ pub fn without_secrets(url: &str) -> String {
         None => authority.to_string(),
     };
     format!("{scheme}://{host}{path}{query}")
-}
-
-/// An error with everything that caused it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> impl fmt::Display {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        if !text.contains(&next_text) {
-            text.push_str(": ");
-            text.push_str(&next_text);
-        }
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -10,27 +10,20 @@ use reqwest::{Client, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::digest::hex;
-use super::error::{Problem, chain};
+use super::error::Problem;
+use crate::http::{self, chain, refused_certificate};
 
 /// So many times a broken download is taken up within one try, as long as each brought something.
 const RESUMES: u32 = 5;
 
-/// Makes a client that gives up after `patience` without progress, and honours the proxy variables, the host's
-/// certificates and `SSL_CERT_FILE`.
+/// Makes a client, see [`http::builder`].
 pub(super) fn client(patience: Duration) -> Result<Client, Problem> {
-    // Fails only when a provider was chosen before, which then serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .user_agent(concat!("kolla-build/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(patience)
-        .read_timeout(patience)
-        .build()
-        .map_err(|error| {
-            Problem::Configuration(format!(
-                "cannot set HTTPS up: {}: install ca-certificates or set SSL_CERT_FILE",
-                chain(&error)
-            ))
-        })
+    http::builder(patience).build().map_err(|error| {
+        Problem::Configuration(format!(
+            "cannot set HTTPS up: {}: install ca-certificates or set SSL_CERT_FILE",
+            chain(&error)
+        ))
+    })
 }
 
 /// Downloads `url` to the new file `path` and gives the sha256 of what came.
@@ -97,9 +90,9 @@ fn problem(error: reqwest::Error, patience: Duration) -> Problem {
         ));
     }
     if error.is_redirect() {
-        return Problem::Configuration(chain(&error.without_url()).to_string());
+        return Problem::Configuration(chain(&error.without_url()));
     }
-    if let Some(refused) = tls_error(&error) {
+    if let Some(refused) = refused_certificate(&error) {
         return Problem::Configuration(format!(
             "no secure connection: {refused}: if the server is right, add its certificate authority to this host's \
              or name it in SSL_CERT_FILE"
@@ -109,24 +102,7 @@ fn problem(error: reqwest::Error, patience: Duration) -> Problem {
     if error.is_timeout() {
         return Problem::Stalled(patience);
     }
-    Problem::Connection(chain(&error.without_url()).to_string())
-}
-
-/// What is wrong with a server's certificate, if that is what is wrong.
-fn tls_error(error: &reqwest::Error) -> Option<String> {
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = next.downcast_ref() {
-            return Some(tls.to_string());
-        }
-        // The source of an I/O error is that of the error it was made of, not this error itself.
-        let inner = next.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause = match inner {
-            Some(inner) => Some(inner),
-            None => next.source(),
-        };
-    }
-    None
+    Problem::Connection(chain(&error.without_url()))
 }
 
 /// The file that a download goes to.

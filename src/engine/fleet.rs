@@ -366,6 +366,15 @@ impl Engine for Fleet {
         async { Ok(self.live().map(|member| member.processors).sum()) }.boxed()
     }
 
+    /// Those of any of the engines.
+    fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+        async {
+            let known = self.ask_all(|engine| engine.insecure_registries()).await?;
+            Ok(known.into_iter().flat_map(|(_, registries)| registries).collect())
+        }
+        .boxed()
+    }
+
     /// What the first engine that has the reference holds.
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         async move { Ok(self.inspect_all(reference).await?.into_iter().next()) }.boxed()
@@ -516,6 +525,10 @@ mod tests {
 
         fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
             async { Ok(2) }.boxed()
+        }
+
+        fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+            async { Ok(Vec::new()) }.boxed()
         }
 
         fn inspect<'a>(

@@ -198,6 +198,11 @@ pub trait Engine: Send + Sync {
     /// How many processors it has.
     fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>>;
 
+    /// Registries and networks that the engine itself reaches without TLS, as in [`Trust::insecure`].
+    ///
+    /// [`Trust::insecure`]: crate::registry::Trust::insecure
+    fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>>;
+
     /// Looks an image up by reference or id; none when the engine does not hold it.
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>>;
 

@@ -63,6 +63,10 @@ impl Engine for Watched {
         self.engine.processors()
     }
 
+    fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+        self.engine.insecure_registries()
+    }
+
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         self.engine.inspect(reference)
     }

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::ahead::Ahead;
 use super::bases::BaseImages;
+use super::remote::Remote;
 use super::transient::has_network_symptoms;
 use super::worker::{Progress, Success, Tell, Worker};
 use crate::config::source::Source;
@@ -18,6 +19,7 @@ use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, Ima
 use crate::event::{Failure, FailureKind, Image, UnitId};
 use crate::plan::{KeyInputs, Parent, PlannedUnit};
 use crate::platform::Platform;
+use crate::registry::said::Kind;
 
 /// The label that carries an image's content key.
 pub const KEY_LABEL: &str = "kolla-build.key";
@@ -91,6 +93,8 @@ pub struct ImageWorker {
     pub settings: BuildSettings,
     /// What to build, for every unit of the plan that is to be built.
     pub recipes: HashMap<UnitId, Recipe>,
+    /// The registry.
+    pub remote: Remote,
     /// What this run has learnt.
     pub memory: Memory,
 }
@@ -123,7 +127,7 @@ impl Worker for ImageWorker {
     ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
         Box::pin(async move {
             let output = |said| tell(Progress::Said(said));
-            self.engine.push(&unit.reference, &output).await.map_err(engine_failure)
+            self.remote.push(&unit.reference, &output).await
         })
     }
 }
@@ -345,7 +349,7 @@ pub fn engine_failure(error: EngineError) -> Failure {
         EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500),
         EngineError::Context { .. } => (FailureKind::Local, false),
         EngineError::Push(said) | EngineError::Pull(said) => {
-            (FailureKind::Registry, has_network_symptoms(said.lines()))
+            (FailureKind::Registry, Kind::of(said).is_transient() || has_network_symptoms(said.lines()))
         }
         EngineError::Credentials(_) => (FailureKind::Registry, false),
         _ => (FailureKind::Build, false),

@@ -6,6 +6,7 @@ pub mod history;
 pub mod image;
 pub mod places;
 pub mod queue;
+pub mod remote;
 pub mod run;
 pub mod transient;
 pub mod tries;

@@ -1,7 +1,6 @@
 //! Telling failures that may pass from those that will not.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use regex::Regex;
 
@@ -45,14 +44,6 @@ pub fn has_network_symptoms<'a>(lines: impl IntoIterator<Item = &'a str>) -> boo
     lines.into_iter().any(|line| NETWORK_SYMPTOMS.is_match(line))
 }
 
-/// How long to wait before the try after `attempt` (from 1): 1, 2, 4 ... 60 seconds, less up to a half.
-///
-/// `jitter` from 0 to 1 keeps builds that failed together from trying again together.
-pub fn backoff(attempt: u32, jitter: f64) -> Duration {
-    let seconds = 2f64.powi(attempt.clamp(1, 7) as i32 - 1).min(60.0);
-    Duration::from_secs_f64(seconds * (1.0 - 0.5 * jitter.clamp(0.0, 1.0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,13 +74,5 @@ mod tests {
         ] {
             assert!(!has_network_symptoms([line]), "{line}");
         }
-    }
-
-    #[test]
-    fn waits_grow_and_stay_bounded() {
-        assert_eq!(backoff(1, 0.0), Duration::from_secs(1));
-        assert_eq!(backoff(4, 0.0), Duration::from_secs(8));
-        assert_eq!(backoff(4, 1.0), Duration::from_secs(4));
-        assert_eq!(backoff(1000, 0.0), Duration::from_secs(60));
     }
 }

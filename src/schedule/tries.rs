@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::transient::backoff;
 use super::worker::{Progress, Tell, Worker};
 use crate::engine::BuildOutput;
 use crate::event::{Event, Failure, UnitId};
 use crate::plan::PlannedUnit;
+use crate::retry::backoff;
 
 /// The tries that a unit has.
 pub struct Tries {

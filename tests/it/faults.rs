@@ -78,7 +78,7 @@ fn an_image_that_may_fail_does_not_fail_the_run() {
 fn the_first_failure_can_end_the_run() {
     let daemon = FakeDocker::with_base_image().fail("keystone-base", mistake());
     let project = Project::new().with_engine(&daemon);
-    let arguments = ["-T", "1", "--fail-fast", "--push", "--report", "report.json"];
+    let arguments = ["-T", "1", "--fail-fast", "--push", "--noverify-push", "--report", "report.json"];
     let run = project.run(arguments).exits(1);
     assert_eq!(daemon.order(), ["base", "openstack-base", "keystone-base"]);
     let expected = [

@@ -18,6 +18,8 @@ mod outputs;
 mod overrides;
 mod real_build;
 mod real_tree;
+mod registry;
+mod registry_client;
 mod rendered;
 mod reports;
 mod support;

@@ -1,7 +1,6 @@
 //! Docker's engine API, which Podman speaks too, through bollard.
 
 mod build;
-mod credentials;
 mod endpoint;
 mod fault;
 mod log;
@@ -25,9 +24,10 @@ use futures_util::{FutureExt, StreamExt};
 use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::registry::credentials::Credential;
 use transport::Transport;
 
-pub use credentials::{Credentials, CredentialsError};
+pub use crate::registry::credentials::{Credentials, CredentialsError};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 
 /// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
@@ -90,6 +90,14 @@ impl Docker {
         let agreed = format!("{major}.{minor}");
         self.transport.agree_on(&agreed);
         Ok(agreed)
+    }
+
+    async fn ask_insecure_registries(&self) -> Result<Vec<String>, EngineError> {
+        let info = self.client.info().await.map_err(|error| self.sort(error))?;
+        let registries = info.registry_config.unwrap_or_default();
+        let named = registries.index_configs.into_iter().flatten();
+        let insecure = named.filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
+        Ok(insecure.chain(registries.insecure_registry_cidrs.into_iter().flatten()).collect())
     }
 
     async fn look_up(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
@@ -208,7 +216,7 @@ impl Docker {
 
     async fn credentials_for(&self, reference: &str) -> Result<Option<DockerCredentials>, EngineError> {
         let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);
-        Ok(self.credentials.find(registry.as_deref()).await?)
+        Ok(self.credentials.find(registry.as_deref()).await?.map(in_docker_s_words))
     }
 
     fn sort(&self, error: BollardError) -> EngineError {
@@ -231,6 +239,17 @@ fn name_of(version: &SystemVersion) -> String {
 
 fn wrong_platform(reference: &str, image: &ImageFacts, asked: Platform, reason: &'static str) -> EngineError {
     EngineError::WrongPlatform { reference: reference.to_string(), found: image.built_for(), asked, reason }
+}
+
+fn in_docker_s_words(credential: Credential) -> DockerCredentials {
+    DockerCredentials {
+        username: credential.username,
+        password: credential.password,
+        identitytoken: credential.identity_token,
+        registrytoken: credential.registry_token,
+        serveraddress: Some(credential.server),
+        ..DockerCredentials::default()
+    }
 }
 
 fn facts_of(image: ImageInspect) -> ImageFacts {
@@ -259,6 +278,10 @@ impl Engine for Docker {
             Ok(info.ncpu.and_then(|count| usize::try_from(count).ok()).unwrap_or(1))
         }
         .boxed()
+    }
+
+    fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+        self.ask_insecure_registries().boxed()
     }
 
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {

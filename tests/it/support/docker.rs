@@ -11,8 +11,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use kolla_build::platform::Arch;
+use serde_json::{Value, json};
 
 use super::http::Socket;
+use super::registry::FakeRegistry;
 use super::requests::id_of;
 
 /// What images without a parent are built on.
@@ -77,6 +79,8 @@ pub struct Image {
     pub parent: Option<String>,
     /// `repository@digest` of an image that a registry gave.
     pub repo_digests: Vec<String>,
+    /// The configuration that registries get; its digest is the id.
+    pub config: String,
 }
 
 /// What the daemon has been told and asked.
@@ -93,6 +97,8 @@ pub struct State {
     pub build_faults: HashMap<String, (Fault, Option<usize>)>,
     pub push_faults: HashMap<String, Fault>,
     pub delay: Duration,
+    /// Where images with its address in their names are pushed to and pulled from.
+    pub remote: Option<FakeRegistry>,
     /// So many builds must be running at once before any of them goes on.
     pub company: usize,
     pub pulls: Vec<String>,
@@ -187,6 +193,12 @@ impl FakeDocker {
     /// Every push of the image goes wrong.
     pub fn fail_push(self, image: &str, fault: Fault) -> FakeDocker {
         self.state().push_faults.insert(image.to_string(), fault);
+        self
+    }
+
+    /// Images are pushed to this registry and pulled from there.
+    pub fn with_registry(self, registry: &FakeRegistry) -> FakeDocker {
+        self.state().remote = Some(registry.clone());
         self
     }
 
@@ -315,12 +327,36 @@ impl FakeDocker {
 }
 
 fn image(content: &[u8], architecture: &str) -> Image {
-    Image {
-        id: id_of(content),
-        architecture: architecture.to_string(),
-        labels: BTreeMap::new(),
-        parent: None,
-        repo_digests: Vec::new(),
+    Image::new(&id_of(content), architecture.to_string(), BTreeMap::new(), None)
+}
+
+impl Image {
+    /// An image of this content, which stands for all that the other values do not tell.
+    pub fn new(
+        content: &str,
+        architecture: String,
+        labels: BTreeMap<String, String>,
+        parent: Option<String>,
+    ) -> Image {
+        let config = json!({"architecture": architecture, "os": "linux", "config": {"Labels": labels}, "content": content});
+        let config = config.to_string();
+        Image { id: id_of(config.as_bytes()), architecture, labels, parent, repo_digests: Vec::new(), config }
+    }
+
+    /// The image that a registry holds under this configuration.
+    pub fn of_config(config: Vec<u8>) -> Image {
+        let config = String::from_utf8(config).expect("text");
+        let known: Value = serde_json::from_str(&config).expect("a configuration");
+        let labels = serde_json::from_value(known["config"]["Labels"].clone()).expect("labels");
+        let architecture = known["architecture"].as_str().expect("text").to_string();
+        Image {
+            id: id_of(config.as_bytes()),
+            architecture,
+            labels,
+            parent: None,
+            repo_digests: Vec::new(),
+            config,
+        }
     }
 }
 

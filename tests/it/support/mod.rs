@@ -8,4 +8,5 @@ mod http;
 mod messages;
 pub mod project;
 pub mod real;
+pub mod registry;
 mod requests;

@@ -12,6 +12,7 @@ use super::docker::{Build, Fault, Image, PATIENCE, Shared};
 use super::dockerfile::{self, Instruction};
 use super::http::{Exchange, Socket, without_version};
 use super::messages::{Builder, Classic, line};
+use super::registry::FakeRegistry;
 
 /// Longer than any test waits.
 const FOR_EVER: Duration = Duration::from_secs(3600);
@@ -72,7 +73,12 @@ impl Shared {
         let known = {
             let mut state = self.state();
             state.pulls.push(reference.clone());
-            if let Some(image) = state.registry.get(&reference).cloned() {
+            let remote = state.remote.clone();
+            let given = remote.and_then(|registry| {
+                let (repository, tag) = in_registry(&registry, &reference)?;
+                Some(Image::of_config(registry.config(&repository, &tag)?))
+            });
+            if let Some(image) = given.or(state.registry.get(&reference).cloned()) {
                 state.images.insert(reference.clone(), image);
             }
             state.images.contains_key(&reference)
@@ -260,11 +266,26 @@ impl Shared {
                 return messages.iter().take(count).try_for_each(|message| exchange.chunk(message));
             }
             Some(other) => panic!("{other:?} is no fault of a push"),
-            None => messages.push(line(&json!({"status": format!("{tag}: digest: {} size: 527", image.id)}))),
+            None => {
+                let remote = self.state().remote.clone();
+                let pushed = remote.and_then(|registry| {
+                    let (repository, tag) = in_registry(&registry, &reference)?;
+                    Some(registry.hold(&repository, &tag, image.config.as_bytes()))
+                });
+                let digest = pushed.unwrap_or(image.id);
+                messages.push(line(&json!({"status": format!("{tag}: digest: {digest} size: 527")})));
+            }
         }
         exchange.begin()?;
         stream(exchange, &messages)
     }
+}
+
+/// Repository and tag of a reference to this registry.
+fn in_registry(registry: &FakeRegistry, reference: &str) -> Option<(String, String)> {
+    let named = reference.strip_prefix(registry.address())?.strip_prefix('/')?;
+    let (repository, tag) = named.rsplit_once(':')?;
+    Some((repository.to_string(), tag.to_string()))
 }
 
 /// Sends messages and ends the answer.
@@ -300,8 +321,8 @@ fn image_of(
         labels.extend(given);
     }
     let parent_id = parent.map(|parent| parent.id);
-    let id = id_of(format!("{parent_id:?} {architecture} {labels:?} {:?}", build.files).as_bytes());
-    Image { id, architecture, labels, parent: Some(from), repo_digests: Vec::new() }
+    let content = id_of(format!("{parent_id:?} {:?}", build.files).as_bytes());
+    Image::new(&content, architecture, labels, Some(from))
 }
 
 /// The files of a tar archive; symbolic links count as files that hold their target.

@@ -11,7 +11,6 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bollard::auth::DockerCredentials;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -44,10 +43,43 @@ pub enum CredentialsError {
     },
 }
 
-/// Where credentials come from. Secrets are never shown, nor kept longer than for one request.
+/// What a registry is to be shown. Secrets are never shown to anybody else.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credential {
+    /// User name.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<String>,
+    /// What tokens are asked for with, in place of a password.
+    pub identity_token: Option<String>,
+    /// A token for the registry itself.
+    pub registry_token: Option<String>,
+    /// The registry's name in the file.
+    pub server: String,
+    /// Where it comes from, for people.
+    pub source: String,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Credential {
+    /// User name and password, if it is these.
+    pub fn basic(&self) -> Option<(String, String)> {
+        Some((self.username.clone()?, self.password.clone()?))
+    }
+}
+
+/// Where credentials come from.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Credentials {
+    /// The file that they were read from.
+    #[serde(skip)]
+    file: String,
     auths: BTreeMap<String, Auth>,
     #[serde(rename = "credsStore")]
     store: Option<String>,
@@ -84,20 +116,22 @@ impl Credentials {
         let path = dir.join("config.json");
         let failed = |reason: String| CredentialsError::File { path: path.display().to_string(), reason };
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(credentials) => Ok(Credentials { file: path.display().to_string(), ..credentials }),
                 // The error's own text may quote what stands in the file.
-                failed(format!("line {}, column {} is not as it should be", error.line(), error.column()))
-            }),
+                Err(error) => Err(failed(format!(
+                    "line {}, column {} is not as it should be",
+                    error.line(),
+                    error.column()
+                ))),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Credentials::default()),
             Err(error) => Err(failed(error.to_string())),
         }
     }
 
-    /// The credentials for a registry's host, none for Docker's own; nothing when there are none.
-    pub(super) async fn find(
-        &self,
-        registry: Option<&str>,
-    ) -> Result<Option<DockerCredentials>, CredentialsError> {
+    /// The credential for a registry's host, none for Docker's own; nothing when there is none.
+    pub async fn find(&self, registry: Option<&str>) -> Result<Option<Credential>, CredentialsError> {
         let key = match registry {
             None | Some("docker.io" | "index.docker.io") => DOCKER_HUB,
             Some(host) => host,
@@ -106,19 +140,19 @@ impl Credentials {
             return ask_helper(helper, key).await;
         }
         let entry = self.auths.iter().find(|(name, _)| name.as_str() == key || host_of(name) == key);
-        let Some((_, auth)) = entry else { return Ok(None) };
+        let Some((name, auth)) = entry else { return Ok(None) };
         let decoded = auth.auth.as_deref().and_then(decode_auth);
         let (username, password) = match decoded {
             Some((username, password)) => (Some(username), Some(password)),
             None => (auth.username.clone(), auth.password.clone()),
         };
-        Ok(Some(DockerCredentials {
+        Ok(Some(Credential {
             username,
             password,
-            identitytoken: auth.identitytoken.clone(),
-            registrytoken: auth.registrytoken.clone(),
-            serveraddress: Some(key.to_string()),
-            ..DockerCredentials::default()
+            identity_token: auth.identitytoken.clone(),
+            registry_token: auth.registrytoken.clone(),
+            server: key.to_string(),
+            source: format!("what {} holds for {name}", self.file),
         }))
     }
 }
@@ -137,7 +171,7 @@ fn decode_auth(auth: &str) -> Option<(String, String)> {
     (!user.is_empty()).then(|| (user.to_string(), password.trim_end_matches('\0').to_string()))
 }
 
-async fn ask_helper(helper: &str, registry: &str) -> Result<Option<DockerCredentials>, CredentialsError> {
+async fn ask_helper(helper: &str, registry: &str) -> Result<Option<Credential>, CredentialsError> {
     let failed = |reason: String| CredentialsError::Helper {
         helper: helper.to_string(),
         registry: registry.to_string(),
@@ -169,12 +203,13 @@ async fn ask_helper(helper: &str, registry: &str) -> Result<Option<DockerCredent
         serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer can't be read".to_string()))?;
     let is_token = answer.username == TOKEN_USER;
     let (token, password) = if is_token { (Some(answer.secret), None) } else { (None, Some(answer.secret)) };
-    Ok(Some(DockerCredentials {
+    Ok(Some(Credential {
         username: (!is_token).then_some(answer.username),
         password,
-        identitytoken: token,
-        serveraddress: Some(registry.to_string()),
-        ..DockerCredentials::default()
+        identity_token: token,
+        registry_token: None,
+        server: registry.to_string(),
+        source: format!("what docker-credential-{helper} gives for {registry}"),
     }))
 }
 
@@ -200,7 +235,7 @@ mod tests {
         assert_eq!((found.username.as_deref(), found.password.as_deref()), (Some("user"), Some("pa:ss")));
         let found = credentials.find(Some("other.example")).await.unwrap().unwrap();
         assert_eq!(found.username.as_deref(), Some("u"));
-        assert_eq!(credentials.find(None).await.unwrap().unwrap().identitytoken.as_deref(), Some("t"));
+        assert_eq!(credentials.find(None).await.unwrap().unwrap().identity_token.as_deref(), Some("t"));
         assert!(credentials.find(Some("unknown.example")).await.unwrap().is_none());
     }
 

@@ -1,0 +1,99 @@
+//! What the registry holds of a run's images: pushed there, read back from there, reused from there.
+
+use std::sync::Arc;
+
+use super::image::engine_failure;
+use crate::engine::{BuildOutput, Engine, EngineError, OutputSink};
+use crate::event::{Failure, FailureKind};
+use crate::reference::Reference;
+use crate::registry::Registries;
+use crate::registry::error::RegistryError;
+use crate::registry::said::Kind;
+use crate::retry::persist;
+
+/// The registry side of a run.
+pub struct Remote {
+    /// Who pushes and pulls.
+    pub engine: Arc<dyn Engine>,
+    /// Who reads.
+    pub registries: Arc<Registries>,
+    /// Further tries of what may pass.
+    pub retries: u32,
+    /// Compare each pushed image's digest with what the registry then has.
+    pub verify: bool,
+}
+
+impl Remote {
+    /// Pushes an image and gives its manifest's digest.
+    pub async fn push(&self, reference: &str, output: OutputSink<'_>) -> Result<Option<String>, Failure> {
+        let told = match self.engine.push(reference, output).await {
+            Ok(told) => told,
+            Err(error) => return Err(self.push_failure(reference, error, output).await),
+        };
+        if !self.verify {
+            return Ok(told);
+        }
+        let found = match self.digest(reference).await {
+            Ok(found) => found,
+            Err(failure) => {
+                let message = format!(
+                    "it was pushed, and its digest can't be read back: {}\n(--noverify-push leaves this check out)",
+                    failure.message
+                );
+                return Err(Failure { message, ..failure });
+            }
+        };
+        match (told, found) {
+            (_, None) => Err(permanent(format!("it was pushed, and the registry has no {reference}"))),
+            (Some(told), Some(found)) if told != found => Err(permanent(format!(
+                "the engine pushed {told}, and the registry has {found} as {reference}"
+            ))),
+            (_, found) => Ok(found),
+        }
+    }
+
+    /// What a failed push is to a unit. When the registry has too many requests this waits as long as it asks to.
+    async fn push_failure(&self, reference: &str, error: EngineError, output: OutputSink<'_>) -> Failure {
+        let EngineError::Push(said) = &error else { return engine_failure(error) };
+        let kind = Kind::of(said);
+        let mut message = error.to_string();
+        match kind {
+            Kind::Denied => {
+                let shown = self.registries.shown_to(reference).await;
+                message.push_str(&format!("\nshown to the registry: {shown}"));
+            }
+            Kind::Busy => {
+                output(BuildOutput::Line(
+                    "The registry has too many requests: waiting until it answers".to_string(),
+                ));
+                // The engine does not tell how long the registry asks to wait; the registry tells us. What comes of it
+                // the next push shows.
+                let _ = self.digest(reference).await;
+            }
+            _ => {}
+        }
+        if let Some(hint) = kind.hint() {
+            message.push_str(&format!("\nhint: {hint}"));
+        }
+        Failure { kind: FailureKind::Registry, message, transient: kind.is_transient() }
+    }
+
+    /// The digest that the registry has under a reference.
+    async fn digest(&self, reference: &str) -> Result<Option<String>, Failure> {
+        let named = named(reference)?;
+        persist(self.retries, RegistryError::again, || self.registries.digest(&named)).await.map_err(failure)
+    }
+}
+
+fn named(reference: &str) -> Result<Reference, Failure> {
+    reference.parse().map_err(|error| permanent(format!("{error}")))
+}
+
+/// A failure that has had its tries.
+fn failure(error: RegistryError) -> Failure {
+    permanent(error.to_string())
+}
+
+fn permanent(message: String) -> Failure {
+    Failure::permanent(FailureKind::Registry, message)
+}
