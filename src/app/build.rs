@@ -296,8 +296,16 @@ fn reporters(
     }
     let formats =
         [(Format::Json, &output.report), (Format::Junit, &output.junit), (Format::Html, &output.html)];
-    let files: Vec<_> =
-        formats.into_iter().filter_map(|(format, path)| Some((format, path.clone()?))).collect();
+    let digests = [(Format::Digests, &output.digests), (Format::AnsibleDigests, &output.digests_ansible)];
+    let (pushed, unpushed) = digests.into_iter().partition::<Vec<_>, _>(|_| config.build.push);
+    for path in unpushed.into_iter().filter_map(|(_, path)| path.as_ref()) {
+        tell(&format!("warning: {} is not written, for nothing is pushed: --push is needed", path.display()));
+    }
+    let files: Vec<_> = formats
+        .into_iter()
+        .chain(pushed)
+        .filter_map(|(format, path)| Some((format, path.clone()?)))
+        .collect();
     if !files.is_empty() {
         let facts = RunFacts { engine, configuration: settings::settings(config.layers())? };
         reporters.push(Box::new(ReportFiles::new(&prepared.plan, facts, files)));

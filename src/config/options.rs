@@ -249,6 +249,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     ours("report", Text, "File for a report of all that is known of the run, as JSON"),
     ours("junit", Text, "File for a report as JUnit's XML, a test case for each image"),
     ours("html", Text, "File for a page that shows who built what when"),
+    ours("digests", Text, "File for the references and digests of what was pushed, as JSON"),
+    ours(
+        "digests_ansible",
+        Text,
+        "File for the digests of what was pushed as <name>_image_full for kolla-ansible",
+    ),
     short("quiet", 'q', Flag, "Do not show the images' logs on the console"),
     short("debug", 'd', Flag, "Tell more"),
     file("regex", Many, "Regexes of the images to build, when the command line names none"),

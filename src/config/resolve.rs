@@ -201,6 +201,10 @@ pub struct OutputOptions {
     pub junit: Option<PathBuf>,
     /// File for the timing page.
     pub html: Option<PathBuf>,
+    /// File for the digests of what was pushed.
+    pub digests: Option<PathBuf>,
+    /// File for the same as variables of kolla-ansible.
+    pub digests_ansible: Option<PathBuf>,
     /// No image logs on the console.
     pub quiet: bool,
     /// Tell more.
@@ -345,6 +349,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             report: path("report")?,
             junit: path("junit")?,
             html: path("html")?,
+            digests: path("digests")?,
+            digests_ansible: path("digests_ansible")?,
             quiet: layers.flag("quiet")?,
             debug: layers.flag("debug")?,
         },

@@ -1,4 +1,4 @@
-//! Reports that are written as files at the end of a run: JSON, JUnit and the timing page.
+//! Reports that are written as files at the end of a run: JSON, JUnit, the timing page and digests.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::summary::Summary;
 use super::timeline::Timeline;
-use super::{ReportError, Reporter, junit, report_html, report_json};
+use super::{ReportError, Reporter, digests, junit, report_html, report_json};
 use crate::config::settings::Setting;
 use crate::error::EXIT_INTERRUPTED;
 use crate::event::Event;
@@ -25,6 +25,10 @@ pub enum Format {
     Junit,
     /// A page, for people.
     Html,
+    /// What was pushed, by digest.
+    Digests,
+    /// The same as variables of kolla-ansible.
+    AnsibleDigests,
 }
 
 /// What reports tell of a run beside its events.
@@ -99,6 +103,10 @@ impl Reporter for ReportFiles {
                 Format::Json => ("the report", Ok(report_json::report(&run))),
                 Format::Junit => ("the JUnit report", junit::report(&run)),
                 Format::Html => ("the timing page", report_html::page(&run)),
+                Format::Digests => ("the digests", Ok(digests::json(run.timeline))),
+                Format::AnsibleDigests => {
+                    ("the digests for kolla-ansible", Ok(digests::ansible(run.timeline)))
+                }
             };
             let source = text.and_then(|text| write_whole(path, &text)).err()?;
             Some(ReportError { what: what.to_string(), path: path.display().to_string(), source })

@@ -2,6 +2,7 @@
 
 mod closing;
 pub mod console;
+mod digests;
 pub mod files;
 pub mod json;
 mod junit;

@@ -55,6 +55,31 @@ fn a_pushed_image_s_digest_is_read_back() {
 }
 
 #[test]
+fn digests_of_what_was_pushed_are_written_as_json_and_for_kolla_ansible() {
+    let setting = Setting::new();
+    setting.registry.fail_next(BASE, Fault::Status(400, None));
+    let files = ["--digests", "digests.json", "--digests-ansible", "digests.yml"];
+    setting.run(&files).exits(1);
+    let digest = setting.registry.tagged("kolla/keystone", TAG).expect("pushed");
+    let told: serde_json::Value = serde_json::from_str(&setting.project.read("digests.json")).expect("JSON");
+    let address = setting.registry.address();
+    assert_eq!(told["keystone"]["digest"], digest);
+    assert_eq!(told["keystone"]["reference"], format!("{address}/kolla/keystone:{TAG}"));
+    // What did not arrive as it should is not there.
+    assert_eq!(told.as_object().expect("a map").len(), 1);
+    let variables = setting.project.read("digests.yml");
+    assert_eq!(variables, format!("---\nkeystone_image_full: \"{address}/kolla/keystone@{digest}\"\n"));
+}
+
+#[test]
+fn digests_without_a_push_are_refused_with_a_word() {
+    let setting = Setting::new();
+    let run = setting.project.run(["--digests", "digests.json"]).exits(0);
+    assert!(run.tells("warning: digests.json is not written, for nothing is pushed"), "{run}");
+    assert!(!setting.project.path("digests.json").exists());
+}
+
+#[test]
 fn another_digest_in_the_registry_fails_the_push_and_names_both() {
     let setting = Setting::new();
     setting.registry.fail_next(BASE, Fault::WrongDigest);
