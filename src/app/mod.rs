@@ -11,7 +11,7 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use crate::cli;
 use crate::config::load::load;
@@ -69,8 +69,10 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     match &prepared.config.task {
         Task::ListImages => output(&export::list(matched)),
         Task::ListDependencies => {
-            let tree = export::dependencies(prepared.graph(), &is_matched);
-            output(&serde_json::to_string_pretty(&tree).unwrap_or_default())
+            let mut out = BufWriter::new(std::io::stdout().lock());
+            let result = export::dependencies(prepared.graph(), &is_matched, &mut out);
+            written(result.and_then(|()| out.flush()))?;
+            Ok(0)
         }
         Task::SaveDependency(path) => {
             let dot = export::dot(prepared.graph(), &is_matched);

@@ -95,15 +95,15 @@ impl ImageGraph {
 
     /// An image's parent, when it is an image of the graph.
     pub fn parent(&self, node: &Node) -> Option<&Node> {
-        match &node.parent {
-            Parent::Image(name) => self.get(name),
-            Parent::Base(_) => None,
-        }
+        self.parent_index(node).map(|parent| &self.nodes[parent])
     }
 
-    /// An image's parent, that one's parent, and so on.
-    pub fn ancestors<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Node> {
-        std::iter::successors(self.parent(node), |node| self.parent(node))
+    /// The place of an image's parent among the nodes: before that of the image.
+    pub fn parent_index(&self, node: &Node) -> Option<usize> {
+        match &node.parent {
+            Parent::Image(name) => self.index.get(name).copied(),
+            Parent::Base(_) => None,
+        }
     }
 }
 
@@ -192,7 +192,7 @@ pub(crate) mod tests {
         assert_eq!(names, ["base", "c", "b", "a"]);
         assert_eq!(graph.get("base").map(|node| node.children.clone()), Some(vec![2]));
         let a = graph.get("a").expect("there");
-        assert_eq!(graph.ancestors(a).map(|node| node.name.as_str()).collect::<Vec<_>>(), ["b", "base"]);
+        assert_eq!(graph.parent(a).map(|node| node.name.as_str()), Some("b"));
         assert_eq!(
             graph.get("c").map(|node| node.parent.clone()),
             Some(Parent::Base("kolla/other:t2".to_string()))

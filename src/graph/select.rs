@@ -69,23 +69,18 @@ pub fn select(
         })
         .collect::<Result<Vec<_>, _>>()?;
     let unbuildable = unbuildable(&selection.unbuildable, base, arch);
-    let mut needed_by: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut matched: BTreeMap<&str, String> = BTreeMap::new();
-    for node in graph.nodes() {
+    let blocking = blocking(graph, &unbuildable);
+    let why_matched = |(node, blocking): (&Node, &Option<&str>)| {
         let hit =
             patterns.iter().zip(&regexes).find(|(_, regex)| regex.is_match(&node.name).unwrap_or(false));
-        let why = match hit {
-            Some((pattern, _)) => format!("matches '{pattern}'"),
-            None if patterns.is_empty() => "every image is asked for".to_string(),
-            None => continue,
-        };
-        if blocking(graph, node, &unbuildable).is_none() {
-            matched.insert(&node.name, why);
-            needed_by
-                .extend(graph.ancestors(node).map(|ancestor| (ancestor.name.as_str(), node.name.as_str())));
+        match hit {
+            _ if blocking.is_some() => None,
+            Some((pattern, _)) => Some(format!("matches '{pattern}'")),
+            None => patterns.is_empty().then(|| "every image is asked for".to_string()),
         }
-    }
-    if matched.is_empty() {
+    };
+    let matched: Vec<Option<String>> = graph.nodes().iter().zip(&blocking).map(why_matched).collect();
+    if matched.iter().all(Option::is_none) {
         let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
         let mut near: Vec<String> = Vec::new();
         for pattern in patterns {
@@ -98,20 +93,20 @@ pub fn select(
         }
         return Err(SelectError::NothingMatched { patterns: patterns.clone(), nearest: near });
     }
-    let decide = |node: &Node| {
-        let name = node.name.as_str();
+    let needed_by = needed_by(graph, &matched);
+    let decide = |(index, node): (usize, &Node)| {
         let decision = |disposition, reason: String| Decision { disposition, reason };
-        if let Some(cause) = blocking(graph, node, &unbuildable) {
-            let reason = if cause == name {
+        if let Some(cause) = blocking[index] {
+            let reason = if cause == node.name {
                 format!("does not build on {base} {}", arch.kolla())
             } else {
                 format!("{cause}, which it is built on, does not build on {base} {}", arch.kolla())
             };
             return decision(Disposition::Unbuildable, reason);
         }
-        let why = match (matched.get(name), needed_by.get(name)) {
+        let why = match (&matched[index], needed_by[index]) {
             (Some(why), _) => why.clone(),
-            (None, Some(child)) => format!("{child} is built on it"),
+            (None, Some(child)) => format!("{} is built on it", graph.nodes()[child].name),
             (None, None) => return decision(Disposition::Unmatched, "nothing asks for it".to_string()),
         };
         if selection.skip_parents && !node.children.is_empty() {
@@ -119,7 +114,7 @@ pub fn select(
         }
         decision(Disposition::Build, why)
     };
-    Ok(graph.nodes().iter().map(decide).collect())
+    Ok(graph.nodes().iter().enumerate().map(decide).collect())
 }
 
 /// Names from every set whose tag consists of nothing but this distro and this architecture.
@@ -131,12 +126,28 @@ fn unbuildable<'a>(sets: &'a BTreeMap<String, Vec<String>>, base: &str, arch: Ar
         .collect()
 }
 
-/// The image itself or the nearest thing it is built on that is known not to build.
-fn blocking<'a>(graph: &'a ImageGraph, node: &'a Node, unbuildable: &BTreeSet<&str>) -> Option<&'a str> {
-    std::iter::once(node)
-        .chain(graph.ancestors(node))
-        .map(|node| node.name.as_str())
-        .find(|name| unbuildable.contains(name))
+/// For every image, itself or the nearest thing it is built on that is known not to build.
+fn blocking<'a>(graph: &'a ImageGraph, unbuildable: &BTreeSet<&str>) -> Vec<Option<&'a str>> {
+    let mut blocking: Vec<Option<&str>> = Vec::with_capacity(graph.nodes().len());
+    // Parents come first, so theirs are known.
+    for node in graph.nodes() {
+        let is_blocked = unbuildable.contains(node.name.as_str());
+        let inherited = || graph.parent_index(node).and_then(|parent| blocking[parent]);
+        blocking.push(if is_blocked { Some(&node.name) } else { inherited() });
+    }
+    blocking
+}
+
+/// For every image, the last matched one that is built on it.
+fn needed_by(graph: &ImageGraph, matched: &[Option<String>]) -> Vec<Option<usize>> {
+    let mut needed_by = vec![None; matched.len()];
+    for (index, node) in graph.nodes().iter().enumerate().rev() {
+        if let Some(parent) = graph.parent_index(node) {
+            let own = matched[index].is_some().then_some(index);
+            needed_by[parent] = needed_by[parent].max(needed_by[index]).max(own);
+        }
+    }
+    needed_by
 }
 
 #[cfg(test)]

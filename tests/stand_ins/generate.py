@@ -39,10 +39,13 @@ def graph():
             yield image, (parent[0] if parent else None)
 
 
-def generate(directory, content):
-    """Writes DIR/docker, and DIR/common/sources.yaml, which says that there are no sources."""
+def generate(directory, content="", images=None):
+    """Writes DIR/docker, and DIR/common/sources.yaml, which says that there are no sources.
+
+    Images other than those of the graph are pairs of a name and a parent, None for the root.
+    """
     directory = pathlib.Path(directory)
-    for image, parent in graph():
+    for image, parent in images or graph():
         context = directory / "docker" / image
         context.mkdir(parents=True, exist_ok=True)
         origin = FROM_PARENT.format(parent=parent) if parent else FROM_BASE
