@@ -13,6 +13,7 @@ mod faults;
 mod interrupts;
 mod lint;
 mod lock;
+mod makespan;
 mod many_images;
 mod options;
 mod outputs;
