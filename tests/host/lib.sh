@@ -41,3 +41,19 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive quietly \
         apt-get install -y --no-install-recommends -o Dpkg::Use-Pty=0 "$@"
 }
+
+# The address of the mirror that this host uses for packages with this label; nothing when it has none.
+mirror() {
+    # shellcheck disable=SC2016 # apt-get expands these names itself
+    apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(SITE)' 'Created-By: Packages' 2>/dev/null \
+        | sed -n "s/^Debian|$1|//p" | head -n 1
+}
+
+# Lines of a sources.list for a suite; without any, mmdebstrap takes its own defaults.
+debian_sources() {
+    local suite=$1 debian security
+    debian=$(mirror Debian)
+    security=$(mirror Debian-Security)
+    [ -z "$debian" ] || printf 'deb %s %s main\n' "$debian" "$suite" "$debian" "$suite-updates"
+    [ -z "$security" ] || printf 'deb %s %s main\n' "$security" "$suite-security"
+}
