@@ -69,7 +69,7 @@ impl BuildPlan {
 }
 
 /// Version of what a content key covers and how; a new one makes every image be built once more.
-const KEY_VERSION: &str = "1";
+pub(crate) const KEY_VERSION: &str = "1";
 
 /// Everything that decides what an image's content is. Times, volatile labels and proxies are not among it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::lock;
 use super::prepare::{Prepared, image_dirs};
 use super::registry;
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
+use super::{forecast, lock};
 use crate::config::resolve::EngineChoice;
 use crate::config::settings;
 use crate::config::source::Source;
@@ -105,6 +105,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             ahead,
             settings: build_settings(&prepared, env),
             recipes,
+            records: forecast::records(env),
             memory: Memory::default(),
         };
         let reporters = reporters(&prepared, env, engine_name)?;
@@ -314,7 +315,7 @@ fn reporters(
     Ok(Reporters::new(Summary::new(&prepared.plan, &options), reporters))
 }
 
-fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {
+pub(super) fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {
     let (build, templates) = (&prepared.config.build, &prepared.config.templates);
     let mut build_args: BTreeMap<String, String> =
         templates.pip_args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
@@ -331,7 +332,7 @@ fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildS
 }
 
 /// The user's directory for what can be made again.
-fn cache_dir(env: &BTreeMap<String, String>) -> PathBuf {
+pub(super) fn cache_dir(env: &BTreeMap<String, String>) -> PathBuf {
     let in_home = || Some(PathBuf::from(env.get("HOME")?).join(".cache"));
     let user_cache =
         env.get("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from).or_else(in_home);

@@ -76,19 +76,7 @@ pub async fn hold(
     supply: &Supply<'_>,
 ) -> Result<(), Fatal> {
     let lock = read(path)?;
-    let mut drifts = Vec::new();
-    let mut wanted = Vec::new();
-    for (unit, recipe) in recipes {
-        for source in recipe.sources_mut() {
-            match lock.source(source, unit.platform) {
-                Ok(pinned) => {
-                    *source = pinned;
-                    wanted.push((unit.platform, source.clone()));
-                }
-                Err(drift) => drifts.push(drift),
-            }
-        }
-    }
+    let (wanted, mut drifts) = pin(&lock, recipes);
     let mut troubles = Vec::new();
     let sources = stream::iter(wanted)
         .map(async |(platform, source)| supply.check_source(&source, platform).await)
@@ -107,6 +95,29 @@ pub async fn hold(
         }
     }
     verdict(path, drifts, troubles)
+}
+
+/// Makes the recipes' sources those of the lock file, as far as it has them.
+pub fn pin_sources(path: &Path, recipes: &mut HashMap<UnitId, Recipe>) -> Result<(), Fatal> {
+    pin(&read(path)?, recipes);
+    Ok(())
+}
+
+/// Pins the recipes' sources; gives those that the lock file has, and what has drifted.
+fn pin(lock: &Lock, recipes: &mut HashMap<UnitId, Recipe>) -> (Vec<(Platform, Source)>, Vec<Drift>) {
+    let (mut wanted, mut drifts) = (Vec::new(), Vec::new());
+    for (unit, recipe) in recipes {
+        for source in recipe.sources_mut() {
+            match lock.source(source, unit.platform) {
+                Ok(pinned) => {
+                    *source = pinned;
+                    wanted.push((unit.platform, source.clone()));
+                }
+                Err(drift) => drifts.push(drift),
+            }
+        }
+    }
+    (wanted, drifts)
 }
 
 /// Why something pinned is not to be had.

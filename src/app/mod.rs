@@ -2,6 +2,7 @@
 
 mod affected;
 mod build;
+mod forecast;
 mod lock;
 mod overrides;
 mod prepare;
@@ -87,7 +88,10 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
         }
         Task::ListBlocks => output(&overrides::list_blocks(&prepared)?),
         Task::Explain(image) => output(&overrides::explain(&prepared, image, env)?),
-        Task::Plan => output(&print::plan(&prepared.plan, prepared.config.output.plan_json)),
+        Task::Plan => {
+            let forecasts = forecast::forecasts(&prepared, env)?;
+            output(&print::plan(&prepared.plan, &forecasts, prepared.config.output.plan_json))
+        }
         Task::TemplateOnly => {
             tell(&write::template_only(&prepared)?);
             Ok(0)

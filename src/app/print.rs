@@ -1,13 +1,17 @@
 //! What is printed instead of building: the configuration, the plan, a completion script, the manual page.
 
+use std::collections::HashMap;
 use std::io;
 
 use clap_complete::Shell;
+use serde::Serialize;
 
 use crate::cli;
 use crate::config::layer::{DEFAULT, Layers, ValueError};
 use crate::config::settings::{Setting, settings};
-use crate::plan::{BuildPlan, Disposition, Parent};
+use crate::event::UnitId;
+use crate::forecast::{Expected, Forecast};
+use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 
 /// Every setting in force with the place it was set at. Secrets do not show.
 pub fn config(layers: &Layers) -> Result<String, ValueError> {
@@ -47,38 +51,72 @@ pub fn manual() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// The plan, for people or as JSON.
-pub fn plan(plan: &BuildPlan, json: bool) -> String {
+/// A unit of the plan with what would come of it.
+#[derive(Serialize)]
+struct ForecastUnit<'a> {
+    #[serde(flatten)]
+    planned: &'a PlannedUnit,
+    /// None when it is not to be brought up to date.
+    forecast: Option<&'a Forecast>,
+}
+
+/// The plan with what would come of it, for people or as JSON.
+pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Forecast>, json: bool) -> String {
+    let units: Vec<ForecastUnit> = plan
+        .units
+        .iter()
+        .map(|planned| ForecastUnit { planned, forecast: forecasts.get(&planned.id()) })
+        .collect();
     if json {
-        return serde_json::to_string_pretty(plan).unwrap_or_default() + "\n";
+        let plan = serde_json::json!({ "units": units });
+        return serde_json::to_string_pretty(&plan).unwrap_or_default() + "\n";
     }
     let width = plan.units.iter().map(|unit| unit.image.len()).max().unwrap_or(0);
     let mut out = String::new();
-    for unit in plan.units.iter().filter(|unit| unit.disposition != Disposition::Unmatched) {
-        let verb = match unit.disposition {
-            Disposition::Build => "build",
-            Disposition::Unmatched => "leave",
-            Disposition::Skipped => "skip",
-            Disposition::Unbuildable => "can't",
-        };
-        let parent = match &unit.parent {
+    for unit in units.iter().filter(|unit| unit.planned.disposition != Disposition::Unmatched) {
+        let ForecastUnit { planned, forecast } = unit;
+        let parent = match &planned.parent {
             Parent::Image(name) => name,
             Parent::Base(reference) => reference,
         };
+        let why = forecast.map_or(String::new(), |forecast| format!("; {}", forecast.reason));
         out.push_str(&format!(
-            "{verb:5}  {:width$}  {}  on {parent}: {}\n",
-            unit.image, unit.platform, unit.reason
+            "{:9}  {:width$}  {}  on {parent}: {}{why}\n",
+            verb(unit),
+            planned.image,
+            planned.platform,
+            planned.reason
         ));
     }
-    let count = |wanted| plan.units.iter().filter(|unit| unit.disposition == wanted).count();
+    let count = |wanted| units.iter().filter(|unit| verb(unit) == wanted).count();
+    let unknown = match count(MAYBE) {
+        0 => String::new(),
+        some => format!("{some} of which only a run can tell, "),
+    };
     out.push_str(&format!(
-        "{} to build, {} not asked for, {} skipped, {} unbuildable\n",
-        count(Disposition::Build),
-        count(Disposition::Unmatched),
-        count(Disposition::Skipped),
-        count(Disposition::Unbuildable)
+        "{} to build, {} unchanged, {unknown}{} not asked for, {} skipped, {} unbuildable\n",
+        count("build"),
+        count("unchanged"),
+        count("leave"),
+        count("skip"),
+        count("can't")
     ));
     out
+}
+
+/// Of what only a run can tell whether it is built.
+const MAYBE: &str = "maybe";
+
+/// What happens to a unit, in a word.
+fn verb(unit: &ForecastUnit) -> &'static str {
+    match (unit.planned.disposition, unit.forecast.map(|forecast| forecast.expected)) {
+        (Disposition::Build, Some(Expected::Unchanged)) => "unchanged",
+        (Disposition::Build, Some(Expected::Unknown)) => MAYBE,
+        (Disposition::Build, _) => "build",
+        (Disposition::Unmatched, _) => "leave",
+        (Disposition::Skipped, _) => "skip",
+        (Disposition::Unbuildable, _) => "can't",
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Writing the rendered tree into the working directory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::prepare::Prepared;
@@ -44,6 +44,23 @@ pub fn tree_files(prepared: &Prepared, scope: Scope) -> Result<Vec<TreeFile>, Fa
         all.extend(files.into_iter().map(|file| TreeFile { name: below.join(file.name), ..file }));
     }
     Ok(all)
+}
+
+/// The files of every image that is to be built, by its directory below the tree.
+pub fn contexts_by_dir(prepared: &Prepared) -> Result<HashMap<PathBuf, Vec<TreeFile>>, Fatal> {
+    let dirs = prepared.rendered.iter().flat_map(|(platform, rendered)| {
+        rendered.iter().map(|file| platform_dir(prepared, *platform).join(&file.dir))
+    });
+    let mut contexts: HashMap<PathBuf, Vec<TreeFile>> = dirs.map(|dir| (dir, Vec::new())).collect();
+    for file in tree_files(prepared, Scope::Contexts)? {
+        // An image's directory may be inside another's.
+        for dir in file.name.ancestors() {
+            if let Some(files) = contexts.get_mut(dir) {
+                files.push(file.clone());
+            }
+        }
+    }
+    Ok(contexts)
 }
 
 /// Where a platform's images are below the tree: Kolla's place when there is only one, a directory each when there are

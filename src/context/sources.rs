@@ -65,22 +65,27 @@ impl SourceCache {
 
     /// Says what the source is, `sha256:...` or `git:<commit>`, and downloads it only when nothing else tells.
     pub async fn identify(&self, source: &Source) -> Result<String, SourceError> {
+        match self.known(source).await? {
+            Some(identity) => Ok(identity),
+            None => self.fetch(source).await.map(|fetched| fetched.identity),
+        }
+    }
+
+    /// The same without ever downloading it: none when only that would tell.
+    pub async fn known(&self, source: &Source) -> Result<Option<String>, SourceError> {
         let failed = |problem| SourceError::new(source, problem);
         match &source.origin {
-            Origin::Url(_) | Origin::Pypi { .. } if source.sha256.is_some() => {
-                Ok(sha256_identity(source.sha256.as_deref().unwrap_or_default()))
+            Origin::Git { commit: Some(commit), .. } => Ok(Some(git_identity(commit))),
+            Origin::Git { url, reference, .. } => {
+                let resolved = self.resolve(url, reference).await.map_err(failed)?;
+                Ok(resolved.map(|resolved| git_identity(&resolved.commit)))
             }
-            Origin::Git { commit: Some(commit), .. } => Ok(git_identity(commit)),
-            Origin::Git { url, reference, .. } => match self.resolve(url, reference).await.map_err(failed)? {
-                Some(resolved) => Ok(git_identity(&resolved.commit)),
-                None => self.fetch(source).await.map(|fetched| fetched.identity),
-            },
             Origin::Local(path) => {
                 let path = path.clone();
                 let digest = blocking(move || local_digest(&path)).await.map_err(failed)?;
-                Ok(sha256_identity(&digest))
+                Ok(Some(sha256_identity(&digest)))
             }
-            Origin::Url(_) | Origin::Pypi { .. } => self.fetch(source).await.map(|fetched| fetched.identity),
+            Origin::Url(_) | Origin::Pypi { .. } => Ok(source.sha256.as_deref().map(sha256_identity)),
         }
     }
 

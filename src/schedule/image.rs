@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::ahead::Ahead;
 use super::bases::BaseImages;
+use super::records::Records;
 use super::remote::Remote;
 use super::transient::has_network_symptoms;
 use super::worker::{Progress, Success, Tell, Worker};
@@ -19,6 +20,7 @@ use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, Ima
 use crate::event::{Failure, FailureKind, Image, UnitId};
 use crate::plan::{KeyInputs, Parent, PlannedUnit};
 use crate::platform::Platform;
+use crate::record::InputRecord;
 use crate::registry::said::Kind;
 
 /// The label that carries an image's content key.
@@ -95,6 +97,8 @@ pub struct ImageWorker {
     pub recipes: HashMap<UnitId, Recipe>,
     /// The registry.
     pub remote: Remote,
+    /// What images were made from.
+    pub records: Records,
     /// What this run has learnt.
     pub memory: Memory,
 }
@@ -138,7 +142,8 @@ impl ImageWorker {
         let id = unit.id();
         let recipe = self.recipe(unit)?;
         let parent = self.parent(unit, &output).await?;
-        let key = self.key_inputs(unit, recipe, &parent).await?.key();
+        let record = InputRecord::new(&self.key_inputs(unit, recipe, &parent).await?);
+        let key = record.key.clone();
         let is_same = |image: &ImageFacts| {
             image.is_for(unit.platform)
                 && image.labels.get(KEY_LABEL) == Some(&key)
@@ -148,6 +153,7 @@ impl ImageWorker {
             && let held = self.engine.inspect_all(&unit.reference).await.map_err(engine_failure)?
             && let Some(image) = held.into_iter().find(is_same)
         {
+            self.keep_record(unit, &record, &output);
             return Ok(Success::Unchanged(self.remember(id, key, image)));
         }
         tell(Progress::Started);
@@ -173,7 +179,15 @@ impl ImageWorker {
             }
             failure
         })?;
+        self.keep_record(unit, &record, &output);
         Ok(Success::Built(self.remember(id, key, built)))
+    }
+
+    /// Keeps what the unit is made from, for `--plan` to say what has changed since.
+    fn keep_record(&self, unit: &PlannedUnit, record: &InputRecord, output: OutputSink<'_>) {
+        if let Err(error) = self.records.keep(unit, record) {
+            output(BuildOutput::Line(format!("failed to record what it is made from: {error}")));
+        }
     }
 
     fn recipe(&self, unit: &PlannedUnit) -> Result<&Recipe, Failure> {
@@ -247,23 +261,7 @@ impl ImageWorker {
             let identity = self.sources.identify(source).await.map_err(source_failure)?;
             sources.push((source.section.clone(), identity));
         }
-        let archives = archive_names(recipe);
-        let context = recipe.context.clone();
-        let (dockerfile, context) = blocking(move || {
-            let dockerfile = std::fs::read_to_string(context.join("Dockerfile"))?;
-            let mut excluded: Vec<&Path> = archives.iter().map(Path::new).collect();
-            excluded.push(Path::new("Dockerfile"));
-            Ok((dockerfile, digest::digest_entries(&context, &excluded)?))
-        })
-        .await?;
-        Ok(KeyInputs {
-            platform: unit.platform.to_string(),
-            parent: parent.key.clone(),
-            dockerfile,
-            context: context.entries.into_iter().collect(),
-            sources,
-            build_args: self.settings.build_args.clone().into_iter().collect(),
-        })
+        key_inputs(unit.platform, &parent.key, recipe, sources, &self.settings.build_args).await
     }
 
     /// Fetches the sources and puts their archives into the context.
@@ -316,6 +314,34 @@ impl ImageWorker {
             labels,
         }
     }
+}
+
+/// What a unit's key is computed from. `parent` is its parent's key, or the engine's id of its base image; `sources` are
+/// its sections, each with what identifies the content.
+pub async fn key_inputs(
+    platform: Platform,
+    parent: &str,
+    recipe: &Recipe,
+    sources: Vec<(String, String)>,
+    build_args: &BTreeMap<String, String>,
+) -> Result<KeyInputs, Failure> {
+    let archives = archive_names(recipe);
+    let context = recipe.context.clone();
+    let (dockerfile, context) = blocking(move || {
+        let dockerfile = std::fs::read_to_string(context.join("Dockerfile"))?;
+        let mut excluded: Vec<&Path> = archives.iter().map(Path::new).collect();
+        excluded.push(Path::new("Dockerfile"));
+        Ok((dockerfile, digest::digest_entries(&context, &excluded)?))
+    })
+    .await?;
+    Ok(KeyInputs {
+        platform: platform.to_string(),
+        parent: parent.to_string(),
+        dockerfile,
+        context: context.entries.into_iter().collect(),
+        sources,
+        build_args: build_args.clone().into_iter().collect(),
+    })
 }
 
 /// Names of the files that [`assemble`] puts into a context: what they hold is known by their sources.

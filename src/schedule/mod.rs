@@ -6,6 +6,7 @@ pub mod history;
 pub mod image;
 pub mod places;
 pub mod queue;
+pub mod records;
 pub mod remote;
 pub mod run;
 pub mod transient;

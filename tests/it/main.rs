@@ -18,6 +18,7 @@ mod many_images;
 mod options;
 mod outputs;
 mod overrides;
+mod plan;
 mod real_build;
 mod real_tree;
 mod registry;
