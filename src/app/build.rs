@@ -21,7 +21,7 @@ use crate::config::source::Source;
 use crate::context::sources::SourceCache;
 use crate::context::workdir::WorkDir;
 use crate::engine::Engine;
-use crate::engine::docker::{Credentials, Docker, Endpoint};
+use crate::engine::docker::{Credentials, Docker, Endpoint, configuration_directory, locate, tcp_of};
 use crate::engine::watched::Watched;
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::event::{Event, Outcome, UnitId};
@@ -162,19 +162,15 @@ async fn skip_existing(plan: &mut BuildPlan, engine: &dyn Engine) -> Result<(), 
 }
 
 fn endpoint(engine: &EngineChoice, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
-    let (address, origin) = match engine {
-        EngineChoice::Podman(address) => (address, "it comes from podman_base_url"),
-        EngineChoice::Docker => match env.get("DOCKER_HOST").filter(|host| !host.is_empty()) {
-            Some(host) => (host, "it comes from the variable DOCKER_HOST"),
-            None => return Ok(Endpoint::default()),
-        },
-    };
-    address.parse().map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted(origin))
+    match engine {
+        EngineChoice::Podman(address) => Endpoint::parse(address, &tcp_of(env))
+            .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from podman_base_url")),
+        EngineChoice::Docker => locate(env).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
+    }
 }
 
 pub(super) fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal> {
-    let in_home = || Some(PathBuf::from(env.get("HOME")?).join(".docker"));
-    match env.get("DOCKER_CONFIG").map(PathBuf::from).or_else(in_home) {
+    match configuration_directory(env) {
         Some(dir) => Credentials::load(&dir).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
         None => Ok(Credentials::default()),
     }

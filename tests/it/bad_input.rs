@@ -138,7 +138,7 @@ fn the_command_line_and_the_environment() {
 
 #[test]
 fn an_engine_endpoint_that_is_none() {
-    let told = ["nonsense", "tcp://192.0.2.1:2375", "ssh://host"].map(|endpoint| {
+    let told = ["nonsense", "tcp://192.0.2.1:2375", "ssh://user:word@host"].map(|endpoint| {
         let project = project();
         let output = project.command(["--work-dir", "work"]).env("DOCKER_HOST", endpoint).output();
         let output = output.expect("the binary starts");

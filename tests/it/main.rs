@@ -8,6 +8,7 @@ mod bad_input;
 mod build;
 mod context;
 mod docker_real;
+mod endpoints;
 mod engine;
 mod faults;
 mod interrupts;

@@ -7,6 +7,7 @@ use bollard::errors::Error as BollardError;
 
 use super::super::EngineError;
 use super::transport::TransportError;
+use crate::http::chain;
 
 /// Sorts an exchange's failure.
 pub(super) fn of_transport(endpoint: &str, error: TransportError) -> EngineError {
@@ -25,10 +26,7 @@ pub(super) fn of_hyper(endpoint: &str, error: &hyper::Error) -> EngineError {
     let unreadable = cause.is_some_and(|cause| {
         matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
     });
-    let reason = match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
+    let reason = chain(error);
     if error.is_parse() || unreadable { garbage(endpoint, reason) } else { lost(endpoint, reason) }
 }
 

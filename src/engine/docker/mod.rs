@@ -3,9 +3,12 @@
 mod build;
 mod endpoint;
 mod fault;
+mod locate;
 mod log;
 mod messages;
 mod progress;
+mod ssh;
+mod tls;
 mod trace;
 mod transport;
 mod upload;
@@ -28,7 +31,8 @@ use crate::registry::credentials::Credential;
 use transport::Transport;
 
 pub use crate::registry::credentials::{Credentials, CredentialsError};
-pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use endpoint::{Authority, Endpoint, InvalidEndpoint, SshHost, Tcp};
+pub use locate::{LocateError, configuration_directory, locate, tcp_of};
 
 /// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
 const OLDEST_API: (usize, usize) = (1, 41);

@@ -6,7 +6,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bollard::BollardRequest;
@@ -19,7 +20,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::endpoint::Endpoint;
+use rustls::pki_types::ServerName;
+use tempfile::TempDir;
+use tokio_rustls::TlsConnector;
+
+use super::endpoint::{Authority, Endpoint};
+use super::ssh::{self, Complaint};
+use super::tls;
 
 /// An endpoint that takes longer than this to take a connection counts as not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,8 +35,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
     endpoint: Endpoint,
+    /// What connections are made with, once the first one was.
+    means: Arc<Means>,
     /// `/v1.41`, once agreed on; until then requests name no version, which an engine reads as its newest.
     version_prefix: Arc<OnceLock<String>>,
+}
+
+/// What is made once and serves all connections.
+#[derive(Debug, Default)]
+struct Means {
+    tls: OnceLock<Arc<rustls::ClientConfig>>,
+    /// The private directory of the connection that `ssh` shares.
+    ssh: Mutex<Option<TempDir>>,
 }
 
 /// Why an exchange failed before there was an answer.
@@ -54,7 +71,7 @@ impl std::error::Error for TransportError {}
 
 impl Transport {
     pub fn new(endpoint: Endpoint) -> Transport {
-        Transport { endpoint, version_prefix: Arc::default() }
+        Transport { endpoint, means: Arc::default(), version_prefix: Arc::default() }
     }
 
     /// Makes every later request name this version of the API; the first call counts.
@@ -66,12 +83,30 @@ impl Transport {
     pub async fn send(&self, mut request: BollardRequest) -> Result<Response<Incoming>, TransportError> {
         *request.uri_mut() = self.target_of(request.uri());
         request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
-        let stream = self.connect().await?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(TransportError::Broken)?;
-        // Ends by itself when the exchange is over or dropped; what went wrong, the exchange tells.
-        tokio::spawn(connection);
-        sender.send_request(request).await.map_err(TransportError::Broken)
+        let (stream, complaint) = self.connect().await?;
+        let exchange = async {
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            // Ends by itself when the exchange is over or dropped.
+            let connection = tokio::spawn(connection);
+            let sent = sender.send_request(request).await;
+            drop(sender);
+            match sent {
+                // It broke before the request was on its way, and it alone knows why.
+                Err(error) if error.is_canceled() => Err(match connection.await {
+                    Ok(Err(cause)) => cause,
+                    _ => error,
+                }),
+                sent => sent,
+            }
+        };
+        match (exchange.await, complaint) {
+            (Ok(response), _) => Ok(response),
+            (Err(error), Some(complaint)) => match complaint.hear().await {
+                said if said.is_empty() => Err(TransportError::Broken(error)),
+                said => Err(TransportError::Unreachable(said)),
+            },
+            (Err(error), None) => Err(TransportError::Broken(error)),
+        }
     }
 
     /// A bollard client that sends through this transport.
@@ -101,20 +136,54 @@ impl Transport {
         format!("{prefix}{path}").parse().expect("a path of a valid URI is a valid URI after a plain prefix")
     }
 
-    async fn connect(&self) -> Result<Box<dyn Stream>, TransportError> {
-        let stream = async {
-            io::Result::Ok(match &self.endpoint {
-                Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?) as Box<dyn Stream>,
-                Endpoint::Tcp { host, port } => Box::new(TcpStream::connect((host.as_str(), *port)).await?),
-            })
+    async fn connect(&self) -> Result<Opened, TransportError> {
+        let opened = async {
+            let opened: Opened = match &self.endpoint {
+                Endpoint::Unix(path) => (Box::new(UnixStream::connect(path).await?), None),
+                Endpoint::Tcp(authority) => (Box::new(dial(authority).await?), None),
+                Endpoint::Tls { authority, certificates } => {
+                    let connector = TlsConnector::from(self.tls(certificates.as_deref())?);
+                    let name = ServerName::try_from(authority.host.clone()).map_err(io::Error::other)?;
+                    (Box::new(connector.connect(name, dial(authority).await?).await?), None)
+                }
+                Endpoint::Ssh(host) => {
+                    let (stream, complaint) = ssh::connect(host, &self.ssh_directory()?.join("shared"))?;
+                    (Box::new(stream), Some(complaint))
+                }
+            };
+            io::Result::Ok(opened)
         };
-        match tokio::time::timeout(CONNECT_TIMEOUT, stream).await {
-            Ok(Ok(stream)) => Ok(stream),
+        match tokio::time::timeout(CONNECT_TIMEOUT, opened).await {
+            Ok(Ok(opened)) => Ok(opened),
             Ok(Err(error)) => Err(TransportError::Unreachable(explain(&error))),
             Err(_) => Err(TransportError::Unreachable("it takes no connection".to_string())),
         }
     }
+
+    fn tls(&self, certificates: Option<&Path>) -> io::Result<Arc<rustls::ClientConfig>> {
+        if let Some(made) = self.means.tls.get() {
+            return Ok(made.clone());
+        }
+        let made = tls::configuration(certificates).map_err(io::Error::other)?;
+        Ok(self.means.tls.get_or_init(|| made).clone())
+    }
+
+    fn ssh_directory(&self) -> io::Result<PathBuf> {
+        let mut directory = self.means.ssh.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = match &mut *directory {
+            Some(directory) => directory,
+            none => none.insert(TempDir::with_prefix("kolla-ssh-")?),
+        };
+        Ok(directory.path().to_path_buf())
+    }
 }
+
+async fn dial(authority: &Authority) -> io::Result<TcpStream> {
+    TcpStream::connect((authority.host.as_str(), authority.port)).await
+}
+
+/// A connection, and who tells why it failed when it can't tell itself.
+type Opened = (Box<dyn Stream>, Option<Complaint>);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}

@@ -188,7 +188,11 @@ pub struct Running(Child);
 impl Running {
     /// Starts the binary on the project's tree.
     pub fn start<S: AsRef<OsStr>>(project: &Project, arguments: impl IntoIterator<Item = S>) -> Running {
-        let mut command = project.command(arguments);
+        Running::spawn(project.command(arguments))
+    }
+
+    /// Starts a command that was made ready.
+    pub fn spawn(mut command: Command) -> Running {
         Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts"))
     }
 

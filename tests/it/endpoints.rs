@@ -1,0 +1,220 @@
+//! Engines that are reached over TLS, through ssh, and by Docker's contexts.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls::RootCertStore;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use sha2::{Digest, Sha256};
+use tokio_rustls::TlsAcceptor;
+
+use kolla_build::context::digest::hex;
+
+use crate::support::docker::{FakeDocker, Fault};
+use crate::support::project::{Project, Run, Running};
+
+/// A certificate authority of the test's own, and a directory as `DOCKER_CERT_PATH` names one.
+struct Certificates {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    directory: tempfile::TempDir,
+}
+
+impl Certificates {
+    fn new() -> Certificates {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer =
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed");
+        let certificates = Certificates { issuer, directory: tempfile::tempdir().expect("a directory") };
+        let (own, key) = certificates.issue("client", ExtendedKeyUsagePurpose::ClientAuth);
+        certificates.write("ca.pem", &certificates.issuer.pem());
+        certificates.write("cert.pem", &own.pem());
+        certificates.write("key.pem", &key.serialize_pem());
+        certificates
+    }
+
+    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
+        let mut params = CertificateParams::new(vec![name.to_string()]).expect("a name");
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().expect("a key");
+        (params.signed_by(&key, &self.issuer).expect("signed"), key)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path().join(name), content).expect("a file");
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Takes TLS connections from holders of our certificates and passes them on to a Unix socket; gives the port.
+    fn guard(&self, socket: PathBuf) -> u16 {
+        let (own, key) = self.issue("localhost", ExtendedKeyUsagePurpose::ServerAuth);
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_client_cert_verifier(verifier.build().expect("roots"))
+            .with_single_cert(vec![own.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+            .expect("a pair");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        std::thread::spawn(move || serve(listener, acceptor, &socket));
+        port
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, socket: &Path) {
+    listener.set_nonblocking(true).expect("a socket");
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+    while let Ok((stream, _)) = listener.accept().await {
+        let (acceptor, socket) = (acceptor.clone(), socket.to_path_buf());
+        tokio::spawn(async move {
+            // Who is refused has been told by TLS.
+            let Ok(mut outside) = acceptor.accept(stream).await else { return };
+            let Ok(mut inside) = tokio::net::UnixStream::connect(socket).await else { return };
+            let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+        });
+    }
+}
+
+fn socket_of(daemon: &FakeDocker) -> PathBuf {
+    daemon.endpoint().strip_prefix("unix://").expect("a Unix socket").into()
+}
+
+/// Runs a build with these variables.
+fn build(project: &Project, variables: &[(&str, &str)]) -> Run {
+    let mut command = project.command(["^memcached$"]);
+    command.env_remove("DOCKER_HOST").envs(variables.iter().copied());
+    command.output().expect("the binary starts").into()
+}
+
+#[test]
+fn an_engine_behind_tls_is_built_with() {
+    let daemon = FakeDocker::with_base_image();
+    let certificates = Certificates::new();
+    let host = format!("tcp://localhost:{}", certificates.guard(socket_of(&daemon)));
+    let path = certificates.path().to_str().expect("UTF-8");
+    let variables = [("DOCKER_HOST", host.as_str()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path)];
+    let run = build(&Project::new(), &variables).exits(0);
+    assert!(run.stderr.contains(&format!("at {host} (API 1.41)")), "{run}");
+    assert_eq!(daemon.order(), ["base", "memcached"]);
+}
+
+#[test]
+fn who_can_t_be_trusted_is_not_talked_to() {
+    let daemon = FakeDocker::with_base_image();
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let port = certificates.guard(socket_of(&daemon));
+    let told = |host: &str, directory: &Path| {
+        let path = directory.to_str().expect("UTF-8");
+        let host = format!("tcp://{host}:{port}");
+        let variables =
+            [("DOCKER_HOST", host.as_str()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path)];
+        build(&Project::new(), &variables).exits(1).stderr
+    };
+    let stranger = told("localhost", others.path());
+    assert!(stranger.contains("invalid peer certificate"), "{stranger}");
+    let other_name = told("127.0.0.1", certificates.path());
+    assert!(other_name.contains("certificate not valid for name \"127.0.0.1\""), "{other_name}");
+    std::fs::remove_file(certificates.path().join("key.pem")).expect("a file");
+    let keyless = told("localhost", certificates.path());
+    assert!(keyless.contains("cert.pem has no key.pem beside it"), "{keyless}");
+    std::fs::remove_file(certificates.path().join("cert.pem")).expect("a file");
+    let nobody = told("localhost", certificates.path());
+    assert!(nobody.contains("CertificateRequired"), "{nobody}");
+    let nothing = told("localhost", Path::new("/nowhere"));
+    assert!(nothing.contains("none of ca.pem, cert.pem and key.pem is in /nowhere"), "{nothing}");
+    assert_eq!(daemon.requests(), [""; 0]);
+}
+
+/// A program `ssh` that notes how it was called and joins its input and output to a Unix socket.
+const SSH: &str = r#"#!/usr/bin/env python3
+import os, socket, sys, threading
+with open(os.environ["SSH_CALLS"], "a") as calls:
+    print(*sys.argv[sys.argv.index("--"):], file=calls)
+engine = socket.socket(socket.AF_UNIX)
+engine.connect(os.environ["SSH_SOCKET"])
+def upload():
+    while data := os.read(0, 65536):
+        engine.sendall(data)
+    engine.shutdown(socket.SHUT_WR)
+threading.Thread(target=upload, daemon=True).start()
+while data := engine.recv(65536):
+    os.write(1, data)
+"#;
+
+/// With a directory of programs that come before all others; gives the value of PATH too.
+fn with_program(project: Project, name: &str, text: &str) -> (Project, String) {
+    let project = project.file(&format!("bin/{name}"), text);
+    let program = project.path(format!("bin/{name}"));
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let rest = std::env::var("PATH").expect("a PATH");
+    let path = format!("{}:{rest}", project.path("bin").display());
+    (project, path)
+}
+
+#[test]
+fn an_engine_behind_ssh_is_built_with_and_a_context_may_name_it() {
+    let daemon = FakeDocker::with_base_image();
+    let (project, path) = with_program(Project::new(), "ssh", SSH);
+    let context = hex(&Sha256::digest("remote"));
+    let project = project.file(
+        &format!("home/.docker/contexts/meta/{context}/meta.json"),
+        r#"{"Name": "remote", "Endpoints": {"docker": {"Host": "ssh://kolla@builder"}}}"#,
+    );
+    let (calls, socket) = (project.path("calls"), socket_of(&daemon));
+    for (name, value) in [("DOCKER_HOST", "ssh://kolla@builder"), ("DOCKER_CONTEXT", "remote")] {
+        let variables = [
+            ("PATH", path.as_str()),
+            (name, value),
+            ("SSH_CALLS", calls.to_str().expect("UTF-8")),
+            ("SSH_SOCKET", socket.to_str().expect("UTF-8")),
+        ];
+        let run = build(&project, &variables).exits(0);
+        assert!(run.stderr.contains("at ssh://kolla@builder (API 1.41)"), "{name}: {run}");
+    }
+    assert_eq!(daemon.order(), ["base", "memcached"]);
+    assert!(project.read("calls").lines().all(|call| call == "-- builder docker system dial-stdio"));
+    assert!(project.temporary_files().is_empty(), "{:?}", project.temporary_files());
+}
+
+#[test]
+fn what_ssh_says_is_told() {
+    let refusing = "#!/bin/sh\necho 'kolla@builder: Permission denied (publickey).' >&2\nexit 255\n";
+    let (project, path) = with_program(Project::new(), "ssh", refusing);
+    let run = build(&project, &[("PATH", &path), ("DOCKER_HOST", "ssh://kolla@builder")]).exits(1);
+    let expected = "error: cannot reach the container engine at ssh://kolla@builder: \
+                    kolla@builder: Permission denied (publickey).";
+    assert!(run.tells(expected), "{run}");
+}
+
+#[test]
+fn a_build_that_is_left_ends_its_ssh() {
+    let daemon = FakeDocker::with_base_image().fail("base", Fault::Hangs);
+    let (project, path) = with_program(Project::new(), "ssh", SSH);
+    let (calls, socket) = (project.path("calls"), socket_of(&daemon));
+    let mut command = project.command(["^memcached$"]);
+    command
+        .env("PATH", path)
+        .env("DOCKER_HOST", "ssh://builder")
+        .env("SSH_CALLS", calls)
+        .env("SSH_SOCKET", &socket);
+    let running = Running::spawn(command);
+    daemon.wait_until("the build to start", |state| !state.builds.is_empty());
+    running.signal("INT");
+    running.end().exits(130);
+    daemon.wait_until("the build to be left", |state| state.cancelled == ["base"]);
+    assert!(UnixStream::connect(socket).is_ok(), "the engine lives on");
+}
