@@ -38,7 +38,8 @@ use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind
 use crate::schedule::ahead::{self, Ahead};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::history::History;
-use crate::schedule::image::{BuildSettings, ImageWorker, Memory, Recipe};
+use crate::schedule::image::{BuildSettings, ImageWorker, Recipe};
+use crate::schedule::memory::Memory;
 use crate::schedule::remote::Remote;
 use crate::schedule::run::{Limits, run};
 
@@ -94,6 +95,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             registries: Arc::new(registry::registries(&prepared, env, engine.as_ref()).await?),
             engine: engine.clone(),
             retries: options.retries,
+            reuse: options.reuse_registry,
             verify: options.verify_push,
         };
         let worker = ImageWorker {

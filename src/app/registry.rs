@@ -21,7 +21,7 @@ pub async fn registries(
 ) -> Result<Registries, Fatal> {
     let options = &prepared.config.build;
     let mut insecure = options.insecure_registries.clone();
-    if options.push {
+    if options.push || options.reuse_registry {
         let known = engine.insecure_registries().await;
         insecure.extend(known.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
     }

@@ -196,6 +196,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         Flag,
         "Keep what is already built; without, every image is built anew from its first line",
     ),
+    ours(
+        "reuse",
+        Choice(&["engine", "registry"]),
+        "Where an image that would come out the same is looked for: the engine, or the registry too",
+    ),
     kolla("pull", Flag, "Ask for newer base images"),
     kolla("keep", Flag, "Keep the containers of failed builds (classic builder)"),
     kolla("squash", Flag, "Squash the layers of images"),

@@ -148,6 +148,8 @@ pub struct BuildOptions {
     pub build_args: Vec<(String, String)>,
     /// Reuse what is already built.
     pub cache: bool,
+    /// Reuse what the registry has, too.
+    pub reuse_registry: bool,
     /// Ask for newer base images.
     pub pull: bool,
     /// Keep containers of failed builds.
@@ -323,6 +325,7 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             network_mode: required("network_mode")?,
             build_args: layers.dict(DEFAULT, "build_args")?,
             cache: layers.flag("cache")?,
+            reuse_registry: layers.choice("reuse")?.is_some_and(|place| place == "registry"),
             pull: layers.flag("pull")?,
             keep: layers.flag("keep")?,
             push: layers.flag("push")?,

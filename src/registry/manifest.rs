@@ -59,6 +59,8 @@ pub struct Descriptor {
 struct DescribedPlatform {
     architecture: String,
     os: String,
+    #[serde(default)]
+    variant: String,
 }
 
 impl Descriptor {
@@ -66,7 +68,7 @@ impl Descriptor {
     pub fn is_for(&self, platform: Platform) -> bool {
         self.platform
             .as_ref()
-            .is_some_and(|its| its.os == "linux" && its.architecture == platform.arch.debian())
+            .is_some_and(|its| its.os == "linux" && platform.takes(&its.architecture, &its.variant))
     }
 }
 
@@ -83,6 +85,8 @@ struct Document {
 pub struct ImageConfig {
     /// OCI's name of its architecture.
     pub architecture: String,
+    /// OCI's name of the architecture's variant; mostly empty.
+    pub variant: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -123,6 +127,8 @@ pub fn image_config(bytes: &[u8]) -> Result<ImageConfig, String> {
     struct Document {
         #[serde(default)]
         architecture: String,
+        #[serde(default)]
+        variant: String,
         config: Option<Config>,
     }
     #[derive(Deserialize)]
@@ -133,7 +139,7 @@ pub fn image_config(bytes: &[u8]) -> Result<ImageConfig, String> {
     let document: Document = serde_json::from_slice(bytes)
         .map_err(|error| format!("the image's configuration can't be read: {error}"))?;
     let labels = document.config.and_then(|config| config.labels).unwrap_or_default();
-    Ok(ImageConfig { architecture: document.architecture, labels })
+    Ok(ImageConfig { architecture: document.architecture, variant: document.variant, labels })
 }
 
 /// The digest of a blob or a manifest, as registries name it.

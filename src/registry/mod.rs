@@ -72,10 +72,10 @@ struct Host {
 pub struct RemoteImage {
     /// Digest of what its tag names: of its manifest, or of a list with one for each platform.
     pub digest: String,
-    /// Digests of its manifest and of its configuration. One of them is its id in an engine that has it.
-    pub ids: Vec<String>,
-    /// OCI's name of its architecture.
-    pub architecture: String,
+    /// Digest of its configuration, which is its id in most engines.
+    pub id: String,
+    /// Digest of its manifest, which is its id in engines that keep images as containerd does; `digest` may be it too.
+    pub manifest: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Bytes of its compressed layers.
@@ -165,8 +165,11 @@ impl Registries {
             return Err(garbage(format!("the image's configuration is not {}", config.digest)));
         }
         let its = image_config(&answer.body).map_err(garbage)?;
-        let ids = vec![config.digest, manifest.digest];
-        Ok(Some(RemoteImage { digest, ids, architecture: its.architecture, labels: its.labels, size }))
+        if !platform.takes(&its.architecture, &its.variant) {
+            return Ok(None);
+        }
+        let (id, manifest) = (config.digest, manifest.digest);
+        Ok(Some(RemoteImage { digest, id, manifest, labels: its.labels, size }))
     }
 
     /// Puts a manifest under a reference's tag. What it names must be in the same repository.

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::ahead::Ahead;
 use super::bases::BaseImages;
+use super::memory::{Held, Memory};
 use super::records::Records;
 use super::remote::Remote;
 use super::transient::has_network_symptoms;
@@ -103,22 +104,6 @@ pub struct ImageWorker {
     pub memory: Memory,
 }
 
-/// An image that the engine holds.
-#[derive(Debug, Clone)]
-struct Held {
-    /// Its content key; of an image that we did not build, the engine's id.
-    key: String,
-    /// The engine's id.
-    id: String,
-}
-
-/// What a run learns as it goes.
-#[derive(Default)]
-pub struct Memory {
-    /// Units that are up to date.
-    images: Mutex<HashMap<UnitId, Held>>,
-}
-
 impl Worker for ImageWorker {
     fn work<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>> {
         Box::pin(self.bring_up_to_date(unit, tell))
@@ -131,7 +116,10 @@ impl Worker for ImageWorker {
     ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
         Box::pin(async move {
             let output = |said| tell(Progress::Said(said));
-            self.remote.push(&unit.reference, &output).await
+            match self.memory.get(&unit.id()).and_then(|held| held.digest) {
+                Some(digest) => Ok(Some(digest)),
+                None => self.remote.push(&unit.reference, &output).await,
+            }
         })
     }
 }
@@ -144,22 +132,31 @@ impl ImageWorker {
         let parent = self.parent(unit, &output).await?;
         let record = InputRecord::new(&self.key_inputs(unit, recipe, &parent).await?);
         let key = record.key.clone();
-        let is_same = |image: &ImageFacts| {
-            image.is_for(unit.platform)
-                && image.labels.get(KEY_LABEL) == Some(&key)
-                && image.labels.get(PARENT_LABEL) == Some(&parent.id)
+        let is_same = |labels: &BTreeMap<String, String>| {
+            labels.get(KEY_LABEL) == Some(&key) && labels.get(PARENT_LABEL).is_some_and(|id| parent.is(id))
         };
-        if self.settings.cache
-            && let held = self.engine.inspect_all(&unit.reference).await.map_err(engine_failure)?
-            && let Some(image) = held.into_iter().find(is_same)
-        {
-            self.keep_record(unit, &record, &output);
-            return Ok(Success::Unchanged(self.remember(id, key, image)));
+        if self.settings.cache {
+            let held = self.engine.inspect_all(&unit.reference).await.map_err(engine_failure)?;
+            if let Some(image) =
+                held.into_iter().find(|image| image.is_for(unit.platform) && is_same(&image.labels))
+            {
+                self.keep_record(unit, &record, &output);
+                return Ok(Success::Unchanged(self.remember(id, key, image)));
+            }
+            let found = self.remote.find(&unit.reference, unit.platform).await?;
+            if let Some(image) = found.filter(|image| is_same(&image.labels)) {
+                output(BuildOutput::Line(format!("The registry has it as {}", image.digest)));
+                let unchanged = Image { id: image.id.clone(), key: key.clone(), size: image.size };
+                self.keep_record(unit, &record, &output);
+                self.memory.keep(id, Held::by_registry(key, image));
+                return Ok(Success::Unchanged(unchanged));
+            }
         }
         tell(Progress::Started);
         self.ahead.changed(&id);
         self.prepare_context(recipe).await?;
-        let request = self.request(unit, recipe, key.clone(), parent.id);
+        let parent = self.in_engine(unit, recipe, &parent, &output).await?;
+        let request = self.request(unit, recipe, key.clone(), parent);
         let tail = Mutex::new(std::collections::VecDeque::with_capacity(SYMPTOM_LINES));
         let keep_tail = |said: BuildOutput| {
             if let BuildOutput::Line(line) = &said {
@@ -196,8 +193,7 @@ impl ImageWorker {
 
     /// Keeps what a unit's children must know of it.
     fn remember(&self, unit: UnitId, key: String, facts: ImageFacts) -> Image {
-        let held = Held { key: key.clone(), id: facts.id.clone() };
-        self.memory.images.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, held);
+        self.memory.keep(unit, Held::by_engine(key.clone(), facts.id.clone()));
         Image { id: facts.id, key, size: facts.size }
     }
 
@@ -206,22 +202,26 @@ impl ImageWorker {
         let parent = match &unit.parent {
             Parent::Base(reference) => {
                 let id = self.base_image(reference, unit.platform, output).await?;
-                return Ok(Held { key: id.clone(), id });
+                return Ok(Held::by_engine(id.clone(), id));
             }
             Parent::Image(parent) => parent,
         };
         let id = UnitId { image: parent.as_str().into(), platform: unit.platform };
-        if let Some(image) = self.memory.images.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            return Ok(image.clone());
+        if let Some(image) = self.memory.get(&id) {
+            return Ok(image);
         }
         let reference = &self.recipe(unit)?.parent_reference;
-        let missing = || {
-            Failure::permanent(
-                FailureKind::Build,
-                format!("its parent {reference} is not in the engine and this run does not build it"),
-            )
+        let Some(image) = self.engine.inspect(reference).await.map_err(engine_failure)? else {
+            let found = self.remote.find(reference, unit.platform).await?.ok_or_else(|| {
+                let message =
+                    format!("its parent {reference} is not in the engine and this run does not build it");
+                Failure::permanent(FailureKind::Build, message)
+            })?;
+            let key = found.labels.get(KEY_LABEL).unwrap_or(&found.id).clone();
+            let held = Held::by_registry(key, found);
+            self.memory.keep(id, held.clone());
+            return Ok(held);
         };
-        let image = self.engine.inspect(reference).await.map_err(engine_failure)?.ok_or_else(missing)?;
         if !image.is_for(unit.platform) {
             let message = format!(
                 "its parent {reference}, which this run does not build, is for {}, not for {}",
@@ -231,7 +231,28 @@ impl ImageWorker {
             return Err(Failure::permanent(FailureKind::Build, message));
         }
         let key = image.labels.get(KEY_LABEL).unwrap_or(&image.id).clone();
-        Ok(Held { key, id: image.id })
+        Ok(Held::by_engine(key, image.id))
+    }
+
+    /// The engine's id of what a unit is built on, which it pulls when only the registry has it.
+    async fn in_engine(
+        &self,
+        unit: &PlannedUnit,
+        recipe: &Recipe,
+        parent: &Held,
+        output: OutputSink<'_>,
+    ) -> Result<String, Failure> {
+        let reference = &recipe.parent_reference;
+        let pull = || async {
+            let image = self.engine.pull(reference, unit.platform, output).await.map_err(engine_failure)?;
+            if !parent.is(&image.id) && image.labels.get(KEY_LABEL) != Some(&parent.key) {
+                let message =
+                    format!("its parent {reference} was another one when the registry was asked before");
+                return Err(Failure::permanent(FailureKind::Registry, message));
+            }
+            Ok(image.id)
+        };
+        parent.in_engine.get_or_try_init(pull).await.cloned()
     }
 
     /// The engine's id of a base image.

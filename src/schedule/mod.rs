@@ -4,6 +4,7 @@ pub mod ahead;
 pub mod bases;
 pub mod history;
 pub mod image;
+pub mod memory;
 pub mod places;
 pub mod queue;
 pub mod records;

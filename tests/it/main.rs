@@ -26,5 +26,6 @@ mod registry;
 mod registry_client;
 mod rendered;
 mod reports;
+mod reuse;
 mod support;
 mod unchanged;
