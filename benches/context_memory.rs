@@ -51,6 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn request(context: &Path) -> BuildRequest {
     BuildRequest {
         context: context.to_path_buf(),
+        mtime: 0,
         tag: "large:1".to_string(),
         parent: None,
         platform: Arch::X86_64.into(),

@@ -7,17 +7,13 @@ use jiff::Timestamp;
 /// Where Kolla lives; its labels name it as the images' home.
 const HOME: &str = "https://opendev.org/openstack/kolla";
 
-/// When the images of this run count as made: now, or what SOURCE_DATE_EPOCH says
+/// When images and their build contexts count as made, if SOURCE_DATE_EPOCH says so
 /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
-pub fn creation_time(source_date_epoch: Option<&str>) -> Result<Timestamp, String> {
-    match source_date_epoch {
-        None | Some("") => Ok(Timestamp::now()),
-        Some(text) => text
-            .parse::<i64>()
-            .ok()
-            .and_then(|seconds| Timestamp::from_second(seconds).ok())
-            .ok_or_else(|| format!("SOURCE_DATE_EPOCH is '{text}', not a number of seconds since 1970")),
-    }
+pub fn source_date_epoch(value: Option<&str>) -> Result<Option<Timestamp>, String> {
+    let Some(text) = value.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let seconds = text.parse::<u64>().ok().and_then(|seconds| i64::try_from(seconds).ok());
+    let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map(Some).ok_or_else(|| format!("SOURCE_DATE_EPOCH is '{text}', not a number of seconds since 1970"))
 }
 
 /// The labels of one image.
@@ -46,11 +42,14 @@ mod tests {
 
     #[test]
     fn the_epoch_of_the_environment_makes_labels_reproducible() {
-        let created = creation_time(Some("1700000000")).expect("a number");
+        let created = source_date_epoch(Some("1700000000")).expect("a number").expect("a time");
         let labels = image_labels("nova-api", "t", "me", created);
         assert_eq!(labels["org.opencontainers.image.created"], "2023-11-14T22:13:20Z");
         assert_eq!(labels["build-date"], "20231114");
         assert_eq!(labels["org.opencontainers.image.description"], "OpenStack Kolla nova-api image");
-        assert!(creation_time(Some("yesterday")).expect_err("no number").contains("'yesterday'"));
+        for wrong in ["yesterday", "-1", "1e9"] {
+            assert!(source_date_epoch(Some(wrong)).expect_err("no number").contains(wrong));
+        }
+        assert_eq!([None, Some("")].map(source_date_epoch), [Ok(None), Ok(None)]);
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -353,8 +354,10 @@ pub(super) fn recipes(
     env: &BTreeMap<String, String>,
 ) -> Result<HashMap<UnitId, Recipe>, Fatal> {
     let config = &prepared.config;
-    let created = labels::creation_time(env.get("SOURCE_DATE_EPOCH").map(String::as_str))
+    let epoch = labels::source_date_epoch(env.get("SOURCE_DATE_EPOCH").map(String::as_str))
         .map_err(|error| Fatal::message(error, EXIT_USAGE))?;
+    let mtime = epoch.map_or(0, |epoch| epoch.as_second().unsigned_abs());
+    let created = epoch.unwrap_or_else(Timestamp::now);
     let mut recipes = HashMap::new();
     for (platform, rendered) in &prepared.rendered {
         let dirs = image_dirs(rendered);
@@ -363,6 +366,7 @@ pub(super) fn recipes(
             let Some(dir) = dirs.get(unit.image.as_str()) else { continue };
             let recipe = Recipe {
                 context: below.join(dir),
+                mtime,
                 parent_reference: match &unit.parent {
                     Parent::Image(name) => config.image_reference(name),
                     Parent::Base(reference) => reference.clone(),

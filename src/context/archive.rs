@@ -9,10 +9,11 @@ use super::entries::{self, Entry, EntryKind, at};
 
 /// Writes the build context in `dir` as a tar stream; no file is held in memory.
 ///
-/// Entries are sorted, belong to root and have no time; a `.dockerignore` is honoured. An error that names a path is about reading it; any
-/// other came from `out`.
-pub fn write_context(dir: &Path, out: impl Write) -> io::Result<()> {
-    let mut archive = ArchiveWriter::new(BufWriter::with_capacity(64 * 1024, out));
+/// Entries are sorted, belong to root and were made `mtime` seconds after 1970; a `.dockerignore` is honoured. An error
+/// that names a path is about reading it; any other came from `out`.
+pub fn write_context(dir: &Path, mtime: u64, out: impl Write) -> io::Result<()> {
+    let out = BufWriter::with_capacity(64 * 1024, out);
+    let mut archive = ArchiveWriter { mtime, ..ArchiveWriter::new(out) };
     for entry in entries::walk_context(dir)? {
         archive.append(&entry?)?;
     }
@@ -32,14 +33,17 @@ pub fn write_archive(dir: &Path, arcname: &Path, out: impl Write) -> io::Result<
     archive.finish()
 }
 
-/// Writes normalised members: owner root, time 0.
+/// Writes normalised members: owner root, all of one time.
 pub(super) struct ArchiveWriter<W: Write> {
     tar: tar::Builder<W>,
+    /// Seconds since 1970.
+    mtime: u64,
 }
 
 impl<W: Write> ArchiveWriter<W> {
+    /// Members have the time 0: what is cached must not depend on who makes it.
     pub(super) fn new(out: W) -> Self {
-        ArchiveWriter { tar: tar::Builder::new(out) }
+        ArchiveWriter { tar: tar::Builder::new(out), mtime: 0 }
     }
 
     /// Appends what a walk found.
@@ -56,17 +60,17 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     pub(super) fn append_directory(&mut self, name: &Path, mode: u32) -> io::Result<()> {
-        let mut header = header(tar::EntryType::Directory, mode, 0);
+        let mut header = self.header(tar::EntryType::Directory, mode, 0);
         self.tar.append_data(&mut header, name, io::empty())
     }
 
     pub(super) fn append_link(&mut self, name: &Path, target: &Path, mode: u32) -> io::Result<()> {
-        let mut header = header(tar::EntryType::Symlink, mode, 0);
+        let mut header = self.header(tar::EntryType::Symlink, mode, 0);
         self.tar.append_link(&mut header, name, target)
     }
 
     pub(super) fn append_hard_link(&mut self, name: &Path, target: &Path, mode: u32) -> io::Result<()> {
-        let mut header = header(tar::EntryType::Link, mode, 0);
+        let mut header = self.header(tar::EntryType::Link, mode, 0);
         self.tar.append_link(&mut header, name, target)
     }
 
@@ -79,7 +83,7 @@ impl<W: Write> ArchiveWriter<W> {
         size: u64,
         content: &mut dyn Read,
     ) -> io::Result<()> {
-        let mut header = header(tar::EntryType::Regular, mode, size);
+        let mut header = self.header(tar::EntryType::Regular, mode, size);
         let mut content = content.take(size);
         self.tar.append_data(&mut header, name, &mut content)?;
         match content.limit() {
@@ -91,6 +95,20 @@ impl<W: Write> ArchiveWriter<W> {
         }
     }
 
+    fn header(&self, kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(size);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(self.mtime);
+        for owner in [tar::Header::set_username, tar::Header::set_groupname] {
+            owner(&mut header, "root").expect("'root' fits its field");
+        }
+        header
+    }
+
     /// Writes the end of the archive.
     pub(super) fn finish(self) -> io::Result<()> {
         self.into_inner()?.flush()
@@ -100,20 +118,6 @@ impl<W: Write> ArchiveWriter<W> {
     pub(super) fn into_inner(self) -> io::Result<W> {
         self.tar.into_inner()
     }
-}
-
-fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_size(size);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    for owner in [tar::Header::set_username, tar::Header::set_groupname] {
-        owner(&mut header, "root").expect("'root' fits its field");
-    }
-    header
 }
 
 /// A reader whose errors name the file.
@@ -136,14 +140,21 @@ mod tests {
 
     use super::*;
 
-    /// What a tar stream holds: name to (type, mode, content or link target).
+    const TIME: u64 = 1_700_000_000;
+
+    /// What a context's tar stream holds: name to (type, mode, content or link target).
     fn members(bytes: &[u8]) -> Vec<(String, u8, u32, String)> {
+        members_of(bytes, TIME)
+    }
+
+    /// The same for an archive whose members are all of this time.
+    fn members_of(bytes: &[u8], time: u64) -> Vec<(String, u8, u32, String)> {
         let mut archive = tar::Archive::new(bytes);
         let entries = archive.entries().unwrap();
         entries
             .map(|entry| {
                 let mut entry = entry.unwrap();
-                assert_eq!(entry.header().mtime().unwrap(), 0);
+                assert_eq!(entry.header().mtime().unwrap(), time);
                 assert_eq!((entry.header().uid().unwrap(), entry.header().gid().unwrap()), (0, 0));
                 assert_eq!(entry.header().username(), Ok(Some("root")));
                 assert_eq!(entry.header().groupname(), Ok(Some("root")));
@@ -177,10 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn a_context_is_sorted_owned_by_root_and_without_times() {
+    fn a_context_is_sorted_owned_by_root_and_of_one_time() {
         let tree = tree();
         let mut bytes = Vec::new();
-        write_context(tree.path(), &mut bytes).unwrap();
+        write_context(tree.path(), TIME, &mut bytes).unwrap();
         let expected = [
             ("Dockerfile", b'0', 0o644, "FROM x\n"),
             ("b", b'5', 0o755, ""),
@@ -200,7 +211,7 @@ mod tests {
         let archives: Vec<Vec<u8>> = [one.path(), two.path()]
             .map(|dir| {
                 let mut bytes = Vec::new();
-                write_context(dir, &mut bytes).unwrap();
+                write_context(dir, TIME, &mut bytes).unwrap();
                 bytes
             })
             .into();
@@ -212,7 +223,7 @@ mod tests {
         let tree = tree();
         let mut bytes = Vec::new();
         write_archive(tree.path(), Path::new("nova-1.0"), &mut bytes).unwrap();
-        let names: Vec<String> = members(&bytes).into_iter().map(|member| member.0).collect();
+        let names: Vec<String> = members_of(&bytes, 0).into_iter().map(|member| member.0).collect();
         assert_eq!(names[0], "nova-1.0");
         assert_eq!(names.len(), 7);
         assert!(names.iter().all(|name| name.starts_with("nova-1.0")), "{names:?}");
@@ -227,7 +238,7 @@ mod tests {
         fs::write(deep.join(&long), "x").unwrap();
         symlink(format!("{long}/{long}"), dir.path().join("link")).unwrap();
         let mut bytes = Vec::new();
-        write_context(dir.path(), &mut bytes).unwrap();
+        write_context(dir.path(), TIME, &mut bytes).unwrap();
         let members: BTreeMap<_, _> = members(&bytes).into_iter().map(|m| (m.0, m.3)).collect();
         assert_eq!(members[&format!("{long}/{long}")], "x");
         assert_eq!(members["link"], format!("{long}/{long}"));
@@ -238,10 +249,10 @@ mod tests {
         let tree = tree();
         let _socket = std::os::unix::net::UnixListener::bind(tree.path().join("socket")).unwrap();
         let mut bytes = Vec::new();
-        write_context(tree.path(), &mut bytes).unwrap();
+        write_context(tree.path(), TIME, &mut bytes).unwrap();
         assert!(members(&bytes).iter().all(|member| member.0 != "socket"));
 
-        let error = write_context(&tree.path().join("missing"), io::sink()).unwrap_err();
+        let error = write_context(&tree.path().join("missing"), TIME, io::sink()).unwrap_err();
         assert!(error.to_string().contains("missing"), "{error}");
     }
 
@@ -250,13 +261,13 @@ mod tests {
         let tree = tree();
         fs::write(tree.path().join(".dockerignore"), "*\n!b/inner\n").unwrap();
         let mut bytes = Vec::new();
-        write_context(tree.path(), &mut bytes).unwrap();
+        write_context(tree.path(), TIME, &mut bytes).unwrap();
         let names: Vec<String> = members(&bytes).into_iter().map(|member| member.0).collect();
         assert_eq!(names, [".dockerignore", "Dockerfile", "b/inner"]);
 
         let mut bytes = Vec::new();
         write_archive(tree.path(), Path::new("top"), &mut bytes).unwrap();
-        assert_eq!(members(&bytes).len(), 8);
+        assert_eq!(members_of(&bytes, 0).len(), 8);
     }
 
     #[test]

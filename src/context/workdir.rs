@@ -1,7 +1,7 @@
 //! The directory that a run renders into, kept or temporary, and the fast way to fill it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -174,29 +174,38 @@ pub enum FileContent {
 /// Writes files below `root`, in parallel, and their directories; all of them get the time 0, so that nothing in a
 /// context tells when it was made. What is there already under a file's name is replaced.
 pub fn write_tree(root: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
-    let mut directories = BTreeSet::from([root.to_path_buf()]);
+    let mut directories: BTreeMap<PathBuf, u32> = BTreeMap::new();
     for file in files {
         if !file.name.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(WorkDirError::Outside(file.name.clone()));
         }
-        // A directory is made with those above it, a file after them.
-        let above = file.name.ancestors().skip(usize::from(!file.is_directory()));
-        directories.extend(above.map(|parent| root.join(parent)).take_while(|path| path != root));
+        for above in file.name.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+            directories.entry(root.join(above)).or_insert(DIRECTORY_MODE);
+        }
+        if file.is_directory() {
+            directories.insert(root.join(&file.name), file.mode);
+        }
     }
+    create_directory(root)?;
     // Sorted, so a parent comes before what is in it.
-    for directory in &directories {
+    for directory in directories.keys() {
         create_directory(directory)?;
     }
     let contents = files.par_iter().filter(|file| !file.is_directory());
     contents.try_for_each(|file| write_file(&root.join(&file.name), file))?;
-    // Now that nothing is to be written into them any more.
-    for file in files.iter().filter(|file| file.is_directory() && file.mode != DIRECTORY_MODE) {
-        let path = root.join(&file.name);
-        fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)).map_err(WorkDirError::at(&path))?;
-    }
-    directories.par_iter().try_for_each(|directory| {
-        File::open(directory).and_then(|open| open.set_times(epoch())).map_err(WorkDirError::at(directory))
-    })
+    // Now that nothing is to be written into them any more. One that may not be entered comes after what is in it.
+    let finish =
+        |(path, mode): (&PathBuf, &u32)| finish_directory(path, *mode).map_err(WorkDirError::at(path));
+    directories.par_iter().filter(|(_, mode)| **mode == DIRECTORY_MODE).try_for_each(finish)?;
+    directories.iter().rev().filter(|(_, mode)| **mode != DIRECTORY_MODE).try_for_each(finish)?;
+    File::open(root).and_then(|open| open.set_times(epoch())).map_err(WorkDirError::at(root))
+}
+
+/// Gives a directory its mode, whatever the umask was or an earlier run had, and no time.
+fn finish_directory(path: &Path, mode: u32) -> io::Result<()> {
+    let open = File::open(path)?;
+    open.set_permissions(fs::Permissions::from_mode(mode))?;
+    open.set_times(epoch())
 }
 
 fn create_directory(path: &Path) -> Result<(), WorkDirError> {

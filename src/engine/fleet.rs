@@ -613,6 +613,7 @@ mod tests {
     fn request(tag: &str, parent: (&str, &str)) -> BuildRequest {
         BuildRequest {
             context: Default::default(),
+            mtime: 0,
             tag: tag.to_string(),
             parent: Some(BuiltOn {
                 reference: parent.0.to_string(),

@@ -28,6 +28,8 @@ pub struct BuiltOn {
 pub struct BuildRequest {
     /// Directory whose content is sent as the build context; its `Dockerfile` is built.
     pub context: PathBuf,
+    /// When everything in the build context counts as made, in seconds since 1970.
+    pub mtime: u64,
     /// The full name the image gets, tag included.
     pub tag: String,
     /// What the image is built on; none when that is nothing.

@@ -106,6 +106,7 @@ mod tests {
                 Source { section: image.to_string(), origin: Origin::Local("x".into()), sha256: None };
             let recipe = Recipe {
                 context: "x".into(),
+                mtime: 0,
                 parent_reference: String::new(),
                 source: Some(source),
                 plugins: Vec::new(),

@@ -41,6 +41,8 @@ const SYMPTOM_LINES: usize = 60;
 pub struct Recipe {
     /// The build context's directory.
     pub context: PathBuf,
+    /// When what is in it counts as made, in seconds since 1970.
+    pub mtime: u64,
     /// Full name of what it is built on.
     pub parent_reference: String,
     /// The image's own source.
@@ -322,6 +324,7 @@ impl ImageWorker {
         };
         BuildRequest {
             context: recipe.context.clone(),
+            mtime: recipe.mtime,
             tag: unit.reference.clone(),
             parent: (parent.reference != SCRATCH).then_some(parent),
             platform: unit.platform,

@@ -382,7 +382,7 @@ fn plugins_are_merged_and_the_later_counts() {
             assert_eq!(merged[&format!("plugins/{name}")], content);
         }
         let mut bytes = Vec::new();
-        write_context(&context, &mut bytes).unwrap();
+        write_context(&context, 0, &mut bytes).unwrap();
         bytes
     });
     assert!(sent[0] == sent[1], "the same sources gave different contexts");

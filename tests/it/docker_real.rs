@@ -23,6 +23,7 @@ fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
     let builder = if buildkit { "buildkit" } else { "classic" };
     BuildRequest {
         context: context.to_path_buf(),
+        mtime: 0,
         tag: format!("kolla-build-test/{name}:{builder}"),
         parent: None,
         platform: Arch::host().into(),

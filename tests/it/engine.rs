@@ -26,6 +26,7 @@ fn context() -> tempfile::TempDir {
 fn request(context: &Path, buildkit: bool) -> BuildRequest {
     BuildRequest {
         context: context.to_path_buf(),
+        mtime: 0,
         tag: TAG.to_string(),
         parent: None,
         platform: Arch::X86_64.into(),

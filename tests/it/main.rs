@@ -26,6 +26,7 @@ mod registry;
 mod registry_client;
 mod rendered;
 mod reports;
+mod reproducible;
 mod reuse;
 mod support;
 mod unchanged;

@@ -21,7 +21,7 @@ pub(super) async fn run(
     request: &BuildRequest,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
-    let (upload, chunks) = Upload::start(request.context.clone());
+    let (upload, chunks) = Upload::start(request.context.clone(), request.mtime);
     let post = Request::post(format!("/build?{}", query(request)))
         .header(CONTENT_TYPE, "application/x-tar")
         .body(bollard::body_try_stream(chunks))
@@ -112,6 +112,7 @@ mod tests {
     fn request() -> BuildRequest {
         BuildRequest {
             context: PathBuf::from("/nowhere"),
+            mtime: 0,
             tag: "kolla/base:1".to_string(),
             parent: None,
             platform: Arch::Aarch64.into(),

@@ -21,13 +21,13 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Starts archiving a directory; gives the archive's bytes as they come.
-    pub fn start(path: PathBuf) -> (Upload, impl Stream<Item = io::Result<Bytes>>) {
+    /// Starts archiving a directory, every entry of this time; gives the archive's bytes as they come.
+    pub fn start(path: PathBuf, mtime: u64) -> (Upload, impl Stream<Item = io::Result<Bytes>>) {
         let (sender, mut receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let directory = path.clone();
         let archiving = tokio::task::spawn_blocking(move || {
             let mut writer = BufWriter::with_capacity(CHUNK, ChunkSender(sender.clone()));
-            let result = write_context(&directory, &mut writer).and_then(|()| writer.flush());
+            let result = write_context(&directory, mtime, &mut writer).and_then(|()| writer.flush());
             if result.is_err() {
                 // The request must break off: an archive that merely ended would be taken for a whole one.
                 let _ = sender.blocking_send(Err(io::Error::other("the build context cannot be read")));

@@ -60,6 +60,8 @@ pub struct Build {
     pub query: BTreeMap<String, String>,
     /// The context's files, with their paths as in the archive.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// The context as it came.
+    pub archive: Vec<u8>,
 }
 
 impl Build {

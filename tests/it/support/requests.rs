@@ -127,8 +127,10 @@ impl Shared {
         if let Some(Fault::Refused(status, message)) = &fault {
             return exchange.answer(*status, &json!({"message": message}));
         }
-        let files = read_tar(exchange.body())?;
-        let build = Build { image: name.clone(), query: exchange.query.clone(), files };
+        let mut archive = Vec::new();
+        exchange.body().read_to_end(&mut archive)?;
+        let files = read_tar(&archive)?;
+        let build = Build { image: name.clone(), query: exchange.query.clone(), files, archive };
         let delay = {
             let mut state = self.state();
             state.builds.push(build.clone());
@@ -326,9 +328,9 @@ fn image_of(
 }
 
 /// The files of a tar archive; symbolic links count as files that hold their target.
-fn read_tar(mut body: impl Read) -> io::Result<BTreeMap<String, Vec<u8>>> {
+fn read_tar(archive: &[u8]) -> io::Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
-    let mut archive = tar::Archive::new(&mut body);
+    let mut archive = tar::Archive::new(archive);
     for entry in archive.entries()? {
         let mut entry = entry?;
         let kind = entry.header().entry_type();
@@ -342,6 +344,5 @@ fn read_tar(mut body: impl Read) -> io::Result<BTreeMap<String, Vec<u8>>> {
             files.insert(path, content);
         }
     }
-    io::copy(&mut body, &mut io::sink())?;
     Ok(files)
 }
