@@ -1,9 +1,12 @@
 //! What a build asks of the engine, and when.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kolla_build::schedule::image::{KEY_LABEL, PARENT_LABEL};
+
 use crate::support::docker::{BASE_IMAGE, Build, FakeDocker};
-use crate::support::project::Project;
+use crate::support::project::{Project, Run};
 
 fn position(order: &[String], image: &str) -> usize {
     order.iter().position(|built| built == image).unwrap_or_else(|| panic!("no {image} in {order:?}"))
@@ -190,6 +193,38 @@ fn a_request_carries_the_options_and_the_labels() {
     assert_eq!(labels["kolla-build.key"].as_str().map(str::len), Some(64), "{labels}");
     let base = FakeDocker::with_base_image().image(BASE_IMAGE).expect("held");
     assert_eq!(labels["kolla-build.parent"], base.id);
+}
+
+/// Labels of `cron`, built on `base` by the classic builder: those sent with each of its builds, and the image's.
+fn classic_labels(project: Project) -> (Vec<BTreeMap<String, String>>, BTreeMap<String, String>) {
+    let daemon = FakeDocker::with_base_image();
+    let project = project.image("base", None, "").with_engine(&daemon);
+    let mut command = project.command(["--nobuildkit"]);
+    let run: Run = command.env("SOURCE_DATE_EPOCH", "1700000000").output().expect("the binary starts").into();
+    run.exits(0);
+    let of_cron = daemon.builds().into_iter().filter(|build| build.image == "cron");
+    let sent = of_cron.map(|build| serde_json::from_str(&build.query["labels"]).expect("JSON")).collect();
+    (sent, daemon.image("kolla/cron:2026.2-debian-trixie").expect("built").labels)
+}
+
+const AUTHORS: &str = "org.opencontainers.image.authors";
+const MAINTAINER: &str = "Kolla Project (https://launchpad.net/kolla)";
+
+#[test]
+fn the_classic_builder_gets_only_the_labels_that_are_not_inherited() {
+    let (sent, labels) = classic_labels(Project::empty().image("cron", Some("base"), ""));
+    let sent: Vec<Vec<&String>> = sent.iter().map(|labels| labels.keys().collect()).collect();
+    let own = ["description", "title"].map(|name| format!("org.opencontainers.image.{name}"));
+    assert_eq!(sent, [[KEY_LABEL, PARENT_LABEL, &own[0], &own[1]]]);
+    assert_eq!((labels[AUTHORS].as_str(), labels["build-date"].as_str()), (MAINTAINER, "20231114"));
+}
+
+#[test]
+fn a_label_that_a_dockerfile_sets_itself_is_sent_after_all() {
+    let body = format!("LABEL {AUTHORS}=\"me\"\n");
+    let (sent, labels) = classic_labels(Project::empty().image("cron", Some("base"), &body));
+    assert_eq!(sent.iter().map(|labels| labels.contains_key(AUTHORS)).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(labels[AUTHORS], MAINTAINER);
 }
 
 #[test]

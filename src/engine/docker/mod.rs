@@ -117,11 +117,8 @@ impl Docker {
         request: &BuildRequest,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
-        build::run(&self.transport, &self.endpoint, request, output).await?;
         let tag = &request.tag;
-        let Some(image) = self.look_up(tag).await? else {
-            return Err(fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it")));
-        };
+        let image = self.build_with_labels(request, output).await?;
         // The classic builder takes a local base image of another platform than asked for without a word.
         if !image.is_for(request.platform) {
             let reason = match self.untag(tag).await {
@@ -133,6 +130,50 @@ impl Docker {
             return Err(wrong_platform(tag, &image, request.platform, reason));
         }
         Ok(image)
+    }
+
+    /// Builds, and makes sure that the image has all labels.
+    async fn build_with_labels(
+        &self,
+        request: &BuildRequest,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, EngineError> {
+        let Some(lighter) = self.without_inherited_labels(request).await? else {
+            return self.build_and_look_up(request, output).await;
+        };
+        let image = self.build_and_look_up(&lighter, output).await?;
+        if request.labels.iter().all(|(name, value)| image.labels.get(name) == Some(value)) {
+            return Ok(image);
+        }
+        // The Dockerfile sets some itself, or ends on another image. Its steps are in the cache by now.
+        self.build_and_look_up(&BuildRequest { no_cache: false, ..request.clone() }, output).await
+    }
+
+    /// The request without the labels that the image has from its parent; none when there are no such labels. The classic
+    /// builder starts a container for every label, so that ten of them take longer than a small image does.
+    async fn without_inherited_labels(
+        &self,
+        request: &BuildRequest,
+    ) -> Result<Option<BuildRequest>, EngineError> {
+        let Some(parent) = request.parent.as_ref().filter(|parent| parent.ours && !request.buildkit) else {
+            return Ok(None);
+        };
+        let Some(parent) = self.look_up(&parent.reference).await? else { return Ok(None) };
+        let mut labels = request.labels.clone();
+        labels.retain(|name, value| parent.labels.get(name) != Some(value));
+        let is_lighter = labels.len() < request.labels.len();
+        Ok(is_lighter.then(|| BuildRequest { labels, ..request.clone() }))
+    }
+
+    async fn build_and_look_up(
+        &self,
+        request: &BuildRequest,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, EngineError> {
+        build::run(&self.transport, &self.endpoint, request, output).await?;
+        let tag = &request.tag;
+        let missing = || fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it"));
+        self.look_up(tag).await?.ok_or_else(missing)
     }
 
     /// Takes an image's name away, and the image with it when that was its only one.
