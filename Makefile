@@ -13,9 +13,9 @@ CARGO_FLAGS := --release --locked
 
 # $(call shell_scripts,DIRECTORY...)
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
-PYTHON_SCRIPTS = $(shell find docker tests -name '*.py')
+PYTHON_SCRIPTS = $(shell find docker tests benches -name '*.py')
 
-.PHONY: help build demo demo-clean unit test parity bench lint compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench bench-builds lint compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -46,8 +46,13 @@ test: build python engine ## Run every test (replaces a running demo)
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
 	tests/parity/run --all
 
-bench: build python ## Compare the time that rendering and listing take with Python Kolla's and with a plain copy
+bench: build python ## Measure rendering, planning and memory, beside Python Kolla and a plain copy
 	benches/template_only
+	benches/plan_10000
+	cargo bench --locked --bench context_memory
+
+bench-builds: build python engine ## Measure building 188 images, beside Python Kolla and a bare loop
+	benches/builds
 
 lint: compiler ## Check formatting, lints and scripts
 	tests/host/rust-lint
