@@ -210,6 +210,7 @@ fn option_args(option: &OptionSpec, defaults: &Layers) -> Vec<Arg> {
             .value_name("FILE")
             .value_hint(ValueHint::FilePath),
         Kind::Text if option.name == "affected_since" => arg.value_name("REV"),
+        Kind::Text if option.name == "retag" => arg.value_name("FROM:TO"),
         Kind::Text if option.name == "explain" => arg.value_name("IMAGE"),
         Kind::Text | Kind::List => arg.value_name("VALUE"),
     };

@@ -92,8 +92,14 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             recipe.context = work_dir.tree().join(&recipe.context);
         }
         let (ahead, wanted) = Ahead::new(&prepared.plan, &recipes);
+        // It takes an engine time to say, which a run that leaves registries alone need not wait for.
+        let insecure = if options.push || options.reuse_registry {
+            engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?
+        } else {
+            Vec::new()
+        };
         let remote = Remote {
-            registries: Arc::new(registry::registries(&prepared, env, engine.as_ref()).await?),
+            registries: Arc::new(registry::registries(&prepared, env, insecure)?),
             engine: engine.clone(),
             retries: options.retries,
             reuse: options.reuse_registry,

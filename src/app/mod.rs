@@ -8,6 +8,8 @@ mod overrides;
 mod prepare;
 mod print;
 mod registry;
+mod retag;
+mod verify;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +102,8 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
             tell(&lock::write(&prepared, env, path)?);
             Ok(0)
         }
+        Task::VerifyRegistry => verify::verify(&prepared, env),
+        Task::Retag(tags) => retag::retag(&prepared, env, tags),
         Task::Build => build::build(prepared, env),
     }
 }

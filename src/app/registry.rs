@@ -1,34 +1,68 @@
-//! Registries, as the configuration, this machine and the engine say they are to be reached.
+//! Registries, as the configuration, this machine and the engine say they are to be reached, and what is told of images
+//! in them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::build;
 use super::prepare::Prepared;
-use crate::engine::Engine;
+use super::{output, tell};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::registry::{Registries, Trust};
 
 /// Where Docker and Podman keep certificates for registries.
 const CERTIFICATE_DIRS: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
 
-/// The registries of a run.
-pub async fn registries(
+/// The registries of a run. `known_insecure` are those that the engine reaches without TLS.
+pub fn registries(
     prepared: &Prepared,
     env: &BTreeMap<String, String>,
-    engine: &dyn Engine,
+    known_insecure: Vec<String>,
 ) -> Result<Registries, Fatal> {
     let options = &prepared.config.build;
-    let mut insecure = options.insecure_registries.clone();
-    if options.push || options.reuse_registry {
-        let known = engine.insecure_registries().await;
-        insecure.extend(known.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
-    }
     let trust = Trust {
         certificate_dirs: CERTIFICATE_DIRS.map(PathBuf::from).to_vec(),
         authorities: options.registry_ca.clone(),
-        insecure,
+        insecure: options.insecure_registries.iter().cloned().chain(known_insecure).collect(),
     };
     Ok(Registries::new(build::credentials(env)?, trust, Duration::from_secs(options.timeout)))
+}
+
+/// What is told of an image in a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The image's name.
+    pub image: String,
+    /// What it is for; none when that makes no difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Its full name.
+    pub reference: String,
+    /// In one word.
+    pub status: &'static str,
+    /// The digest that its tag names.
+    pub digest: Option<String>,
+    /// Why it is so, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Tells findings: as lines for people and, when that is wanted, as JSON for programs.
+pub fn report(findings: &[Finding], json: bool) -> Result<(), Fatal> {
+    let width = |text: fn(&Finding) -> &str| findings.iter().map(|it| text(it).len()).max().unwrap_or(0);
+    let (image, status) = (width(|it| &it.image), width(|it| it.status));
+    for finding in findings {
+        let told = finding.reason.as_ref().or(finding.digest.as_ref()).map_or("", String::as_str);
+        let platform = finding.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
+        tell(format!("{:image$}{platform}  {:status$}  {told}", finding.image, finding.status).trim_end());
+    }
+    if json {
+        let text = serde_json::to_string_pretty(findings)
+            .map_err(|error| Fatal::message(format!("failed to write JSON: {error}"), EXIT_FAILED))?;
+        output(&format!("{text}\n"))?;
+    }
+    Ok(())
 }

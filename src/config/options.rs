@@ -245,6 +245,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         LOCK_FILE,
         "Write what the matched images are built from to this lock file (--lock alone: build.lock), and stop",
     ),
+    ours(
+        "verify_registry",
+        Flag,
+        "Tell whether the registry has the matched images as they would be built, and stop",
+    ),
+    ours("retag", Text, "Give the matched images in the registry another tag, as FROM:TO, and stop"),
     ours("plan", Flag, "Print what would be built, and why, and stop"),
     ours("plan_format", Choice(&["text", "json"]), "Format of the plan"),
     kolla("logs_dir", Text, "Directory for one log per image"),

@@ -8,6 +8,7 @@ use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
 use super::nearest;
 use super::options::OPTIONS;
 use crate::platform::{Arch, Platform};
+use crate::reference::Reference;
 
 /// Everything a run needs to know.
 #[derive(Debug, Clone)]
@@ -68,6 +69,19 @@ pub enum Task {
     Plan,
     /// Write down what the matched images would be built from.
     Lock(PathBuf),
+    /// Tell whether the registry has the matched images as they would be built.
+    VerifyRegistry,
+    /// Give the matched images in the registry another tag.
+    Retag(Retag),
+}
+
+/// A tag that images have, and the one they are to get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retag {
+    /// The one they have.
+    pub from: String,
+    /// The one they get.
+    pub to: String,
 }
 
 /// Which images are asked for.
@@ -270,6 +284,10 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         Task::Plan
     } else if let Some(file) = path("lock")? {
         Task::Lock(file)
+    } else if layers.flag("verify_registry")? {
+        Task::VerifyRegistry
+    } else if let Some(tags) = retag(&layers)? {
+        Task::Retag(tags)
     } else {
         Task::Build
     };
@@ -444,6 +462,19 @@ fn selection(layers: &Layers) -> Result<Selection, ValueError> {
         skip_existing: layers.flag("skip_existing")?,
         affected_since: layers.option("affected_since")?,
     })
+}
+
+fn retag(layers: &Layers) -> Result<Option<Retag>, ValueError> {
+    let (Some(text), Some(entry)) = (layers.option("retag")?, layers.entry(DEFAULT, "retag")) else {
+        return Ok(None);
+    };
+    let is_tag = |tag: &str| format!("image:{tag}").parse::<Reference>().is_ok_and(|it| it.digest.is_none());
+    match text.split_once(':') {
+        Some((from, to)) if is_tag(from) && is_tag(to) => {
+            Ok(Some(Retag { from: from.to_string(), to: to.to_string() }))
+        }
+        _ => Err(value_error(entry, format!("'{text}' is not two tags with a colon between them"))),
+    }
 }
 
 /// Dockerfile lines for `rpm_setup_config`.

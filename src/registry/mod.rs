@@ -82,6 +82,13 @@ pub struct RemoteImage {
     pub size: u64,
 }
 
+impl RemoteImage {
+    /// Whether this may be an engine's id of it.
+    pub fn may_be(&self, id: &str) -> bool {
+        [&self.id, &self.manifest, &self.digest].into_iter().any(|own| own == id)
+    }
+}
+
 /// An answer that was read whole.
 struct Answer {
     status: StatusCode,
@@ -384,7 +391,10 @@ impl Host {
             return self.error(Problem::Untrusted(reason));
         }
         let is_ours = error.is_builder() || error.is_redirect();
-        let reason = chain(&error.without_url());
+        let mut reason = chain(&error.without_url());
+        if reason.contains("InvalidContentType") {
+            reason.push_str("; one that speaks plain HTTP must be named in --insecure-registries");
+        }
         self.error(if is_ours { Problem::Garbage(reason) } else { Problem::Connection(reason) })
     }
 

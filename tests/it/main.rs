@@ -27,6 +27,8 @@ mod registry_client;
 mod rendered;
 mod reports;
 mod reproducible;
+mod retag;
 mod reuse;
 mod support;
 mod unchanged;
+mod verify;

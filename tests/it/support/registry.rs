@@ -125,6 +125,11 @@ impl FakeRegistry {
         self.put(repository, tag, MEDIA_TYPES[1], list.to_string().as_bytes())
     }
 
+    /// Takes a tag away.
+    pub fn remove(&self, repository: &str, tag: &str) {
+        self.state().tags.remove(&(repository.to_string(), tag.to_string())).expect("a tag");
+    }
+
     /// The digest that a tag names.
     pub fn tagged(&self, repository: &str, tag: &str) -> Option<String> {
         self.state().tags.get(&(repository.to_string(), tag.to_string())).cloned()

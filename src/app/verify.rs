@@ -1,0 +1,218 @@
+//! `--verify-registry`: whether the registry has every image as it would be built now.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::{StreamExt, stream};
+
+use super::build::{build_settings, engine, greet, recipes, runtime, source_cache};
+use super::prepare::Prepared;
+use super::registry::{Finding, registries, report};
+use super::write::{Scope, tree_files};
+use super::{lock, tell};
+use crate::context::sources::{SourceCache, SourceError};
+use crate::context::workdir::write_tree;
+use crate::engine::Engine;
+use crate::error::{EXIT_FAILED, Fatal};
+use crate::event::UnitId;
+use crate::plan::{Parent, PlannedUnit};
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::registry::error::RegistryError;
+use crate::registry::{Registries, RemoteImage};
+use crate::retry::{Again, persist};
+use crate::schedule::bases::BaseImages;
+use crate::schedule::image::{BuildSettings, KEY_LABEL, PARENT_LABEL, Recipe, key_inputs};
+
+/// Compares what the registry has with what a build would make; gives the exit code. Base images count as the engine
+/// has them.
+pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+    let engine = engine(prepared, env)?;
+    let mut recipes = recipes(prepared, env)?;
+    if let Some(path) = &prepared.config.build.locked {
+        lock::pin_sources(path, &mut recipes)?;
+    }
+    let contexts = tempfile::tempdir().map_err(|error| {
+        Fatal::message(format!("failed to make a temporary directory: {error}"), EXIT_FAILED)
+    })?;
+    write_tree(contexts.path(), &tree_files(prepared, Scope::Contexts)?)?;
+    for recipe in recipes.values_mut() {
+        recipe.context = contexts.path().join(&recipe.context);
+    }
+    let runtime = runtime()?;
+    let options = &prepared.config.build;
+    let findings = runtime.block_on(async {
+        greet(engine.as_ref(), "Verifying").await?;
+        let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
+        let verification = Verification {
+            bases: BaseImages::new(engine, false),
+            sources: source_cache(prepared, env)?,
+            registries: registries(prepared, env, insecure)?,
+            settings: build_settings(prepared, env),
+            retries: options.retries,
+            recipes,
+        };
+        let units: Vec<&PlannedUnit> = prepared.plan.to_build().collect();
+        Ok::<_, Fatal>(verification.all(&units, options.threads).await)
+    });
+    runtime.shutdown_background();
+    let findings = findings?;
+    report(&findings, prepared.config.output.json)?;
+    let good = findings.iter().filter(|finding| finding.status == "ok").count();
+    tell(&format!("{good} of {} images are in the registry as they would be built", findings.len()));
+    Ok(if good == findings.len() { 0 } else { EXIT_FAILED })
+}
+
+/// What keys and images are asked of.
+struct Verification {
+    bases: BaseImages,
+    sources: SourceCache,
+    registries: Registries,
+    settings: BuildSettings,
+    retries: u32,
+    recipes: HashMap<UnitId, Recipe>,
+}
+
+/// What the registry has, or why that is not known.
+type Found = Result<Option<RemoteImage>, String>;
+
+impl Verification {
+    async fn all(&self, units: &[&PlannedUnit], at_once: usize) -> Vec<Finding> {
+        let asked = stream::iter(units)
+            .map(async |unit| (unit.id(), self.image(&unit.reference, unit.platform).await))
+            .buffer_unordered(at_once);
+        let found: HashMap<UnitId, Found> = asked.collect().await;
+        let mut keys: HashMap<UnitId, Result<String, String>> = HashMap::new();
+        let mut findings = Vec::new();
+        for unit in units {
+            let key = self.key(unit, &keys).await;
+            let parent = match &unit.parent {
+                Parent::Image(name) => found.get(&named(name, unit.platform)),
+                Parent::Base(_) => None,
+            };
+            let parent = parent.and_then(|found| found.as_ref().ok()?.as_ref());
+            let (status, reason) = verdict(&key, &found[&unit.id()], parent);
+            let digest =
+                found[&unit.id()].as_ref().ok().and_then(|image| Some(image.as_ref()?.digest.clone()));
+            findings.push(Finding {
+                image: unit.image.clone(),
+                platform: Some(unit.platform.to_string()),
+                reference: unit.reference.clone(),
+                status,
+                digest,
+                reason,
+            });
+            keys.insert(unit.id(), key);
+        }
+        findings
+    }
+
+    /// The content key that a unit would have, or why that is not known.
+    async fn key(
+        &self,
+        unit: &PlannedUnit,
+        keys: &HashMap<UnitId, Result<String, String>>,
+    ) -> Result<String, String> {
+        let recipe = self.recipes.get(&unit.id()).ok_or("kolla-build has a bug: a unit without a recipe")?;
+        let parent = match &unit.parent {
+            Parent::Base(reference) if reference == "scratch" => reference.clone(),
+            Parent::Base(reference) => {
+                let image = self.bases.get(reference, unit.platform, &|_| {}).await;
+                image.map_err(|error| error.to_string())?.id
+            }
+            Parent::Image(name) => match keys.get(&named(name, unit.platform)) {
+                Some(key) => key.clone().map_err(|_| format!("the key of its parent {name} is not known"))?,
+                // It was not asked for: what the registry has of it counts.
+                None => {
+                    let image = self.image(&recipe.parent_reference, unit.platform).await?;
+                    let missing = || format!("the registry has no {}", recipe.parent_reference);
+                    let image = image.ok_or_else(missing)?;
+                    image.labels.get(KEY_LABEL).cloned().unwrap_or(image.id)
+                }
+            },
+        };
+        let mut sources = Vec::new();
+        for source in recipe.sources() {
+            let again = |error: &SourceError| Again::if_transient(error.is_transient());
+            let identity = persist(self.retries, again, || self.sources.identify(source)).await;
+            sources.push((source.section.clone(), identity.map_err(|error| error.to_string())?));
+        }
+        let inputs = key_inputs(unit.platform, &parent, recipe, sources, &self.settings.build_args).await;
+        inputs.map(|inputs| inputs.key()).map_err(|failure| failure.message)
+    }
+
+    async fn image(&self, reference: &str, platform: Platform) -> Found {
+        let named: Reference = reference.parse().map_err(|error| format!("{error}"))?;
+        persist(self.retries, RegistryError::again, || self.registries.image(&named, platform))
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn named(image: &str, platform: Platform) -> UnitId {
+    UnitId { image: image.into(), platform }
+}
+
+/// What an image is, and why: `ok`, `missing`, `different`, or `unknown`. `parent` is what the registry has of the image
+/// it is built on, if that is ours.
+fn verdict(
+    key: &Result<String, String>,
+    found: &Found,
+    parent: Option<&RemoteImage>,
+) -> (&'static str, Option<String>) {
+    let image = match found {
+        Err(error) => return ("unknown", Some(error.clone())),
+        Ok(None) => return ("missing", None),
+        Ok(Some(image)) => image,
+    };
+    let key = match key {
+        Err(error) => return ("unknown", Some(error.clone())),
+        Ok(key) => key,
+    };
+    match (image.labels.get(KEY_LABEL), image.labels.get(PARENT_LABEL)) {
+        (None, _) => ("different", Some("it was not built by kolla-build".to_string())),
+        (Some(found), _) if found != key => {
+            ("different", Some(format!("its key is {found}, and {key} was expected")))
+        }
+        (_, Some(id)) if parent.is_some_and(|parent| !parent.may_be(id)) => {
+            ("different", Some("its parent was built anew since".to_string()))
+        }
+        _ => ("ok", None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(labels: &[(&str, &str)]) -> RemoteImage {
+        RemoteImage {
+            digest: "sha256:d".to_string(),
+            id: "sha256:c".to_string(),
+            manifest: "sha256:m".to_string(),
+            labels: labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            size: 1,
+        }
+    }
+
+    #[test]
+    fn an_image_is_as_it_would_be_built_or_it_is_told_why_not() {
+        let key = Ok("k".to_string());
+        let found = |labels: &[(&str, &str)]| Ok(Some(image(labels)));
+        let parent = image(&[]);
+        let (ours, on) = ((KEY_LABEL, "k"), |id| (PARENT_LABEL, id));
+        for (key, found, status, reason) in [
+            (&key, found(&[ours, on("sha256:c")]), "ok", ""),
+            (&key, found(&[ours, on("sha256:m")]), "ok", ""),
+            (&key, found(&[ours, on("sha256:x")]), "different", "its parent was built anew since"),
+            (&key, found(&[(KEY_LABEL, "other")]), "different", "its key is other, and k was expected"),
+            (&key, found(&[]), "different", "it was not built by kolla-build"),
+            (&key, Ok(None), "missing", ""),
+            (&key, Err("gone".to_string()), "unknown", "gone"),
+            (&Err("no source".to_string()), found(&[ours]), "unknown", "no source"),
+        ] {
+            let (its, why) = verdict(key, &found, Some(&parent));
+            assert_eq!((its, why.unwrap_or_default().as_str()), (status, reason), "{found:?}");
+        }
+        assert_eq!(verdict(&key, &found(&[ours, on("sha256:base")]), None).0, "ok");
+    }
+}
