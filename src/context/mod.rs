@@ -9,6 +9,7 @@ mod error;
 mod git;
 mod http;
 mod ignore;
+mod leftovers;
 pub mod patches;
 mod pypi;
 pub mod revision;

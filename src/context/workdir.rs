@@ -11,8 +11,10 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
-/// Name of the lock file in a kept directory.
-const LOCK_FILE: &str = ".kolla-build.lock";
+use super::leftovers::{LOCK_FILE, claim, sweep};
+
+/// What names of temporary directories begin with.
+const TEMPORARY_PREFIX: &str = "kolla-";
 
 /// Name of the tree of images in a working directory.
 const TREE: &str = "docker";
@@ -68,14 +70,15 @@ pub struct WorkDir {
     tree: PathBuf,
     /// True when a run has made the tree, so that whatever is in it may go.
     ours: bool,
-    _hold: Hold,
+    hold: Hold,
 }
 
-/// What keeps the directory ours until it is dropped.
+/// What keeps the directory ours until it is dropped: an open lock file is the lock.
 #[derive(Debug)]
-enum Hold {
-    Lock(#[expect(dead_code, reason = "an open lock file is the lock")] File),
-    Temporary(tempfile::TempDir),
+struct Hold {
+    _lock: File,
+    /// None when it is to stay.
+    temporary: Option<tempfile::TempDir>,
 }
 
 impl WorkDir {
@@ -100,29 +103,29 @@ impl WorkDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| lock.write_all(record.as_bytes()))
             .map_err(WorkDirError::at(&lock_path))?;
-        Ok(WorkDir { tree, ours, _hold: Hold::Lock(lock) })
+        Ok(WorkDir { tree, ours, hold: Hold { _lock: lock, temporary: None } })
     }
 
-    /// Makes a directory that only this user can read and that does not outlive this value.
+    /// Makes a directory that only this user can read and that does not outlive this value; removes those that killed
+    /// runs have left.
     pub fn temporary() -> Result<WorkDir, WorkDirError> {
         let parent = std::env::temp_dir();
-        let prefix = format!("kolla-{}_", jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S"));
+        let prefix = format!("{TEMPORARY_PREFIX}{}_", jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S"));
         let dir = tempfile::Builder::new()
             .prefix(&prefix)
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&parent)
             .map_err(|source| WorkDirError::Io { path: parent, source })?;
+        let lock = claim(dir.path()).map_err(WorkDirError::at(dir.path()))?;
+        sweep(dir.path(), TEMPORARY_PREFIX);
         let tree = dir.path().join(TREE);
         fs::create_dir(&tree).map_err(WorkDirError::at(&tree))?;
-        Ok(WorkDir { tree, ours: true, _hold: Hold::Temporary(dir) })
+        Ok(WorkDir { tree, ours: true, hold: Hold { _lock: lock, temporary: Some(dir) } })
     }
 
     /// The directory to remove when the process ends without dropping this value; none when it is to stay.
     pub fn temporary_root(&self) -> Option<PathBuf> {
-        match &self._hold {
-            Hold::Lock(_) => None,
-            Hold::Temporary(dir) => Some(dir.path().to_path_buf()),
-        }
+        self.hold.temporary.as_ref().map(|dir| dir.path().to_path_buf())
     }
 
     /// The directory that holds the images' directories.

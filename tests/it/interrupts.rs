@@ -78,6 +78,27 @@ fn the_second_interrupt_leaves_at_once() {
 }
 
 #[test]
+fn a_killed_run_is_taken_up_where_it_stopped() {
+    for more in [&[][..], &["--work-dir", "work"]] {
+        let (daemon, project) = hanging();
+        let running = Running::start(&project, more);
+        daemon.wait_until("the build", |state| state.builds.iter().any(|build| build.image == "memcached"));
+        running.signal("KILL");
+        let killed = running.end();
+        assert_eq!(killed.status, None, "{killed}");
+        daemon.wait_until("the cancelling", |state| state.cancelled == ["memcached"]);
+        daemon.forget();
+
+        let run = project.run(more).exits(0);
+        assert_eq!(daemon.order(), ["memcached", "above"]);
+        assert!(run.tells("INFO:kolla.common.utils.base:Unchanged"), "{run}");
+        assert!(run.stderr.ends_with(": 2 images built, 1 unchanged\n"), "{run}");
+        // Neither its own nor that of the killed one.
+        assert_eq!(project.temporary_files(), Vec::<PathBuf>::new());
+    }
+}
+
+#[test]
 fn a_working_directory_belongs_to_one_run_at_a_time() {
     let (daemon, project) = hanging();
     let first = Running::start(&project, ["--work-dir", "work"]);

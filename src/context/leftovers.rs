@@ -1,0 +1,69 @@
+//! Temporary directories of runs that were killed: they could not remove them, so the next run does.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The file in a directory whose lock says that the directory is in use.
+pub(super) const LOCK_FILE: &str = ".kolla-build.lock";
+
+/// Says that a new directory is in use, as long as the file that this gives is open.
+pub(super) fn claim(dir: &Path) -> io::Result<File> {
+    // Locked before it has its name, so that nobody finds it unlocked.
+    let file = tempfile::NamedTempFile::new_in(dir)?;
+    file.as_file().try_lock()?;
+    Ok(file.persist(dir.join(LOCK_FILE))?)
+}
+
+/// Removes the directories beside `ours` that runs of the same user have left: those with such a prefix, claimed, and
+/// used by nobody. What can't be removed stays: it harms nothing but the space it takes.
+pub(super) fn sweep(ours: &Path, prefix: &str) {
+    let (Some(parent), Ok(user)) = (ours.parent(), ours.metadata().map(|metadata| metadata.uid())) else {
+        return;
+    };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_candidate = path != ours && entry.file_name().to_string_lossy().starts_with(prefix);
+        // Of the entry itself: a link leads to what is not ours to remove.
+        let is_own_directory =
+            || entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user);
+        if is_candidate
+            && is_own_directory()
+            && let Ok(lock) = File::open(path.join(LOCK_FILE))
+            && lock.try_lock().is_ok()
+        {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_uses_any_more_is_removed() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let make = |name: &str| {
+            let dir = parent.path().join(name);
+            fs::create_dir(&dir).expect("a directory");
+            dir
+        };
+        let (ours, living, killed) = (make("kolla-ours"), make("kolla-living"), make("kolla-killed"));
+        let (other, unclaimed) = (make("other"), make("kolla-unclaimed"));
+        let _held = [claim(&ours).expect("claimed"), claim(&living).expect("claimed")];
+        for dir in [&killed, &other] {
+            drop(claim(dir).expect("claimed"));
+        }
+        symlink(&other, parent.path().join("kolla-link")).expect("a link");
+
+        sweep(&ours, "kolla-");
+        assert!(!killed.exists());
+        for dir in [&ours, &living, &unclaimed, &other] {
+            assert!(dir.exists(), "{}", dir.display());
+        }
+    }
+}
