@@ -62,6 +62,7 @@ fn request(context: &Path) -> BuildRequest {
         network_mode: String::new(),
         build_args: Default::default(),
         labels: Default::default(),
+        secrets: Default::default(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Facts about a rendered Dockerfile, read the way Kolla reads them.
 
+pub mod mounts;
+
 use std::sync::LazyLock;
 
 use regex::Regex;

@@ -22,6 +22,7 @@ pub mod registry;
 pub mod report;
 pub mod retry;
 pub mod schedule;
+pub mod secret;
 pub mod template;
 #[cfg(test)]
 mod testing;

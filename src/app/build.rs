@@ -43,6 +43,7 @@ use crate::schedule::image::{BuildSettings, ImageWorker, Recipe};
 use crate::schedule::memory::Memory;
 use crate::schedule::remote::Remote;
 use crate::schedule::run::{Limits, run};
+use crate::secret::{SecretSpec, Secrets, proxy_credentials};
 
 /// Proxy variables of the environment that builds get as arguments.
 const PROXY_VARIABLES: [&str; 8] = [
@@ -65,6 +66,10 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             Fatal::message(message, EXIT_USAGE).hinted("run once per platform, each with its own --tag")
         );
     }
+    let mut settings = build_settings(&prepared, env);
+    let proxies = settings.proxy_args.values().flat_map(|url| proxy_credentials(url));
+    settings.secrets = Secrets::read(&prepared.config.build.secrets, env, proxies)
+        .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
     let engine = engine(&prepared, env)?;
     let runtime = runtime()?;
     let code = runtime.block_on(async {
@@ -112,7 +117,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             engine: Arc::new(Watched::new(engine, Duration::from_secs(options.timeout))),
             sources: sources.clone(),
             ahead,
-            settings: build_settings(&prepared, env),
+            settings,
             recipes,
             records: forecast::records(env),
             memory: Memory::default(),
@@ -331,6 +336,7 @@ pub(super) fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>
         network_mode: build.network_mode.clone(),
         build_args,
         proxy_args: proxies.collect(),
+        secrets: Secrets::default(),
         cache: build.cache,
         keep: build.keep,
     }
@@ -364,6 +370,7 @@ pub(super) fn recipes(
         .map_err(|error| Fatal::message(error, EXIT_USAGE))?;
     let mtime = epoch.map_or(0, |epoch| epoch.as_second().unsigned_abs());
     let created = epoch.unwrap_or_else(Timestamp::now);
+    let run_flags: Arc<[String]> = config.build.secrets.iter().map(SecretSpec::mount).collect();
     let mut recipes = HashMap::new();
     for (platform, rendered) in &prepared.rendered {
         let dirs = image_dirs(rendered);
@@ -381,6 +388,7 @@ pub(super) fn recipes(
                 plugins: extras(prepared, &unit.image, "plugin", *platform)?,
                 additions: extras(prepared, &unit.image, "additions", *platform)?,
                 labels: labels::image_labels(&unit.image, &config.tag, &config.maintainer, created),
+                run_flags: run_flags.clone(),
             };
             recipes.insert(unit.id(), recipe);
         }

@@ -5,6 +5,7 @@
 //! kolla-build.conf files in order, the command line.
 
 pub mod build_toml;
+pub mod buildkit;
 pub mod ini;
 mod interpolate;
 pub mod layer;

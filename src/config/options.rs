@@ -191,6 +191,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     kolla("buildkit_builder", Text, "Name of the buildx builder to use"),
     kolla("network_mode", Text, "Network of RUN steps"),
     kolla("build_args", Dict, "Values of build arguments: KEY:value,KEY:value"),
+    ours(
+        "secret",
+        Many,
+        "Secret that RUN steps find in /run/secrets/ID and that is in no image (BuildKit): id=ID,src=FILE or id=ID,env=VARIABLE, with target=PATH, mode, uid and gid if need be; may be repeated",
+    ),
     kolla(
         "cache",
         Flag,

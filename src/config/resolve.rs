@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
+use super::buildkit;
 use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
 use super::nearest;
 use super::options::OPTIONS;
 use crate::platform::{Arch, Platform};
 use crate::reference::Reference;
+use crate::secret::SecretSpec;
 
 /// Everything a run needs to know.
 #[derive(Debug, Clone)]
@@ -158,6 +160,8 @@ pub struct BuildOptions {
     pub buildkit: bool,
     /// Network of RUN steps.
     pub network_mode: String,
+    /// What RUN steps can read.
+    pub secrets: Vec<SecretSpec>,
     /// Build arguments, in the order given.
     pub build_args: Vec<(String, String)>,
     /// Reuse what is already built.
@@ -268,6 +272,7 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         Some("podman") => EngineChoice::Podman(required("podman_base_url")?),
         _ => EngineChoice::Docker,
     };
+    let buildkit = layers.flag("buildkit")? && engine == EngineChoice::Docker;
     let task = if layers.flag("template_only")? {
         Task::TemplateOnly
     } else if let Some(file) = path("save_dependency")? {
@@ -338,7 +343,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             pip_args,
         },
         build: BuildOptions {
-            buildkit: layers.flag("buildkit")? && engine == EngineChoice::Docker,
+            buildkit,
+            secrets: buildkit::secrets(&layers, buildkit)?,
             engine,
             network_mode: required("network_mode")?,
             build_args: layers.dict(DEFAULT, "build_args")?,

@@ -30,7 +30,8 @@ pub fn is_secret_name(name: &str) -> bool {
 
 /// A value as it may be shown: without credentials in URLs, and not at all when its name is one that secrets have.
 pub fn masked(name: &str, text: &str) -> String {
-    if is_secret_name(name) && !text.is_empty() {
+    // The option of this name tells where secrets are, and holds none.
+    if name != "secret" && is_secret_name(name) && !text.is_empty() {
         return MASK.to_string();
     }
     let text = CREDENTIALS.replace_all(text, format!("${{before}}{MASK}@${{host}}"));

@@ -12,10 +12,26 @@ use super::entries::{self, Entry, EntryKind, at};
 /// Entries are sorted, belong to root and were made `mtime` seconds after 1970; a `.dockerignore` is honoured. An error
 /// that names a path is about reading it; any other came from `out`.
 pub fn write_context(dir: &Path, mtime: u64, out: impl Write) -> io::Result<()> {
+    write_context_with(dir, None, mtime, out)
+}
+
+/// The same, with another text in place of its Dockerfile.
+pub fn write_context_with(
+    dir: &Path,
+    dockerfile: Option<&str>,
+    mtime: u64,
+    out: impl Write,
+) -> io::Result<()> {
     let out = BufWriter::with_capacity(64 * 1024, out);
     let mut archive = ArchiveWriter { mtime, ..ArchiveWriter::new(out) };
     for entry in entries::walk_context(dir)? {
-        archive.append(&entry?)?;
+        let entry = entry?;
+        match dockerfile {
+            Some(text) if entry.name == Path::new("Dockerfile") => {
+                archive.append_file(&entry.name, entry.mode, text.len() as u64, &mut text.as_bytes())?;
+            }
+            _ => archive.append(&entry)?,
+        }
     }
     archive.finish()
 }

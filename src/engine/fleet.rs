@@ -628,6 +628,7 @@ mod tests {
             network_mode: String::new(),
             build_args: BTreeMap::new(),
             labels: BTreeMap::new(),
+            secrets: Default::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::platform::Platform;
+use crate::secret::Secrets;
 
 /// What an image is built on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct BuildRequest {
     pub build_args: BTreeMap<String, String>,
     /// Labels put on the image beside those its Dockerfile sets.
     pub labels: BTreeMap<String, String>,
+    /// What its RUN steps can read (BuildKit only), and what its output must not show.
+    pub secrets: Secrets,
 }
 
 /// What a running build says.
@@ -66,6 +69,18 @@ pub enum BuildOutput {
         /// The instruction.
         text: String,
     },
+}
+
+impl BuildOutput {
+    /// The same with its text changed.
+    pub fn map(self, change: impl FnOnce(String) -> String) -> BuildOutput {
+        match self {
+            BuildOutput::Line(text) => BuildOutput::Line(change(text)),
+            BuildOutput::Step { number, total, text } => {
+                BuildOutput::Step { number, total, text: change(text) }
+            }
+        }
+    }
 }
 
 /// Where a build's output goes while it runs.

@@ -112,6 +112,7 @@ mod tests {
                 plugins: Vec::new(),
                 additions: Vec::new(),
                 labels: Default::default(),
+                run_flags: Default::default(),
             };
             (id(image), recipe)
         };

@@ -17,12 +17,14 @@ use crate::config::source::Source;
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble, source_archive};
 use crate::context::digest;
 use crate::context::sources::{Fetched, SourceCache, SourceError};
+use crate::dockerfile::mounts::with_run_flags;
 use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, ImageFacts, OutputSink};
 use crate::event::{Failure, FailureKind, Image, UnitId};
 use crate::plan::{KeyInputs, Parent, PlannedUnit};
 use crate::platform::Platform;
 use crate::record::InputRecord;
 use crate::registry::said::Kind;
+use crate::secret::Secrets;
 
 /// The label that carries an image's content key.
 pub const KEY_LABEL: &str = "kolla-build.key";
@@ -53,6 +55,8 @@ pub struct Recipe {
     pub additions: Vec<Source>,
     /// Labels put on the image beside those of its Dockerfile.
     pub labels: BTreeMap<String, String>,
+    /// Flags that its RUN steps get, those of secrets.
+    pub run_flags: Arc<[String]>,
 }
 
 impl Recipe {
@@ -78,6 +82,8 @@ pub struct BuildSettings {
     pub build_args: BTreeMap<String, String>,
     /// Build arguments that only say how to reach the network.
     pub proxy_args: BTreeMap<String, String>,
+    /// What RUN steps can read, and logs must not show.
+    pub secrets: Secrets,
     /// Reuse what is already built.
     pub cache: bool,
     /// Keep containers of failed builds.
@@ -336,6 +342,7 @@ impl ImageWorker {
             network_mode: settings.network_mode.clone(),
             build_args,
             labels,
+            secrets: settings.secrets.clone(),
         }
     }
 }
@@ -361,7 +368,8 @@ pub async fn key_inputs(
     Ok(KeyInputs {
         platform: platform.to_string(),
         parent: parent.to_string(),
-        dockerfile,
+        // As it is sent: of secrets, it knows the names.
+        dockerfile: with_run_flags(&dockerfile, &recipe.run_flags),
         context: context.entries.into_iter().collect(),
         sources,
         build_args: build_args.clone().into_iter().collect(),

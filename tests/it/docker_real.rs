@@ -34,6 +34,7 @@ fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
         network_mode: "host".to_string(),
         build_args: Default::default(),
         labels: Default::default(),
+        secrets: Default::default(),
     }
 }
 

@@ -37,6 +37,7 @@ fn request(context: &Path, buildkit: bool) -> BuildRequest {
         network_mode: "host".to_string(),
         build_args: [("proxy".to_string(), "http://p:1".to_string())].into(),
         labels: [("kolla_version".to_string(), "1".to_string())].into(),
+        secrets: Default::default(),
     }
 }
 

@@ -29,6 +29,7 @@ mod reports;
 mod reproducible;
 mod retag;
 mod reuse;
+mod secrets;
 mod support;
 mod unchanged;
 mod verify;

@@ -5,17 +5,11 @@ use crate::support::real::{self, Images, docker, inspect, run_in, wait_until};
 
 const NAMESPACE: &str = "kolla-build-test";
 
-/// A text that no earlier run has built with.
-fn nonce() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
-    format!("{}-{}", std::process::id(), now.as_nanos())
-}
-
 /// A base image, an image on it with a file and a block, and an override of that block.
 fn project(endpoint: &str) -> Project {
     Project::empty()
         .with_docker_host(endpoint)
-        .image("base", None, &format!("RUN echo {} >/nonce\nENTRYPOINT [\"true\", \"--\"]\n", nonce()))
+        .image("base", None, &format!("RUN echo {} >/nonce\nENTRYPOINT [\"true\", \"--\"]\n", real::nonce()))
         .image(
             "service",
             Some("base"),

@@ -1,17 +1,21 @@
 //! One build: the request, and its answer followed to the end.
 
+use std::pin::pin;
+
 use form_urlencoded::Serializer;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response};
 
-use super::super::{BuildRequest, EngineError, OutputSink};
+use super::super::{BuildOutput, BuildRequest, EngineError, OutputSink};
 use super::fault;
 use super::messages::Messages;
 use super::progress::Progress;
+use super::session::Session;
 use super::transport::Transport;
 use super::upload::Upload;
+use crate::secret::Secrets;
 
 /// Runs a build up to the engine's word that the image is there. Dropped, it closes the connection, upon which
 /// both builders stop what is running.
@@ -21,13 +25,35 @@ pub(super) async fn run(
     request: &BuildRequest,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
-    let (upload, chunks) = Upload::start(request.context.clone(), request.mtime);
-    let post = Request::post(format!("/build?{}", query(request)))
+    if !request.buildkit || request.secrets.mounts().is_empty() {
+        return exchange(transport, endpoint, request, None, output).await;
+    }
+    let session = Session::open(transport, endpoint, request.secrets.clone()).await?;
+    let id = session.id.clone();
+    let mut exchange = pin!(exchange(transport, endpoint, request, Some(&id), output));
+    tokio::select! {
+        result = &mut exchange => result,
+        // What it is still needed for fails at the engine, which tells what it was.
+        () = session.serve() => exchange.await,
+    }
+}
+
+/// Sends a build and follows its answer. In a session, RUN steps get the secrets.
+async fn exchange(
+    transport: &Transport,
+    endpoint: &str,
+    request: &BuildRequest,
+    session: Option<&str>,
+    output: OutputSink<'_>,
+) -> Result<(), EngineError> {
+    let run_flags = if session.is_some() { request.secrets.mounts().to_vec() } else { Vec::new() };
+    let (upload, chunks) = Upload::start(request.context.clone(), request.mtime, run_flags);
+    let post = Request::post(format!("/build?{}", query(request, session)))
         .header(CONTENT_TYPE, "application/x-tar")
         .body(bollard::body_try_stream(chunks))
         .expect("an encoded query makes a valid URI");
     let result = match transport.send(post).await {
-        Ok(response) => follow(response, endpoint, output).await,
+        Ok(response) => follow(response, endpoint, &request.secrets, output).await,
         Err(error) => Err(fault::of_transport(endpoint, error)),
     };
     // A context that can't be read breaks the exchange too: it is the cause, not what the exchange said.
@@ -38,7 +64,7 @@ pub(super) async fn run(
 }
 
 /// The query parameters of a build.
-fn query(request: &BuildRequest) -> String {
+fn query(request: &BuildRequest, session: Option<&str>) -> String {
     let flag = |set| if set { "1" } else { "0" };
     let mut query = Serializer::new(String::new());
     query.append_pair("version", if request.buildkit { "2" } else { "1" });
@@ -57,14 +83,19 @@ fn query(request: &BuildRequest) -> String {
             query.append_pair(name, &json);
         }
     }
+    if let Some(id) = session {
+        query.append_pair("session", id);
+    }
     query.finish()
 }
 
 async fn follow(
     response: Response<Incoming>,
     endpoint: &str,
+    secrets: &Secrets,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
+    let masked = |said: BuildOutput| output(said.map(|text| secrets.mask(&text).into_owned()));
     let status = response.status();
     if !status.is_success() {
         let message = refusal(response.into_body()).await;
@@ -74,12 +105,12 @@ async fn follow(
     let mut progress = Progress::default();
     while let Some(message) = messages.next().await? {
         let shown = progress.push(message).map_err(|reason| fault::garbage(endpoint, reason))?;
-        shown.into_iter().for_each(output);
+        shown.into_iter().for_each(masked);
         if let Some(failure) = progress.failure() {
-            return Err(EngineError::Build(failure));
+            return Err(EngineError::Build(secrets.mask(&failure).into_owned()));
         }
     }
-    progress.finish().into_iter().for_each(output);
+    progress.finish().into_iter().for_each(masked);
     if progress.is_built() {
         Ok(())
     } else {
@@ -123,13 +154,14 @@ mod tests {
             network_mode: String::new(),
             build_args: BTreeMap::new(),
             labels: BTreeMap::new(),
+            secrets: Secrets::default(),
         }
     }
 
     #[test]
     fn a_plain_build() {
         assert_eq!(
-            query(&request()),
+            query(&request(), None),
             "version=2&rm=1&forcerm=1&nocache=0&pull=0&t=kolla%2Fbase%3A1&platform=linux%2Farm64"
         );
     }
@@ -142,10 +174,10 @@ mod tests {
         request.build_args.insert("http_proxy".to_string(), "http://p:1/?a&b".to_string());
         request.labels.insert("kolla_version".to_string(), "1".to_string());
         assert_eq!(
-            query(&request),
+            query(&request, Some("s")),
             "version=1&rm=1&forcerm=0&nocache=1&pull=1&t=kolla%2Fbase%3A1&platform=linux%2Farm64&networkmode=host\
              &buildargs=%7B%22http_proxy%22%3A%22http%3A%2F%2Fp%3A1%2F%3Fa%26b%22%7D\
-             &labels=%7B%22kolla_version%22%3A%221%22%7D"
+             &labels=%7B%22kolla_version%22%3A%221%22%7D&session=s"
         );
     }
 }

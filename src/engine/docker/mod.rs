@@ -7,6 +7,7 @@ mod locate;
 mod log;
 mod messages;
 mod progress;
+mod session;
 mod ssh;
 mod tls;
 mod trace;

@@ -87,7 +87,7 @@ impl Transport {
         let exchange = async {
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             // Ends by itself when the exchange is over or dropped.
-            let connection = tokio::spawn(connection);
+            let connection = tokio::spawn(connection.with_upgrades());
             let sent = sender.send_request(request).await;
             drop(sender);
             match sent {

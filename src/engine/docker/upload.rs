@@ -1,7 +1,7 @@
 //! Sends a directory as a build context while it is being archived: a few chunks in memory, never the whole.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::super::EngineError;
-use crate::context::archive::write_context;
+use crate::context::archive::{write_context, write_context_with};
+use crate::dockerfile::mounts::with_run_flags;
 
 const CHUNK: usize = 64 * 1024;
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -21,13 +22,18 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Starts archiving a directory, every entry of this time; gives the archive's bytes as they come.
-    pub fn start(path: PathBuf, mtime: u64) -> (Upload, impl Stream<Item = io::Result<Bytes>>) {
+    /// Starts archiving a directory, every entry of this time, with these flags in the RUN steps of its Dockerfile; gives
+    /// the archive's bytes as they come.
+    pub fn start(
+        path: PathBuf,
+        mtime: u64,
+        run_flags: Vec<String>,
+    ) -> (Upload, impl Stream<Item = io::Result<Bytes>>) {
         let (sender, mut receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let directory = path.clone();
         let archiving = tokio::task::spawn_blocking(move || {
             let mut writer = BufWriter::with_capacity(CHUNK, ChunkSender(sender.clone()));
-            let result = write_context(&directory, mtime, &mut writer).and_then(|()| writer.flush());
+            let result = archive(&directory, mtime, &run_flags, &mut writer).and_then(|()| writer.flush());
             if result.is_err() {
                 // The request must break off: an archive that merely ended would be taken for a whole one.
                 let _ = sender.blocking_send(Err(io::Error::other("the build context cannot be read")));
@@ -48,6 +54,14 @@ impl Upload {
         };
         Some(EngineError::Context { path: self.path, source })
     }
+}
+
+fn archive(directory: &Path, mtime: u64, run_flags: &[String], out: impl Write) -> io::Result<()> {
+    if run_flags.is_empty() {
+        return write_context(directory, mtime, out);
+    }
+    let dockerfile = std::fs::read_to_string(directory.join("Dockerfile"))?;
+    write_context_with(directory, Some(&with_run_flags(&dockerfile, run_flags)), mtime, out)
 }
 
 /// Hands what is written to the request's body, waiting while the engine is slower than the disk.

@@ -13,6 +13,12 @@ pub fn endpoint() -> Option<String> {
     Some(std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_string()))
 }
 
+/// A text that no earlier run has built with.
+pub fn nonce() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+    format!("{}-{}", std::process::id(), now.as_nanos())
+}
+
 /// What `docker` prints, without blanks around it.
 #[track_caller]
 pub fn docker(arguments: &[&str]) -> String {
