@@ -75,6 +75,19 @@ fn a_changed_file_rebuilds_the_image_that_it_belongs_to() {
 }
 
 #[test]
+fn a_changed_file_of_a_parent_rebuilds_all_that_is_built_on_it_and_nothing_else() {
+    let (daemon, project) = built(project());
+    let project = project.file("images/openstack-base/pip.conf", "[global]\n");
+    assert_eq!(
+        rebuilt(&daemon, project.run([""; 0])),
+        ["keystone", "keystone-base", "nova-api", "nova-base", "openstack-base"]
+    );
+    daemon.forget();
+    let project = project.file("images/base/apt.conf", "Acquire::Retries 3;\n");
+    assert_eq!(rebuilt(&daemon, project.run([""; 0])).len(), 7);
+}
+
+#[test]
 fn a_file_s_mode_counts_and_its_time_does_not() {
     use std::os::unix::fs::PermissionsExt;
     let (daemon, project) = built(project());
