@@ -11,19 +11,17 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use super::engines::{engine, greet};
 use super::prepare::{Prepared, image_dirs};
 use super::registry;
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
 use super::{forecast, lock};
-use crate::config::resolve::EngineChoice;
 use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;
 use crate::context::workdir::WorkDir;
 use crate::engine::Engine;
-use crate::engine::docker::{Credentials, Docker, Endpoint, configuration_directory, locate, tcp_of};
-use crate::engine::watched::Watched;
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::event::{Event, Outcome, UnitId};
 use crate::labels;
@@ -70,9 +68,9 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     let proxies = settings.proxy_args.values().flat_map(|url| proxy_credentials(url));
     settings.secrets = Secrets::read(&prepared.config.build.secrets, env, proxies)
         .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
-    let engine = engine(&prepared, env)?;
     let runtime = runtime()?;
     let code = runtime.block_on(async {
+        let engine = engine(&prepared.config, env).await?;
         let engine_name = greet(engine.as_ref(), "Building").await?;
         if prepared.config.selection.skip_existing {
             skip_existing(&mut prepared.plan, engine.as_ref()).await?;
@@ -114,7 +112,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             remote,
             // Of a locked run they are there already, and newer ones are not wanted.
             bases: BaseImages::new(engine.clone(), options.pull && options.locked.is_none()),
-            engine: Arc::new(Watched::new(engine, Duration::from_secs(options.timeout))),
+            engine,
             sources: sources.clone(),
             ahead,
             settings,
@@ -136,31 +134,12 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     code
 }
 
-/// The engine that was asked for; nothing is contacted yet.
-pub(super) fn engine(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<Arc<Docker>, Fatal> {
-    Ok(Arc::new(Docker::new(endpoint(&prepared.config.build.engine, env)?, credentials(env)?)))
-}
-
 /// What asynchronous work runs in.
 pub(super) fn runtime() -> Result<Runtime, Fatal> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Fatal::message(format!("failed to start the runtime: {error}"), EXIT_FAILED))
-}
-
-/// Asks the engine what it is, so that a run without one fails at once; gives its name.
-pub(super) async fn greet(engine: &dyn Engine, doing: &str) -> Result<String, Fatal> {
-    match engine.facts().await {
-        Ok(facts) => {
-            let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
-            tell(&format!("{doing} with {name}"));
-            Ok(name)
-        }
-        Err(error) => Err(Fatal::new(&error, EXIT_FAILED)
-            .hinted("start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock")
-            .hinted("--template-only, --list-images, --list-dependencies and --plan need none")),
-    }
 }
 
 /// Leaves out what the engine has under the name it would get, whatever is in it.
@@ -173,21 +152,6 @@ async fn skip_existing(plan: &mut BuildPlan, engine: &dyn Engine) -> Result<(), 
         }
     }
     Ok(())
-}
-
-fn endpoint(engine: &EngineChoice, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
-    match engine {
-        EngineChoice::Podman(address) => Endpoint::parse(address, &tcp_of(env))
-            .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from podman_base_url")),
-        EngineChoice::Docker => locate(env).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
-    }
-}
-
-pub(super) fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal> {
-    match configuration_directory(env) {
-        Some(dir) => Credentials::load(&dir).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
-        None => Ok(Credentials::default()),
-    }
 }
 
 /// Runs the plan while reporters listen and signals are heard.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use super::build::{build_settings, cache_dir, engine, recipes, runtime, source_cache};
+use super::build::{build_settings, cache_dir, recipes, runtime, source_cache};
+use super::engines::engine;
 use super::lock;
 use super::prepare::Prepared;
 use super::tell;
@@ -61,7 +62,7 @@ pub fn forecasts(
 
 /// The engine, if it answers.
 async fn reachable_engine(prepared: &Prepared, env: &BTreeMap<String, String>) -> Option<Arc<dyn Engine>> {
-    let asked = match engine(prepared, env) {
+    let asked = match engine(&prepared.config, env).await {
         Ok(engine) => engine.facts().await.map(|_| engine).map_err(|error| error.to_string()),
         Err(fatal) => Err(fatal.to_string()),
     };

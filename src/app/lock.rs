@@ -10,7 +10,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::build::{self, greet, recipes};
+use super::build::{self, recipes};
+use super::engines::{engine, greet};
 use super::prepare::Prepared;
 use super::tell;
 use crate::config::source::{Origin, Source};
@@ -41,12 +42,12 @@ pub struct Supply<'a> {
 
 /// Pins everything that the images to build are made from; gives what to tell the user.
 pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -> Result<String, Fatal> {
-    let engine = build::engine(prepared, env)?;
     let sources = build::source_cache(prepared, env)?;
     let recipes = recipes(prepared, env)?;
     let runtime = build::runtime()?;
     let retries = prepared.config.build.retries;
     let pinned = runtime.block_on(async {
+        let engine = engine(&prepared.config, env).await?;
         greet(engine.as_ref(), "Locking").await?;
         let supply = Supply { engine, sources: &sources, retries };
         let wanted: Vec<(Platform, &Source)> = recipes

@@ -2,6 +2,7 @@
 
 mod affected;
 mod build;
+mod engines;
 mod forecast;
 mod lock;
 mod overrides;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::build;
+use super::engines;
 use super::prepare::Prepared;
 use super::{output, tell};
 use crate::error::{EXIT_FAILED, Fatal};
@@ -28,7 +28,7 @@ pub fn registries(
         authorities: options.registry_ca.clone(),
         insecure: options.insecure_registries.iter().cloned().chain(known_insecure).collect(),
     };
-    Ok(Registries::new(build::credentials(env)?, trust, Duration::from_secs(options.timeout)))
+    Ok(Registries::new(engines::credentials(env)?, trust, Duration::from_secs(options.timeout)))
 }
 
 /// What is told of an image in a registry.

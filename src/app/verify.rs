@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::{StreamExt, stream};
 
-use super::build::{build_settings, engine, greet, recipes, runtime, source_cache};
+use super::build::{build_settings, recipes, runtime, source_cache};
+use super::engines::{engine, greet};
 use super::prepare::Prepared;
 use super::registry::{Finding, registries, report};
 use super::write::{Scope, tree_files};
 use super::{lock, tell};
 use crate::context::sources::{SourceCache, SourceError};
 use crate::context::workdir::write_tree;
-use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::event::UnitId;
 use crate::plan::{Parent, PlannedUnit};
@@ -26,7 +26,6 @@ use crate::schedule::image::{BuildSettings, KEY_LABEL, PARENT_LABEL, Recipe, key
 /// Compares what the registry has with what a build would make; gives the exit code. Base images count as the engine
 /// has them.
 pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
-    let engine = engine(prepared, env)?;
     let mut recipes = recipes(prepared, env)?;
     if let Some(path) = &prepared.config.build.locked {
         lock::pin_sources(path, &mut recipes)?;
@@ -41,6 +40,7 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
     let runtime = runtime()?;
     let options = &prepared.config.build;
     let findings = runtime.block_on(async {
+        let engine = engine(&prepared.config, env).await?;
         greet(engine.as_ref(), "Verifying").await?;
         let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         let verification = Verification {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use super::options::{self, Kind, OptionSpec};
 use super::value;
@@ -190,6 +191,15 @@ impl Layers {
             .iter()
             .filter(|entry| entry.section == DEFAULT && entry.key == key)
             .map(|entry| self.interpolate(entry))
+            .collect()
+    }
+
+    /// Every value that an option of the section `DEFAULT` was given, each read as what it stands for.
+    pub fn many_parsed<T: FromStr<Err = String>>(&self, key: &str) -> Result<Vec<T>, ValueError> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.section == DEFAULT && entry.key == key)
+            .map(|entry| self.interpolate(entry)?.parse().map_err(|reason| value_error(entry, reason)))
             .collect()
     }
 

@@ -187,6 +187,13 @@ pub const OPTIONS: &[OptionSpec] = &[
     ),
     kolla("engine", Choice(&["docker", "podman"]), "Container engine to build with"),
     kolla("podman_base_url", Text, "Podman's socket"),
+    ours(
+        "engine_host",
+        Many,
+        "Where the engine is: [ARCH=]unix://PATH, tcp://HOST:PORT or ssh://HOST. Given several times, builds are spread \
+         over the engines of the platform's architecture, and images move between them through --registry [default: \
+         what the engine's own client would use]",
+    ),
     kolla("buildkit", Flag, "Build with BuildKit; without, with Docker's classic builder"),
     kolla("buildkit_builder", Text, "Name of the buildx builder to use"),
     kolla("network_mode", Text, "Network of RUN steps"),

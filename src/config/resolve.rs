@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
 use super::buildkit;
@@ -151,11 +152,42 @@ pub enum EngineChoice {
     Podman(String),
 }
 
+/// Where an engine is that was named by its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineHost {
+    /// What it is to build for; none leaves that to what it is itself.
+    pub arch: Option<Arch>,
+    /// Its address, as in `DOCKER_HOST`.
+    pub address: String,
+}
+
+impl FromStr for EngineHost {
+    type Err = String;
+
+    /// Reads `[ARCH=]ADDRESS`.
+    fn from_str(text: &str) -> Result<EngineHost, String> {
+        let (arch, address) = match text.split_once('=') {
+            Some((arch, address)) if !arch.contains("://") => {
+                let arch = Arch::parse(arch)
+                    .ok_or_else(|| format!("unknown architecture '{arch}': expected x86_64 or aarch64"))?;
+                (Some(arch), address)
+            }
+            _ => (None, text),
+        };
+        match address {
+            "" => Err("expected [ARCH=]ADDRESS".to_string()),
+            address => Ok(EngineHost { arch, address: address.to_string() }),
+        }
+    }
+}
+
 /// How images are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
     /// With which engine.
     pub engine: EngineChoice,
+    /// Where engines are; empty leaves that to `engine`.
+    pub engine_hosts: Vec<EngineHost>,
     /// BuildKit instead of the classic builder.
     pub buildkit: bool,
     /// Network of RUN steps.
@@ -346,6 +378,7 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             buildkit,
             secrets: buildkit::secrets(&layers, buildkit)?,
             engine,
+            engine_hosts: layers.many_parsed("engine_host")?,
             network_mode: required("network_mode")?,
             build_args: layers.dict(DEFAULT, "build_args")?,
             cache: layers.flag("cache")?,

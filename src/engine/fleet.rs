@@ -76,47 +76,59 @@ impl<K: Eq + Hash, V: Clone> Once<K, V> {
     }
 }
 
-impl Fleet {
-    /// Those of the candidates that build for a platform, and why others can't be used now. An engine for which no
-    /// architecture was named builds for its own, and by emulation for another one when no engine is there for it.
-    ///
-    /// # Errors
-    /// None of them can be used; the first reason is given, if there is one.
-    pub async fn gather(
-        candidates: Vec<Candidate>,
-        platform: Platform,
-    ) -> Result<(Fleet, Vec<EngineError>), Option<EngineError>> {
-        let named = |candidate: &Candidate| candidate.arch.is_none_or(|arch| arch == platform.arch);
-        let candidates: Vec<Candidate> = candidates.into_iter().filter(named).collect();
-        let asked = join_all(candidates.iter().map(async |candidate| {
-            let facts = candidate.engine.facts().await?;
-            Ok((Arch::parse(&facts.architecture), candidate.engine.processors().await?))
-        }))
-        .await;
-        let (mut members, mut unsuited, mut unusable) = (Vec::new(), Vec::new(), Vec::new());
-        for (candidate, answer) in candidates.into_iter().zip(asked) {
-            match answer {
-                Ok((own_arch, processors)) => {
-                    let suits = candidate.arch.or(own_arch) == Some(platform.arch);
-                    let group = if suits { &mut members } else { &mut unsuited };
-                    group.push(Member::new(candidate.engine, processors));
-                }
-                Err(error) => unusable.push(error),
-            }
-        }
-        if members.is_empty() {
-            members = unsuited;
-        }
-        if members.is_empty() {
-            return Err(unusable.into_iter().next());
-        }
-        let endpoints: Vec<&str> = members.iter().map(|member| member.engine.endpoint()).collect();
-        Ok((Fleet { endpoint: endpoints.join(", "), members, published: Once::new() }, unusable))
-    }
+/// Engines that were asked what they are.
+#[derive(Default)]
+pub struct Gathered {
+    /// Those that build for the platform.
+    pub suited: Vec<Suited>,
+    /// Why others can't be used now.
+    pub unusable: Vec<EngineError>,
+}
 
-    /// How many engines there are.
-    pub fn size(&self) -> usize {
-        self.members.len()
+/// An engine that builds for the platform that was asked for.
+pub struct Suited {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// How many processors it has.
+    pub processors: usize,
+}
+
+/// Asks those of the candidates that may build for a platform. An engine for which no architecture was named builds for
+/// its own, and by emulation for another one when no engine is there for it.
+pub async fn gather(candidates: Vec<Candidate>, platform: Platform) -> Gathered {
+    let named = |candidate: &Candidate| candidate.arch.is_none_or(|arch| arch == platform.arch);
+    let candidates: Vec<Candidate> = candidates.into_iter().filter(named).collect();
+    let asked = join_all(candidates.iter().map(async |candidate| {
+        let facts = candidate.engine.facts().await?;
+        Ok((Arch::parse(&facts.architecture), candidate.engine.processors().await?))
+    }))
+    .await;
+    let (mut gathered, mut emulators) = (Gathered::default(), Vec::new());
+    for (Candidate { engine, arch }, answer) in candidates.into_iter().zip(asked) {
+        match answer {
+            Ok((own_arch, processors)) => {
+                let native = arch.or(own_arch) == Some(platform.arch);
+                let group = if native { &mut gathered.suited } else { &mut emulators };
+                group.push(Suited { engine, processors });
+            }
+            Err(error) => gathered.unusable.push(error),
+        }
+    }
+    if gathered.suited.is_empty() {
+        gathered.suited = emulators;
+    }
+    gathered
+}
+
+impl Fleet {
+    /// These engines as one.
+    pub fn new(engines: Vec<Suited>) -> Fleet {
+        let endpoints: Vec<&str> = engines.iter().map(|suited| suited.engine.endpoint()).collect();
+        Fleet {
+            endpoint: endpoints.join(", "),
+            members: engines.into_iter().map(Member::new).collect(),
+            published: Once::new(),
+        }
     }
 
     fn live(&self) -> impl Iterator<Item = &Member> {
@@ -303,10 +315,10 @@ impl Fleet {
 }
 
 impl Member {
-    fn new(engine: Arc<dyn Engine>, processors: usize) -> Member {
+    fn new(suited: Suited) -> Member {
         Member {
-            engine,
-            processors: processors.max(1),
+            engine: suited.engine,
+            processors: suited.processors.max(1),
             running: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             brought: Once::new(),
@@ -639,7 +651,7 @@ mod tests {
     async fn fleet(members: &[&Arc<Fake>]) -> Fleet {
         let candidate =
             |member: &&Arc<Fake>| Candidate { engine: Arc::clone(member) as Arc<dyn Engine>, arch: None };
-        Fleet::gather(members.iter().map(candidate).collect(), platform()).await.expect("a fleet").0
+        Fleet::new(gather(members.iter().map(candidate).collect(), platform()).await.suited)
     }
 
     async fn build(fleet: &Fleet, tag: &str, parent: (&str, &str)) -> Result<ImageFacts, EngineError> {
@@ -737,13 +749,15 @@ mod tests {
         let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
         b.state().dead = true;
         let candidate = |fake: &Arc<Fake>, arch| Candidate { engine: fake.clone() as Arc<dyn Engine>, arch };
-        let all = vec![candidate(&arm, None), candidate(&a, None), candidate(&b, None)];
-        let (fleet, unusable) = Fleet::gather(all, platform()).await.expect("a fleet");
-        assert_eq!((fleet.endpoint(), unusable.len()), ("a", 1));
+        let endpoints = async |candidates| {
+            let suited = gather(candidates, platform()).await.suited;
+            suited.iter().map(|suited| suited.engine.endpoint().to_string()).collect::<Vec<_>>()
+        };
+        let all = || vec![candidate(&arm, None), candidate(&a, None), candidate(&b, None)];
+        assert_eq!(endpoints(all()).await, ["a"]);
+        assert_eq!(gather(all(), platform()).await.unusable.len(), 1);
         // Emulation is better than nothing, unless another architecture was named.
-        let (fleet, _) = Fleet::gather(vec![candidate(&arm, None)], platform()).await.expect("a fleet");
-        assert_eq!(fleet.endpoint(), "arm");
-        let named = vec![candidate(&arm, Some(Arch::Aarch64))];
-        assert!(matches!(Fleet::gather(named, platform()).await, Err(None)));
+        assert_eq!(endpoints(vec![candidate(&arm, None)]).await, ["arm"]);
+        assert_eq!(endpoints(vec![candidate(&arm, Some(Arch::Aarch64))]).await, [""; 0]);
     }
 }

@@ -11,6 +11,7 @@ mod docker_real;
 mod endpoints;
 mod engine;
 mod faults;
+mod fleet;
 mod interrupts;
 mod lint;
 mod lock;

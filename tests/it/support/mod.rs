@@ -11,3 +11,4 @@ pub mod pushed;
 pub mod real;
 pub mod registry;
 mod requests;
+pub mod spare_engine;

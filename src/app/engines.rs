@@ -1,0 +1,101 @@
+//! The engines that a run builds with, as the configuration and the environment name them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tell;
+use crate::config::resolve::{Config, EngineChoice, EngineHost};
+use crate::engine::docker::{Credentials, Docker, Endpoint, configuration_directory, locate, tcp_of};
+use crate::engine::fleet::{Candidate, Fleet, Suited, gather};
+use crate::engine::watched::Watched;
+use crate::engine::{Engine, EngineError};
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::reference::Reference;
+
+/// The engine that was asked for: one, or several that work as one. Only several are contacted.
+pub async fn engine(config: &Config, env: &BTreeMap<String, String>) -> Result<Arc<dyn Engine>, Fatal> {
+    let patience = Duration::from_secs(config.build.timeout);
+    let credentials = credentials(env)?;
+    let watched = |endpoint| {
+        let docker = Docker::new(endpoint, credentials.clone());
+        Arc::new(Watched::new(Arc::new(docker), patience)) as Arc<dyn Engine>
+    };
+    if config.build.engine_hosts.is_empty() {
+        return Ok(watched(endpoint(&config.build.engine, env)?));
+    }
+    let mut candidates = Vec::new();
+    for EngineHost { arch, address } in &config.build.engine_hosts {
+        let endpoint = Endpoint::parse(address, &tcp_of(env))
+            .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from engine_host"))?;
+        candidates.push(Candidate { engine: watched(endpoint), arch: *arch });
+    }
+    several(config, candidates).await
+}
+
+async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn Engine>, Fatal> {
+    let [platform, ..] = config.platforms.as_slice() else {
+        return Err(Fatal::message("no platform is named", EXIT_USAGE));
+    };
+    let gathered = gather(candidates, *platform).await;
+    let (several, unusable) = (gathered.suited.len() > 1, gathered.unusable);
+    let mut suited = gathered.suited.into_iter();
+    match (suited.next(), unusable.first()) {
+        (None, Some(error)) => Err(unreachable(error)),
+        (None, None) => {
+            let message = format!("no engine is named for {platform}");
+            Err(Fatal::message(message, EXIT_USAGE).hinted("name one with --engine-host"))
+        }
+        (Some(_), _) if several && !has_registry(config) => {
+            let message = "several engines move images through a registry, and none is named";
+            Err(Fatal::message(message, EXIT_USAGE).hinted("name one with --registry"))
+        }
+        (Some(first), _) => {
+            for error in &unusable {
+                tell(&format!("warning: going on without an engine: {error}"));
+            }
+            Ok(match several {
+                true => Arc::new(Fleet::new(std::iter::once(first).chain(suited).collect::<Vec<Suited>>())),
+                false => first.engine,
+            })
+        }
+    }
+}
+
+fn has_registry(config: &Config) -> bool {
+    config.image_reference("base").parse().is_ok_and(|reference: Reference| reference.registry.is_some())
+}
+
+fn endpoint(engine: &EngineChoice, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
+    match engine {
+        EngineChoice::Podman(address) => Endpoint::parse(address, &tcp_of(env))
+            .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from podman_base_url")),
+        EngineChoice::Docker => locate(env).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
+    }
+}
+
+/// What the user's Docker configuration has for registries.
+pub fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal> {
+    match configuration_directory(env) {
+        Some(dir) => Credentials::load(&dir).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
+        None => Ok(Credentials::default()),
+    }
+}
+
+/// Asks the engine what it is, so that a run without one fails at once; gives its name.
+pub async fn greet(engine: &dyn Engine, doing: &str) -> Result<String, Fatal> {
+    match engine.facts().await {
+        Ok(facts) => {
+            let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
+            tell(&format!("{doing} with {name}"));
+            Ok(name)
+        }
+        Err(error) => Err(unreachable(&error)),
+    }
+}
+
+fn unreachable(error: &EngineError) -> Fatal {
+    Fatal::new(error, EXIT_FAILED)
+        .hinted("start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock")
+        .hinted("--template-only, --list-images, --list-dependencies and --plan need none")
+}
