@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn an_unknown_word_is_a_usage_error() {
-        let args = ["kolla-build", "--base", "centos"].map(OsString::from);
+        let args = ["kolla-build", "--base", "suse"].map(OsString::from);
         assert_eq!(parse(args).expect_err("unknown distro").exit_code(), 2);
     }
 }

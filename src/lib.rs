@@ -24,6 +24,7 @@ pub mod retry;
 pub mod schedule;
 pub mod secret;
 pub mod template;
+pub mod template_api;
 #[cfg(test)]
 mod testing;
 pub mod warnings;

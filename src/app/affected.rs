@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::prepare::{Prepared, add_tree_sources, prepare};
+use super::prepare::{Prepared, prepare};
+use super::tree::add_tree_facts;
 use super::write::{Scope, platform_dir, tree_files};
 use crate::config::layer::{DEFAULT, Entry, Layers, Place, ValueError};
 use crate::config::resolve::{Config, Selection, resolve};
@@ -95,7 +96,8 @@ fn config_then(mut layers: Layers, copies: &mut Revision) -> Result<Option<Confi
         return Ok(None);
     }
     layers.push(moved);
-    add_tree_sources(&mut layers)?;
+    // What there is to warn of was told about the tree of today.
+    add_tree_facts(&mut layers)?;
     // Whatever this run asks for, everything there was can be compared.
     let mut config = resolve(layers)?;
     config.selection = Selection::default();

@@ -10,6 +10,7 @@ mod prepare;
 mod print;
 mod registry;
 mod retag;
+mod tree;
 mod verify;
 mod write;
 
@@ -53,7 +54,7 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
         return output(&print::manual().map_err(|error| output_failed(&error))?);
     }
     let mut layers = load(&line, env)?;
-    prepare::add_tree_sources(&mut layers)?;
+    let tree_warnings = tree::add_tree_facts(&mut layers)?;
     let config = resolve(layers)?;
     if line.print_config {
         return output(&print::config(config.layers())?);
@@ -61,6 +62,9 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     let mut prepared = prepare(config, env)?;
     if let Some(revision) = prepared.config.selection.affected_since.clone() {
         affected::narrow(&mut prepared, load(&line, env)?, &revision, env)?;
+    }
+    for warning in tree_warnings {
+        tell(&format!("warning: {warning}"));
     }
     for warning in warnings::unknown_settings(prepared.config.layers(), &prepared.image_names()) {
         tell(&format!("warning: {warning}"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fancy_regex::Regex;
 
-use super::prepare::Prepared;
+use super::prepare::{Prepared, build_date};
 use crate::config::nearest;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::lint::check::{Finding, check};
@@ -74,7 +74,7 @@ pub fn explain(prepared: &Prepared, image: &str, env: &BTreeMap<String, String>)
         if merged.is_none() {
             continue;
         }
-        let context = RenderContext::new(&prepared.config, *platform, env)?;
+        let context = RenderContext::new(&prepared.config, *platform, env, &build_date(env)?)?;
         let without = plain.render_all(std::slice::from_ref(template), *platform, &context)?;
         let changes =
             without.first().map(|without| diff(without, with)).filter(|changes| !changes.is_empty());

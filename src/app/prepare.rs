@@ -1,15 +1,18 @@
 //! From configuration to a plan: the tree, rendering, the graph and the selection, for every platform.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::layer::{Entry, Layers, Place, ValueError};
-use crate::config::options::SOURCE_KEYS;
+use jiff::Timestamp;
+
+use super::tree::{beside, read};
+use crate::config::layer::ValueError;
 use crate::config::resolve::Config;
 use crate::error::{EXIT_USAGE, Fatal};
 use crate::graph::ImageGraph;
 use crate::graph::select::{Decision, SelectError, select};
+use crate::labels::source_date_epoch;
 use crate::plan::{BuildPlan, PlannedUnit};
 use crate::platform::Platform;
 use crate::template::catalog::{Content, ImageTemplate, TemplateCatalog, TreeFile};
@@ -59,11 +62,13 @@ pub fn prepare(config: Config, env: &BTreeMap<String, String>) -> Result<Prepare
         catalog: catalog.clone(),
         overrides: MergedOverride::load(&config.templates.overrides)?.map(Arc::new),
         repositories: Arc::new(repositories(&config)?),
+        api: config.templates.api,
     };
+    let build_date = build_date(env)?;
     let mut rendered = Vec::new();
     let mut errors = Vec::new();
     for platform in &config.platforms {
-        let context = RenderContext::new(&config, *platform, env)?;
+        let context = RenderContext::new(&config, *platform, env, &build_date)?;
         match renderer.render_all(&images, *platform, &context) {
             Ok(dockerfiles) => rendered.push((*platform, dockerfiles)),
             Err(broken) => errors.extend(broken),
@@ -74,6 +79,13 @@ pub fn prepare(config: Config, env: &BTreeMap<String, String>) -> Result<Prepare
     }
     let (graphs, plan) = plan(&config, &images, &rendered)?;
     Ok(Prepared { config, catalog, images, renderer, rendered, graphs, plan })
+}
+
+/// The day that older templates put on images, with the clock that their labels have.
+pub fn build_date(env: &BTreeMap<String, String>) -> Result<String, Fatal> {
+    let epoch = source_date_epoch(env.get("SOURCE_DATE_EPOCH").map(String::as_str))
+        .map_err(|error| Fatal::message(error, EXIT_USAGE))?;
+    Ok(epoch.unwrap_or_else(Timestamp::now).strftime("%Y%m%d").to_string())
 }
 
 fn catalog(config: &Config) -> Result<TemplateCatalog, Fatal> {
@@ -97,15 +109,12 @@ fn catalog(config: &Config) -> Result<TemplateCatalog, Fatal> {
     Ok(catalog)
 }
 
-/// A file that Kolla keeps beside its tree: in the tree itself, or in a directory next to it.
-fn beside(images_dir: &Path, sibling: &str, name: &str) -> Option<PathBuf> {
-    let next_to = images_dir.parent().unwrap_or(Path::new("..")).join(sibling).join(name);
-    [images_dir.join(name), next_to].into_iter().find(|path| path.is_file())
-}
-
 fn repositories(config: &Config) -> Result<Repositories, Fatal> {
     let templates = &config.templates;
-    let found = templates.images_dir.as_deref().and_then(|dir| beside(dir, "template", "repos.yaml"));
+    let api = templates.api;
+    let file = api.repositories_file(&config.base, &config.base_tag);
+    let package = templates.kolla_package.as_deref();
+    let found = templates.images_dir.as_deref().and_then(|tree| beside(tree, package, "template", file));
     let own = match &found {
         Some(path) => Some(read(path)?),
         None => None,
@@ -114,51 +123,7 @@ fn repositories(config: &Config) -> Result<Repositories, Fatal> {
         (Some(path), Some(text)) => (path.as_path(), text.as_str()),
         _ => (Path::new("docker/repos.yaml"), REPOS_YAML),
     };
-    Ok(Repositories::load(default, templates.repos_yaml.as_deref())?)
-}
-
-fn read(path: &Path) -> Result<String, Fatal> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Fatal::message(format!("failed to read {}: {error}", path.display()), EXIT_USAGE))
-}
-
-/// Takes the sources that a foreign tree keeps beside itself in place of ours.
-pub fn add_tree_sources(layers: &mut Layers) -> Result<(), Fatal> {
-    let Some(images_dir) = layers.option("images_dir")? else { return Ok(()) };
-    let Some(path) = beside(Path::new(&images_dir), "common", "sources.yaml") else { return Ok(()) };
-    let invalid =
-        |error: serde_yaml::Error| Fatal::message(format!("{}: {error}", path.display()), EXIT_USAGE);
-    let sections: BTreeMap<String, BTreeMap<String, serde_yaml::Value>> =
-        serde_yaml::from_str(&read(&path)?).map_err(invalid)?;
-    let mut entries = Vec::new();
-    for (section, values) in sections {
-        for (key, value) in values.into_iter().filter(|(key, _)| SOURCE_KEYS.contains(&key.as_str())) {
-            let text = source_text(&value).ok_or_else(|| {
-                let message =
-                    format!("{}: {section}: {key} is neither a value nor a mapping", path.display());
-                Fatal::message(message, EXIT_USAGE)
-            })?;
-            entries.push(Entry { section: section.clone(), key, text, place: Place::BuiltIn });
-        }
-    }
-    layers.remove_built_in_sources();
-    layers.push_below(entries);
-    Ok(())
-}
-
-/// A YAML value as a configuration file would write it.
-fn source_text(value: &serde_yaml::Value) -> Option<String> {
-    match value {
-        serde_yaml::Value::Mapping(pairs) => {
-            let pairs =
-                pairs.iter().map(|(key, value)| Some(format!("{}:{}", key.as_str()?, source_text(value)?)));
-            Some(pairs.collect::<Option<Vec<_>>>()?.join(","))
-        }
-        serde_yaml::Value::String(text) => Some(text.clone()),
-        serde_yaml::Value::Bool(flag) => Some(flag.to_string()),
-        serde_yaml::Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+    Ok(Repositories::load(api, default, templates.repos_yaml.as_deref())?)
 }
 
 fn plan(

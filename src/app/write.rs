@@ -17,6 +17,8 @@ use crate::template::render::RenderedDockerfile;
 pub enum Scope {
     /// All but the directories of images that are not to be built, as Kolla's `--template-only` leaves it.
     Tree,
+    /// All, as it was left in releases before that.
+    WholeTree,
     /// Only the directories of images that are to be built.
     Contexts,
     /// The directories of all images.
@@ -29,7 +31,8 @@ pub fn template_only(prepared: &Prepared) -> Result<String, Fatal> {
     let Some(dir) = &prepared.config.build.work_dir else {
         return Ok(format!("Rendered {count} Dockerfiles; --work-dir DIR writes them to DIR/docker"));
     };
-    let files = tree_files(prepared, Scope::Tree)?;
+    let whole = prepared.config.templates.api.keeps_unmatched();
+    let files = tree_files(prepared, if whole { Scope::WholeTree } else { Scope::Tree })?;
     let work_dir = WorkDir::keep(dir)?;
     work_dir.fill(&files)?;
     Ok(format!("Dockerfiles are generated in {}", work_dir.tree().display()))
@@ -78,12 +81,13 @@ fn files(
     rendered: &[RenderedDockerfile],
     scope: Scope,
 ) -> Result<Vec<TreeFile>, Fatal> {
+    let all = matches!(scope, Scope::WholeTree | Scope::AllContexts);
     let wanted: BTreeSet<&str> = prepared
         .plan
         .units
         .iter()
         .filter(|unit| unit.platform == platform)
-        .filter(|unit| scope == Scope::AllContexts || unit.disposition == Disposition::Build)
+        .filter(|unit| all || unit.disposition == Disposition::Build)
         .map(|unit| unit.image.as_str())
         .collect();
     let (kept, left): (Vec<_>, Vec<_>) =
@@ -95,7 +99,7 @@ fn files(
         dirs.contains(path) || path.match_indices('/').any(|(at, _)| dirs.contains(&path[..at]))
     };
     let in_scope = |path: &str| match scope {
-        Scope::Tree => !is_in(path, &left_dirs),
+        Scope::Tree | Scope::WholeTree => !is_in(path, &left_dirs),
         // A template is no part of its image: what it says is in the Dockerfile.
         Scope::Contexts | Scope::AllContexts => is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2"),
     };
@@ -120,6 +124,9 @@ fn files(
             mode: 0o644,
             content: FileContent::Bytes(file.text.clone().into_bytes().into()),
         });
+        if !prepared.config.templates.api.has_patches() {
+            continue;
+        }
         let found = patches::patch_files(prepared.config.templates.patches_path.as_deref(), &file.image)
             .map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         files.push(TreeFile { name: dir.join("patches"), mode: 0o755, content: FileContent::Directory });

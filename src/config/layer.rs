@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
 use super::options::{self, Kind, OptionSpec};
 use super::value;
 
@@ -16,6 +17,8 @@ pub const DEFAULT: &str = "DEFAULT";
 pub enum Place {
     /// The program's own build.toml.
     BuiltIn,
+    /// The image tree that is used, or Kolla's package beside it.
+    Tree(PathBuf),
     /// Worked out from other values.
     Derived,
     /// A configuration file, with the line when the format tells it.
@@ -30,7 +33,7 @@ impl fmt::Display for Place {
             Place::BuiltIn => f.write_str("built in"),
             Place::Derived => f.write_str("derived"),
             Place::File(path, Some(line)) => write!(f, "{}:{line}", path.display()),
-            Place::File(path, None) => write!(f, "{}", path.display()),
+            Place::Tree(path) | Place::File(path, None) => write!(f, "{}", path.display()),
             Place::CommandLine => f.write_str("command line"),
         }
     }
@@ -89,15 +92,16 @@ impl Layers {
         self.entries.splice(0..0, layer);
     }
 
-    /// Forgets the sources that the program brings along, when a tree brings its own.
-    pub fn remove_built_in_sources(&mut self) {
-        let is_source = |entry: &Entry| {
-            entry.place == Place::BuiltIn
-                && entry.section != DEFAULT
-                && !entry.section.ends_with("-user")
-                && options::SOURCE_KEYS.contains(&entry.key.as_str())
-        };
-        self.entries.retain(|entry| !is_source(entry));
+    /// Takes the facts of an image tree in place of those that the program brings along: all users, sources, distros
+    /// and unbuildable images when the tree has any of the kind; of options and profiles those that it has.
+    pub fn replace_built_in(&mut self, facts: Vec<Entry>) {
+        let replaced: BTreeSet<_> = facts.iter().map(fact_kind).collect();
+        let replaced: BTreeSet<_> = replaced.iter().map(|(kind, key)| (*kind, key.as_str())).collect();
+        self.entries.retain(|entry| {
+            let (kind, key) = fact_kind(entry);
+            entry.place != Place::BuiltIn || !replaced.contains(&(kind, key.as_str()))
+        });
+        self.push_below(facts);
     }
 
     /// Forgets every value of an option.
@@ -215,6 +219,18 @@ impl Layers {
     }
 }
 
+/// What stands or falls together: the kind of a fact, and its key where facts stand alone.
+fn fact_kind(entry: &Entry) -> (&'static str, String) {
+    match entry.section.as_str() {
+        DEFAULT => (DEFAULT, entry.key.clone()),
+        PROFILES => (PROFILES, entry.key.clone()),
+        UNBUILDABLE => (UNBUILDABLE, String::new()),
+        section if section.starts_with(&distro_section("")) => ("distros", String::new()),
+        section if section.ends_with("-user") => ("users", String::new()),
+        _ => ("sources", String::new()),
+    }
+}
+
 /// An error about an entry.
 pub fn value_error(entry: &Entry, reason: String) -> ValueError {
     ValueError { place: entry.place.clone(), section: entry.section.clone(), key: entry.key.clone(), reason }
@@ -293,7 +309,7 @@ mod tests {
         let layers = layers(&[
             (DEFAULT, "push", "Yes"),
             (DEFAULT, "threads", "0"),
-            (DEFAULT, "base", "centos"),
+            (DEFAULT, "base", "suse"),
             (DEFAULT, "build_args", "A:1,B:x:y"),
             (DEFAULT, "allowed_to_fail", "a, b,"),
         ]);
@@ -305,7 +321,7 @@ mod tests {
         );
         assert_eq!(
             layers.choice("base").expect_err("unknown").to_string(),
-            "--base: 'centos' is not one of debian, rocky, ubuntu"
+            "--base: 'suse' is not one of centos, debian, rhel, rocky, ubuntu"
         );
         let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
         assert_eq!(layers.dict(DEFAULT, "build_args"), Ok(vec![pair("A", "1"), pair("B", "x:y")]));

@@ -1,18 +1,20 @@
 //! Configuration: where values come from, and what they mean.
 //!
 //! Every value is text in a layer until [`resolve`] gives it its type. Layers, the least important first: the
-//! build.toml inside the program, shipped profiles, values derived from others, a user's build.toml files,
+//! build.toml inside the program, shipped profiles, facts of the image tree that is used, values derived from others, a user's build.toml files,
 //! kolla-build.conf files in order, the command line.
 
 pub mod build_toml;
 pub mod buildkit;
 pub mod ini;
 mod interpolate;
+pub mod kolla_package;
 pub mod layer;
 pub mod load;
 pub mod nearest;
 pub mod options;
 pub mod profiles;
+pub mod python;
 pub mod resolve;
 pub mod secrets;
 pub mod sections;

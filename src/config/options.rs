@@ -3,6 +3,7 @@
 //! Names, short forms and meanings of options marked [`Origin::Kolla`] are those of Python kolla 23.0.0.
 
 use super::layer::{DEFAULT, Layers};
+use crate::template_api::TEMPLATE_APIS;
 
 /// What an option's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +69,11 @@ impl OptionSpec {
         self.help.split_once(" [default: ")?.1.strip_suffix(']')
     }
 
-    /// Its long form without dashes. Kolla spells these two with an underscore.
+    /// Its long form without dashes. Kolla spells two with an underscore, and calls one otherwise in files.
     pub fn long(&self) -> String {
         match self.name {
             "network_mode" | "podman_base_url" => self.name.to_string(),
+            "install_type" => "type".to_string(),
             name => name.replace('_', "-"),
         }
     }
@@ -137,7 +139,7 @@ const LOCK_FILE: Kind = File { unnamed: "build.lock" };
 
 /// The options, in the order in which `--help` shows them.
 pub const OPTIONS: &[OptionSpec] = &[
-    short("base", 'b', Choice(&["debian", "rocky", "ubuntu"]), "Distro the images are built on"),
+    short("base", 'b', Choice(&["centos", "debian", "rhel", "rocky", "ubuntu"]), "Distro of the images"),
     kolla("base_tag", Text, "Tag of the base image [default: the distro's]"),
     kolla("base_image", Text, "Name of the base image [default: the distro's]"),
     kolla(
@@ -164,6 +166,22 @@ pub const OPTIONS: &[OptionSpec] = &[
     ours("strict_overrides", Flag, "Fail when something in the template overrides has no effect"),
     short("docker_dir", 'D', Many, "Directory laid over the image tree, file by file; may be repeated"),
     ours("images_dir", Text, "Image tree to use instead of the one that ships with the program"),
+    ours(
+        "template_api",
+        Choice(TEMPLATE_APIS),
+        "Kolla release that the image tree is of [default: told by the tree]",
+    ),
+    ours(
+        "kolla_package",
+        Text,
+        "Directory of the Python package that the image tree is of [default: found beside the tree]",
+    ),
+    short(
+        "install_type",
+        't',
+        Choice(&["binary", "source", "rdo", "rhos"]),
+        "Where OpenStack is installed from, in trees of Kolla 9",
+    ),
     kolla("repos_yaml", Text, "File whose entries replace those of the tree's repos.yaml"),
     kolla("patches_path", Text, "Directory of patches: <image>/series and the files it names"),
     kolla("use_dumb_init", Flag, "Start containers through dumb-init"),

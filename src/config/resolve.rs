@@ -12,6 +12,7 @@ use super::options::OPTIONS;
 use crate::platform::{Arch, Platform};
 use crate::reference::Reference;
 use crate::secret::SecretSpec;
+use crate::template_api::{InstallType, TemplateApi};
 
 /// Everything a run needs to know.
 #[derive(Debug, Clone)]
@@ -22,7 +23,7 @@ pub struct Config {
     pub base_image: String,
     /// Tag of the base image.
     pub base_tag: String,
-    /// What the distro calls itself (PRETTY_NAME of os-release, as a shell pattern).
+    /// What the distro calls itself (PRETTY_NAME of os-release, as a shell pattern; in Kolla 9 its version).
     pub pretty_name: String,
     /// `rpm` or `deb`.
     pub package_type: String,
@@ -30,6 +31,8 @@ pub struct Config {
     pub package_manager: String,
     /// Namespace with the registry in front, when there is one.
     pub namespace: String,
+    /// Where OpenStack is installed from, in releases that leave that open.
+    pub install_type: Option<InstallType>,
     /// Text in front of every image's name.
     pub image_prefix: String,
     /// Tag of the images.
@@ -96,6 +99,8 @@ pub struct Selection {
     pub profile_regexes: Vec<String>,
     /// Images known not to build, by `distro`, `arch` or `distro+arch`; empty when they are to be built all the same.
     pub unbuildable: BTreeMap<String, Vec<String>>,
+    /// What is said for `distro` there, and what else is.
+    pub distro_words: Vec<String>,
     /// Leave out images with children.
     pub skip_parents: bool,
     /// Leave out images that the engine has.
@@ -107,8 +112,12 @@ pub struct Selection {
 /// Where templates come from and what changes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TemplateOptions {
+    /// What its templates are given.
+    pub api: TemplateApi,
     /// The tree to use instead of the embedded one.
     pub images_dir: Option<PathBuf>,
+    /// Kolla's Python package that the tree is of.
+    pub kolla_package: Option<PathBuf>,
     /// Directories laid over the tree.
     pub docker_dirs: Vec<PathBuf>,
     /// Template override files.
@@ -286,9 +295,10 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         // Kolla refuses a wrong value too when nothing comes to use it.
         layers.check(option)?;
     }
-    let base = layers.choice("base")?.unwrap_or_else(|| "rocky".to_string());
+    let api = template_api(&layers)?;
+    let base = base(&layers)?;
     let (platforms, platform_given) = platforms(&layers)?;
-    derive(&mut layers, &base, &platforms)?;
+    derive(&mut layers, &base, &platforms, api)?;
     let required = |key: &str| Ok(layers.option(key)?.unwrap_or_default());
     let path = |key: &str| Ok::<_, ValueError>(layers.option(key)?.map(PathBuf::from));
     let paths = |key: &str| Ok::<_, ValueError>(layers.many(key)?.into_iter().map(PathBuf::from).collect());
@@ -300,6 +310,14 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         None => distro(key),
     };
     let namespace = required("namespace")?;
+    let (base_tag, package_type) = (required("base_tag")?, or_distro("base_package_type", "package_type")?);
+    let package_manager = match layers.option("distro_package_manager")? {
+        None if api.has_yum(&base, &base_tag) => "yum".to_string(),
+        _ => or_distro("distro_package_manager", "package_manager")?,
+    };
+    let install_type = install_type(&layers, api, &base)?;
+    let mut selection = selection(&layers)?;
+    selection.distro_words = api.unbuildable_words(&base, &base_tag, &package_manager, install_type);
     let engine = match layers.choice("engine")?.as_deref() {
         Some("podman") => EngineChoice::Podman(required("podman_base_url")?),
         _ => EngineChoice::Docker,
@@ -342,21 +360,27 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Config {
         base_image: required("base_image")?,
-        base_tag: required("base_tag")?,
+        base_tag,
         pretty_name: distro("pretty_name")?,
-        package_type: or_distro("base_package_type", "package_type")?,
-        package_manager: or_distro("distro_package_manager", "package_manager")?,
+        package_type,
+        package_manager,
         namespace: match layers.option("registry")? {
             Some(registry) => format!("{registry}/{namespace}"),
             None => namespace,
         },
-        image_prefix: required("image_name_prefix")?,
+        image_prefix: match install_type {
+            Some(install_type) => format!("{base}-{}-", install_type.name()),
+            None => required("image_name_prefix")?,
+        },
+        install_type,
         tag: required("tag")?,
         maintainer: required("maintainer")?,
-        selection: selection(&layers)?,
+        selection,
         task,
         templates: TemplateOptions {
+            api,
             images_dir: path("images_dir")?,
+            kolla_package: path("kolla_package")?,
             docker_dirs: paths("docker_dir")?,
             overrides: paths("template_override")?,
             strict_overrides: layers.flag("strict_overrides")?,
@@ -366,7 +390,7 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             use_dumb_init: layers.flag("use_dumb_init")?,
             docker_healthchecks: layers.flag("docker_healthchecks")?,
             clean_package_cache: layers.flag("clean_package_cache")?,
-            rpm_setup: rpm_setup(&layers)?,
+            rpm_setup: rpm_setup(&layers, api)?,
             kolla_version: required("kolla_version")?,
             openstack_release: required("openstack_release")?,
             openstack_release_codename: required("openstack_release_codename")?,
@@ -420,6 +444,39 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
     })
 }
 
+fn template_api(layers: &Layers) -> Result<TemplateApi, ValueError> {
+    let word = layers.choice("template_api")?;
+    Ok(word.and_then(|word| TemplateApi::of_release(word.parse().ok()?)).unwrap_or_default())
+}
+
+/// The distro, which must be one that the tree is written for.
+fn base(layers: &Layers) -> Result<String, ValueError> {
+    let base = layers.choice("base")?.unwrap_or_else(|| "rocky".to_string());
+    let prefix = distro_section("");
+    let known: Vec<&str> =
+        layers.sections().into_iter().filter_map(|section| section.strip_prefix(&prefix)).collect();
+    match layers.entry(DEFAULT, "base") {
+        Some(entry) if !known.contains(&base.as_str()) => {
+            Err(value_error(entry, format!("'{base}' is not one of {}", known.join(", "))))
+        }
+        _ => Ok(base),
+    }
+}
+
+fn install_type(layers: &Layers, api: TemplateApi, base: &str) -> Result<Option<InstallType>, ValueError> {
+    if !api.has_install_types() {
+        return Ok(None);
+    }
+    let word = layers.choice("install_type")?;
+    let install_type = word.as_deref().and_then(InstallType::parse).unwrap_or_default();
+    match layers.entry(DEFAULT, "install_type") {
+        Some(entry) if !install_type.exists_on(base) => {
+            Err(value_error(entry, format!("'{}' is not available on {base}", entry.text)))
+        }
+        _ => Ok(Some(install_type)),
+    }
+}
+
 /// What to build for, and whether that was asked for.
 fn platforms(layers: &Layers) -> Result<(Vec<Platform>, bool), ValueError> {
     let arch = layers.choice("base_arch")?.and_then(|arch| Arch::parse(&arch));
@@ -444,7 +501,12 @@ fn platforms(layers: &Layers) -> Result<(Vec<Platform>, bool), ValueError> {
 }
 
 /// Works out what Kolla derives from other options, below everything that users write.
-fn derive(layers: &mut Layers, base: &str, platforms: &[Platform]) -> Result<(), ValueError> {
+fn derive(
+    layers: &mut Layers,
+    base: &str,
+    platforms: &[Platform],
+    api: TemplateApi,
+) -> Result<(), ValueError> {
     let distro = |layers: &Layers, key: &str| layers.text(&distro_section(base), key);
     let entry = |key: &str, text: String| Entry {
         section: DEFAULT.to_string(),
@@ -464,7 +526,12 @@ fn derive(layers: &mut Layers, base: &str, platforms: &[Platform]) -> Result<(),
     let branch = if release == "master" { release.clone() } else { format!("stable-{release}") };
     derived.push(entry("openstack_branch_slashed", branch.replace('-', "/")));
     derived.push(entry("openstack_branch", branch));
-    derived.push(entry("tag", format!("{release}-{base}-${{base_tag}}")));
+    let tag = if api.is_tagged_by_version() {
+        "${kolla_version}".to_string()
+    } else {
+        format!("{release}-{base}-${{base_tag}}")
+    };
+    derived.push(entry("tag", tag));
     layers.push_below(derived);
     Ok(())
 }
@@ -494,6 +561,7 @@ fn selection(layers: &Layers) -> Result<Selection, ValueError> {
         }
     }
     Ok(Selection {
+        distro_words: Vec::new(),
         regexes: layers.many("regex")?,
         profile_regexes,
         unbuildable,
@@ -517,13 +585,14 @@ fn retag(layers: &Layers) -> Result<Option<Retag>, ValueError> {
 }
 
 /// Dockerfile lines for `rpm_setup_config`.
-fn rpm_setup(layers: &Layers) -> Result<Vec<String>, ValueError> {
+fn rpm_setup(layers: &Layers, api: TemplateApi) -> Result<Vec<String>, ValueError> {
     layers
         .list(DEFAULT, "rpm_setup_config")?
         .into_iter()
         .map(|item| {
             if item.ends_with(".rpm") {
-                Ok(format!("RUN dnf -y install {item}"))
+                let manager = if api.has_install_types() { "yum" } else { "dnf" };
+                Ok(format!("RUN {manager} -y install {item}"))
             } else if item.ends_with(".repo") && item.starts_with("http") {
                 let name = item.rsplit('/').next().unwrap_or(&item);
                 Ok(format!("RUN curl -L {item} -o /etc/yum.repos.d/{name}"))

@@ -8,6 +8,7 @@ use super::nearest;
 use super::resolve::Config;
 use super::source::{Origin, Source};
 use crate::platform::Platform;
+use crate::template_api::InstallType;
 
 /// A user of the images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,9 @@ impl Config {
 
     /// The source that a section describes, for one platform; none when it has none or is not enabled.
     pub fn source(&self, section: &str, platform: Platform) -> Result<Option<Source>, ValueError> {
+        if self.install_type.is_some_and(|install_type| install_type != InstallType::Source) {
+            return Ok(None);
+        }
         let mut layers = self.layers().clone();
         if self.platforms.len() > 1 {
             let per_platform =

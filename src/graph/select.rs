@@ -1,6 +1,6 @@
 //! Selection: what a run does with each image of a graph.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fancy_regex::Regex;
 
@@ -68,7 +68,7 @@ pub fn select(
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let unbuildable = unbuildable(&selection.unbuildable, base, arch);
+    let unbuildable = unbuildable(selection, arch);
     let blocking = blocking(graph, &unbuildable);
     let why_matched = |(node, blocking): (&Node, &Option<&str>)| {
         let hit =
@@ -117,10 +117,13 @@ pub fn select(
     Ok(graph.nodes().iter().enumerate().map(decide).collect())
 }
 
-/// Names from every set whose tag consists of nothing but this distro and this architecture.
-fn unbuildable<'a>(sets: &'a BTreeMap<String, Vec<String>>, base: &str, arch: Arch) -> BTreeSet<&'a str> {
-    let applies = |tag: &str| tag.split('+').all(|part| part == base || part == arch.kolla());
-    sets.iter()
+/// Names from every set whose tag consists of nothing but this distro's words and this architecture.
+fn unbuildable(selection: &Selection, arch: Arch) -> BTreeSet<&str> {
+    let is_ours = |word: &str| word == arch.kolla() || selection.distro_words.iter().any(|own| own == word);
+    let applies = |tag: &str| tag.split('+').all(is_ours);
+    selection
+        .unbuildable
+        .iter()
         .filter(|(tag, _)| applies(tag))
         .flat_map(|(_, names)| names.iter().map(String::as_str))
         .collect()
@@ -153,6 +156,8 @@ fn needed_by(graph: &ImageGraph, matched: &[Option<String>]) -> Vec<Option<usize
 #[cfg(test)]
 mod tests {
     use super::super::tests::graph;
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn tree() -> ImageGraph {
@@ -210,7 +215,8 @@ mod tests {
             ("ubuntu+aarch64".to_string(), strings(&["base"])),
             ("x86_64".to_string(), strings(&["tgtd"])),
         ]);
-        let decisions = decide(&Selection { unbuildable: sets, ..Selection::default() });
+        let distro_words = strings(&["rocky"]);
+        let decisions = decide(&Selection { unbuildable: sets, distro_words, ..Selection::default() });
         assert_eq!(with(Disposition::Unbuildable, &decisions), ["nova-base", "nova-api"]);
     }
 

@@ -258,6 +258,7 @@ mod tests {
     use crate::template::context::RenderContext;
     use crate::template::render::Renderer;
     use crate::template::repos::Repositories;
+    use crate::template_api::TemplateApi;
 
     const NOVA: &str = "FROM x\n{% block nova_base_header %}{% endblock %}\n\
         {% set nova_base_packages = ['qemu', 'libvirt', 'qemu'] %}\n\
@@ -285,8 +286,10 @@ mod tests {
             catalog: catalog.clone(),
             overrides: Some(merged.clone()),
             repositories: Arc::new(
-                Repositories::load((std::path::Path::new("repos.yaml"), "{}"), None).expect("empty"),
+                Repositories::load(TemplateApi::LATEST, (std::path::Path::new("repos.yaml"), "{}"), None)
+                    .expect("empty"),
             ),
+            api: TemplateApi::LATEST,
         };
         let platform = Platform::new(Arch::host());
         let rendered = renderer.render_all(&images, platform, &RenderContext::default()).expect("rendered");

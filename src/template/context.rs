@@ -8,6 +8,18 @@ use crate::config::layer::ValueError;
 use crate::config::resolve::Config;
 use crate::config::sections::User;
 use crate::platform::Platform;
+use crate::template_api::TemplateApi;
+
+/// Variables that came later, each with the last release before it.
+const NOT_BEFORE: &[(&str, u32)] = &[
+    ("openstack_release_codename", 20),
+    ("patches_path", 19),
+    ("docker_healthchecks", 9),
+    ("openstack_branch", 9),
+    ("openstack_branch_slashed", 9),
+    ("repos_yaml", 9),
+    ("supported_distro_name", 9),
+];
 
 /// The variables that are the same for every image of a platform.
 #[derive(Debug, Clone, Default)]
@@ -19,11 +31,13 @@ pub struct RenderContext {
 }
 
 impl RenderContext {
-    /// The variables of one platform. `env` is the process environment, which templates may read.
+    /// The variables of one platform. `env` is the process environment, which templates may read; `build_date` is the
+    /// day, as older templates print it.
     pub fn new(
         config: &Config,
         platform: Platform,
         env: &BTreeMap<String, String>,
+        build_date: &str,
     ) -> Result<RenderContext, ValueError> {
         let templates = &config.templates;
         let text = |text: &str| Value::from(text);
@@ -49,17 +63,34 @@ impl RenderContext {
             ("tag", text(&config.tag)),
             ("maintainer", text(&config.maintainer)),
             ("kolla_version", text(&templates.kolla_version)),
-            ("users", Value::from_pairs(users.iter().map(|(name, user)| (name.as_str(), user_value(user))))),
+            ("users", users_value(&users, templates.api)),
             ("distro_package_manager", text(&config.package_manager)),
             ("rpm_setup", Value::from(templates.rpm_setup.clone())),
             ("clean_package_cache", Value::from(templates.clean_package_cache)),
             ("patches_path", Value::from(path(&templates.patches_path))),
             ("env", Value::from_pairs(env.iter().map(|(name, value)| (name.as_str(), value.as_str())))),
         ];
-        Ok(RenderContext {
-            values: values.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
-            pip_args: templates.pip_args.iter().map(|(name, _)| *name).collect(),
-        })
+        let api = templates.api;
+        let mut values: BTreeMap<String, Value> =
+            values.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+        for (name, last) in NOT_BEFORE {
+            if api.up_to(*last) {
+                values.remove(*name);
+            }
+        }
+        let mut add = |name: &str, value: &str| values.insert(name.to_string(), Value::from(value));
+        if api.up_to(22) {
+            add("build_date", build_date);
+        }
+        if let Some(version) = api.python_version(&config.base, &config.base_tag) {
+            add("distro_python_version", version);
+        }
+        if let Some(install_type) = config.install_type {
+            add("install_type", install_type.name());
+            add("install_metatype", install_type.metatype());
+            add("supported_distro_release", &config.pretty_name);
+        }
+        Ok(RenderContext { values, pip_args: templates.pip_args.iter().map(|(name, _)| *name).collect() })
     }
 
     /// The variables for one image; `parent` is the environment's name of its own template.
@@ -71,10 +102,13 @@ impl RenderContext {
     }
 }
 
-fn user_value(user: &User) -> Value {
-    Value::from_pairs([
-        ("uid", Value::from(user.uid)),
-        ("gid", Value::from(user.gid)),
-        ("group", Value::from(user.group.as_str())),
-    ])
+fn users_value(users: &BTreeMap<String, User>, api: TemplateApi) -> Value {
+    let user_value = |user: &User| {
+        let mut values = vec![("uid", Value::from(user.uid)), ("gid", Value::from(user.gid))];
+        if api.has_user_groups() {
+            values.push(("group", Value::from(user.group.as_str())));
+        }
+        Value::from_pairs(values)
+    };
+    Value::from_pairs(users.iter().map(|(name, user)| (name.as_str(), user_value(user))))
 }

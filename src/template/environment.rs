@@ -8,6 +8,7 @@ use super::catalog::TemplateCatalog;
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
 use super::{filters, functions, methods, prelex, repos};
+use crate::template_api::TemplateApi;
 
 /// Prefix of the names of the tree's templates inside the environment.
 const TREE: &str = "tree:";
@@ -51,6 +52,7 @@ pub fn environment(
     catalog: Arc<TemplateCatalog>,
     merged: Option<Arc<MergedOverride>>,
     repositories: Arc<Repositories>,
+    api: TemplateApi,
 ) -> Environment<'static> {
     let mut env = Environment::new();
     // Says which name an error is about; otherwise only debug builds would.
@@ -72,8 +74,8 @@ pub fn environment(
         (TemplateOrigin::Override, _) => Ok(None),
     });
     filters::register(&mut env);
-    functions::register(&mut env);
-    repos::register(&mut env, repositories);
+    functions::register(&mut env, api);
+    repos::register(&mut env, api, repositories);
     env
 }
 

@@ -10,15 +10,19 @@ use super::list::{SharedList, python_items};
 use super::literals::{DICT, LIST};
 use super::lookups::{Effect, Lookup, Lookups};
 use super::prelex::{BIND, BIND_TOP_LEVEL};
+use crate::template_api::TemplateApi;
 
 /// What the templates of one image have set at their top level so far. Macros share it.
 #[derive(Default)]
 struct TopLevelSets(HashMap<String, Value>);
 
 /// Adds the functions that do not depend on a run's configuration.
-pub fn register(env: &mut Environment<'_>) {
+pub fn register(env: &mut Environment<'_>, api: TemplateApi) {
     env.add_filter("customizable", customizable);
-    env.add_function("debian_package_install", debian_package_install);
+    let update = if api.ignores_update_errors() { "apt-get update" } else { "apt-get --error-on=any update" };
+    env.add_function("debian_package_install", move |packages, clean, kwargs: Kwargs| {
+        debian_package_install(update, packages, clean, kwargs)
+    });
     env.add_function("raise_error", raise_error);
     env.add_function(LIST, |items: Value| SharedList::bind(items));
     env.add_function(DICT, |items: Value| SharedDict::new(&items).map(Value::from_object));
@@ -85,6 +89,7 @@ fn texts(items: &[Value]) -> Vec<String> {
 
 /// The shell command that installs Debian packages: names through apt, URLs of `.deb` files through curl and dpkg.
 fn debian_package_install(
+    update: &str,
     packages: Option<Value>,
     clean: Option<Value>,
     kwargs: Kwargs,
@@ -103,7 +108,7 @@ fn debian_package_install(
         packages.iter().map(String::as_str).partition(|package| package.starts_with("http"));
     let mut commands = Vec::new();
     if !names.is_empty() {
-        commands.push("apt-get --error-on=any update".to_string());
+        commands.push(update.to_string());
         commands.push(format!("apt-get -y install --no-install-recommends {}", names.join(" ")));
         if clean.is_true() {
             commands.push("apt-get clean".to_string());

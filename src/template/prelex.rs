@@ -1,7 +1,8 @@
 //! Rewrites template text so that MiniJinja does with it what Jinja2 does.
 //!
-//! Five rewrites, none of which adds or removes a line, so that errors keep their line numbers:
+//! Six rewrites, none of which adds or removes a line, so that errors keep their line numbers:
 //!
+//! - spaces that only Python takes for such become plain ones inside tags;
 //! - newlines: `\r\n` and `\r` become `\n`, as Jinja2's lexer reads them;
 //! - `{% set name = expr %}` becomes `{% set name = __bind("name", (expr)) %}`: `__bind` makes lists shared and records
 //!   what is set at the top level of a template, which `customizable` looks at (see [`super::functions`]);
@@ -12,7 +13,9 @@
 use std::borrow::Cow;
 
 use super::literals::{rewrite_expression, rewrite_tag};
-use super::tags::{SCOPES, TagKind, assignment, macro_arguments, set_block_name, tag_word, tags};
+use super::tags::{
+    SCOPES, TagKind, assignment, macro_arguments, plain_spaces, set_block_name, tag_word, tags,
+};
 
 /// The function that `set` values go through at the top level of a template.
 pub const BIND_TOP_LEVEL: &str = "__bind_top";
@@ -37,8 +40,8 @@ pub fn rewrite(source: &str, record: bool) -> String {
                 out.extend(tag.text.matches('\n'));
                 out.push_str("#}");
             }
-            TagKind::Output => out.push_str(&rewrite_tag(tag.text)),
-            TagKind::Statement => state.statement(tag.text, &mut out),
+            TagKind::Output => out.push_str(&rewrite_tag(&plain_spaces(tag.text))),
+            TagKind::Statement => state.statement(&plain_spaces(tag.text), &mut out),
         }
         done = tag.start + tag.text.len();
     }

@@ -14,6 +14,7 @@ use super::overrides::MergedOverride;
 use super::repos::Repositories;
 use crate::dockerfile;
 use crate::platform::Platform;
+use crate::template_api::TemplateApi;
 
 /// An image's Dockerfile as the engine gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Renderer {
     pub overrides: Option<Arc<MergedOverride>>,
     /// Package repositories.
     pub repositories: Arc<Repositories>,
+    /// The release that the templates are of.
+    pub api: TemplateApi,
 }
 
 impl Renderer {
@@ -49,7 +52,8 @@ impl Renderer {
         platform: Platform,
         context: &RenderContext,
     ) -> Result<Vec<RenderedDockerfile>, Vec<TemplateError>> {
-        let env = environment(self.catalog.clone(), self.overrides.clone(), self.repositories.clone());
+        let env =
+            environment(self.catalog.clone(), self.overrides.clone(), self.repositories.clone(), self.api);
         let results: Vec<Result<RenderedDockerfile, TemplateError>> = images
             .par_iter()
             .map(|image| {

@@ -1,5 +1,7 @@
 //! Finds the tags in a template's text: where each one starts and ends, and what kind it is.
 
+use std::borrow::Cow;
+
 /// Tags that open a scope of their own, in which a `set` is not at the top level.
 pub const SCOPES: [&str; 7] = ["block", "for", "macro", "call", "filter", "with", "autoescape"];
 
@@ -101,6 +103,23 @@ pub fn string_end(text: &str, at: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// The tag with a plain space for every other character that Python takes for one, strings left as they are.
+pub fn plain_spaces(tag: &str) -> Cow<'_, str> {
+    let is_other = |c: char| !c.is_ascii() && c.is_whitespace() || matches!(c, '\x0b' | '\x1c'..='\x1f');
+    if !tag.contains(is_other) {
+        return Cow::Borrowed(tag);
+    }
+    let mut plain = String::with_capacity(tag.len());
+    let mut at = 0;
+    while let Some(c) = tag[at..].chars().next() {
+        let string = if matches!(c, '\'' | '"') { string_end(tag, at) } else { None };
+        let end = string.unwrap_or(at + c.len_utf8());
+        plain.push_str(if is_other(c) { " " } else { &tag[at..end] });
+        at = end;
+    }
+    Cow::Owned(plain)
 }
 
 /// What stands between a tag's delimiters, without whitespace control.

@@ -164,6 +164,11 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("timeout", "counts from the last sign of progress, so that a long download does not fail"),
     ("template_override", "what has no effect in them is told; Kolla is silent"),
     ("patches_path", "a patch that a series names and that is not there is an error; Kolla is silent"),
+    (
+        "base",
+        "`centos` is for trees of Kolla 22 and earlier, `rhel` for those of Kolla 9: what a tree lacks is refused",
+    ),
+    ("install_type", "as in Kolla 9; not there any more in Kolla 23, and ignored with its trees"),
     ("regex", "one that matches nothing fails the run; Kolla succeeds in silence"),
 ];
 

@@ -10,6 +10,7 @@ source, and YAML files are parsed once.
 """
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -19,7 +20,7 @@ import sys
 import jinja2
 import jinja2.sandbox
 import yaml
-from kolla.image import build, kolla_worker
+from kolla.image import build
 
 
 class CompiledTemplates(jinja2.BytecodeCache):
@@ -42,12 +43,9 @@ class CompiledTemplates(jinja2.BytecodeCache):
 
 def remember_compiled_templates():
     cache = CompiledTemplates()
-    sandboxed = jinja2.sandbox.SandboxedEnvironment
-
-    def environment(*args, **kwargs):
-        return sandboxed(*args, bytecode_cache=cache, **kwargs)
-
-    jinja2.sandbox.SandboxedEnvironment = environment
+    # Older releases have no sandbox.
+    for module, name in (jinja2.sandbox, "SandboxedEnvironment"), (jinja2, "Environment"):
+        setattr(module, name, functools.partial(getattr(module, name), bytecode_cache=cache))
 
 
 def remember_yaml():
@@ -62,19 +60,29 @@ def remember_yaml():
     yaml.safe_load = safe_load
 
 
+@contextlib.contextmanager
+def tree_in(directory):
+    """Lets Kolla find its tree in a directory; its own when none is given."""
+    if not directory:
+        yield
+        return
+    from kolla.image import kolla_worker
+
+    own_dir, kolla_worker.KOLLA_PACKAGE_DIR = kolla_worker.KOLLA_PACKAGE_DIR, directory
+    try:
+        yield
+    finally:
+        kolla_worker.KOLLA_PACKAGE_DIR = own_dir
+
+
 def run(job):
     sys.argv = ["kolla-build", *job["args"]]
-    own_dir = kolla_worker.KOLLA_PACKAGE_DIR
-    if job["tree"]:
-        kolla_worker.KOLLA_PACKAGE_DIR = job["tree"]
     stdout, error = io.StringIO(), None
     try:
-        with contextlib.redirect_stdout(stdout):
+        with tree_in(job["tree"]), contextlib.redirect_stdout(stdout):
             build.run_build()
     except (Exception, SystemExit) as raised:
         error = f"{type(raised).__name__}: {raised}"
-    finally:
-        kolla_worker.KOLLA_PACKAGE_DIR = own_dir
     return {"failed": error is not None, "stdout": stdout.getvalue(), "error": error}
 
 

@@ -16,6 +16,12 @@ SCRATCH = ROOT / "target/parity"
 # What each version needs beside itself on the Pythons of today.
 REQUIREMENTS = {
     "23.0.0": ["docker", "graphviz"],
+    "22.2.0": ["docker", "setuptools<81"],
+    "21.3.0": ["docker", "setuptools<81"],
+    "20.6.0": ["docker", "setuptools<81"],
+    "19.8.0": ["docker", "setuptools<81"],
+    "18.8.0": ["docker", "setuptools<81"],
+    "9.4.0": ["docker", "setuptools<81", "jinja2<3.1", "markupsafe<2.1"],
 }
 
 
@@ -51,7 +57,9 @@ class PythonKolla:
 
     @property
     def tree(self):
-        return self.package / "docker"
+        """Older releases have it outside of the package."""
+        trees = [self.package / "docker", self.venv / "share/kolla/docker"]
+        return next(tree for tree in trees if tree.is_dir())
 
     def run_plain(self, args, scratch):
         """The installed command, as a user runs it."""

@@ -63,6 +63,9 @@ def customizable_lists(tree):
     """{variable prefix: items that its list may hold} for every customisable list in the tree."""
     lists = {}
     for image, text in templates(tree):
+        if not image.replace("-", "_").isidentifier():
+            # No variable can be called so.
+            continue
         for variable, kind in CUSTOMIZABLE.findall(text):
             values = re.findall(rf"\bset\s+{variable}\s*=.*?%\}}", text, re.DOTALL)
             items = [item for value in values for item in re.findall(r"'([^']+)'", value)]

@@ -1,0 +1,225 @@
+//! Repositories put together from sections: package type (`rpm`, `deb`), distro, `<distro>-<arch>`, a missing one being
+//! empty. A user's file replaces whole entries within a section.
+
+use std::collections::BTreeSet;
+
+use minijinja::Error;
+use serde_yaml::{Mapping, Value as Yaml};
+
+use super::entry::{
+    APT_KEY_DIR, Repo, RepoList, deb_lines, rpm_key_lines, rpm_lines, rpm_location_lines, unknown,
+    write_deb_file, write_rpm_file,
+};
+use super::{Repositories, Target, invalid};
+
+/// Where repository files that are only replaced while an image builds are kept meanwhile.
+const BACKUP_DIR: &str = "/tmp/kolla-repos-backup";
+/// Keys by which a repository says where it is; one that has any is not the distro's own.
+const LOCATIONS: [&str; 4] = ["baseurl", "metalink", "mirrorlist", "url"];
+
+/// What counts with a user's file, and what would without.
+struct Lists {
+    merged: RepoList,
+    default: RepoList,
+}
+
+impl Lists {
+    fn new(repositories: &Repositories, target: &Target) -> Lists {
+        let mut merged = repositories.default.clone();
+        for (section, repos) in repositories.user.iter().flatten() {
+            match merged.get_mut(section).and_then(Yaml::as_mapping_mut) {
+                Some(existing) => existing.extend(repos.as_mapping().cloned().unwrap_or_default()),
+                None => {
+                    merged.insert(section.clone(), repos.clone());
+                }
+            }
+        }
+        Lists { merged: flatten(&merged, target), default: flatten(&repositories.default, target) }
+    }
+
+    /// The `.repo` file that the distro keeps a repository in.
+    fn rpm_file(&self, repo: Repo<'_>) -> String {
+        repo.text("file_group")
+            .or_else(|| self.default.get(repo.name)?.text("file_group"))
+            .unwrap_or_else(|| format!("{}.repo", repo.name))
+    }
+}
+
+/// One list of all sections that count.
+fn flatten(sections: &Mapping, target: &Target) -> RepoList {
+    let mut list = Mapping::new();
+    let names = target.sections();
+    for (name, repo) in names.iter().filter_map(|name| sections.get(name)?.as_mapping()).flatten() {
+        let repo = match (list.get(name).and_then(Yaml::as_mapping), repo.as_mapping()) {
+            (Some(earlier), Some(later)) => {
+                let mut both = earlier.clone();
+                both.extend(later.clone());
+                if LOCATIONS.iter().any(|key| both.contains_key(key)) {
+                    both.shift_remove("distro");
+                }
+                Yaml::Mapping(both)
+            }
+            _ => repo.clone(),
+        };
+        list.insert(name.clone(), repo);
+    }
+    RepoList(list)
+}
+
+/// The commands that enable or disable repositories by their logical names; empty when nothing is to be done.
+pub fn handle_repos(
+    repositories: &Repositories,
+    target: &Target,
+    names: &[String],
+    mode: &str,
+) -> Result<String, Error> {
+    let lists = Lists::new(repositories, target);
+    if target.package_type == "rpm" && repositories.user.is_some() {
+        refuse_half_overridden_files(&lists.merged, &lists.default)?;
+    }
+    let mut commands = String::new();
+    let mut backed_up = BTreeSet::new();
+    for (index, name) in names.iter().enumerate() {
+        let repo = lists.merged.get(name).ok_or_else(|| unknown(name, &lists.merged, target))?;
+        let last = index + 1 == names.len();
+        match (target.package_type.as_str(), mode) {
+            ("rpm", "enable") => {
+                if repo.is_true("distro") {
+                    let name = repo.required("name")?;
+                    commands.push_str(&format!("dnf config-manager --enable {name} || true"));
+                } else {
+                    if repo.is_true("build_only") {
+                        let file = lists.rpm_file(repo);
+                        if backed_up.insert(file.clone()) {
+                            commands.push_str(&backup("/etc/yum.repos.d", &file, &file));
+                        }
+                    }
+                    commands.push_str(&write_rpm_repo(repo)?);
+                }
+                if !last {
+                    commands.push_str(" && ");
+                }
+            }
+            ("rpm", "disable") if repo.is_true("distro") => {
+                let name = repo.required("name")?;
+                commands.push_str(&format!("dnf config-manager --disable {name} || true"));
+            }
+            ("deb", "enable") if !repo.is_true("distro") => {
+                if repo.is_true("build_only") && backed_up.insert(name.clone()) {
+                    commands.push_str(&backup("/etc/apt/sources.list.d", &format!("{name}.sources"), name));
+                }
+                commands.push_str(&write_deb_repo(repo, &target.codename)?);
+                if !last {
+                    commands.push_str(" && ");
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(commands)
+}
+
+/// The RUN instruction that puts back what `build_only` repositories replaced; empty when there are none.
+pub fn cleanup_repos(repositories: &Repositories, target: &Target) -> String {
+    let lists = Lists::new(repositories, target);
+    let mut commands = Vec::new();
+    let mut restored = BTreeSet::new();
+    for repo in lists.merged.iter().filter(|repo| repo.is_true("build_only") && !repo.is_true("distro")) {
+        match target.package_type.as_str() {
+            "rpm" => {
+                let own = format!("{}.repo", repo.name);
+                let file = lists.rpm_file(repo);
+                if file != own {
+                    // Enabling writes the repository's own file, wherever the distro keeps it.
+                    commands.push(format!("rm -f /etc/yum.repos.d/{own}"));
+                    if !restored.insert(file.clone()) {
+                        continue;
+                    }
+                }
+                commands.push(restore("/etc/yum.repos.d", &file, &file));
+            }
+            "deb" => commands.push(restore(
+                "/etc/apt/sources.list.d",
+                &format!("{}.sources", repo.name),
+                repo.name,
+            )),
+            _ => {}
+        }
+    }
+    if commands.is_empty() {
+        return String::new();
+    }
+    commands.push(format!("rm -rf {BACKUP_DIR}"));
+    format!("RUN {}", commands.join(" \\\n    && "))
+}
+
+fn backup(dir: &str, file: &str, mark: &str) -> String {
+    format!(
+        "mkdir -p {BACKUP_DIR} && cp {dir}/{file} {BACKUP_DIR}/{file} 2>/dev/null || true \
+         && touch {BACKUP_DIR}/{mark}.enabled && "
+    )
+}
+
+fn restore(dir: &str, file: &str, mark: &str) -> String {
+    format!(
+        "[ -f {BACKUP_DIR}/{mark}.enabled ] && ( mv {BACKUP_DIR}/{file} {dir}/{file} 2>/dev/null \
+         || rm -f {dir}/{file} ) || true"
+    )
+}
+
+fn write_rpm_repo(repo: Repo<'_>) -> Result<String, Error> {
+    let name = repo.required("name")?;
+    let mut lines = rpm_lines(repo)?;
+    let locations = rpm_location_lines(repo);
+    if locations.is_empty() {
+        return Err(invalid(format!("Repository '{}' has no baseurl, metalink, or mirrorlist", repo.name)));
+    }
+    let keys =
+        repo.text("gpgkey").ok_or_else(|| invalid(format!("Repository '{}' has no gpgkey", repo.name)))?;
+    lines.extend(rpm_key_lines(&keys));
+    lines.extend(locations);
+    Ok(format!(
+        "grep -rlF '[{name}]' /etc/yum.repos.d/ 2>/dev/null | xargs -r rm -f && {}",
+        write_rpm_file(repo, &lines)
+    ))
+}
+
+fn write_deb_repo(repo: Repo<'_>, codename: &str) -> Result<String, Error> {
+    let key = repo.required("gpg_key")?;
+    let signed_by = if key.starts_with('/') { key } else { format!("{APT_KEY_DIR}/{key}") };
+    let suite = repo.required("suite")?.replace("{openstack_release_codename}", &codename.to_lowercase());
+    let mut lines = deb_lines(repo, &suite, &signed_by)?;
+    if repo.is_true("trusted") {
+        lines.push("Trusted: yes".to_string());
+    }
+    if let Some(arch) = repo.text("arch") {
+        lines.push(format!("Architectures: {arch}"));
+    }
+    Ok(write_deb_file(repo, &lines))
+}
+
+/// Overriding a repository removes the distro's file, and with it every other repository in that file.
+fn refuse_half_overridden_files(list: &RepoList, defaults: &RepoList) -> Result<(), Error> {
+    let group = |name: &str| defaults.get(name)?.text("file_group");
+    let overridden: BTreeSet<&str> = list
+        .iter()
+        .filter(|repo| !repo.is_true("distro"))
+        .filter(|repo| defaults.get(repo.name).is_some_and(|repo| repo.is_true("distro")))
+        .map(|repo| repo.name)
+        .collect();
+    let files: BTreeSet<String> = overridden.iter().filter_map(|name| group(name)).collect();
+    let left: BTreeSet<&str> = list
+        .iter()
+        .filter(|repo| repo.is_true("distro") && !overridden.contains(repo.name))
+        .filter(|repo| repo.text("file_group").is_some_and(|group| files.contains(&group)))
+        .map(|repo| repo.name)
+        .collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "repos.yaml overrides {} and so removes the .repo file they share with {}: override these as well",
+        overridden.into_iter().collect::<Vec<_>>().join(", "),
+        left.into_iter().collect::<Vec<_>>().join(", ")
+    )))
+}
