@@ -21,6 +21,7 @@ mod options;
 mod outputs;
 mod overrides;
 mod plan;
+mod push_real;
 mod real_build;
 mod real_tree;
 mod registry;

@@ -252,7 +252,11 @@ impl Docker {
             digest = digest.or_else(|| digest_in(&status, &tag));
             // One message per layer and moment: words about work in progress, or the same again, tell nothing.
             let in_progress = ["Preparing", "Waiting", "Pushing"].contains(&status.as_str());
-            if !status.is_empty() && !in_progress && status != last {
+            let counts_down = seconds_to_retry(&status)
+                .is_some_and(|now| seconds_to_retry(&last).is_some_and(|before| now < before));
+            if counts_down {
+                last = status;
+            } else if !status.is_empty() && !in_progress && status != last {
                 output(BuildOutput::Line(log::plain(&status)));
                 last = status;
             }
@@ -268,6 +272,11 @@ impl Docker {
     fn sort(&self, error: BollardError) -> EngineError {
         fault::of_bollard(&self.endpoint, error)
     }
+}
+
+/// The seconds in `Retrying in 5 seconds`, which an engine counts down.
+fn seconds_to_retry(status: &str) -> Option<u32> {
+    status.strip_prefix("Retrying in ")?.split(' ').next()?.parse().ok()
 }
 
 /// The digest in `TAG: digest: sha256:... size: N`, the only place where bollard leaves it.

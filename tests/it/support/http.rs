@@ -36,6 +36,8 @@ socket!(TcpStream);
 /// A request's head, and the exchange it began.
 pub struct Exchange {
     pub method: String,
+    /// As it was sent, path and query.
+    pub target: String,
     /// Without the query.
     pub path: String,
     pub query: BTreeMap<String, String>,
@@ -70,6 +72,7 @@ impl Exchange {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut exchange = Exchange {
             method: method.to_string(),
+            target: target.to_string(),
             path: path.to_string(),
             query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             headers: BTreeMap::new(),

@@ -7,6 +7,7 @@ pub mod files;
 mod http;
 mod messages;
 pub mod project;
+pub mod proxy;
 pub mod pushed;
 pub mod real;
 pub mod registry;
