@@ -8,6 +8,7 @@ pub mod dockerfile;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod export;
 pub mod forecast;
 pub mod graph;
 pub mod http;

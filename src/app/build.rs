@@ -57,13 +57,7 @@ const PROXY_VARIABLES: [&str; 8] = [
 
 /// Builds what the plan says; gives the exit code.
 pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
-    if let [_, _, ..] = prepared.config.platforms.as_slice() {
-        let message =
-            "one run builds for one platform only: their images would take each other's names in the engine";
-        return Err(
-            Fatal::message(message, EXIT_USAGE).hinted("run once per platform, each with its own --tag")
-        );
-    }
+    refuse_several_platforms(&prepared)?;
     let mut settings = build_settings(&prepared, env);
     let proxies = settings.proxy_args.values().flat_map(|url| proxy_credentials(url));
     settings.secrets = Secrets::read(&prepared.config.build.secrets, env, proxies)
@@ -132,6 +126,14 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     // A blocked download or hash must not keep an interrupted run from ending.
     runtime.shutdown_background();
     code
+}
+
+/// Fails when images of several platforms would be built under the same names.
+pub(super) fn refuse_several_platforms(prepared: &Prepared) -> Result<(), Fatal> {
+    let [_, _, ..] = prepared.config.platforms.as_slice() else { return Ok(()) };
+    let message =
+        "one run builds for one platform only: their images would take each other's names in the engine";
+    Err(Fatal::message(message, EXIT_USAGE).hinted("run once per platform, each with its own --tag"))
 }
 
 /// What asynchronous work runs in.

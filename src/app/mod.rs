@@ -1,6 +1,7 @@
 //! The program, top to bottom: configuration, tree, rendering, graph, plan, and then the task that was asked for.
 
 mod affected;
+mod bake;
 mod build;
 mod engines;
 mod forecast;
@@ -20,7 +21,7 @@ use std::io::{BufWriter, Write};
 
 use crate::cli;
 use crate::config::load::load;
-use crate::config::resolve::{Task, resolve};
+use crate::config::resolve::{Export, Task, resolve};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::graph::export;
 use crate::plan::Disposition;
@@ -109,6 +110,10 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
         }
         Task::VerifyRegistry => verify::verify(&prepared, env),
         Task::Retag(tags) => retag::retag(&prepared, env, tags),
+        Task::Export(Export::Bake(dir)) => {
+            tell(&bake::write(&prepared, env, dir)?);
+            Ok(0)
+        }
         Task::Build => build::build(prepared, env),
     }
 }

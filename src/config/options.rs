@@ -281,6 +281,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Tell whether the registry has the matched images as they would be built, and stop",
     ),
     ours("retag", Text, "Give the matched images in the registry another tag, as FROM:TO, and stop"),
+    ours(
+        "export",
+        Choice(&["bake"]),
+        "Write what others need to build the matched images, and stop: bake, for docker buildx bake",
+    ),
+    ours("export_dir", Text, "Directory that an export is written to"),
     ours("plan", Flag, "Print what would be built, and why, and stop"),
     ours("plan_format", Choice(&["text", "json"]), "Format of the plan"),
     kolla("logs_dir", Text, "Directory for one log per image"),

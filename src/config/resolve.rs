@@ -79,6 +79,8 @@ pub enum Task {
     VerifyRegistry,
     /// Give the matched images in the registry another tag.
     Retag(Retag),
+    /// Write what others need to build them.
+    Export(Export),
 }
 
 /// A tag that images have, and the one they are to get.
@@ -88,6 +90,13 @@ pub struct Retag {
     pub from: String,
     /// The one they get.
     pub to: String,
+}
+
+/// Something that the matched images can be built with in our place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Export {
+    /// `docker buildx bake`, from this directory.
+    Bake(PathBuf),
 }
 
 /// Which images are asked for.
@@ -343,6 +352,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         Task::VerifyRegistry
     } else if let Some(tags) = retag(&layers)? {
         Task::Retag(tags)
+    } else if let Some(export) = export(&layers)? {
+        Task::Export(export)
     } else {
         Task::Build
     };
@@ -475,6 +486,16 @@ fn install_type(layers: &Layers, api: TemplateApi, base: &str) -> Result<Option<
         }
         _ => Ok(Some(install_type)),
     }
+}
+
+/// What is to be exported, if anything is.
+fn export(layers: &Layers) -> Result<Option<Export>, ValueError> {
+    let Some(kind) = layers.choice("export")? else { return Ok(None) };
+    let dir = PathBuf::from(layers.option("export_dir")?.unwrap_or_default());
+    Ok(match kind.as_str() {
+        "bake" => Some(Export::Bake(dir)),
+        _ => None,
+    })
 }
 
 /// What to build for, and whether that was asked for.

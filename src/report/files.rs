@@ -116,7 +116,7 @@ impl Reporter for ReportFiles {
 }
 
 /// Writes a file whole or not at all: whoever reads it meanwhile sees the old one.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let path = match fs::metadata(path) {
         // The file behind a link is replaced, not the link.
         Ok(file) if file.is_file() => fs::canonicalize(path)?,

@@ -8,15 +8,16 @@ use futures_util::future::BoxFuture;
 
 use super::ahead::Ahead;
 use super::bases::BaseImages;
+use super::contexts::add_sources;
 use super::memory::{Held, Memory};
 use super::records::Records;
 use super::remote::Remote;
 use super::transient::has_network_symptoms;
 use super::worker::{Progress, Success, Tell, Worker};
 use crate::config::source::Source;
-use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble, source_archive};
+use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
 use crate::context::digest;
-use crate::context::sources::{Fetched, SourceCache, SourceError};
+use crate::context::sources::{SourceCache, SourceError};
 use crate::dockerfile::mounts::with_run_flags;
 use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, ImageFacts, OutputSink};
 use crate::event::{Failure, FailureKind, Image, UnitId};
@@ -162,7 +163,7 @@ impl ImageWorker {
         }
         tell(Progress::Started);
         self.ahead.changed(&id);
-        self.prepare_context(recipe).await?;
+        add_sources(recipe, &self.sources).await?;
         let parent = self.in_engine(unit, recipe, &parent, &output).await?;
         let request = self.request(unit, recipe, key.clone(), parent);
         let tail = Mutex::new(std::collections::VecDeque::with_capacity(SYMPTOM_LINES));
@@ -293,29 +294,6 @@ impl ImageWorker {
         key_inputs(unit.platform, &parent.key, recipe, sources, &self.settings.build_args).await
     }
 
-    /// Fetches the sources and puts their archives into the context.
-    async fn prepare_context(&self, recipe: &Recipe) -> Result<(), Failure> {
-        let source = match &recipe.source {
-            Some(source) => Some(self.sources.fetch(source).await.map_err(source_failure)?),
-            None => None,
-        };
-        let (plugins, additions) =
-            (self.fetch_all(&recipe.plugins).await?, self.fetch_all(&recipe.additions).await?);
-        let context = recipe.context.clone();
-        tokio::task::spawn_blocking(move || assemble(&context, source.as_ref(), &plugins, &additions))
-            .await
-            .map_err(|error| Failure::bug(&error.to_string()))?
-            .map_err(source_failure)
-    }
-
-    async fn fetch_all(&self, sources: &[Source]) -> Result<Vec<Fetched>, Failure> {
-        let mut fetched = Vec::with_capacity(sources.len());
-        for source in sources {
-            fetched.push(self.sources.fetch(source).await.map_err(source_failure)?);
-        }
-        Ok(fetched)
-    }
-
     fn request(&self, unit: &PlannedUnit, recipe: &Recipe, key: String, parent: String) -> BuildRequest {
         let settings = &self.settings;
         let mut build_args = settings.proxy_args.clone();
@@ -376,7 +354,7 @@ pub async fn key_inputs(
     })
 }
 
-/// Names of the files that [`assemble`] puts into a context: what they hold is known by their sources.
+/// Names of the files that [`add_sources`] puts into a context: what they hold is known by their sources.
 fn archive_names(recipe: &Recipe) -> Vec<String> {
     let own = recipe.source.iter().map(|source| source_archive(&source.section));
     own.chain([PLUGINS_ARCHIVE.to_string(), ADDITIONS_ARCHIVE.to_string()]).collect()
@@ -394,7 +372,8 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn source_failure(error: SourceError) -> Failure {
+/// What a source's error is to a unit.
+pub fn source_failure(error: SourceError) -> Failure {
     Failure { kind: FailureKind::Source, transient: error.is_transient(), message: error.to_string() }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod ahead;
 pub mod bases;
+pub mod contexts;
 pub mod history;
 pub mod image;
 pub mod memory;

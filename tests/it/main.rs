@@ -5,6 +5,7 @@
 mod affected;
 mod ahead;
 mod bad_input;
+mod bake;
 mod build;
 mod context;
 mod docker_real;

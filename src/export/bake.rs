@@ -1,0 +1,181 @@
+//! A `docker-bake.json` for `docker buildx bake` [pure]. The format: <https://docs.docker.com/build/bake/reference/>.
+//!
+//! Bake reads it as HCL's JSON syntax, in which every string is a template.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::config::secrets::masked;
+use crate::plan::{Parent, PlannedUnit};
+
+/// An image as bake is to build it.
+#[derive(Debug, Clone)]
+pub struct BakeImage<'a> {
+    /// What was planned.
+    pub unit: &'a PlannedUnit,
+    /// Its build context, relative to the directory that bake is run in.
+    pub context: PathBuf,
+    /// What its Dockerfile's FROM names.
+    pub parent_reference: &'a str,
+    /// Labels put on it beside those of its Dockerfile.
+    pub labels: &'a BTreeMap<String, String>,
+}
+
+/// What all images have in common.
+#[derive(Debug, Clone, Default)]
+pub struct BakeOptions<'a> {
+    /// Build arguments.
+    pub build_args: BTreeMap<String, String>,
+    /// Network of RUN steps; empty for the builder's default.
+    pub network_mode: &'a str,
+    /// Reuse what the builder has already built.
+    pub cache: bool,
+    /// Ask for newer base images.
+    pub pull: bool,
+    /// Push what was built.
+    pub push: bool,
+    /// Ids of the secrets that RUN steps get.
+    pub secrets: Vec<&'a str>,
+}
+
+/// The file and what is not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BakeFile {
+    /// Its text.
+    pub text: String,
+    /// Build arguments that hold secrets: bake takes their values from variables of its environment.
+    pub withheld: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Target {
+    context: Value,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    contexts: Map<String, Value>,
+    tags: [Value; 1],
+    platforms: [String; 1],
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    args: Map<String, Value>,
+    labels: Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secret: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Value>,
+    #[serde(skip_serializing_if = "is_false")]
+    no_cache: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pull: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<[&'static str; 1]>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// The file that builds these images, each after its parent; all of them make up the group `default`.
+pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
+    let names = target_names(images);
+    let (withheld, told): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        options.build_args.iter().partition(|(name, value)| masked(name, value) != **value);
+    let told = told.into_iter().map(|(name, value)| (literal(name), text(value)));
+    let from_environment = withheld.keys().map(|name| (literal(name), json!(format!("${{{name}}}"))));
+    let args: Map<String, Value> = told.chain(from_environment).collect();
+    let target = |image: &BakeImage| Target {
+        context: text(&image.context.to_string_lossy()),
+        contexts: parent_context(image, &names),
+        tags: [text(&image.unit.reference)],
+        platforms: [image.unit.platform.to_string()],
+        args: args.clone(),
+        labels: image.labels.iter().map(|(name, value)| (literal(name), text(value))).collect(),
+        secret: options.secrets.iter().map(|id| format!("id={id}")).collect(),
+        network: (!options.network_mode.is_empty()).then(|| text(options.network_mode)),
+        no_cache: !options.cache,
+        pull: options.pull && matches!(image.unit.parent, Parent::Base(_)),
+        output: options.push.then_some(["type=registry"]),
+    };
+    let targets: Map<String, Value> =
+        images.iter().map(|image| (names[image.unit.image.as_str()].clone(), json!(target(image)))).collect();
+    let mut file = json!({
+        "group": { "default": { "targets": targets.keys().collect::<Vec<_>>() } },
+        "target": targets,
+    });
+    if !withheld.is_empty() {
+        file["variable"] = withheld.keys().map(|name| (name.to_string(), json!({ "default": "" }))).collect();
+    }
+    BakeFile { text: format!("{file:#}\n"), withheld: withheld.into_keys().cloned().collect() }
+}
+
+/// The target of an image's parent under the parent's reference, so that bake builds it before; nothing when another
+/// has built it.
+fn parent_context(image: &BakeImage, names: &HashMap<&str, String>) -> Map<String, Value> {
+    let parent = match &image.unit.parent {
+        Parent::Image(parent) => names.get(parent.as_str()),
+        Parent::Base(_) => None,
+    };
+    parent
+        .map(|target| (literal(image.parent_reference), json!(format!("target:{target}"))))
+        .into_iter()
+        .collect()
+}
+
+/// A target for each image: its name, with what bake does not allow there replaced.
+fn target_names<'a>(images: &[BakeImage<'a>]) -> HashMap<&'a str, String> {
+    let allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    let mut taken = BTreeSet::from(["default".to_string()]);
+    let name = |image: &str| {
+        let mut name: String = image.chars().map(|char| if allowed(char) { char } else { '_' }).collect();
+        while !taken.insert(name.clone()) {
+            name.push('_');
+        }
+        name
+    };
+    let images = images.iter().map(|image| image.unit.image.as_str());
+    let named: Vec<String> = images.clone().map(name).collect();
+    images.zip(named).collect()
+}
+
+fn text(text: &str) -> Value {
+    Value::String(literal(text))
+}
+
+/// A text as a template that gives this text.
+fn literal(text: &str) -> String {
+    text.replace("${", "$${").replace("%{", "%%{")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Disposition;
+    use crate::platform::{Arch, Platform};
+
+    fn file_of(names: &[&str]) -> Value {
+        let unit = |name: &&str| PlannedUnit {
+            image: name.to_string(),
+            platform: Platform::new(Arch::X86_64),
+            reference: format!("kolla/{name}:1"),
+            parent: Parent::Image(names[0].to_string()),
+            disposition: Disposition::Build,
+            reason: String::new(),
+        };
+        let units: Vec<PlannedUnit> = names.iter().map(unit).collect();
+        let labels = BTreeMap::new();
+        let image =
+            |unit| BakeImage { unit, context: PathBuf::new(), parent_reference: "p", labels: &labels };
+        let images: Vec<BakeImage> = units.iter().map(image).collect();
+        serde_json::from_str(&bake_file(&images, &BakeOptions::default()).text).expect("JSON")
+    }
+
+    #[test]
+    fn targets_have_names_that_bake_allows_and_each_its_own() {
+        let file = file_of(&["a.b", "a_b", "default", "c"]);
+        assert_eq!(file["group"]["default"]["targets"], json!(["a_b", "a_b_", "default_", "c"]));
+        assert_eq!(file["target"]["a_b_"]["tags"], json!(["kolla/a_b:1"]));
+        assert_eq!(file["target"]["c"]["contexts"], json!({ "p": "target:a_b" }));
+    }
+}
