@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
 
 use crate::config::layer::ValueError;
 use crate::config::load::LoadError;
@@ -104,7 +105,20 @@ fatal_with! {
     OverrideError => EXIT_USAGE,
     RepositoriesError => EXIT_USAGE,
     GraphError => EXIT_FAILED,
-    WorkDirError => EXIT_FAILED,
+}
+
+impl From<WorkDirError> for Fatal {
+    fn from(error: WorkDirError) -> Fatal {
+        let fatal = Fatal::new(&error, EXIT_FAILED);
+        match error.io_kind() {
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => fatal
+                .hinted("free some space there, or name another place: --work-dir DIR, without it TMPDIR"),
+            Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
+                fatal.hinted("name a place that can be written to: --work-dir DIR, without it TMPDIR")
+            }
+            _ => fatal,
+        }
+    }
 }
 
 impl From<SelectError> for Fatal {

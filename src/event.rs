@@ -32,6 +32,8 @@ pub struct Image {
     pub key: String,
     /// Its size in bytes.
     pub size: u64,
+    /// Layers of its file system; 0 when that is not known.
+    pub layers: usize,
 }
 
 /// What happened to a build unit in the end.
@@ -134,7 +136,9 @@ pub enum FailureKind {
     Registry,
     /// No progress for the configured time.
     Timeout,
-    /// Something on this machine: disk, permissions.
+    /// A disk is full, here or at the engine.
+    Disk,
+    /// Something else on this machine: permissions, files that can't be read.
     Local,
 }
 
@@ -147,6 +151,7 @@ impl FailureKind {
             FailureKind::Build => "build",
             FailureKind::Registry => "registry",
             FailureKind::Timeout => "timeout",
+            FailureKind::Disk => "disk",
             FailureKind::Local => "local",
         }
     }
@@ -173,6 +178,8 @@ pub enum Event {
         unit: UnitId,
         /// 1 for the first try.
         attempt: u32,
+        /// The content key that it will have.
+        key: String,
     },
     /// The build has reached a step of its Dockerfile.
     Step {
@@ -231,6 +238,11 @@ pub enum Event {
     FailedFast {
         /// The unit that failed.
         unit: UnitId,
+    },
+    /// Something that people should know, of the run as a whole.
+    Warning {
+        /// One line.
+        text: String,
     },
     /// The user asked to stop: nothing new is started.
     Interrupted,

@@ -342,6 +342,7 @@ mod tests {
             variant: String::new(),
             labels: BTreeMap::new(),
             size: 0,
+            layers: 1,
             repo_digests: digests.iter().map(|digest| digest.to_string()).collect(),
         }
     }

@@ -16,7 +16,7 @@ use super::prepare::{Prepared, image_dirs};
 use super::registry;
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
-use super::{forecast, lock};
+use super::{disk, forecast, lock};
 use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;
@@ -179,7 +179,18 @@ async fn drive(
     let mut durations = History::load(durations_file);
     let known = durations.clone();
     let cost = |unit: &UnitId| known.cost(unit);
-    let running = run(&prepared.plan, Arc::new(worker), cost, limits, stopped.clone(), events);
+    let places = disk::places(worker.engine.clone(), work_dir.tree().to_path_buf(), build.min_free_disk);
+    let warnings = events.clone();
+    let warn = move |text| drop(warnings.send(Event::Warning { text }));
+    let watching = async { disk::watch(&places.await, disk::free, warn).await };
+    let building = run(&prepared.plan, Arc::new(worker), cost, limits, stopped.clone(), events);
+    let running = async {
+        tokio::select! {
+            () = building => {}
+            // It never ends.
+            () = watching => {}
+        }
+    };
     let reporting = async {
         while let Some(event) = heard.recv().await {
             if let Event::Finished { unit, outcome: Outcome::Built { .. }, duration } = &event {
@@ -323,7 +334,9 @@ pub(super) fn source_cache(
     let default = || cache_dir(env).join("sources");
     let dir = prepared.config.build.source_cache.clone().unwrap_or_else(default);
     let patience = Duration::from_secs(prepared.config.build.timeout);
-    SourceCache::open(&dir, patience).map_err(|error| Fatal::new(&error, EXIT_FAILED))
+    let days = prepared.config.build.source_cache_days;
+    let kept = (days > 0).then(|| Duration::from_secs(days.saturating_mul(24 * 3600)));
+    SourceCache::open(&dir, patience, kept).map_err(|error| Fatal::new(&error, EXIT_FAILED))
 }
 
 /// What to build, with contexts relative to the tree that they will be in.

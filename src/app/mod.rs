@@ -3,6 +3,7 @@
 mod affected;
 mod bake;
 mod build;
+mod disk;
 mod engines;
 mod forecast;
 mod lock;

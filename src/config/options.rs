@@ -199,6 +199,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Directory where fetched sources are kept [default: the user's cache directory]",
     ),
     ours(
+        "source_cache_days",
+        Integer { min: 0 },
+        "Days after which a source that no run has used is removed from the cache; 0 keeps all",
+    ),
+    ours(
         "locked",
         LOCK_FILE,
         "Build from this lock file (--locked alone: build.lock), and not at all when something is not as it says",
@@ -251,6 +256,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     short("retries", 'r', Integer { min: 0 }, "Further tries after a failure that may pass"),
     ours("fail_fast", Flag, "Start no further build once an image has failed that is not allowed to"),
     kolla("timeout", Integer { min: 1 }, "Seconds without progress after which an operation fails"),
+    ours(
+        "min_free_disk",
+        Integer { min: 0 },
+        "GiB that should be free where the engine keeps images, and a tenth of it for contexts and sources; warns of less",
+    ),
     kolla("work_dir", Text, "Working directory, which is kept [default: a temporary one]"),
     kolla("template_only", Flag, "Write the Dockerfiles of the matched images and stop"),
     kolla("list_images", Flag, "List the matched images and stop"),

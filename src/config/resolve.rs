@@ -246,6 +246,10 @@ pub struct BuildOptions {
     pub work_dir: Option<PathBuf>,
     /// Directory of fetched sources.
     pub source_cache: Option<PathBuf>,
+    /// Days for which unused sources are kept; 0 for ever.
+    pub source_cache_days: u64,
+    /// GiB that should be free where the engine keeps images.
+    pub min_free_disk: u64,
     /// Lock file to build from.
     pub locked: Option<PathBuf>,
     /// Whether the platform was asked for, rather than being this machine's.
@@ -432,6 +436,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
             allowed_to_fail: layers.list(DEFAULT, "allowed_to_fail")?,
             work_dir: path("work_dir")?,
             source_cache: path("source_cache")?,
+            source_cache_days: number("source_cache_days")?,
+            min_free_disk: number("min_free_disk")?,
             locked: path("locked")?,
             platform_given,
         },

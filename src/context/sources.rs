@@ -46,14 +46,19 @@ pub struct SourceCache {
 }
 
 impl SourceCache {
-    /// Opens the cache in `directory`. Whatever makes no progress for `patience` is given up.
-    pub fn open(directory: &Path, patience: Duration) -> Result<SourceCache, SourceError> {
+    /// Opens the cache in `directory`. Whatever makes no progress for `patience` is given up; what was not used for as
+    /// long as `kept` is removed.
+    pub fn open(
+        directory: &Path,
+        patience: Duration,
+        kept: Option<Duration>,
+    ) -> Result<SourceCache, SourceError> {
         let failed = |problem| SourceError {
             section: "source cache".to_string(),
             location: directory.display().to_string(),
             problem,
         };
-        let store = Store::open(directory).map_err(|error| failed(Problem::local(directory)(error)))?;
+        let store = Store::open(directory, kept).map_err(|error| failed(Problem::local(directory)(error)))?;
         Ok(SourceCache {
             store,
             patience,
@@ -94,7 +99,12 @@ impl SourceCache {
     pub async fn fetch(&self, source: &Source) -> Result<Fetched, SourceError> {
         let fetch = async {
             match self.fetch_now(source).await {
-                Ok(fetched) => Ok(Ok(fetched)),
+                Ok(fetched) => {
+                    if fetched.cached {
+                        self.store.touch(&fetched.path);
+                    }
+                    Ok(Ok(fetched))
+                }
                 Err(problem) => {
                     let error = SourceError::new(source, problem);
                     if error.is_transient() { Err(error) } else { Ok(Err(error)) }

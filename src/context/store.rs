@@ -3,11 +3,11 @@
 //! An object appears under its name whole or not at all. Whoever makes one holds the lock of its key and works on a
 //! partial file of that key; what a killed run has left there is removed when the cache is opened again.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, FileTimes, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::workdir::epoch;
 
@@ -15,14 +15,25 @@ use super::workdir::epoch;
 #[derive(Debug)]
 pub(super) struct Store {
     root: PathBuf,
+    /// Locked by every run together, and by one that prunes alone.
+    _in_use: File,
 }
 
 impl Store {
-    pub(super) fn open(root: &Path) -> io::Result<Store> {
-        let store = Store { root: root.to_path_buf() };
+    /// Opens the store in `root`; what was not used for as long as `kept` is removed, when no other run is using it.
+    pub(super) fn open(root: &Path, kept: Option<Duration>) -> io::Result<Store> {
         for part in ["objects", "partial", "locks"] {
             fs::create_dir_all(root.join(part))?;
         }
+        let in_use = File::options().create(true).truncate(false).write(true).open(root.join("in-use"))?;
+        if let Some(oldest) = kept.and_then(|kept| SystemTime::now().checked_sub(kept))
+            && in_use.try_lock().is_ok()
+        {
+            prune(root, oldest)?;
+        }
+        // Whoever prunes is done soon.
+        in_use.lock_shared()?;
+        let store = Store { root: root.to_path_buf(), _in_use: in_use };
         for left in fs::read_dir(root.join("partial"))? {
             let left = left?;
             let lock = store.lock_file(&left.file_name().to_string_lossy())?;
@@ -36,6 +47,12 @@ impl Store {
     /// Where the object of this key is or will be.
     pub(super) fn object(&self, key: &str) -> PathBuf {
         self.root.join("objects").join(key)
+    }
+
+    /// Notes that an object is used now. Another user's may not let us: then it counts as used when that one did.
+    pub(super) fn touch(&self, object: &Path) {
+        let now = FileTimes::new().set_accessed(SystemTime::now());
+        let _ = File::open(object).and_then(|file| file.set_times(now));
     }
 
     /// Waits for the key's lock; nobody else then makes its object, in this process or another.
@@ -61,6 +78,18 @@ impl Store {
     }
 }
 
+/// Removes the objects that nobody has used since `oldest`. Nobody else may use the store meanwhile.
+fn prune(root: &Path, oldest: SystemTime) -> io::Result<()> {
+    for object in fs::read_dir(root.join("objects"))? {
+        let object = object?;
+        if object.metadata()?.accessed()? < oldest {
+            remove(&object.path())?;
+            remove(&root.join("locks").join(object.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
 /// The right to make one object. What is unfinished goes when it is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -78,7 +107,7 @@ impl Claim {
     pub(super) fn commit(&self, finished: &Path, object: &Path) -> io::Result<()> {
         let file = File::open(finished)?;
         file.set_permissions(fs::Permissions::from_mode(0o444))?;
-        file.set_times(epoch())?;
+        file.set_times(epoch().set_accessed(SystemTime::now()))?;
         file.sync_all()?;
         fs::rename(finished, object)
     }
@@ -115,7 +144,7 @@ mod tests {
     #[test]
     fn an_object_is_there_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), None).unwrap();
         let object = store.object("key");
         block_on(async {
             let claim = store.claim("key").await.unwrap();
@@ -137,7 +166,7 @@ mod tests {
     fn a_key_is_claimed_by_one_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         // Two of them stand for two processes.
-        let (one, two) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
+        let (one, two) = (Store::open(dir.path(), None).unwrap(), Store::open(dir.path(), None).unwrap());
         block_on(async {
             let claim = one.claim("key").await.unwrap();
             let brief = Duration::from_millis(50);
@@ -151,14 +180,36 @@ mod tests {
     #[test]
     fn what_a_killed_run_left_is_removed_and_what_a_living_one_works_on_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let living = Store::open(dir.path()).unwrap();
+        let living = Store::open(dir.path(), None).unwrap();
         block_on(async {
             let claim = living.claim("living").await.unwrap();
             fs::write(claim.partial(), "").unwrap();
             fs::create_dir_all(dir.path().join("partial/killed/deep")).unwrap();
-            Store::open(dir.path()).unwrap();
+            Store::open(dir.path(), None).unwrap();
             assert!(claim.partial().exists());
             assert!(!dir.path().join("partial/killed").exists());
         });
+    }
+    #[test]
+    fn what_nobody_has_used_for_long_is_removed_unless_a_run_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Some(Duration::from_secs(3600));
+        let long_ago = FileTimes::new().set_accessed(SystemTime::now() - Duration::from_secs(7200));
+        let age = |object: &Path| File::open(object).unwrap().set_times(long_ago).unwrap();
+        let store = Store::open(dir.path(), kept).unwrap();
+        let (old, used) = (store.object("old"), store.object("used"));
+        for object in [&old, &used] {
+            fs::write(object, "").unwrap();
+            age(object);
+        }
+        store.touch(&used);
+        // The first run goes on.
+        let second = Store::open(dir.path(), kept).unwrap();
+        assert!(old.exists());
+        drop((store, second));
+        Store::open(dir.path(), None).unwrap();
+        assert!(old.exists());
+        Store::open(dir.path(), kept).unwrap();
+        assert!(!old.exists() && used.exists());
     }
 }

@@ -59,6 +59,14 @@ pub enum WorkDirError {
 }
 
 impl WorkDirError {
+    /// What kind of error it was when writing failed.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            WorkDirError::Io { source, .. } => Some(source.kind()),
+            WorkDirError::Read { .. } | WorkDirError::Locked { .. } | WorkDirError::Outside(_) => None,
+        }
+    }
+
     fn at(path: &Path) -> impl FnOnce(io::Error) -> WorkDirError {
         move |source| WorkDirError::Io { path: path.to_path_buf(), source }
     }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -387,6 +388,14 @@ impl Engine for Fleet {
         .boxed()
     }
 
+    fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>> {
+        async {
+            let known = self.ask_all(|engine| engine.data_roots()).await?;
+            Ok(known.into_iter().flat_map(|(_, roots)| roots).collect())
+        }
+        .boxed()
+    }
+
     /// What the first engine that has the reference holds.
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         async move { Ok(self.inspect_all(reference).await?.into_iter().next()) }.boxed()
@@ -509,6 +518,7 @@ mod tests {
             variant: String::new(),
             labels: BTreeMap::new(),
             size: 1,
+            layers: 1,
             repo_digests: Vec::new(),
         }
     }
@@ -540,6 +550,10 @@ mod tests {
         }
 
         fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+            async { Ok(Vec::new()) }.boxed()
+        }
+
+        fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>> {
             async { Ok(Vec::new()) }.boxed()
         }
 

@@ -99,6 +99,8 @@ pub struct ImageFacts {
     pub labels: BTreeMap<String, String>,
     /// Size in bytes.
     pub size: u64,
+    /// Layers of its file system.
+    pub layers: usize,
     /// `repository@sha256:...` of the manifests that it was pulled or pushed as.
     pub repo_digests: Vec<String>,
 }
@@ -219,6 +221,9 @@ pub trait Engine: Send + Sync {
     ///
     /// [`Trust::insecure`]: crate::registry::Trust::insecure
     fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>>;
+
+    /// The directories on this machine that it keeps images in; none when it keeps them elsewhere or does not tell.
+    fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>>;
 
     /// Looks an image up by reference or id; none when the engine does not hold it.
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>>;

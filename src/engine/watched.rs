@@ -1,5 +1,6 @@
 //! An engine whose builds are given up once it no longer answers.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,10 @@ impl Engine for Watched {
 
     fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
         self.engine.insecure_registries()
+    }
+
+    fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>> {
+        self.engine.data_roots()
     }
 
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {

@@ -141,7 +141,7 @@ impl Reporter for Progress {
                 self.total.enable_steady_tick(TICK);
             }
             Event::Taken { .. } => {}
-            Event::BuildStarted { unit, attempt } => {
+            Event::BuildStarted { unit, attempt, .. } => {
                 let running = self.running(unit, so_far);
                 running.has_steps = false;
                 running.bar.set_message(match attempt {
@@ -184,6 +184,7 @@ impl Reporter for Progress {
                 let label = so_far.label(unit);
                 self.tell(Colour::Yellow, "Stopping", &format!("after what runs, because {label} failed"));
             }
+            Event::Warning { text } => self.tell(Colour::Yellow, "Warning", text),
             Event::Interrupted => {
                 let advice = "running builds are cancelled; a second Ctrl-C leaves at once";
                 self.tell(Colour::Yellow, "Stopping", advice);

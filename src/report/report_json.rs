@@ -17,7 +17,7 @@
 //!   reason           why it was planned so
 //!   outcome          built, unchanged, failed, parent_failed, push_failed, cancelled; null unless disposition is build
 //!   fails_run        whether its end makes the run a failure
-//!   failure          kind (source, connection, build, registry, timeout, local), message, transient
+//!   failure          kind (source, connection, build, registry, timeout, disk, local), message, transient
 //!   root_cause       the ancestor that it was lost with, or the image whose failure ended the run (--fail-fast)
 //!   log_tail         the last lines of its log when it failed
 //!   worker           the place it was built at, from 0
@@ -25,7 +25,8 @@
 //!   attempts         builds that were started, 0 when there was nothing to build
 //!   retries          attempt, at, kind, message, delay_seconds of each try that failed and was followed by another
 //!   steps            total, and cached: those that the engine had already
-//!   key, image_id, size
+//!   key              known of a failed image too, unless it failed before there was anything to build
+//!   image_id, size, layers
 //!   push             worker, start, end, seconds, digest
 //! ```
 
@@ -111,6 +112,7 @@ struct ImagePart<'a> {
     key: Option<&'a str>,
     image_id: Option<&'a str>,
     size: Option<u64>,
+    layers: Option<usize>,
     push: Option<PushPart<'a>>,
 }
 
@@ -223,9 +225,10 @@ fn image<'a>(run: &Run<'a>, (times, unit): (&'a UnitTimes, &'a UnitSummary)) -> 
         retries: times.retries.iter().map(|retry| self::retry(run, retry)).collect(),
         steps: (times.steps > 0 || times.cached > 0)
             .then_some(Steps { total: times.steps, cached: times.cached }),
-        key: times.image.as_ref().map(|image| image.key.as_str()),
+        key: times.key.as_deref(),
         image_id: times.image.as_ref().map(|image| image.id.as_str()),
         size: times.image.as_ref().map(|image| image.size),
+        layers: times.image.as_ref().map(|image| image.layers).filter(|layers| *layers > 0),
         push: push.map(|push| self::push(run, push, times.digest.as_deref())),
     }
 }

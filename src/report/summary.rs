@@ -170,6 +170,7 @@ impl Summary {
             | Event::PushStarted { .. }
             | Event::Pushed { .. }
             | Event::FailedFast { .. }
+            | Event::Warning { .. }
             | Event::Interrupted => {}
         }
     }

@@ -67,7 +67,7 @@ pub fn records(event: &Event) -> Vec<Record> {
         Event::RunStarted { units } => {
             vec![Record::of_run(Level::Info, format!("{} to bring up to date", counted(*units, "image")))]
         }
-        Event::BuildStarted { unit, attempt } => {
+        Event::BuildStarted { unit, attempt, .. } => {
             let text = match attempt {
                 1 => "Building started".to_string(),
                 later => format!("Building started, attempt {later}"),
@@ -96,6 +96,7 @@ pub fn records(event: &Event) -> Vec<Record> {
             let text = format!("{} failed: no further build is started, what runs goes on", unit.image);
             vec![Record::of_run(Level::Warning, text)]
         }
+        Event::Warning { text } => vec![Record::of_run(Level::Warning, text.as_str())],
         Event::Interrupted => {
             let text = "Interrupted: nothing new is started and running builds are cancelled; \
                         a second Ctrl-C leaves at once";

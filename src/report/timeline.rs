@@ -60,6 +60,8 @@ pub struct UnitTimes {
     pub steps: u32,
     /// Steps that the engine took from its cache.
     pub cached: u32,
+    /// Its content key, as soon as it is known.
+    pub key: Option<String>,
     /// What the engine holds of it.
     pub image: Option<Image>,
     /// The manifest's digest in the registry.
@@ -119,6 +121,7 @@ impl Timeline {
             retries: Vec::new(),
             steps: 0,
             cached: 0,
+            key: None,
             image: None,
             digest: None,
         };
@@ -134,7 +137,7 @@ impl Timeline {
     pub fn event(&mut self, event: &Event, at: Duration) {
         self.end = self.end.max(at);
         let unit = match event {
-            Event::RunStarted { .. } | Event::FailedFast { .. } => return,
+            Event::RunStarted { .. } | Event::FailedFast { .. } | Event::Warning { .. } => return,
             Event::Interrupted => {
                 self.interrupted = true;
                 return;
@@ -191,8 +194,9 @@ impl UnitTimes {
     fn event(&mut self, event: &Event, at: Duration) {
         match event {
             Event::Taken { worker, .. } => self.build = Some(Span::begun(*worker, at)),
-            Event::BuildStarted { attempt, .. } => {
+            Event::BuildStarted { attempt, key, .. } => {
                 self.attempts = *attempt;
+                self.key = Some(key.clone());
                 (self.steps, self.cached) = (0, 0);
             }
             Event::Step { number, total, .. } => self.count_steps(*number, *total),
@@ -212,13 +216,17 @@ impl UnitTimes {
             }
             Event::Finished { outcome, .. } => {
                 if let Outcome::Built(image) | Outcome::Unchanged(image) = outcome {
+                    self.key = Some(image.key.clone());
                     self.image = Some(image.clone());
                 }
                 let ended =
                     if matches!(outcome, Outcome::PushFailed(_)) { &mut self.push } else { &mut self.build };
                 close(ended, at);
             }
-            Event::RunStarted { .. } | Event::FailedFast { .. } | Event::Interrupted => {}
+            Event::RunStarted { .. }
+            | Event::FailedFast { .. }
+            | Event::Warning { .. }
+            | Event::Interrupted => {}
         }
     }
 
@@ -320,7 +328,7 @@ mod tests {
         let steps = |timeline: &Timeline| (timeline.units()[0].cached, timeline.units()[0].steps);
         assert_eq!(steps(&timeline(&events)), (2, 4));
         events.push((2, retrying));
-        events.push((4, Event::BuildStarted { unit: unit("base"), attempt: 2 }));
+        events.push((4, Event::BuildStarted { unit: unit("base"), attempt: 2, key: "k".to_string() }));
         events.push((5, line("base", " ---> Using cache")));
         let timeline = timeline(&events);
         assert_eq!(steps(&timeline), (1, 1));

@@ -12,7 +12,7 @@ use super::contexts::add_sources;
 use super::memory::{Held, Memory};
 use super::records::Records;
 use super::remote::Remote;
-use super::transient::has_network_symptoms;
+use super::transient::{has_network_symptoms, tells_of_full_disk};
 use super::worker::{Progress, Success, Tell, Worker};
 use crate::config::source::Source;
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
@@ -115,7 +115,7 @@ pub struct ImageWorker {
 
 impl Worker for ImageWorker {
     fn work<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>> {
-        Box::pin(self.bring_up_to_date(unit, tell))
+        Box::pin(async move { self.bring_up_to_date(unit, tell).await.map_err(about_full_disk) })
     }
 
     fn push<'a>(
@@ -155,13 +155,13 @@ impl ImageWorker {
             let found = self.remote.find(&unit.reference, unit.platform).await?;
             if let Some(image) = found.filter(|image| is_same(&image.labels)) {
                 output(BuildOutput::Line(format!("The registry has it as {}", image.digest)));
-                let unchanged = Image { id: image.id.clone(), key: key.clone(), size: image.size };
+                let unchanged = Image { id: image.id.clone(), key: key.clone(), size: image.size, layers: 0 };
                 self.keep_record(unit, &record, &output);
                 self.memory.keep(id, Held::by_registry(key, image));
                 return Ok(Success::Unchanged(unchanged));
             }
         }
-        tell(Progress::Started);
+        tell(Progress::Started { key: key.clone() });
         self.ahead.changed(&id);
         add_sources(recipe, &self.sources).await?;
         let parent = self.in_engine(unit, recipe, &parent, &output).await?;
@@ -181,7 +181,11 @@ impl ImageWorker {
             let mut failure = engine_failure(error);
             if failure.kind == FailureKind::Build {
                 let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.transient |= has_network_symptoms(tail.iter().map(String::as_str));
+                let lines = || tail.iter().map(String::as_str);
+                failure.transient |= has_network_symptoms(lines());
+                if tells_of_full_disk(lines()) {
+                    failure.kind = FailureKind::Disk;
+                }
             }
             failure
         })?;
@@ -203,7 +207,7 @@ impl ImageWorker {
     /// Keeps what a unit's children must know of it.
     fn remember(&self, unit: UnitId, key: String, facts: ImageFacts) -> Image {
         self.memory.keep(unit, Held::by_engine(key.clone(), facts.id.clone()));
-        Image { id: facts.id, key, size: facts.size }
+        Image { id: facts.id, key, size: facts.size, layers: facts.layers }
     }
 
     /// What the unit is built on.
@@ -370,6 +374,16 @@ async fn blocking<T: Send + 'static>(
         }
         Err(error) => Err(Failure::bug(&error.to_string())),
     }
+}
+
+/// A full disk is one, whoever tells of it: trying again does not empty it.
+fn about_full_disk(failure: Failure) -> Failure {
+    if failure.kind != FailureKind::Disk && !tells_of_full_disk(failure.message.lines()) {
+        return failure;
+    }
+    let hint = "hint: a disk is full: df -h shows which, docker system df what the engine keeps; when there is space \
+                again, the next run goes on where this one stopped";
+    Failure::permanent(FailureKind::Disk, format!("{}\n{hint}", failure.message))
 }
 
 /// What a source's error is to a unit.

@@ -44,9 +44,26 @@ pub fn has_network_symptoms<'a>(lines: impl IntoIterator<Item = &'a str>) -> boo
     lines.into_iter().any(|line| NETWORK_SYMPTOMS.is_match(line))
 }
 
+/// True when what a failure says tells of a full disk.
+pub fn tells_of_full_disk<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool {
+    let symptoms = ["no space left on device", "disk quota exceeded"];
+    lines.into_iter().map(str::to_lowercase).any(|line| symptoms.iter().any(|symptom| line.contains(symptom)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_recognised() {
+        for line in [
+            "write /var/lib/docker/tmp/x: no space left on device",
+            "OSError: [Errno 28] No space left on device",
+        ] {
+            assert!(tells_of_full_disk(["fine", line]), "{line}");
+        }
+        assert!(!tells_of_full_disk(["No space left in the table"]));
+    }
 
     #[test]
     fn networks_and_mirrors_are_recognised() {

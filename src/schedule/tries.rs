@@ -50,7 +50,7 @@ impl Tries {
     fn event(&self, attempt: u32, progress: Progress) -> Event {
         let unit = self.unit.id();
         match progress {
-            Progress::Started => Event::BuildStarted { unit, attempt },
+            Progress::Started { key } => Event::BuildStarted { unit, attempt, key },
             Progress::Said(BuildOutput::Line(text)) => Event::Line { unit, text },
             Progress::Said(BuildOutput::Step { number, total, text }) => {
                 Event::Step { unit, number, total, text }

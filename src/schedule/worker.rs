@@ -19,7 +19,10 @@ pub enum Success {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// The unit has changed, so there is something to build.
-    Started,
+    Started {
+        /// The content key that it will have.
+        key: String,
+    },
     /// The build's own words.
     Said(BuildOutput),
 }

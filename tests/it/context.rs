@@ -34,7 +34,7 @@ impl Fixture {
 
     /// What a new run opens.
     fn cache(&self) -> SourceCache {
-        SourceCache::open(&self.dir.path().join("cache"), Duration::from_secs(2)).unwrap()
+        SourceCache::open(&self.dir.path().join("cache"), Duration::from_secs(2), None).unwrap()
     }
 
     fn fetch(&self, cache: &SourceCache, source: &Source) -> Result<Fetched, SourceError> {
@@ -321,7 +321,7 @@ fn a_source_distribution_comes_from_the_real_index() {
     let origin = Origin::Pypi { package: text("name"), version: text("version") };
     let source = Source { section: SECTION.into(), origin, sha256: Some(text("sha256")) };
     let fixture = Fixture::new();
-    let cache = SourceCache::open(&fixture.dir.path().join("cache"), Duration::from_secs(60)).unwrap();
+    let cache = SourceCache::open(&fixture.dir.path().join("cache"), Duration::from_secs(60), None).unwrap();
     let fetched = fixture.fetch(&cache, &source).unwrap();
     assert_eq!(fetched.identity, format!("sha256:{}", text("sha256")));
     assert_eq!(sha256(&fs::read(&fetched.path).unwrap()), text("sha256"));

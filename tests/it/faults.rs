@@ -125,6 +125,8 @@ fn tried_again(faults: &[(&str, Fault)]) -> (FakeDocker, Run) {
     for (image, fault) in faults {
         daemon = daemon.fail_times(image, 1, fault.clone());
         project = project.image(image, None, "RUN one\nRUN two\n");
+        // More than is sent at once.
+        project = project.file(&format!("images/{image}/large"), &"x".repeat(1 << 20));
     }
     let run = project.with_engine(&daemon).run(["--retries", "1"]);
     (daemon, run)
@@ -135,6 +137,7 @@ fn what_may_pass_is_tried_again() {
     let faults = [
         ("network", network_symptom()),
         ("refused", Fault::Refused(500, "layer does not exist".to_string())),
+        ("cut-in-upload", Fault::CutInUpload),
         ("cut-before", Fault::CutBefore),
         ("cut-at-once", Fault::CutAfterMessages(0)),
         ("cut-later", Fault::CutAfterMessages(2)),

@@ -8,6 +8,7 @@ mod bad_input;
 mod bake;
 mod build;
 mod context;
+mod disk;
 mod docker_real;
 mod endpoints;
 mod engine;

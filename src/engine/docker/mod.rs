@@ -14,6 +14,7 @@ mod trace;
 mod transport;
 mod upload;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
@@ -313,6 +314,7 @@ fn facts_of(image: ImageInspect) -> ImageFacts {
         architecture: image.architecture.unwrap_or_default(),
         variant: image.variant.unwrap_or_default(),
         labels: image.config.and_then(|config| config.labels).into_iter().flatten().collect(),
+        layers: image.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len()),
         size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
         repo_digests: image.repo_digests.unwrap_or_default(),
     }
@@ -337,6 +339,18 @@ impl Engine for Docker {
 
     fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
         self.ask_insecure_registries().boxed()
+    }
+
+    fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>> {
+        async {
+            // Behind any other kind of endpoint may be another machine.
+            if !self.endpoint.starts_with("unix://") {
+                return Ok(Vec::new());
+            }
+            let info = self.client.info().await.map_err(|error| self.sort(error))?;
+            Ok(info.docker_root_dir.filter(|root| !root.is_empty()).map(PathBuf::from).into_iter().collect())
+        }
+        .boxed()
     }
 
     fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {

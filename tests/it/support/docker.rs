@@ -30,6 +30,8 @@ pub enum Fault {
     Fails { message: String, log: String },
     /// The request is refused with a status and a message, before anything is done.
     Refused(u16, String),
+    /// The connection is closed while the context is being sent.
+    CutInUpload,
     /// The connection is closed before the answer begins.
     CutBefore,
     /// The connection is closed after so many messages of the answer.
@@ -108,6 +110,8 @@ pub struct State {
     pub running: BTreeSet<String>,
     pub most_running: usize,
     pub dies_after: Option<usize>,
+    /// Where it says that it keeps images.
+    pub data_root: String,
     pub dead: bool,
 }
 
@@ -219,6 +223,12 @@ impl FakeDocker {
     /// The daemon takes so many builds and dies of the next: no more answers, no more connections.
     pub fn die_after(self, builds: usize) -> FakeDocker {
         self.state().dies_after = Some(builds);
+        self
+    }
+
+    /// Says that it keeps images there.
+    pub fn keep_in(self, directory: &str) -> FakeDocker {
+        self.state().data_root = directory.to_string();
         self
     }
 

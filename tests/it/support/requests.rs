@@ -29,7 +29,10 @@ impl Shared {
                 200,
                 &json!({"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
             ),
-            ("GET", "/info") => exchange.answer(200, &json!({"OSType": "linux", "Architecture": "x86_64"})),
+            ("GET", "/info") => {
+                let root = self.state().data_root.clone();
+                exchange.answer(200, &json!({"OSType": "linux", "Architecture": "x86_64", "DockerRootDir": root}))
+            }
             ("POST", "/images/create") => self.pull(&mut exchange),
             ("POST", "/build") => self.build(&mut exchange),
             ("GET", path) if path.starts_with("/images/") && path.ends_with("/json") => {
@@ -61,7 +64,7 @@ impl Shared {
         match image {
             Some(image) => exchange.answer(
                 200,
-                &json!({"Id": image.id, "Architecture": image.architecture, "Os": "linux", "Size": 1000, "RepoDigests": image.repo_digests, "Config": {"Labels": image.labels}}),
+                &json!({"Id": image.id, "Architecture": image.architecture, "Os": "linux", "Size": 1000, "RootFS": {"Type": "layers", "Layers": ["sha256:1", "sha256:2"]}, "RepoDigests": image.repo_digests, "Config": {"Labels": image.labels}}),
             ),
             None => exchange.answer(404, &json!({"message": format!("No such image: {name}")})),
         }
@@ -126,6 +129,9 @@ impl Shared {
         let fault = self.build_fault(&name);
         if let Some(Fault::Refused(status, message)) = &fault {
             return exchange.answer(*status, &json!({"message": message}));
+        }
+        if let Some(Fault::CutInUpload) = fault {
+            return exchange.body().read_exact(&mut [0; 1000]);
         }
         let mut archive = Vec::new();
         exchange.body().read_to_end(&mut archive)?;
