@@ -199,6 +199,9 @@ fn option_args(option: &OptionSpec, defaults: &Layers) -> Vec<Arg> {
         Kind::Choice(words) => arg
             .value_name(option.name.to_uppercase())
             .value_parser(clap::builder::PossibleValuesParser::new(words)),
+        Kind::Many if option.name == "merge_summaries" => {
+            arg.action(ArgAction::Append).num_args(1..).value_name("FILE").value_hint(ValueHint::AnyPath)
+        }
         Kind::Many => arg.action(ArgAction::Append).value_name("VALUE"),
         Kind::Integer { .. } => arg.value_name("N"),
         Kind::Dict => arg.value_name("KEY:VALUE,..."),

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::platform::Platform;
 
 /// One image on one platform: the unit that is built, pushed and reported.
@@ -124,7 +126,8 @@ impl Failure {
 }
 
 /// Whose fault a failure was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// A source could not be had or was refused.
     Source,

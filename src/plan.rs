@@ -1,13 +1,13 @@
 //! The build plan: what happens to every image on every platform, decided before anything is built.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::event::UnitId;
 use crate::platform::Platform;
 
 /// What a run does with an image. What came of it is an [`Outcome`](crate::event::Outcome), another thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disposition {
     /// It is brought up to date.
@@ -21,7 +21,7 @@ pub enum Disposition {
 }
 
 /// What a Dockerfile's FROM names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Parent {
     /// An image that this tree builds, by its name.

@@ -17,6 +17,7 @@ use super::registry;
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
 use super::{disk, forecast, lock};
+use crate::config::resolve::OutputOptions;
 use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;
@@ -276,30 +277,46 @@ fn reporters(
     if let Some(dir) = &output.logs_dir {
         reporters.push(Box::new(Logs::create(dir).map_err(|error| Fatal::new(&error, EXIT_FAILED))?));
     }
-    if summary && output.json {
-        reporters.push(Box::new(JsonSummary::new(match &output.summary_json_file {
-            Some(path) => JsonTarget::File(path.clone()),
-            None => JsonTarget::Stdout,
-        })));
-    }
-    let formats =
-        [(Format::Json, &output.report), (Format::Junit, &output.junit), (Format::Html, &output.html)];
-    let digests = [(Format::Digests, &output.digests), (Format::AnsibleDigests, &output.digests_ansible)];
-    let (pushed, unpushed) = digests.into_iter().partition::<Vec<_>, _>(|_| config.build.push);
-    for path in unpushed.into_iter().filter_map(|(_, path)| path.as_ref()) {
-        tell(&format!("warning: {} is not written, for nothing is pushed: --push is needed", path.display()));
-    }
-    let files: Vec<_> = formats
+    reporters.extend(json_summary(output).map(|summary| Box::new(summary) as Box<dyn Reporter>));
+    let (digests, mut files): (Vec<_>, Vec<_>) = report_files(output)
         .into_iter()
-        .chain(pushed)
-        .filter_map(|(format, path)| Some((format, path.clone()?)))
-        .collect();
+        .partition(|(format, _)| matches!(format, Format::Digests | Format::AnsibleDigests));
+    if config.build.push {
+        files.extend(digests);
+    } else {
+        for (_, path) in digests {
+            let path = path.display();
+            tell(&format!("warning: {path} is not written, for nothing is pushed: --push is needed"));
+        }
+    }
     if !files.is_empty() {
         let facts = RunFacts { engine, configuration: settings::settings(config.layers())? };
         reporters.push(Box::new(ReportFiles::new(&prepared.plan, facts, files)));
     }
     let options = SummaryOptions { allowed_to_fail: config.build.allowed_to_fail.clone() };
     Ok(Reporters::new(Summary::new(&prepared.plan, &options), reporters))
+}
+
+/// The JSON summary, when one is asked for.
+pub(super) fn json_summary(output: &OutputOptions) -> Option<JsonSummary> {
+    (output.summary && output.json).then(|| {
+        JsonSummary::new(match &output.summary_json_file {
+            Some(path) => JsonTarget::File(path.clone()),
+            None => JsonTarget::Stdout,
+        })
+    })
+}
+
+/// The files that are asked for.
+pub(super) fn report_files(output: &OutputOptions) -> Vec<(Format, PathBuf)> {
+    let files = [
+        (Format::Json, &output.report),
+        (Format::Junit, &output.junit),
+        (Format::Html, &output.html),
+        (Format::Digests, &output.digests),
+        (Format::AnsibleDigests, &output.digests_ansible),
+    ];
+    files.into_iter().filter_map(|(format, path)| Some((format, path.clone()?))).collect()
 }
 
 pub(super) fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {

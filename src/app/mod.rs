@@ -7,6 +7,7 @@ mod disk;
 mod engines;
 mod forecast;
 mod lock;
+mod merge;
 mod overrides;
 mod prepare;
 mod print;
@@ -115,6 +116,7 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
             tell(&bake::write(&prepared, env, dir)?);
             Ok(0)
         }
+        Task::MergeSummaries(paths) => merge::merge_summaries(&prepared, paths),
         Task::Build => build::build(prepared, env),
     }
 }

@@ -297,6 +297,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Write what others need to build the matched images, and stop: bake, for docker buildx bake",
     ),
     ours("export_dir", Text, "Directory that an export is written to"),
+    ours(
+        "merge_summaries",
+        Many,
+        "Tell of several runs as of one, from their reports or summaries (files, or directories of them), and stop; of a \
+         selection every image must be there",
+    ),
     ours("plan", Flag, "Print what would be built, and why, and stop"),
     ours("plan_format", Choice(&["text", "json"]), "Format of the plan"),
     kolla("logs_dir", Text, "Directory for one log per image"),

@@ -81,6 +81,8 @@ pub enum Task {
     Retag(Retag),
     /// Write what others need to build them.
     Export(Export),
+    /// Tell of several runs as of one, from these files.
+    MergeSummaries(Vec<PathBuf>),
 }
 
 /// A tag that images have, and the one they are to get.
@@ -314,7 +316,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
     derive(&mut layers, &base, &platforms, api)?;
     let required = |key: &str| Ok(layers.option(key)?.unwrap_or_default());
     let path = |key: &str| Ok::<_, ValueError>(layers.option(key)?.map(PathBuf::from));
-    let paths = |key: &str| Ok::<_, ValueError>(layers.many(key)?.into_iter().map(PathBuf::from).collect());
+    let paths =
+        |key: &str| Ok::<_, ValueError>(layers.many(key)?.into_iter().map(PathBuf::from).collect::<Vec<_>>());
     let number = |key: &str| Ok::<_, ValueError>(layers.integer(DEFAULT, key)?.unwrap_or(1).max(0) as u64);
     let distro =
         |key: &str| Ok::<_, ValueError>(layers.text(&distro_section(&base), key)?.unwrap_or_default());
@@ -358,6 +361,10 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         Task::Retag(tags)
     } else if let Some(export) = export(&layers)? {
         Task::Export(export)
+    } else if let paths = paths("merge_summaries")?
+        && !paths.is_empty()
+    {
+        Task::MergeSummaries(paths)
     } else {
         Task::Build
     };

@@ -98,21 +98,24 @@ impl Reporter for ReportFiles {
 
     fn finish(&mut self, summary: &Summary) -> Vec<ReportError> {
         let run = Run { summary, timeline: &self.timeline, facts: &self.facts, started: self.started };
-        let write = |(format, path): &(Format, PathBuf)| {
-            let (what, text) = match format {
-                Format::Json => ("the report", Ok(report_json::report(&run))),
-                Format::Junit => ("the JUnit report", junit::report(&run)),
-                Format::Html => ("the timing page", report_html::page(&run)),
-                Format::Digests => ("the digests", Ok(digests::json(run.timeline))),
-                Format::AnsibleDigests => {
-                    ("the digests for kolla-ansible", Ok(digests::ansible(run.timeline)))
-                }
-            };
-            let source = text.and_then(|text| write_whole(path, &text)).err()?;
-            Some(ReportError { what: what.to_string(), path: path.display().to_string(), source })
-        };
-        self.targets.iter().filter_map(write).collect()
+        write_reports(&run, &self.targets)
     }
+}
+
+/// Writes reports of a run that has ended; gives all that could not be written.
+pub fn write_reports(run: &Run, targets: &[(Format, PathBuf)]) -> Vec<ReportError> {
+    let write = |(format, path): &(Format, PathBuf)| {
+        let (what, text) = match format {
+            Format::Json => ("the report", Ok(report_json::report(run))),
+            Format::Junit => ("the JUnit report", junit::report(run)),
+            Format::Html => ("the timing page", report_html::page(run)),
+            Format::Digests => ("the digests", Ok(digests::json(run.timeline))),
+            Format::AnsibleDigests => ("the digests for kolla-ansible", Ok(digests::ansible(run.timeline))),
+        };
+        let source = text.and_then(|text| write_whole(path, &text)).err()?;
+        Some(ReportError { what: what.to_string(), path: path.display().to_string(), source })
+    };
+    targets.iter().filter_map(write).collect()
 }
 
 /// Writes a file whole or not at all: whoever reads it meanwhile sees the old one.

@@ -7,6 +7,7 @@ pub mod files;
 pub mod json;
 mod junit;
 pub mod logs;
+pub mod merge;
 pub mod progress;
 mod report_html;
 mod report_json;
@@ -16,6 +17,7 @@ mod templates;
 mod testing;
 mod text;
 mod timeline;
+pub mod told;
 
 use crate::event::Event;
 use summary::Summary;

@@ -40,7 +40,7 @@ use crate::event::{Failure, Outcome};
 use crate::plan::{Disposition, Parent};
 
 /// A change that could break a reader raises it.
-const REPORT_VERSION: u32 = 1;
+pub const REPORT_VERSION: u32 = 1;
 
 #[derive(Serialize)]
 struct Report<'a> {

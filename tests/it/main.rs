@@ -19,6 +19,7 @@ mod lint;
 mod lock;
 mod makespan;
 mod many_images;
+mod merge;
 mod options;
 mod outputs;
 mod overrides;
