@@ -1,6 +1,6 @@
 //! What sections other than `[DEFAULT]` describe: users of the images, and sources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
@@ -44,25 +44,28 @@ impl Config {
         if self.install_type.is_some_and(|install_type| install_type != InstallType::Source) {
             return Ok(None);
         }
-        let mut layers = self.layers().clone();
-        if self.platforms.len() > 1 {
-            let per_platform =
-                [("base_arch", platform.arch.kolla()), ("debian_arch", platform.arch.debian())];
-            layers.push(per_platform.map(|(key, text)| Entry {
-                section: DEFAULT.to_string(),
-                key: key.to_string(),
-                text: text.to_string(),
-                place: Place::Derived,
-            }));
+        // Most images have none, and there may be many images.
+        if self.platforms.len() < 2 || self.layers().entry(section, "type").is_none() {
+            return source(self.layers(), section);
         }
+        let mut layers = self.layers().clone();
+        let per_platform = [("base_arch", platform.arch.kolla()), ("debian_arch", platform.arch.debian())];
+        layers.push(per_platform.map(|(key, text)| Entry {
+            section: DEFAULT.to_string(),
+            key: key.to_string(),
+            text: text.to_string(),
+            place: Place::Derived,
+        }));
         source(&layers, section)
     }
 
     /// Sections of an image's plugins, or of its additions, in order of their names.
     pub fn extra_sections(&self, image: &str, kind: &str) -> Vec<String> {
         let prefix = format!("{image}-{kind}-");
-        let is_one = |section: &&&str| section.len() > prefix.len() && section.starts_with(&prefix);
-        self.layers().sections().iter().filter(is_one).map(|section| section.to_string()).collect()
+        let sections = self.layers().entries().iter().map(|entry| entry.section.as_str());
+        let found: BTreeSet<&str> =
+            sections.filter(|section| section.len() > prefix.len() && section.starts_with(&prefix)).collect();
+        found.into_iter().map(str::to_string).collect()
     }
 }
 
