@@ -278,7 +278,8 @@ impl Replay {
             self.tell(Event::Taken { unit: unit.clone(), worker: builders + worker }, start);
         }
         if image.attempts > 0 {
-            self.tell(Event::BuildStarted { unit: unit.clone(), attempt: image.attempts }, start);
+            let (attempt, key) = (image.attempts, image.key.clone().unwrap_or_default());
+            self.tell(Event::BuildStarted { unit: unit.clone(), attempt, key }, start);
         }
         if let Some(steps) = image.steps {
             let step = Event::Step { unit: unit.clone(), number: 0, total: steps.total, text: String::new() };

@@ -126,6 +126,7 @@ pub struct ImagePart {
     pub key: Option<String>,
     pub image_id: Option<String>,
     pub size: Option<u64>,
+    pub layers: Option<usize>,
     pub push: Option<PushPart>,
 }
 
@@ -137,7 +138,12 @@ impl ImagePart {
 
     /// What the engine held of it.
     pub fn image(&self) -> Option<Image> {
-        Some(Image { id: self.image_id.clone()?, key: self.key.clone()?, size: self.size? })
+        Some(Image {
+            id: self.image_id.clone()?,
+            key: self.key.clone()?,
+            size: self.size?,
+            layers: self.layers.unwrap_or_default(),
+        })
     }
 
     /// What came of it; none when its run left it alone or died before.

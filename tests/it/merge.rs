@@ -90,6 +90,7 @@ fn reports_become_one_summary_and_one_of_each_report() {
             "key",
             "image_id",
             "size",
+            "layers",
         ];
         for key in same {
             assert_eq!(told[key], before[key], "{name}: {key}");
