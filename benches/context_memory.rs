@@ -63,6 +63,9 @@ fn request(context: &Path) -> BuildRequest {
         build_args: Default::default(),
         labels: Default::default(),
         secrets: Default::default(),
+        squash: false,
+        cache_from: Vec::new(),
+        inline_cache: false,
     }
 }
 

@@ -66,7 +66,12 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     let runtime = runtime()?;
     let code = runtime.block_on(async {
         let engine = engine(&prepared.config, env).await?;
-        let engine_name = greet(engine.as_ref(), "Building").await?;
+        let (engine_name, facts) = greet(engine.as_ref(), "Building").await?;
+        if prepared.config.build.squash && !facts.squashes {
+            return Err(Fatal::message(format!("{} does not squash", facts.name), EXIT_USAGE).hinted(
+                "Docker does it as an experimental engine: \"experimental\": true in its daemon.json",
+            ));
+        }
         if prepared.config.selection.skip_existing {
             skip_existing(&mut prepared.plan, engine.as_ref()).await?;
         }
@@ -331,6 +336,9 @@ pub(super) fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>
         build_args,
         proxy_args: proxies.collect(),
         secrets: Secrets::default(),
+        squash: build.squash,
+        cache_from: build.cache_from.clone(),
+        inline_cache: build.inline_cache,
         cache: build.cache,
         keep: build.keep,
     }

@@ -9,7 +9,7 @@ use crate::config::resolve::{Config, EngineChoice, EngineHost};
 use crate::engine::docker::{Credentials, Docker, Endpoint, configuration_directory, locate, tcp_of};
 use crate::engine::fleet::{Candidate, Fleet, Suited, gather};
 use crate::engine::watched::Watched;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::reference::Reference;
 
@@ -82,13 +82,13 @@ pub fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal>
     }
 }
 
-/// Asks the engine what it is, so that a run without one fails at once; gives its name.
-pub async fn greet(engine: &dyn Engine, doing: &str) -> Result<String, Fatal> {
+/// Asks the engine what it is, so that a run without one fails at once; gives its name for people, and its facts.
+pub async fn greet(engine: &dyn Engine, doing: &str) -> Result<(String, EngineFacts), Fatal> {
     match engine.facts().await {
         Ok(facts) => {
             let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
             tell(&format!("{doing} with {name}"));
-            Ok(name)
+            Ok((name, facts))
         }
         Err(error) => Err(unreachable(&error)),
     }

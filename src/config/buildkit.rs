@@ -1,18 +1,30 @@
-//! Options that only BuildKit can do [pure].
+//! Options that only one of Docker's builders knows [pure].
 
-use super::layer::{DEFAULT, Layers, ValueError, value_error};
+use std::collections::BTreeMap;
+
+use super::layer::{DEFAULT, Entry, Layers, ValueError, value_error};
 use crate::secret::SecretSpec;
 
 const NEEDS_BUILDKIT: &str = "only Docker's BuildKit can do this: use --buildkit, with --engine docker";
+const SQUASHES_NOT: &str = "BuildKit does not squash: add --nobuildkit";
+const INLINE_ONLY: &str = "an engine's own BuildKit writes its cache into the images alone: use type=inline and push them; \
+                           for type=registry and others a builder of buildx's is needed";
+
+/// Where layers may be taken from instead of being built: an image in a registry, built with `--cache-to type=inline`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSource(String);
+
+impl CacheSource {
+    /// The reference for an image, whose name stands in place of `{image}`.
+    pub fn reference(&self, image: &str) -> String {
+        self.0.replace("{image}", image)
+    }
+}
 
 /// The secrets, in the order given; refused when `buildkit` is not what builds.
 pub fn secrets(layers: &Layers, buildkit: bool) -> Result<Vec<SecretSpec>, ValueError> {
     let mut specs: Vec<SecretSpec> = Vec::new();
-    let entries = layers.entries().iter().filter(|entry| entry.section == DEFAULT && entry.key == "secret");
-    for (entry, text) in entries.zip(layers.many("secret")?) {
-        if !buildkit {
-            return Err(value_error(entry, NEEDS_BUILDKIT.to_string()));
-        }
+    for (entry, text) in given(layers, "secret", buildkit)? {
         let spec: SecretSpec = text.parse().map_err(|error| value_error(entry, format!("{error}")))?;
         if specs.iter().any(|known| known.id == spec.id) {
             return Err(value_error(entry, format!("there is a secret '{}' already", spec.id)));
@@ -20,4 +32,69 @@ pub fn secrets(layers: &Layers, buildkit: bool) -> Result<Vec<SecretSpec>, Value
         specs.push(spec);
     }
     Ok(specs)
+}
+
+/// `--squash`; refused with BuildKit.
+pub fn squash(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
+    let squash = layers.flag("squash")?;
+    match layers.entry(DEFAULT, "squash") {
+        Some(entry) if squash && buildkit => Err(value_error(entry, SQUASHES_NOT.to_string())),
+        _ => Ok(squash),
+    }
+}
+
+/// `--cache-from`: `REFERENCE`, or `type=registry,ref=REFERENCE`.
+pub fn cache_from(layers: &Layers, buildkit: bool) -> Result<Vec<CacheSource>, ValueError> {
+    let read = |(entry, text): (&Entry, String)| {
+        let reference = match fields(&text) {
+            None => text,
+            Some(mut fields) => {
+                let kind = fields.remove("type").unwrap_or("registry");
+                let reference = fields.remove("ref").unwrap_or_default().to_string();
+                if kind != "registry" || reference.is_empty() || !fields.is_empty() {
+                    let reason = format!(
+                        "'{text}': an engine's own BuildKit takes REFERENCE or type=registry,ref=REFERENCE"
+                    );
+                    return Err(value_error(entry, reason));
+                }
+                reference
+            }
+        };
+        Ok(CacheSource(reference))
+    };
+    given(layers, "cache_from", buildkit)?.into_iter().map(read).collect()
+}
+
+/// `--cache-to`, of which an engine's own BuildKit knows `type=inline`.
+pub fn inline_cache(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
+    let given = given(layers, "cache_to", buildkit)?;
+    for (entry, text) in &given {
+        let is_inline = |mut fields: BTreeMap<&str, &str>| {
+            fields.remove("mode");
+            fields == BTreeMap::from([("type", "inline")])
+        };
+        if !fields(text).is_some_and(is_inline) {
+            return Err(value_error(entry, format!("'{text}': {INLINE_ONLY}")));
+        }
+    }
+    Ok(!given.is_empty())
+}
+
+/// Every value of an option that BuildKit alone knows.
+fn given<'a>(
+    layers: &'a Layers,
+    key: &'static str,
+    buildkit: bool,
+) -> Result<Vec<(&'a Entry, String)>, ValueError> {
+    let entries = layers.entries().iter().filter(|entry| entry.section == DEFAULT && entry.key == key);
+    let given: Vec<_> = entries.zip(layers.many(key)?).collect();
+    match given.first() {
+        Some((entry, _)) if !buildkit => Err(value_error(entry, NEEDS_BUILDKIT.to_string())),
+        _ => Ok(given),
+    }
+}
+
+/// `name=value,name=value`; none for a plain reference.
+fn fields(text: &str) -> Option<BTreeMap<&str, &str>> {
+    text.split(',').map(|field| field.split_once('=')).collect()
 }

@@ -226,6 +226,16 @@ pub const OPTIONS: &[OptionSpec] = &[
         Many,
         "Secret that RUN steps find in /run/secrets/ID and that is in no image (BuildKit): id=ID,src=FILE or id=ID,env=VARIABLE, with target=PATH, mode, uid and gid if need be; may be repeated",
     ),
+    ours(
+        "cache_from",
+        Many,
+        "Image to take layers from instead of building them (BuildKit): REFERENCE or type=registry,ref=REFERENCE, with {image} for the name of the image that is built; may be repeated",
+    ),
+    ours(
+        "cache_to",
+        Many,
+        "Write the cache into the images, for --cache-from elsewhere (BuildKit): type=inline",
+    ),
     kolla(
         "cache",
         Flag,
@@ -238,7 +248,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     ),
     kolla("pull", Flag, "Ask for newer base images"),
     kolla("keep", Flag, "Keep the containers of failed builds (classic builder)"),
-    kolla("squash", Flag, "Squash the layers of images"),
+    kolla(
+        "squash",
+        Flag,
+        "Make one layer of what a build adds (classic builder of an experimental engine, or Podman)",
+    ),
     kolla("push", Flag, "Push images after building"),
     ours("verify_push", Flag, "Compare the digest of each pushed image with what the registry then has"),
     short("threads", 'T', Integer { min: 1 }, "Images built at once"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
-use super::buildkit;
+use super::buildkit::{self, CacheSource};
 use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
 use super::nearest;
 use super::options::OPTIONS;
@@ -222,6 +222,12 @@ pub struct BuildOptions {
     pub reuse_registry: bool,
     /// Ask for newer base images.
     pub pull: bool,
+    /// Make one layer of what a build adds.
+    pub squash: bool,
+    /// Where layers may be taken from instead of being built.
+    pub cache_from: Vec<CacheSource>,
+    /// Write into images what others need to take their layers from them.
+    pub inline_cache: bool,
     /// Keep containers of failed builds.
     pub keep: bool,
     /// Push after building.
@@ -288,10 +294,8 @@ pub struct OutputOptions {
 }
 
 /// Options that can be set and are not supported: the value that changes nothing, and the reason.
-pub const UNSUPPORTED: &[(&str, &str, &str)] = &[
-    ("squash", "false", "squashing is not supported"),
-    ("buildkit_builder", "", "builds go to the engine's own BuildKit"),
-];
+pub const UNSUPPORTED: &[(&str, &str, &str)] =
+    &[("buildkit_builder", "", "builds go to the engine's own BuildKit")];
 
 /// Gives every value its type.
 pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
@@ -423,6 +427,9 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         build: BuildOptions {
             buildkit,
             secrets: buildkit::secrets(&layers, buildkit)?,
+            squash: buildkit::squash(&layers, buildkit)?,
+            cache_from: buildkit::cache_from(&layers, buildkit)?,
+            inline_cache: buildkit::inline_cache(&layers, buildkit)?,
             engine,
             engine_hosts: layers.many_parsed("engine_host")?,
             network_mode: required("network_mode")?,

@@ -367,6 +367,7 @@ impl Engine for Fleet {
             let names: Vec<&str> = facts.iter().map(|(_, facts)| facts.name.as_str()).collect();
             let versions: Vec<&str> = facts.iter().map(|(_, facts)| facts.api_version.as_str()).collect();
             Ok(EngineFacts {
+                squashes: facts.iter().all(|(_, facts)| facts.squashes),
                 name: names.join(", "),
                 api_version: versions.join(", "),
                 architecture: facts.first().map(|(_, facts)| facts.architecture.clone()).unwrap_or_default(),
@@ -536,6 +537,7 @@ mod tests {
                         reason: "gone".to_string(),
                     }),
                     false => Ok(EngineFacts {
+                        squashes: false,
                         name: "Fake".to_string(),
                         api_version: "1.41".to_string(),
                         architecture: self.architecture.to_string(),
@@ -655,6 +657,9 @@ mod tests {
             build_args: BTreeMap::new(),
             labels: BTreeMap::new(),
             secrets: Default::default(),
+            squash: false,
+            cache_from: Vec::new(),
+            inline_cache: false,
         }
     }
 

@@ -45,6 +45,12 @@ pub struct BuildRequest {
     pub keep: bool,
     /// Use BuildKit instead of the classic builder.
     pub buildkit: bool,
+    /// Make one layer of what the build adds (not BuildKit).
+    pub squash: bool,
+    /// References of images to take layers from (BuildKit only).
+    pub cache_from: Vec<String>,
+    /// Write into the image what others need to take its layers (BuildKit only).
+    pub inline_cache: bool,
     /// Network mode of RUN steps (`host`, `none`, ...); empty means the engine's default.
     pub network_mode: String,
     /// Values of `ARG`s.
@@ -121,6 +127,8 @@ impl ImageFacts {
 /// Facts about an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineFacts {
+    /// Whether its classic builder squashes.
+    pub squashes: bool,
     /// `Docker 20.10.24`, for people.
     pub name: String,
     /// Version of the API that is spoken with it.

@@ -14,6 +14,7 @@ use super::records::Records;
 use super::remote::Remote;
 use super::transient::{has_network_symptoms, tells_of_full_disk};
 use super::worker::{Progress, Success, Tell, Worker};
+use crate::config::buildkit::CacheSource;
 use crate::config::source::Source;
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
 use crate::context::digest;
@@ -85,6 +86,12 @@ pub struct BuildSettings {
     pub proxy_args: BTreeMap<String, String>,
     /// What RUN steps can read, and logs must not show.
     pub secrets: Secrets,
+    /// Make one layer of what a build adds.
+    pub squash: bool,
+    /// Where layers may be taken from.
+    pub cache_from: Vec<CacheSource>,
+    /// Write into images what others need to take their layers.
+    pub inline_cache: bool,
     /// Reuse what is already built.
     pub cache: bool,
     /// Keep containers of failed builds.
@@ -325,6 +332,9 @@ impl ImageWorker {
             build_args,
             labels,
             secrets: settings.secrets.clone(),
+            squash: settings.squash,
+            cache_from: settings.cache_from.iter().map(|source| source.reference(&unit.image)).collect(),
+            inline_cache: settings.inline_cache,
         }
     }
 }

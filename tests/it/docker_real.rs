@@ -35,6 +35,9 @@ fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
         build_args: Default::default(),
         labels: Default::default(),
         secrets: Default::default(),
+        squash: false,
+        cache_from: Vec::new(),
+        inline_cache: false,
     }
 }
 

@@ -38,6 +38,9 @@ fn request(context: &Path, buildkit: bool) -> BuildRequest {
         build_args: [("proxy".to_string(), "http://p:1".to_string())].into(),
         labels: [("kolla_version".to_string(), "1".to_string())].into(),
         secrets: Default::default(),
+        squash: false,
+        cache_from: Vec::new(),
+        inline_cache: false,
     }
 }
 

@@ -12,6 +12,7 @@ mod disk;
 mod docker_real;
 mod endpoints;
 mod engine;
+mod engines;
 mod faults;
 mod fleet;
 mod interrupts;

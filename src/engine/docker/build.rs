@@ -22,15 +22,16 @@ use crate::secret::Secrets;
 pub(super) async fn run(
     transport: &Transport,
     endpoint: &str,
+    is_podman: bool,
     request: &BuildRequest,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
     if !request.buildkit || request.secrets.mounts().is_empty() {
-        return exchange(transport, endpoint, request, None, output).await;
+        return exchange(transport, endpoint, is_podman, request, None, output).await;
     }
     let session = Session::open(transport, endpoint, request.secrets.clone()).await?;
     let id = session.id.clone();
-    let mut exchange = pin!(exchange(transport, endpoint, request, Some(&id), output));
+    let mut exchange = pin!(exchange(transport, endpoint, is_podman, request, Some(&id), output));
     tokio::select! {
         result = &mut exchange => result,
         // What it is still needed for fails at the engine, which tells what it was.
@@ -42,13 +43,14 @@ pub(super) async fn run(
 async fn exchange(
     transport: &Transport,
     endpoint: &str,
+    is_podman: bool,
     request: &BuildRequest,
     session: Option<&str>,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
     let run_flags = if session.is_some() { request.secrets.mounts().to_vec() } else { Vec::new() };
     let (upload, chunks) = Upload::start(request.context.clone(), request.mtime, run_flags);
-    let post = Request::post(format!("/build?{}", query(request, session)))
+    let post = Request::post(format!("/build?{}", query(request, is_podman, session)))
         .header(CONTENT_TYPE, "application/x-tar")
         .body(bollard::body_try_stream(chunks))
         .expect("an encoded query makes a valid URI");
@@ -64,7 +66,7 @@ async fn exchange(
 }
 
 /// The query parameters of a build.
-fn query(request: &BuildRequest, session: Option<&str>) -> String {
+fn query(request: &BuildRequest, is_podman: bool, session: Option<&str>) -> String {
     let flag = |set| if set { "1" } else { "0" };
     let mut query = Serializer::new(String::new());
     query.append_pair("version", if request.buildkit { "2" } else { "1" });
@@ -77,7 +79,22 @@ fn query(request: &BuildRequest, session: Option<&str>) -> String {
     if !request.network_mode.is_empty() {
         query.append_pair("networkmode", &request.network_mode);
     }
-    for (name, map) in [("buildargs", &request.build_args), ("labels", &request.labels)] {
+    match (request.squash, is_podman) {
+        // Podman's own word for it takes the parent's layers too; a build without layers adds one.
+        (true, true) => drop(query.append_pair("layers", "0")),
+        (true, false) => drop(query.append_pair("squash", "1")),
+        (false, _) => {}
+    }
+    if !request.cache_from.is_empty() {
+        let json = serde_json::to_string(&request.cache_from).expect("a list of strings is JSON");
+        query.append_pair("cachefrom", &json);
+    }
+    let mut build_args = request.build_args.clone();
+    if request.inline_cache {
+        // The only way to ask for it; BuildKit keeps this argument to itself.
+        build_args.insert("BUILDKIT_INLINE_CACHE".to_string(), "1".to_string());
+    }
+    for (name, map) in [("buildargs", &build_args), ("labels", &request.labels)] {
         if !map.is_empty() {
             let json = serde_json::to_string(map).expect("a map of strings is JSON");
             query.append_pair(name, &json);
@@ -155,15 +172,34 @@ mod tests {
             build_args: BTreeMap::new(),
             labels: BTreeMap::new(),
             secrets: Secrets::default(),
+            squash: false,
+            cache_from: Vec::new(),
+            inline_cache: false,
         }
     }
 
     #[test]
     fn a_plain_build() {
         assert_eq!(
-            query(&request(), None),
+            query(&request(), false, None),
             "version=2&rm=1&forcerm=1&nocache=0&pull=0&t=kolla%2Fbase%3A1&platform=linux%2Farm64"
         );
+    }
+
+    #[test]
+    fn squashing_has_a_word_for_each_engine() {
+        let request = BuildRequest { squash: true, buildkit: false, ..request() };
+        assert!(query(&request, false, None).ends_with("&squash=1"));
+        assert!(query(&request, true, None).ends_with("&layers=0"));
+    }
+
+    #[test]
+    fn caches_are_asked_for() {
+        let cache_from = vec!["r/a:1".to_string(), "r/b:1".to_string()];
+        let request = BuildRequest { cache_from, inline_cache: true, ..request() };
+        let query = query(&request, false, None);
+        let expected = "&cachefrom=%5B%22r%2Fa%3A1%22%2C%22r%2Fb%3A1%22%5D&buildargs=%7B%22BUILDKIT_INLINE_CACHE%22%3A%221%22%7D";
+        assert!(query.ends_with(expected), "{query}");
     }
 
     #[test]
@@ -174,7 +210,7 @@ mod tests {
         request.build_args.insert("http_proxy".to_string(), "http://p:1/?a&b".to_string());
         request.labels.insert("kolla_version".to_string(), "1".to_string());
         assert_eq!(
-            query(&request, Some("s")),
+            query(&request, false, Some("s")),
             "version=1&rm=1&forcerm=0&nocache=1&pull=1&t=kolla%2Fbase%3A1&platform=linux%2Farm64&networkmode=host\
              &buildargs=%7B%22http_proxy%22%3A%22http%3A%2F%2Fp%3A1%2F%3Fa%26b%22%7D\
              &labels=%7B%22kolla_version%22%3A%221%22%7D&session=s"

@@ -15,6 +15,7 @@ mod transport;
 mod upload;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
@@ -52,6 +53,7 @@ pub struct Docker {
     transport: Transport,
     client: bollard::Docker,
     credentials: Credentials,
+    is_podman: OnceLock<bool>,
 }
 
 impl Docker {
@@ -60,7 +62,7 @@ impl Docker {
         let name = endpoint.to_string();
         let transport = Transport::new(endpoint);
         let client = transport.client(ANSWER_TIMEOUT);
-        Docker { endpoint: name, transport, client, credentials }
+        Docker { endpoint: name, transport, client, credentials, is_podman: OnceLock::new() }
     }
 
     async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
@@ -72,7 +74,11 @@ impl Docker {
             }
         };
         let api_version = self.agree_on(version.api_version.as_deref().unwrap_or_default())?;
+        let is_podman = is_podman(&version);
+        // Known before the first build, for an engine is asked what it is before it is asked to build.
+        let _ = self.is_podman.set(is_podman);
         Ok(EngineFacts {
+            squashes: is_podman || version.experimental == Some(true),
             name: name_of(&version),
             api_version,
             architecture: version.arch.unwrap_or_default(),
@@ -172,7 +178,8 @@ impl Docker {
         request: &BuildRequest,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
-        build::run(&self.transport, &self.endpoint, request, output).await?;
+        build::run(&self.transport, &self.endpoint, self.is_podman.get() == Some(&true), request, output)
+            .await?;
         let tag = &request.tag;
         let missing = || fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it"));
         self.look_up(tag).await?.ok_or_else(missing)
@@ -286,10 +293,13 @@ fn digest_in(status: &str, tag: &str) -> Option<String> {
     rest.split_whitespace().next().map(str::to_string)
 }
 
+fn is_podman(version: &SystemVersion) -> bool {
+    version.components.iter().flatten().any(|component| component.name.contains("Podman"))
+}
+
 /// `Docker 20.10.24` or `Podman 4.3.1`.
 fn name_of(version: &SystemVersion) -> String {
-    let is_podman = version.components.iter().flatten().any(|component| component.name.contains("Podman"));
-    let name = if is_podman { "Podman" } else { "Docker" };
+    let name = if is_podman(version) { "Podman" } else { "Docker" };
     format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version"))
 }
 

@@ -12,4 +12,5 @@ pub mod pushed;
 pub mod real;
 pub mod registry;
 mod requests;
+pub mod saved;
 pub mod spare_engine;

@@ -1,0 +1,308 @@
+//! The same small tree built by every engine there is: Docker's two builders, those of a newer Docker
+//! (`REAL_NEWER_DOCKER`), and Podman (`REAL_PODMAN`). The images are the same.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::project::{Project, Run};
+use crate::support::real;
+use crate::support::saved::{Saved, files_with};
+
+const NAMESPACE: &str = "kolla-build-engines";
+
+/// An engine with a builder.
+struct Builder {
+    name: &'static str,
+    endpoint: String,
+    arguments: Vec<String>,
+}
+
+impl Builder {
+    fn buildkit(&self) -> bool {
+        self.arguments.contains(&"--buildkit".to_string())
+    }
+}
+
+/// Every builder that the environment names; none when no real engine is asked for.
+#[allow(clippy::print_stderr, reason = "a test says which engines it ran on")]
+fn builders() -> Vec<Builder> {
+    let Some(docker) = real::endpoint() else { return Vec::new() };
+    let mut builders = Vec::new();
+    let newer = std::env::var("REAL_NEWER_DOCKER").ok();
+    for (classic, buildkit, endpoint) in [
+        ("Docker, classic", "Docker, BuildKit", Some(docker)),
+        ("newer Docker, classic", "newer Docker, BuildKit", newer),
+    ] {
+        let Some(endpoint) = endpoint else { continue };
+        for (name, argument) in [(classic, "--nobuildkit"), (buildkit, "--buildkit")] {
+            builders.push(Builder {
+                name,
+                endpoint: endpoint.clone(),
+                arguments: vec![argument.to_string()],
+            });
+        }
+    }
+    if let Ok(endpoint) = std::env::var("REAL_PODMAN") {
+        let arguments = ["--engine", "podman", "--podman_base_url", &endpoint].map(str::to_string).to_vec();
+        builders.push(Builder { name: "Podman", endpoint, arguments });
+    }
+    let names: Vec<&str> = builders.iter().map(|builder| builder.name).collect();
+    eprintln!("engines: {}", names.join("; "));
+    builders
+}
+
+/// A tree whose base has nothing but this machine's shell, so that engines need no base image. Its WORKDIR comes before
+/// a RUN: Podman makes the directory only for one.
+fn project(endpoint: &str) -> Project {
+    let project = Project::empty()
+        .with_docker_host(endpoint)
+        .file("images/service/run.sh", "#!/bin/sh\nexec \"$@\"\n")
+        .file("images/service/etc/deep/er/file", "content\n")
+        .file(
+            "images/base/Dockerfile.j2",
+            "FROM scratch\nADD rootfs.tar /\nLABEL name=\"{{ image_name }}\" maintainer=\"{{ maintainer }}\"\n\
+             ENV LANG=C.UTF-8 PATH=/bin\nRUN echo one >/one && echo two >/two\n",
+        )
+        .image(
+            "service",
+            Some("base"),
+            "ARG flavour=none\nWORKDIR /var/lib/service\nCOPY --chown=42:43 run.sh /bin/run\nCOPY etc /etc/\n\
+             RUN umask 027 && echo \"$flavour\" >/flavour && : >/two\n\
+             ENV SERVICE=\"a b\"\nUSER 42\nEXPOSE 80\nVOLUME /data\nSTOPSIGNAL SIGINT\n\
+             ENTRYPOINT [\"/bin/run\", \"--\"]\nCMD [\"/bin/sh\"]\n",
+        );
+    // ldd names the programs too, each above its libraries.
+    let script = "set -e; ldd /bin/sh /bin/cat | grep -o '/[^ :]*' | sort -u | tar --create --file \"$0\" \
+                  --dereference --hard-dereference --absolute-names --transform 's,^/,,' --files-from -";
+    let archive = project.path("images/base/rootfs.tar");
+    let status = Command::new("sh").arg("-c").arg(script).arg(archive).status();
+    assert!(status.expect("a shell").success());
+    project
+}
+
+fn run(project: &Project, builder: &Builder, more: &[&str], variables: &[(&str, &str)]) -> Run {
+    let tag = tag();
+    let mut command =
+        project.command(["--nopull", "--namespace", NAMESPACE, "--tag", &tag, "--threads", "2"]);
+    command.args(&builder.arguments).args(more).env("SOURCE_DATE_EPOCH", "1700000000");
+    command.envs(variables.iter().copied());
+    command.output().expect("the binary starts").into()
+}
+
+/// Of this test's images, the same with every builder: it is part of their content.
+fn tag() -> String {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default().rsplit("::").next().unwrap_or_default();
+    format!("{}-{test}", std::process::id())
+}
+
+/// Images of a run, which go with this value.
+struct Built<'a>(&'a Builder, Vec<&'a str>);
+
+impl Built<'_> {
+    fn reference(&self, image: &str) -> String {
+        format!("{NAMESPACE}/{image}:{}", tag())
+    }
+
+    fn saved(&self, image: &str) -> Saved {
+        Saved::of(&self.0.endpoint, &self.reference(image))
+    }
+}
+
+impl Drop for Built<'_> {
+    fn drop(&mut self) {
+        for image in &self.1 {
+            let reference = self.reference(image);
+            let remove = ["--host", &self.0.endpoint, "image", "rm", "--force", &reference];
+            let _ = Command::new("docker").args(remove).output();
+        }
+    }
+}
+
+/// What matters of a configuration: engines add fields of their own, and leave out what is empty.
+fn configuration(saved: &Saved) -> BTreeMap<String, Value> {
+    let config = &saved.config["config"];
+    let mut facts: BTreeMap<String, Value> = BTreeMap::new();
+    let mut environment: Vec<&Value> = config["Env"].as_array().into_iter().flatten().collect();
+    environment.sort_by_key(|variable| variable.as_str());
+    facts.insert("Env".to_string(), json!(environment));
+    for key in ["Cmd", "Entrypoint", "WorkingDir", "User", "ExposedPorts", "Volumes", "StopSignal"] {
+        facts.insert(key.to_string(), config[key].clone());
+    }
+    let mut labels = config["Labels"].as_object().cloned().unwrap_or_default();
+    // An engine's own id of the parent, and Podman's own mark.
+    for own in ["kolla-build.parent", "io.buildah.version"] {
+        labels.remove(own);
+    }
+    facts.insert("Labels".to_string(), json!(labels.into_iter().collect::<BTreeMap<_, _>>()));
+    facts.insert("architecture".to_string(), saved.config["architecture"].clone());
+    facts.insert("os".to_string(), saved.config["os"].clone());
+    facts
+}
+
+#[test]
+fn every_builder_makes_the_same_images() {
+    let mut first: Option<(&str, Saved)> = None;
+    let builders = builders();
+    for builder in &builders {
+        let project = project(&builder.endpoint);
+        let built = Built(builder, vec!["service", "base"]);
+        let arguments = ["--build-args", "flavour:vanilla"];
+        let run_1 = run(&project, builder, &arguments, &[]).exits(0);
+        assert!(run_1.stderr.ends_with(": 2 images built\n"), "{}: {run_1}", builder.name);
+        let saved = built.saved("service");
+        assert_eq!(saved.read("flavour"), "vanilla\n", "{}", builder.name);
+        assert!(saved.read("two").is_empty() && saved.read("one") == "one\n", "{}", builder.name);
+        let run_2 = run(&project, builder, &arguments, &[]).exits(0);
+        assert!(run_2.stderr.ends_with(": 0 images built, 2 unchanged\n"), "{}: {run_2}", builder.name);
+        match &first {
+            None => first = Some((builder.name, saved)),
+            Some((name, reference)) => {
+                let both = format!("{name} and {}", builder.name);
+                assert_eq!(configuration(&saved), configuration(reference), "{both}");
+                let files = |saved: &Saved| -> BTreeMap<String, String> {
+                    // Directories of mounts that RUN steps have, which builders leave behind as they like.
+                    let own = |path: &str| {
+                        [
+                            "dev",
+                            "proc",
+                            "sys",
+                            "run",
+                            "etc/hosts",
+                            "etc/hostname",
+                            "etc/resolv.conf",
+                            "etc/mtab",
+                        ]
+                        .iter()
+                        .any(|own| path == *own || path.starts_with(&format!("{own}/")))
+                    };
+                    saved.files.clone().into_iter().filter(|(path, _)| !own(path)).collect()
+                };
+                assert_eq!(files(&saved), files(reference), "{both}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_build_that_can_t_squash_is_refused_and_one_that_can_adds_one_layer() {
+    for builder in &builders() {
+        let project = project(&builder.endpoint);
+        let built = Built(builder, vec!["service", "base"]);
+        let said = run(&project, builder, &["--squash"], &[]);
+        if builder.name == "Podman" {
+            said.exits(0);
+            let layers =
+                |image: &str| built.saved(image).config["rootfs"]["diff_ids"].as_array().map(Vec::len);
+            assert_eq!((layers("base"), layers("service")), (Some(1), Some(2)), "{}", builder.name);
+        } else {
+            let said = said.exits(2);
+            let reason = if builder.buildkit() { "BuildKit does not squash" } else { "does not squash" };
+            assert!(said.stderr.contains(reason), "{}: {said}", builder.name);
+        }
+    }
+}
+
+#[test]
+fn steps_read_a_secret_that_is_found_nowhere_afterwards() {
+    for builder in builders().iter().filter(|builder| builder.buildkit()) {
+        let (value, second_line) = (format!("hush-{}", real::nonce()), format!("line-{}", real::nonce()));
+        let word = format!("word-{}", real::nonce());
+        let project = project(&builder.endpoint)
+            .file("token", &format!("{value}\n{second_line}\n"))
+            .file("ca.pem", "no certificate\n")
+            .image(
+                "reader",
+                Some("base"),
+                "{% raw %}RUN while read line; do echo \"${#line}\"; done </run/secrets/token >/lengths \\\n \
+                 # a comment\n && cat /run/secrets/token\n\
+                 RUN read word </run/secrets/word; echo \"${#word}\" >/length; cat /etc/ca.pem >/copy{% endraw %}\n",
+            )
+            .image("failing", Some("base"), "RUN cat /run/secrets/word /run/secrets/token; exit 3\n");
+        let built = Built(builder, vec!["reader", "service", "base"]);
+        let arguments = [
+            "--debug",
+            "--work-dir",
+            "work",
+            "--logs-dir",
+            "logs",
+            "--report",
+            "report.json",
+            "--junit",
+            "junit.xml",
+            "--html",
+            "page.html",
+            "--secret",
+            "id=token,src=token",
+            "--secret",
+            "id=ca,src=ca.pem,target=/etc/ca.pem,mode=0444",
+            "--secret",
+            "id=word,env=WORD",
+        ];
+        let name = builder.name;
+        // A word without a line end is read too; `read` only says that there was none.
+        let first = run(&project, builder, &arguments, &[("WORD", &word)]).exits(1);
+        assert!(first.stderr.contains("***"), "{name}: {first}");
+        assert!(first.tells("ERROR:kolla.common.utils:failing Failed with status: error"), "{name}: {first}");
+        let reader = built.saved("reader");
+        assert_eq!(reader.read("lengths"), format!("{}\n{}\n", value.len(), second_line.len()), "{name}");
+        assert_eq!(reader.read("length"), format!("{}\n", word.len()), "{name}");
+        assert_eq!(reader.read("copy"), "no certificate\n", "{name}");
+        for text in [&value, &second_line, &word] {
+            assert!(!first.stdout.contains(text) && !first.stderr.contains(text), "{name}: {text}: {first}");
+            for directory in ["work", "logs", "home"] {
+                assert_eq!(files_with(&project.path(directory), text), [""; 0], "{name}");
+            }
+            for report in ["report.json", "junit.xml", "page.html"] {
+                assert!(!project.read(report).contains(text.as_str()), "{name}: {report}");
+            }
+            for saved in [&reader, &built.saved("base")] {
+                assert_eq!(saved.places_of(text), [""; 0], "{name}");
+            }
+        }
+        let kept = project.read("work/docker/reader/Dockerfile");
+        assert!(!kept.contains("--mount"), "the work directory has what was rendered: {kept}");
+
+        // Another value is no reason to build anew, another secret is.
+        let unchanged = "INFO:kolla.common.utils.reader:Unchanged, nothing to build";
+        let second = run(&project, builder, &arguments, &[("WORD", "another value")]).exits(1);
+        assert!(second.tells(unchanged), "{name}: {second}");
+        let fewer = run(&project, builder, &arguments[..arguments.len() - 2], &[]).exits(1);
+        assert!(!fewer.tells(unchanged), "{name}: {fewer}");
+    }
+}
+
+#[test]
+fn layers_are_taken_from_a_registry_that_has_them() {
+    let Ok(registry) = std::env::var("REAL_REGISTRY") else { return };
+    // This engine is for tests alone: it may lose its cache.
+    let is_ours = |builder: &&Builder| builder.name == "newer Docker, BuildKit";
+    let builders = builders();
+    let Some(builder) = builders.iter().find(is_ours) else { return };
+    let body = "RUN read uuid </proc/sys/kernel/random/uuid; echo \"$uuid\" >/uuid\n";
+    let project = project(&builder.endpoint).image("cached", Some("base"), body);
+    let docker = |arguments: &[&str]| {
+        let output = Command::new("docker").args(["--host", &builder.endpoint]).args(arguments).output();
+        assert!(output.expect("a docker command").status.success(), "docker {arguments:?}");
+    };
+    let build = |tag: &str, more: &[&str]| -> (Saved, Run) {
+        let common =
+            ["--nopull", "--buildkit", "--registry", &registry, "--namespace", NAMESPACE, "--tag", tag];
+        let output = project.command(common).args(more).arg("^cached$").output();
+        let run = Run::from(output.expect("the binary starts")).exits(0);
+        let images = ["cached", "base"].map(|image| format!("{registry}/{NAMESPACE}/{image}:{tag}"));
+        let saved = Saved::of(&builder.endpoint, &images[0]);
+        docker(&["image", "rm", "--force", &images[0], &images[1]]);
+        (saved, run)
+    };
+    let (pushed, _) = build("cache", &["--push", "--cache-to", "type=inline"]);
+    docker(&["builder", "prune", "--all", "--force"]);
+    let source = format!("{registry}/{NAMESPACE}/{{image}}:cache");
+    let (again, run) = build("again", &["--cache-from", &source]);
+    assert_eq!(again.read("uuid"), pushed.read("uuid"), "{run}");
+    docker(&["builder", "prune", "--all", "--force"]);
+    let (without, run) = build("without", &[]);
+    assert_ne!(without.read("uuid"), pushed.read("uuid"), "{run}");
+}
