@@ -17,6 +17,7 @@ pub mod lint;
 pub mod lock;
 pub mod plan;
 pub mod platform;
+pub mod prune;
 pub mod record;
 pub mod reference;
 pub mod registry;

@@ -11,6 +11,7 @@ use crate::engine::fleet::{Candidate, Fleet, Suited, gather};
 use crate::engine::watched::Watched;
 use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::platform::Arch;
 use crate::reference::Reference;
 
 /// The engine that was asked for: one, or several that work as one. Only several are contacted.
@@ -21,16 +22,37 @@ pub async fn engine(config: &Config, env: &BTreeMap<String, String>) -> Result<A
         let docker = Docker::new(endpoint, credentials.clone());
         Arc::new(Watched::new(Arc::new(docker), patience)) as Arc<dyn Engine>
     };
-    if config.build.engine_hosts.is_empty() {
-        return Ok(watched(endpoint(&config.build.engine, env)?));
+    let mut named = endpoints(config, env)?.into_iter();
+    match (named.next(), config.build.engine_hosts.is_empty()) {
+        (Some((endpoint, _)), true) => Ok(watched(endpoint)),
+        (first, _) => {
+            let candidate = |(endpoint, arch)| Candidate { engine: watched(endpoint), arch };
+            several(config, first.into_iter().chain(named).map(candidate).collect()).await
+        }
     }
-    let mut candidates = Vec::new();
-    for EngineHost { arch, address } in &config.build.engine_hosts {
+}
+
+/// Every engine that is named, each for itself; nothing is contacted yet.
+pub fn every(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<Docker>, Fatal> {
+    let credentials = credentials(env)?;
+    let docker = |(endpoint, _)| Docker::new(endpoint, credentials.clone());
+    Ok(endpoints(config, env)?.into_iter().map(docker).collect())
+}
+
+/// Where the engines are that are named, and what they are to build for.
+fn endpoints(
+    config: &Config,
+    env: &BTreeMap<String, String>,
+) -> Result<Vec<(Endpoint, Option<Arch>)>, Fatal> {
+    if config.build.engine_hosts.is_empty() {
+        return Ok(vec![(endpoint(&config.build.engine, env)?, None)]);
+    }
+    let hosts = config.build.engine_hosts.iter().map(|EngineHost { arch, address }| {
         let endpoint = Endpoint::parse(address, &tcp_of(env))
             .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from engine_host"))?;
-        candidates.push(Candidate { engine: watched(endpoint), arch: *arch });
-    }
-    several(config, candidates).await
+        Ok((endpoint, *arch))
+    });
+    hosts.collect()
 }
 
 async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn Engine>, Fatal> {

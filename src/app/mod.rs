@@ -11,6 +11,7 @@ mod merge;
 mod overrides;
 mod prepare;
 mod print;
+mod prune;
 mod registry;
 mod retag;
 mod tree;
@@ -117,6 +118,7 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
             Ok(0)
         }
         Task::MergeSummaries(paths) => merge::merge_summaries(&prepared, paths),
+        Task::Prune { tags, dry_run } => prune::prune(&prepared, env, tags.as_deref(), *dry_run),
         Task::Build => build::build(prepared, env),
     }
 }

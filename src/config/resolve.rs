@@ -73,6 +73,13 @@ pub enum Task {
     Explain(String),
     /// Print what would be done.
     Plan,
+    /// Remove what is ours and not needed.
+    Prune {
+        /// A regex of the tags, beside the configured one, that are to go.
+        tags: Option<String>,
+        /// Only show it.
+        dry_run: bool,
+    },
     /// Write down what the matched images would be built from.
     Lock(PathBuf),
     /// Tell whether the registry has the matched images as they would be built.
@@ -343,6 +350,14 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         _ => EngineChoice::Docker,
     };
     let buildkit = layers.flag("buildkit")? && engine == EngineChoice::Docker;
+    let dry_run = layers.flag("dry_run")?;
+    if let Some(entry) = layers.entry(DEFAULT, "dry_run").filter(|_| dry_run)
+        && !layers.flag("prune")?
+    {
+        // Whoever asks for it does not want to see images built.
+        let reason = "it goes with --prune alone; --plan tells what would be built";
+        return Err(value_error(entry, reason.to_string()));
+    }
     let task = if layers.flag("template_only")? {
         Task::TemplateOnly
     } else if let Some(file) = path("save_dependency")? {
@@ -357,6 +372,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         Task::Explain(image)
     } else if layers.flag("plan")? {
         Task::Plan
+    } else if layers.flag("prune")? {
+        Task::Prune { tags: layers.option("prune_tags")?, dry_run }
     } else if let Some(file) = path("lock")? {
         Task::Lock(file)
     } else if layers.flag("verify_registry")? {

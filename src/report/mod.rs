@@ -19,6 +19,8 @@ mod text;
 mod timeline;
 pub mod told;
 
+pub(crate) use text::counted;
+
 use crate::event::Event;
 use summary::Summary;
 

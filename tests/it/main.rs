@@ -25,6 +25,7 @@ mod options;
 mod outputs;
 mod overrides;
 mod plan;
+mod prune;
 mod push_real;
 mod real_build;
 mod real_tree;

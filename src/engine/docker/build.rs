@@ -137,7 +137,7 @@ async fn follow(
 }
 
 /// The engine's own words in an answer that is no success.
-async fn refusal(body: Incoming) -> String {
+pub(super) async fn refusal(body: Incoming) -> String {
     const LONGEST: usize = 64 * 1024;
     let bytes = match Limited::new(body, LONGEST).collect().await {
         Ok(body) => body.to_bytes(),

@@ -3,6 +3,7 @@
 mod build;
 mod endpoint;
 mod fault;
+mod housekeeping;
 mod locate;
 mod log;
 mod messages;
@@ -35,6 +36,7 @@ use transport::Transport;
 
 pub use crate::registry::credentials::{Credentials, CredentialsError};
 pub use endpoint::{Authority, Endpoint, InvalidEndpoint, SshHost, Tcp};
+pub use housekeeping::{CacheRecord, HeldImage};
 pub use locate::{LocateError, configuration_directory, locate, tcp_of};
 
 /// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).

@@ -85,12 +85,28 @@ pub struct Image {
     pub repo_digests: Vec<String>,
     /// The configuration that registries get; its digest is the id.
     pub config: String,
+    /// What has made it, in BuildKit's words.
+    pub history: Vec<String>,
+}
+
+/// A record of BuildKit's cache.
+#[derive(Debug, Clone)]
+pub struct CacheRecord {
+    pub id: String,
+    pub description: String,
+    /// The id of the image that has it as a layer.
+    pub layer_of: Option<String>,
 }
 
 /// What the daemon has been told and asked.
 #[derive(Debug, Default)]
 pub struct State {
     pub images: BTreeMap<String, Image>,
+    /// Those that have lost their last name.
+    pub untagged: Vec<Image>,
+    /// Names of containers, each with the id of its image.
+    pub containers: BTreeMap<String, String>,
+    pub cache: Vec<CacheRecord>,
     /// What the registry gives under `repository@digest`.
     pub registry: BTreeMap<String, Image>,
     pub builds: Vec<Build>,
@@ -333,7 +349,8 @@ impl FakeDocker {
         self.shared.die();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// The daemon's own mind, to be changed by tests.
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }
 }
@@ -352,7 +369,15 @@ impl Image {
     ) -> Image {
         let config = json!({"architecture": architecture, "os": "linux", "config": {"Labels": labels}, "content": content});
         let config = config.to_string();
-        Image { id: id_of(config.as_bytes()), architecture, labels, parent, repo_digests: Vec::new(), config }
+        Image {
+            id: id_of(config.as_bytes()),
+            architecture,
+            labels,
+            parent,
+            repo_digests: Vec::new(),
+            config,
+            history: Vec::new(),
+        }
     }
 
     /// The image that a registry holds under this configuration.
@@ -368,6 +393,7 @@ impl Image {
             parent: None,
             repo_digests: Vec::new(),
             config,
+            history: Vec::new(),
         }
     }
 }

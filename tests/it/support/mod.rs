@@ -4,6 +4,7 @@ mod buildkit;
 pub mod docker;
 mod dockerfile;
 pub mod files;
+mod housekeeping;
 mod http;
 mod messages;
 pub mod project;

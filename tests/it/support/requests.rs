@@ -35,13 +35,21 @@ impl Shared {
             }
             ("POST", "/images/create") => self.pull(&mut exchange),
             ("POST", "/build") => self.build(&mut exchange),
+            ("GET", "/images/json") => self.list_images(&mut exchange),
+            ("GET", "/containers/json") => self.list_containers(&mut exchange),
+            ("GET", "/system/df") => self.disk_usage(&mut exchange),
+            ("POST", "/build/prune") => self.prune_cache(&mut exchange),
+            ("GET", path) if path.starts_with("/images/") && path.ends_with("/history") => {
+                let name = &path["/images/".len()..path.len() - "/history".len()];
+                self.history(&mut exchange, name)
+            }
             ("GET", path) if path.starts_with("/images/") && path.ends_with("/json") => {
                 let name = &path["/images/".len()..path.len() - "/json".len()];
                 self.inspect(&mut exchange, name)
             }
             ("DELETE", path) if path.starts_with("/images/") => {
                 let name = &path["/images/".len()..];
-                self.untag(&mut exchange, name)
+                self.remove_image(&mut exchange, name)
             }
             ("POST", path) if path.starts_with("/images/") && path.ends_with("/tag") => {
                 let name = &path["/images/".len()..path.len() - "/tag".len()];
@@ -58,7 +66,7 @@ impl Shared {
     fn inspect(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
         let image = {
             let state = self.state();
-            let by_id = || state.images.values().find(|image| image.id == name);
+            let by_id = || state.all_images().find(|image| image.id == name);
             state.images.get(name).or_else(by_id).cloned()
         };
         match image {
@@ -106,13 +114,6 @@ impl Shared {
         state.images.insert(full, image);
         drop(state);
         exchange.answer(201, &json!({}))
-    }
-
-    fn untag(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
-        match self.state().images.remove(name) {
-            Some(_) => exchange.answer(200, &json!([{"Untagged": name}])),
-            None => exchange.answer(404, &json!({"message": format!("No such image: {name}")})),
-        }
     }
 
     fn build(&self, exchange: &mut Exchange) -> io::Result<()> {
@@ -230,7 +231,7 @@ impl Shared {
             _ => {}
         }
         let mut state = self.state();
-        state.images.insert(tag.to_string(), image);
+        state.name(tag, image);
         // Before the client learns of the end, for it may begin the next build at once.
         state.running.remove(tag);
         drop(state);
@@ -330,7 +331,9 @@ fn image_of(
     }
     let parent_id = parent.map(|parent| parent.id);
     let content = id_of(format!("{parent_id:?} {:?}", build.files).as_bytes());
-    Image::new(&content, architecture, labels, Some(from))
+    let runs = instructions.iter().filter(|instruction| instruction.name == "RUN");
+    let history = runs.map(|run| format!("RUN /bin/sh -c {} # buildkit", run.arguments)).collect();
+    Image { history, ..Image::new(&content, architecture, labels, Some(from)) }
 }
 
 /// The files of a tar archive; symbolic links count as files that hold their target.

@@ -1,0 +1,173 @@
+//! What an engine holds beside what is built just now, and taking it away.
+
+use std::collections::BTreeMap;
+
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
+};
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::Bytes;
+use serde::Deserialize;
+
+use super::super::EngineError;
+use super::build::refusal;
+use super::{Docker, fault};
+
+/// An image that the engine holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldImage {
+    /// The engine's id of it.
+    pub id: String,
+    /// Its full names, tags included.
+    pub tags: Vec<String>,
+    /// `repository@sha256:...` of the manifests that it was pulled or pushed as.
+    pub digests: Vec<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Size in bytes, with all that it is built on.
+    pub size: u64,
+}
+
+/// A record of BuildKit's cache.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheRecord {
+    /// The engine's id of it.
+    pub id: String,
+    /// The records that it is a change of.
+    pub parents: Vec<String>,
+    /// BuildKit's words about where it comes from.
+    pub description: String,
+    /// Whether a build is at it now.
+    pub in_use: bool,
+    /// Whether an image has it as a layer.
+    pub shared: bool,
+    /// Size in bytes, without its parents.
+    pub size: u64,
+}
+
+/// How many cache records one request names: with their 25 characters each they must fit into a request's first line.
+const RECORDS_AT_ONCE: usize = 200;
+
+/// What `GET /system/df?type=build-cache` tells: the one up to API 1.51, the other since.
+#[derive(Deserialize)]
+struct DiskUsage {
+    #[serde(rename = "BuildCache")]
+    build_cache: Option<Vec<Record>>,
+    #[serde(rename = "BuildCacheUsage")]
+    build_cache_usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    #[serde(rename = "Items")]
+    items: Option<Vec<Record>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+struct Record {
+    #[serde(rename = "ID")]
+    id: String,
+    /// Up to API 1.41.
+    parent: String,
+    parents: Option<Vec<String>>,
+    description: String,
+    in_use: bool,
+    shared: bool,
+    size: i64,
+}
+
+impl From<Record> for CacheRecord {
+    fn from(record: Record) -> CacheRecord {
+        let parents = record.parents.unwrap_or_default().into_iter().chain([record.parent]);
+        CacheRecord {
+            parents: parents.filter(|parent| !parent.is_empty()).collect(),
+            id: record.id,
+            description: record.description,
+            in_use: record.in_use,
+            shared: record.shared,
+            size: u64::try_from(record.size).unwrap_or_default(),
+        }
+    }
+}
+
+impl Docker {
+    /// The images that the engine holds; with `intermediate`, those too that are but steps to others.
+    pub async fn images(&self, intermediate: bool) -> Result<Vec<HeldImage>, EngineError> {
+        let options = ListImagesOptionsBuilder::new().all(intermediate).build();
+        let images = self.client.list_images(Some(options)).await.map_err(|error| self.sort(error))?;
+        // Engines before 25 name what has no name so.
+        let named = |names: Vec<String>| names.into_iter().filter(|name| !name.contains("<none>")).collect();
+        let held = |image: bollard::models::ImageSummary| HeldImage {
+            id: image.id,
+            tags: named(image.repo_tags),
+            digests: named(image.repo_digests),
+            labels: image.labels.into_iter().collect(),
+            size: u64::try_from(image.size).unwrap_or_default(),
+        };
+        Ok(images.into_iter().map(held).collect())
+    }
+
+    /// The ids of images that containers are made from, running or not, each with the name of such a container.
+    pub async fn images_in_use(&self) -> Result<BTreeMap<String, String>, EngineError> {
+        let options = ListContainersOptionsBuilder::new().all(true).build();
+        let containers =
+            self.client.list_containers(Some(options)).await.map_err(|error| self.sort(error))?;
+        let used = containers.into_iter().filter_map(|container| {
+            let name = container.names.into_iter().flatten().next().or(container.id).unwrap_or_default();
+            Some((container.image_id?, name.trim_start_matches('/').to_string()))
+        });
+        Ok(used.collect())
+    }
+
+    /// Takes a name away from an image, and the image with its last one; an image without any goes by its id.
+    pub async fn remove_image(&self, name: &str) -> Result<(), EngineError> {
+        let removed = self.client.remove_image(name, None::<RemoveImageOptions>, None).await;
+        removed.map(drop).map_err(|error| self.sort(error))
+    }
+
+    /// The commands that an image came about by, as the engine's history of it has them.
+    pub async fn history(&self, image: &str) -> Result<Vec<String>, EngineError> {
+        let history = self.client.image_history(image).await.map_err(|error| self.sort(error))?;
+        Ok(history.into_iter().map(|step| step.created_by).collect())
+    }
+
+    /// BuildKit's cache; empty with an engine that has none.
+    pub async fn build_cache(&self) -> Result<Vec<CacheRecord>, EngineError> {
+        // bollard knows only the newest form of the answer.
+        let get = Request::get("/system/df?type=build-cache")
+            .body(bollard::body_full(Bytes::new()))
+            .expect("a constant URI is valid");
+        let response =
+            self.transport.send(get).await.map_err(|error| fault::of_transport(&self.endpoint, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let message = refusal(response.into_body()).await;
+            return Err(EngineError::Refused { status: status.as_u16(), message });
+        }
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
+        let usage: DiskUsage = serde_json::from_slice(&body)
+            .map_err(|error| fault::garbage(&self.endpoint, error.to_string()))?;
+        let newer = usage.build_cache_usage.and_then(|usage| usage.items);
+        Ok(usage.build_cache.or(newer).into_iter().flatten().map(CacheRecord::from).collect())
+    }
+
+    /// Removes records of the cache; gives how many are gone and how many bytes that has freed. The engine leaves what
+    /// an image or a running build needs.
+    pub async fn prune_cache(&self, ids: &[&str]) -> Result<(usize, u64), EngineError> {
+        let (mut gone, mut freed) = (0, 0);
+        for some in ids.chunks(RECORDS_AT_ONCE) {
+            // The engine takes a regex, and no second one.
+            let these = format!("^({})$", some.join("|"));
+            let filters = BTreeMap::from([("id", vec![these.as_str()])]).into_iter().collect();
+            let options = PruneBuildOptionsBuilder::new().filters(&filters).build();
+            let pruned = self.client.prune_build(Some(options)).await.map_err(|error| self.sort(error))?;
+            gone += pruned.caches_deleted.map_or(0, |deleted| deleted.len());
+            freed += pruned.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
+        }
+        Ok((gone, freed))
+    }
+}
