@@ -1,6 +1,6 @@
 //! Bringing one image up to date: its sources, its content key, and the build when the key is new.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -173,7 +173,7 @@ impl ImageWorker {
         add_sources(recipe, &self.sources).await?;
         let parent = self.in_engine(unit, recipe, &parent, &output).await?;
         let request = self.request(unit, recipe, key.clone(), parent);
-        let tail = Mutex::new(std::collections::VecDeque::with_capacity(SYMPTOM_LINES));
+        let tail = Mutex::new(VecDeque::with_capacity(SYMPTOM_LINES));
         let keep_tail = |said: BuildOutput| {
             if let BuildOutput::Line(line) = &said {
                 let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,20 +184,34 @@ impl ImageWorker {
             }
             output(said);
         };
-        let built = self.engine.build(&request, &keep_tail).await.map_err(|error| {
-            let mut failure = engine_failure(error);
-            if failure.kind == FailureKind::Build {
-                let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                let lines = || tail.iter().map(String::as_str);
-                failure.transient |= has_network_symptoms(lines());
-                if tells_of_full_disk(lines()) {
-                    failure.kind = FailureKind::Disk;
-                }
+        let built = match self.engine.build(&request, &keep_tail).await {
+            Ok(built) => built,
+            Err(error) => {
+                let tail = tail.into_inner().unwrap_or_else(PoisonError::into_inner);
+                return Err(self.build_failure(error, &tail).await);
             }
-            failure
-        })?;
+        };
         self.keep_record(unit, &record, &output);
         Ok(Success::Built(self.remember(id, key, built)))
+    }
+
+    /// What a failed build is to its unit, by what was said and the last lines of its log.
+    async fn build_failure(&self, error: EngineError, tail: &VecDeque<String>) -> Failure {
+        let mut failure = engine_failure(error);
+        if failure.kind != FailureKind::Build {
+            return failure;
+        }
+        let lines = || tail.iter().map(String::as_str);
+        failure.transient |= has_network_symptoms(lines());
+        if tells_of_full_disk(lines()) {
+            failure.kind = FailureKind::Disk;
+        } else if !failure.transient && self.engine.facts().await.is_err() {
+            // An engine that is being ended tears down what builds need, and tells of that as if they had failed.
+            failure.kind = FailureKind::Connection;
+            failure.transient = true;
+            failure.message.push_str("\nthe engine has gone meanwhile, which may be the reason");
+        }
+        failure
     }
 
     /// Keeps what the unit is made from, for `--plan` to say what has changed since.

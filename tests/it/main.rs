@@ -28,6 +28,7 @@ mod plan;
 mod prune;
 mod push_real;
 mod real_build;
+mod real_faults;
 mod real_tree;
 mod registry;
 mod registry_client;

@@ -88,6 +88,14 @@ impl SpareEngine {
         daemon.wait().expect("it was killed");
     }
 
+    /// Asks the daemon to end, and waits until it has.
+    pub fn stop(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else { return };
+        let asked = Command::new("kill").arg(daemon.id().to_string()).status();
+        assert!(asked.expect("the command kill").success());
+        daemon.wait().expect("it runs");
+    }
+
     /// Starts the daemon again with all that it held.
     pub fn restart(&mut self) {
         self.kill();
