@@ -9,6 +9,7 @@ mod forecast;
 mod lock;
 mod merge;
 mod overrides;
+mod pipeline;
 mod prepare;
 mod print;
 mod prune;
@@ -115,6 +116,10 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
         Task::Retag(tags) => retag::retag(&prepared, env, tags),
         Task::Export(Export::Bake(dir)) => {
             tell(&bake::write(&prepared, env, dir)?);
+            Ok(0)
+        }
+        Task::Export(Export::Pipeline { system, images_per_job, dir }) => {
+            tell(&pipeline::write(&prepared, &line, *system, *images_per_job, dir)?);
             Ok(0)
         }
         Task::MergeSummaries(paths) => merge::merge_summaries(&prepared, paths),

@@ -307,9 +307,10 @@ pub const OPTIONS: &[OptionSpec] = &[
     ours("retag", Text, "Give the matched images in the registry another tag, as FROM:TO, and stop"),
     ours(
         "export",
-        Choice(&["bake"]),
-        "Write what others need to build the matched images, and stop: bake, for docker buildx bake",
+        Choice(&["bake", "matrix=github", "matrix=gitlab", "matrix=zuul"]),
+        "Write what others need to build the matched images, and stop: bake, for docker buildx bake, or jobs of a CI system",
     ),
+    ours("images_per_job", Integer { min: 1 }, "Images that a job of an exported pipeline builds"),
     ours("export_dir", Text, "Directory that an export is written to"),
     ours(
         "merge_summaries",

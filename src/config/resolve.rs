@@ -9,6 +9,7 @@ use super::buildkit::{self, CacheSource};
 use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
 use super::nearest;
 use super::options::OPTIONS;
+use crate::export::pipeline::CiSystem;
 use crate::platform::{Arch, Platform};
 use crate::reference::Reference;
 use crate::secret::SecretSpec;
@@ -106,6 +107,15 @@ pub struct Retag {
 pub enum Export {
     /// `docker buildx bake`, from this directory.
     Bake(PathBuf),
+    /// Jobs of a CI system.
+    Pipeline {
+        /// Which.
+        system: CiSystem,
+        /// Images that one job builds.
+        images_per_job: usize,
+        /// The directory that the files are written to.
+        dir: PathBuf,
+    },
 }
 
 /// Which images are asked for.
@@ -529,8 +539,13 @@ fn install_type(layers: &Layers, api: TemplateApi, base: &str) -> Result<Option<
 fn export(layers: &Layers) -> Result<Option<Export>, ValueError> {
     let Some(kind) = layers.choice("export")? else { return Ok(None) };
     let dir = PathBuf::from(layers.option("export_dir")?.unwrap_or_default());
+    let images_per_job = layers.integer(DEFAULT, "images_per_job")?.unwrap_or(1).max(1) as usize;
+    let pipeline = |system, dir| Some(Export::Pipeline { system, images_per_job, dir });
     Ok(match kind.as_str() {
         "bake" => Some(Export::Bake(dir)),
+        "matrix=github" => pipeline(CiSystem::Github, dir),
+        "matrix=gitlab" => pipeline(CiSystem::Gitlab, dir),
+        "matrix=zuul" => pipeline(CiSystem::Zuul, dir),
         _ => None,
     })
 }

@@ -1,3 +1,8 @@
 //! What others need to build a plan in our place [pure].
 
 pub mod bake;
+mod github;
+mod gitlab;
+pub mod pipeline;
+pub mod tiers;
+mod zuul;

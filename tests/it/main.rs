@@ -24,6 +24,7 @@ mod merge;
 mod options;
 mod outputs;
 mod overrides;
+mod pipeline;
 mod plan;
 mod prune;
 mod push_real;

@@ -1,0 +1,72 @@
+//! A pipeline for GitLab CI, to be included or started as a child pipeline [pure].
+//!
+//! Format: <https://docs.gitlab.com/ci/yaml/>.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use super::pipeline::{Pipeline, yaml};
+use crate::plan::Parent;
+
+/// The pipeline's file.
+pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
+    let mut jobs = Map::new();
+    let mut stages = Vec::new();
+    let lock = pipeline.lock_command();
+    if let Some(command) = &lock {
+        stages.push("lock".to_string());
+        let job = json!({"stage": "lock", "script": [command], "artifacts": {"paths": ["build.lock"]}});
+        jobs.insert("lock".to_string(), job);
+    }
+    let batches = pipeline.tiers.iter().flatten();
+    let built_by: HashMap<&str, &str> = batches
+        .flat_map(|batch| batch.units.iter().map(|unit| (unit.image.as_str(), batch.name.as_str())))
+        .collect();
+    for (tier, batches) in pipeline.tiers.iter().enumerate() {
+        let stage = format!("tier-{tier}");
+        for batch in batches {
+            // Only what its images are built on, so that no job waits for a whole tier.
+            let parents: BTreeSet<&str> = batch
+                .units
+                .iter()
+                .filter_map(|unit| match &unit.parent {
+                    Parent::Image(parent) => built_by.get(parent.as_str()).copied(),
+                    Parent::Base(_) => None,
+                })
+                .collect();
+            let mut needs: Vec<Value> =
+                lock.iter().map(|_| json!({"job": "lock", "artifacts": true})).collect();
+            needs.extend(parents.into_iter().map(|job| json!({"job": job, "artifacts": false})));
+            let command = pipeline.build_command(&format!("reports/{}.json", batch.name));
+            let job = json!({
+                "stage": stage,
+                "needs": needs,
+                "script": ["mkdir -p reports", format!("{command} {}", Pipeline::images(batch))],
+                // The last job has the verdict.
+                "allow_failure": true,
+                "artifacts": {"when": "always", "paths": ["reports/"]},
+            });
+            jobs.insert(batch.name.clone(), job);
+        }
+        stages.push(stage);
+    }
+    stages.push("summary".to_string());
+    let summary = json!({
+        "stage": "summary",
+        "when": "always",
+        "script": [pipeline.merge_command()],
+        "artifacts": {
+            "when": "always",
+            "paths": ["all.json", "all.xml", "all.html"],
+            "reports": {"junit": "all.xml"},
+        },
+    });
+    jobs.insert("summary".to_string(), summary);
+    let mut file = Map::new();
+    file.insert("stages".to_string(), json!(stages));
+    file.insert("variables".to_string(), json!({"GIT_DEPTH": "0"}));
+    file.extend(jobs);
+    vec![("kolla-build.gitlab-ci.yml".into(), yaml(&Value::Object(file), ""))]
+}

@@ -1,0 +1,116 @@
+//! The images of a plan in tiers: what a tier's images are built on is in an earlier one, so that they can be built side
+//! by side [pure].
+
+use std::collections::HashMap;
+
+use crate::plan::{BuildPlan, Parent, PlannedUnit};
+
+/// Images of one tier that are built together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch<'a> {
+    /// `tier-TIER-NUMBER`, from `tier-0-1`.
+    pub name: String,
+    /// The images; those on the same parent are next to each other.
+    pub units: Vec<&'a PlannedUnit>,
+}
+
+/// What is to be built, by tier, each tier in at most `most_batches` batches of about `size` images.
+pub fn batches<'a>(plan: &'a BuildPlan, size: usize, most_batches: usize) -> Vec<Vec<Batch<'a>>> {
+    let tiers = tiers(plan);
+    let in_batches = |(tier, units): (usize, &Vec<&'a PlannedUnit>)| {
+        let size = size.max(units.len().div_ceil(most_batches.max(1))).max(1);
+        let batches = units.chunks(size).enumerate();
+        batches
+            .map(|(index, units)| Batch { name: format!("tier-{tier}-{}", index + 1), units: units.to_vec() })
+            .collect()
+    };
+    tiers.iter().enumerate().map(in_batches).collect()
+}
+
+fn tiers(plan: &BuildPlan) -> Vec<Vec<&PlannedUnit>> {
+    let mut tier_of: HashMap<&str, usize> = HashMap::new();
+    let mut tiers: Vec<Vec<&PlannedUnit>> = Vec::new();
+    // Parents come first in a plan.
+    for unit in plan.to_build() {
+        let below = match &unit.parent {
+            Parent::Image(parent) => tier_of.get(parent.as_str()).map_or(0, |tier| tier + 1),
+            Parent::Base(_) => 0,
+        };
+        tier_of.insert(&unit.image, below);
+        if tiers.len() <= below {
+            tiers.push(Vec::new());
+        }
+        tiers[below].push(unit);
+    }
+    for tier in &mut tiers {
+        tier.sort_by(|a, b| (parent(a), &a.image).cmp(&(parent(b), &b.image)));
+    }
+    tiers
+}
+
+fn parent(unit: &PlannedUnit) -> &str {
+    match &unit.parent {
+        Parent::Image(name) | Parent::Base(name) => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Disposition;
+    use crate::platform::{Arch, Platform};
+
+    fn plan(images: &[(&str, &str)]) -> BuildPlan {
+        let unit = |(image, parent): &(&str, &str)| PlannedUnit {
+            image: image.to_string(),
+            platform: Platform::new(Arch::X86_64),
+            reference: image.to_string(),
+            parent: match parent.strip_suffix(":tag") {
+                Some(_) => Parent::Base(parent.to_string()),
+                None => Parent::Image(parent.to_string()),
+            },
+            disposition: Disposition::Build,
+            reason: String::new(),
+        };
+        BuildPlan { units: images.iter().map(unit).collect() }
+    }
+
+    fn names(batches: &[Vec<Batch>]) -> Vec<Vec<String>> {
+        let text = |batch: &Batch| {
+            let images: Vec<&str> = batch.units.iter().map(|unit| unit.image.as_str()).collect();
+            format!("{}: {}", batch.name, images.join(" "))
+        };
+        batches.iter().map(|tier| tier.iter().map(text).collect()).collect()
+    }
+
+    #[test]
+    fn a_tier_is_built_on_the_ones_before_and_siblings_stay_together() {
+        let plan = plan(&[
+            ("base", "debian:tag"),
+            ("alone", "not-built"),
+            ("b", "base"),
+            ("c", "base"),
+            ("b1", "b"),
+            ("c1", "c"),
+            ("b2", "b"),
+            ("c2", "c"),
+        ]);
+        assert_eq!(
+            names(&batches(&plan, 2, 9)),
+            [vec!["tier-0-1: base alone"], vec!["tier-1-1: b c"], vec!["tier-2-1: b1 b2", "tier-2-2: c1 c2"]]
+        );
+        assert_eq!(names(&batches(&plan, 1, 1))[2], ["tier-2-1: b1 b2 c1 c2"]);
+    }
+
+    #[test]
+    fn no_tier_has_more_batches_than_allowed() {
+        let images: Vec<String> = (0..1000).map(|number| format!("i{number}")).collect();
+        let pairs: Vec<(&str, &str)> = images.iter().map(|image| (image.as_str(), "debian:tag")).collect();
+        let plan = plan(&pairs);
+        for most in [1, 7, 256] {
+            let batches = batches(&plan, 1, most);
+            assert!(batches[0].len() <= most);
+            assert_eq!(batches[0].iter().map(|batch| batch.units.len()).sum::<usize>(), 1000);
+        }
+    }
+}
