@@ -90,10 +90,11 @@ impl Object for SharedDict {
 
     fn call_method(
         self: &Arc<Self>,
-        _state: &mut State<'_, '_>,
+        state: &mut State<'_, '_>,
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
+        args.iter().try_for_each(|value| limits::count(state, value))?;
         Ok(match (method, args) {
             ("update", [other]) => {
                 for (key, value) in items_of(other)? {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, escape_formatter};
 
 use super::catalog::TemplateCatalog;
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
-use super::{filters, functions, methods, prelex, repos};
+use super::{filters, functions, limits, methods, prelex, repos};
 use crate::template_api::TemplateApi;
 
 /// Prefix of the names of the tree's templates inside the environment.
@@ -17,7 +17,7 @@ const TREE: &str = "tree:";
 const OVERRIDE: &str = "override:";
 
 /// Instructions that one image's templates may take: the largest image of Kolla's tree needs a few thousand.
-const FUEL: u64 = 20_000_000;
+const FUEL: u64 = 5_000_000;
 /// Nested calls of macros, blocks and includes.
 const RECURSION_LIMIT: usize = 200;
 
@@ -60,6 +60,10 @@ pub fn environment(
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_fuel(Some(FUEL));
     env.set_recursion_limit(RECURSION_LIMIT);
+    env.set_formatter(|out, state, value| {
+        limits::count(state, value)?;
+        escape_formatter(out, state, value)
+    });
     env.set_unknown_method_callback(methods::call);
     env.set_path_join_callback(|name, parent| match parent.strip_prefix(OVERRIDE) {
         _ if name.starts_with(TREE) => name.into(),
@@ -69,6 +73,7 @@ pub fn environment(
     env.set_loader(move |name| match (origin(name), &merged) {
         (TemplateOrigin::Tree(path), _) => load(&catalog, path),
         (TemplateOrigin::Override, Some(merged)) if override_name(merged) == name => {
+            limits::check_tags(merged.source())?;
             Ok(Some(prelex::rewrite(merged.source(), true)))
         }
         (TemplateOrigin::Override, _) => Ok(None),
@@ -89,6 +94,7 @@ fn load(catalog: &TemplateCatalog, path: &str) -> Result<Option<String>, Error> 
     };
     let bytes = file.read().map_err(|error| unreadable(error.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    limits::check_tags(text)?;
     let record = path.ends_with(super::catalog::TEMPLATE_NAME);
     Ok(Some(prelex::rewrite(text, record)))
 }

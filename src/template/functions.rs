@@ -6,6 +6,7 @@ use minijinja::value::{Kwargs, Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::dict::SharedDict;
+use super::limits;
 use super::list::{SharedList, python_items};
 use super::literals::{DICT, LIST};
 use super::lookups::{Effect, Lookup, Lookups};
@@ -26,10 +27,14 @@ pub fn register(env: &mut Environment<'_>, api: TemplateApi) {
     env.add_function("raise_error", raise_error);
     env.add_function(LIST, |items: Value| SharedList::bind(items));
     env.add_function(DICT, |items: Value| SharedDict::new(&items).map(Value::from_object));
-    env.add_function(BIND, |_name: &str, value: Value| SharedList::bind(value));
+    env.add_function(BIND, |state: &mut State, _name: &str, value: Value| -> Result<Value, Error> {
+        limits::count(state, &value)?;
+        SharedList::bind(value)
+    });
     env.add_function(
         BIND_TOP_LEVEL,
         |state: &mut State, name: String, value: Value| -> Result<Value, Error> {
+            limits::count(state, &value)?;
             let value = SharedList::bind(value)?;
             state.get_or_insert_extension(TopLevelSets::default()).0.insert(name, value.clone());
             Ok(value)

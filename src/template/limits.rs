@@ -1,7 +1,8 @@
 //! Limits on what a template may make, beside the fuel and the recursion limit of the environment.
 //!
 //! Fuel counts instructions, and one instruction can make a text of a gigabyte. Checked are values where they get a name
-//! (`set`, arguments of macros), literals, lists that grow, and the filters that can multiply what they are given.
+//! (`set`, `for`, `with`, arguments), literals, lists that grow, what is printed, and the filters that can multiply what
+//! they are given. What all of these amount to in one image is limited too.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,15 +11,69 @@ use minijinja::{Environment, Error, ErrorKind, State, filters};
 
 use super::dict::SharedDict;
 use super::list::SharedList;
+use super::tags::{TagKind, operations, tags};
 
 /// Bytes of one text. A Dockerfile has some thousand.
-const MAX_TEXT: usize = 16 << 20;
+const MAX_TEXT: usize = 1 << 20;
+/// Bytes of all text that one image's templates name, keep in lists and print.
+const MAX_ALL_TEXT: usize = 256 << 20;
 /// Items of one list.
 pub const MAX_ITEMS: usize = 1_000_000;
 /// Columns, decimals and counts that filters are asked for.
 pub const MAX_WIDTH: usize = 100_000;
 /// Lists within lists.
 const MAX_NESTING: usize = 50;
+
+/// Operations in one tag: parsing goes as deep as they do, whatever they are.
+const MAX_OPERATIONS: usize = 200;
+
+/// Bytes of text that one image's templates have made so far.
+#[derive(Default)]
+struct Made(usize);
+
+/// Counts a value that gets a name, is kept or printed; an error when there has been too much.
+pub fn count(state: &mut State, value: &Value) -> Result<(), Error> {
+    let bytes = printed_length(value, MAX_ALL_TEXT);
+    let made = state.get_or_insert_extension(Made::default());
+    made.0 = made.0.saturating_add(bytes);
+    if made.0 > MAX_ALL_TEXT { Err(too_much(format!("text of over {MAX_ALL_TEXT} bytes"))) } else { Ok(()) }
+}
+
+/// Bytes that a value takes in print, roughly; counted no further than `most`.
+fn printed_length(value: &Value, most: usize) -> usize {
+    if let Some(text) = value.as_str() {
+        return text.len();
+    }
+    let mut length = 1;
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
+        && let Ok(items) = value.try_iter()
+    {
+        let is_map = value.kind() == ValueKind::Map;
+        for item in items {
+            if length > most {
+                break;
+            }
+            length += printed_length(&item, most);
+            if is_map && let Ok(held) = value.get_item(&item) {
+                length += printed_length(&held, most);
+            }
+        }
+    }
+    length
+}
+
+/// Refuses a template with a tag of more operations than can be parsed.
+pub fn check_tags(source: &str) -> Result<(), Error> {
+    let deep = tags(source).find(|tag| operations(tag.text) > MAX_OPERATIONS);
+    match deep {
+        Some(tag) if !matches!(tag.kind, TagKind::Comment | TagKind::Raw) => {
+            let line = source[..tag.start].matches('\n').count() + 1;
+            let what = too_much(format!("an expression of over {MAX_OPERATIONS} operations"));
+            Err(Error::new(ErrorKind::SyntaxError, format!("line {line}: {what}")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// An error about something that has become too big.
 pub fn too_much(what: impl std::fmt::Display) -> Error {
@@ -30,6 +85,10 @@ pub fn register(env: &mut Environment<'_>) {
     env.add_filter("__batch", filters::batch);
     env.add_filter("__format", filters::format);
     env.add_filter("__indent", filters::indent);
+    env.add_filter("__join", filters::join);
+    env.add_filter("__pprint", filters::pprint);
+    env.add_filter("__string", filters::string);
+    env.add_filter("__tojson", filters::tojson);
     env.add_filter("__list", filters::list);
     env.add_filter("__replace", filters::replace);
     env.add_filter("__round", filters::round);
@@ -38,6 +97,10 @@ pub fn register(env: &mut Environment<'_>) {
         ("batch", "__batch"),
         ("format", "__format"),
         ("indent", "__indent"),
+        ("join", "__join"),
+        ("pprint", "__pprint"),
+        ("string", "__string"),
+        ("tojson", "__tojson"),
         ("list", "__list"),
         ("replace", "__replace"),
         ("round", "__round"),
@@ -54,6 +117,10 @@ pub fn register(env: &mut Environment<'_>) {
 fn check_arguments(name: &str, args: &[Value]) -> Result<(), Error> {
     match (name, args) {
         ("list", [value, ..]) => items(value).map(drop),
+        ("join", [items, by @ ..]) => {
+            check_joined(items, by.first().and_then(Value::as_str).unwrap_or_default())
+        }
+        ("pprint" | "string" | "tojson", [value, ..]) => check_printed(value),
         ("format", [text, args @ ..]) => check_format(text.as_str().unwrap_or_default(), args),
         ("replace", [text, _, to, ..]) => check_replaced(&text.to_string(), &to.to_string()),
         (_, args) => args.iter().skip(1).try_for_each(check_width),
@@ -66,6 +133,25 @@ pub fn check_text(value: &Value) -> Result<(), Error> {
         Some(text) if text.len() > MAX_TEXT => Err(too_much(format!("a text of {} bytes", text.len()))),
         _ => Ok(()),
     }
+}
+
+/// Something that is made into a text.
+fn check_printed(value: &Value) -> Result<(), Error> {
+    let length = printed_length(value, MAX_TEXT);
+    if length > MAX_TEXT { Err(too_much(format!("a text of over {MAX_TEXT} bytes"))) } else { Ok(()) }
+}
+
+/// Items that are made into a text with another between them.
+pub fn check_joined(items: &Value, by: &str) -> Result<(), Error> {
+    let Ok(iter) = items.try_iter() else { return Ok(()) };
+    let mut length = 0;
+    for item in iter {
+        length += printed_length(&item, MAX_TEXT) + by.len();
+        if length > MAX_TEXT + by.len() {
+            return Err(too_much(format!("a text of over {MAX_TEXT} bytes")));
+        }
+    }
+    Ok(())
 }
 
 /// The items of anything that has some.

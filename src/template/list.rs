@@ -123,10 +123,11 @@ impl Object for SharedList {
 
     fn call_method(
         self: &Arc<Self>,
-        _state: &mut State<'_, '_>,
+        state: &mut State<'_, '_>,
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
+        args.iter().try_for_each(|value| limits::count(state, value))?;
         let none = Value::from(());
         match (method, args) {
             ("append", [item]) => self.extend(vec![item.clone()])?,

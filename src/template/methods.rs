@@ -13,6 +13,7 @@ pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> R
         (Some(text), "replace", [_, to, ..]) => {
             limits::check_replaced(text, to.as_str().unwrap_or_default())?
         }
+        (Some(text), "join", [items]) => limits::check_joined(items, text)?,
         _ => {}
     }
     let result = match value.as_str() {

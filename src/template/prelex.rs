@@ -13,9 +13,7 @@
 use std::borrow::Cow;
 
 use super::literals::{rewrite_expression, rewrite_tag};
-use super::tags::{
-    SCOPES, TagKind, assignment, macro_arguments, plain_spaces, set_block_name, tag_word, tags,
-};
+use super::tags::{SCOPES, TagKind, assignment, bound_names, plain_spaces, set_block_name, tag_word, tags};
 
 /// The function that `set` values go through at the top level of a template.
 pub const BIND_TOP_LEVEL: &str = "__bind_top";
@@ -73,10 +71,11 @@ impl Rewriter {
                     let function = self.bind_function();
                     out.push_str(&format!("{head} {function}({name:?}, ({expression})){space}{tail}"));
                 }
-                None => {
+                None if bound_names(tag).is_empty() => {
                     self.open_sets.push(set_block_name(tag).map(str::to_string));
                     out.push_str(&rewrite_tag(tag));
                 }
+                None => out.push_str(&bind_after(tag, self.bind_function())),
             },
             "endset" => {
                 let strips_left = tag.starts_with("{%-");
@@ -93,23 +92,6 @@ impl Rewriter {
                     None => out.push_str(tag),
                 }
             }
-            "macro" => {
-                self.depth += 1;
-                // Arguments are bound like everything that gets a name.
-                let rewritten = rewrite_tag(tag);
-                let (head, tail) =
-                    rewritten.split_at(rewritten.trim_end_matches(['-', '+', '%', '}']).trim_end().len());
-                let mut arguments = macro_arguments(tag);
-                let Some(last) = arguments.pop() else {
-                    out.push_str(&rewritten);
-                    return;
-                };
-                out.push_str(&format!("{head} %}}"));
-                for name in arguments {
-                    out.push_str(&format!("{{% set {name} = {BIND}({name:?}, {name}) %}}"));
-                }
-                out.push_str(&format!("{{% set {last} = {BIND}({last:?}, {last}){tail}"));
-            }
             _ => {
                 if SCOPES.contains(&word) {
                     self.depth += 1;
@@ -120,7 +102,7 @@ impl Rewriter {
                 } else if word == "extends" && self.depth == 0 {
                     self.extended = true;
                 }
-                out.push_str(&rewrite_tag(tag));
+                out.push_str(&bind_after(tag, BIND));
             }
         }
     }
@@ -128,6 +110,21 @@ impl Rewriter {
     fn bind_function(&self) -> &'static str {
         if self.record && self.depth == 0 { BIND_TOP_LEVEL } else { BIND }
     }
+}
+
+/// The tag, and after it what binds every name that it has given to a value; whitespace control stays at the end.
+fn bind_after(tag: &str, function: &str) -> String {
+    let rewritten = rewrite_tag(tag);
+    let mut names = bound_names(tag);
+    let Some(last) = names.pop() else { return rewritten.into_owned() };
+    let inner = rewritten.strip_suffix("%}").unwrap_or(&rewritten);
+    let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner).trim_end();
+    let (head, tail) = rewritten.split_at(inner.len());
+    let mut out = format!("{head} %}}");
+    for name in names {
+        out.push_str(&format!("{{% set {name} = {function}({name:?}, {name}) %}}"));
+    }
+    out + &format!("{{% set {last} = {function}({last:?}, {last}){tail}")
 }
 
 /// Jinja2 reads any of the three line ends as `\n`.
@@ -160,7 +157,7 @@ mod tests {
 
     #[test]
     fn other_forms_of_set_are_left_alone() {
-        for source in ["{% set a, b = 1, 2 %}", "{% set ns.x = 1 %}", "{% set %}", "{% set a=-%}"] {
+        for source in ["{% set ns.x = 1 %}", "{% set %}", "{% set a=-%}"] {
             assert_eq!(rewrite(source, true), source);
         }
     }
@@ -193,6 +190,23 @@ mod tests {
              {% set c = __bind(\"c\", c) -%}x{% endmacro %}"
         );
         assert_eq!(rewrite("{% macro m() %}{% endmacro %}", true), "{% macro m() %}{% endmacro %}");
+    }
+
+    #[test]
+    fn names_of_other_tags_are_bound() {
+        assert_eq!(
+            rewrite("{%for a, (b) in {'in': 1}-%}{% endfor %}{% call(x) m('y') +%}{% endcall %}", true),
+            "{%for a, (b) in __dict({'in': 1}) %}{% set a = __bind(\"a\", a) %}{% set b = __bind(\"b\", b)-%}{% endfor %}\
+             {% call(x) m('y') %}{% set x = __bind(\"x\", x) +%}{% endcall %}"
+        );
+        assert_eq!(
+            rewrite("{% with a = f(',', b=1), c = 2 %}{% endwith %}{% set d, e = 1, 2 %}", true),
+            "{% with a = f(',', b=1), c = 2 %}{% set a = __bind(\"a\", a) %}{% set c = __bind(\"c\", c) %}{% endwith %}\
+             {% set d, e = 1, 2 %}{% set d = __bind_top(\"d\", d) %}{% set e = __bind_top(\"e\", e) %}"
+        );
+        for source in ["{% for %}", "{% call m(a) %}{% endcall %}", "{% with %}{% endwith %}"] {
+            assert_eq!(rewrite(source, true), source);
+        }
     }
 
     #[test]

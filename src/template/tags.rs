@@ -166,40 +166,88 @@ pub fn set_block_name(tag: &str) -> Option<&str> {
     is_identifier(name).then_some(name)
 }
 
-/// The names of the arguments in `{% macro name(a, b=value) %}`.
-pub fn macro_arguments(tag: &str) -> Vec<&str> {
+/// The names that a tag gives to values: `{% macro name(a, b=value) %}`, `{% call(a) ... %}`, `{% for a, b in ... %}`,
+/// `{% with a = value %}` and `{% set a, b = ... %}`; not that of `{% set a = value %}`.
+pub fn bound_names(tag: &str) -> Vec<&str> {
     let body = tag_body(tag);
-    let Some(open) = body.find('(') else { return Vec::new() };
-    let bytes = body.as_bytes();
-    let (mut names, mut depth, mut start, mut at) = (Vec::new(), 0, open + 1, open);
+    let word = tag_word(tag);
+    let rest = body[word.len()..].trim_start();
+    let parts = match word {
+        "macro" => rest.find('(').map(|open| split_at_commas(&rest[open + 1..])).unwrap_or_default(),
+        "call" => rest.strip_prefix('(').map(split_at_commas).unwrap_or_default(),
+        "with" => split_at_commas(rest),
+        "for" => {
+            let end = rest.match_indices("in").map(|(at, _)| at).find(|at| {
+                rest[..*at].ends_with(char::is_whitespace)
+                    && rest[at + 2..].starts_with(|c: char| !is_word(c))
+            });
+            end.map(|end| rest[..end].split(',').collect()).unwrap_or_default()
+        }
+        "set" => match rest.split_once('=') {
+            Some((names, _)) if names.contains(',') => names.split(',').collect(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    let names = parts.into_iter().map(|part| {
+        part.split('=')
+            .next()
+            .unwrap_or(part)
+            .trim_matches(|c: char| c.is_whitespace() || matches!(c, '(' | ')'))
+    });
+    names.filter(|name| is_identifier(name)).collect()
+}
+
+/// What commas outside of brackets and strings separate, up to a bracket that closes nothing.
+fn split_at_commas(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let (mut parts, mut depth, mut start, mut at) = (Vec::new(), 0, 0, 0);
     while at < bytes.len() {
         match bytes[at] {
-            b'\'' | b'"' => match string_end(body, at) {
+            b'\'' | b'"' => match string_end(text, at) {
                 Some(end) => at = end - 1,
-                None => break,
+                None => return parts,
             },
             b'(' | b'[' | b'{' => depth += 1,
-            b',' if depth == 1 => {
-                names.push(&body[start..at]);
+            b')' | b']' | b'}' if depth == 0 => break,
+            b')' | b']' | b'}' => depth -= 1,
+            b',' if depth == 0 => {
+                parts.push(&text[start..at]);
                 start = at + 1;
-            }
-            b')' | b']' | b'}' => {
-                depth -= 1;
-                if depth == 0 {
-                    names.push(&body[start..at]);
-                    break;
-                }
             }
             _ => {}
         }
         at += 1;
     }
-    let names = names.into_iter().map(|argument| argument.split('=').next().unwrap_or(argument).trim());
-    names.filter(|name| is_identifier(name)).collect()
+    parts.push(&text[start..at]);
+    parts
+}
+
+/// How many operations an expression has, roughly: signs outside of strings that combine values, and words that do.
+pub fn operations(tag: &str) -> usize {
+    let (mut count, mut at) = (0, 0);
+    while let Some(c) = tag[at..].chars().next() {
+        let length = match c {
+            '\'' | '"' => string_end(tag, at).map_or(1, |end| end - at),
+            _ if is_word(c) => {
+                let word = &tag[at..][..tag[at..].find(|c| !is_word(c)).unwrap_or(tag.len() - at)];
+                count += usize::from(["and", "else", "if", "in", "is", "not", "or"].contains(&word));
+                word.len()
+            }
+            _ => {
+                count += usize::from("-+~*/%|.<>=".contains(c));
+                c.len_utf8()
+            }
+        };
+        at += length;
+    }
+    count
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 fn is_identifier(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_word)
 }
