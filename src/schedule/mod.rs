@@ -7,6 +7,7 @@ pub mod history;
 pub mod image;
 pub mod memory;
 pub mod places;
+pub mod pushes;
 pub mod queue;
 pub mod records;
 pub mod remote;

@@ -2,7 +2,7 @@
 //!
 //! No error leaves the loop: what goes wrong with a unit becomes its outcome, and the loop goes on with the others.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use super::places::Places;
+use super::pushes::Pushes;
 use super::queue::Queue;
 use super::tries::Tries;
 use super::worker::{Success, Worker};
@@ -81,8 +82,7 @@ struct State {
     queue: Queue,
     builds: JoinSet<Result<Success, Failure>>,
     pushes: JoinSet<Result<Option<String>, Failure>>,
-    /// Units that are up to date and wait for a place to be pushed.
-    to_push: VecDeque<usize>,
+    to_push: Pushes,
     tasks: HashMap<task::Id, Running>,
     builders: Places,
     pushers: Places,
@@ -113,7 +113,7 @@ impl State {
             events,
             builds: JoinSet::new(),
             pushes: JoinSet::new(),
-            to_push: VecDeque::new(),
+            to_push: Pushes::new(parents),
             tasks: HashMap::new(),
             builders: Places::default(),
             pushers: Places::default(),
@@ -146,7 +146,7 @@ impl State {
             self.tasks.insert(task.id(), Running { unit, since: Instant::now(), worker });
         }
         while self.pushes.len() < self.limits.push_threads.unwrap_or(0)
-            && let Some(unit) = self.to_push.pop_front()
+            && let Some(unit) = self.to_push.take()
         {
             let worker = self.pushers.take();
             self.tell(Event::PushStarted { unit: self.units[unit].id(), worker });
@@ -197,7 +197,7 @@ impl State {
         };
         self.queue.finish(unit);
         if self.limits.push_threads.is_some() {
-            self.to_push.push_back(unit);
+            self.to_push.add(unit);
         }
         self.finish(unit, outcome, duration);
     }
@@ -205,6 +205,7 @@ impl State {
     fn push_ended(&mut self, ended: Ended<Result<Option<String>, Failure>>) {
         let (Running { unit, since, worker }, result) = self.ended(ended);
         self.pushers.give_back(worker);
+        self.to_push.end(unit);
         match result {
             Ok(digest) => self.tell(Event::Pushed { unit: self.units[unit].id(), digest }),
             Err(failure) => {
@@ -244,7 +245,7 @@ impl State {
             let duration = running.get(&unit).map(Instant::elapsed).unwrap_or_default();
             if !self.finished[unit] {
                 self.finish(unit, Outcome::Cancelled { root_cause: None }, duration);
-            } else if running.contains_key(&unit) || self.to_push.contains(&unit) {
+            } else if running.contains_key(&unit) || self.to_push.has(unit) {
                 let failure = Failure::permanent(FailureKind::Registry, "interrupted before it was pushed");
                 self.finish(unit, Outcome::PushFailed(failure), duration);
             }
