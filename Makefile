@@ -15,7 +15,7 @@ CARGO_FLAGS := --release --locked
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests benches -name '*.py')
 
-.PHONY: help build demo demo-clean unit test parity bench bench-builds lint compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes lint compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -53,6 +53,9 @@ bench: build python ## Measure rendering, planning and memory, beside Python Kol
 
 bench-builds: build python engine ## Measure building 188 images, beside Python Kolla and a bare loop
 	benches/builds
+
+bench-pushes: build engine ## Measure pushing 188 images, one after another and 8 at a time
+	benches/pushes
 
 lint: compiler ## Check formatting, lints and scripts
 	tests/host/rust-lint
