@@ -30,3 +30,4 @@ pub mod template_api;
 #[cfg(test)]
 mod testing;
 pub mod warnings;
+pub mod watch;

@@ -18,7 +18,7 @@ use crate::plan::{Disposition, Parent, PlannedUnit};
 use crate::platform::Platform;
 
 /// Options that name a file or directory that images are made from.
-const INPUTS: [&str; 7] = [
+pub(super) const INPUTS: [&str; 7] = [
     "images_dir",
     "docker_dir",
     "template_override",

@@ -224,14 +224,14 @@ async fn drive(
 }
 
 /// The signals that ask to stop.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
     /// From now on they no longer end the process; one that comes before [`Signals::listen`] is not lost.
-    fn catch() -> Result<Signals, Fatal> {
+    pub(super) fn catch() -> Result<Signals, Fatal> {
         let catch = |kind| {
             signal(kind)
                 .map_err(|error| Fatal::message(format!("failed to listen to signals: {error}"), EXIT_FAILED))
@@ -251,7 +251,8 @@ impl Signals {
         std::process::exit(i32::from(EXIT_INTERRUPTED));
     }
 
-    async fn next(&mut self) {
+    /// Waits for one.
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

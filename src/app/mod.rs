@@ -17,13 +17,15 @@ mod registry;
 mod retag;
 mod tree;
 mod verify;
+mod watch;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
 
-use crate::cli;
+use crate::cli::{self, CommandLine};
+use crate::config::layer::Layers;
 use crate::config::load::load;
 use crate::config::resolve::{Export, Task, resolve};
 use crate::error::{EXIT_FAILED, Fatal};
@@ -58,7 +60,15 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     if line.man {
         return output(&print::manual().map_err(|error| output_failed(&error))?);
     }
-    let mut layers = load(&line, env)?;
+    let layers = load(&line, env)?;
+    if layers.flag("watch")? && !line.print_config {
+        return watch::watch(&line, env);
+    }
+    round(&line, layers, env)
+}
+
+/// Does what the command line and the layers ask for, once.
+fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
     let tree_warnings = tree::add_tree_facts(&mut layers)?;
     let config = resolve(layers)?;
     if line.print_config {
@@ -66,7 +76,7 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     }
     let mut prepared = prepare(config, env)?;
     if let Some(revision) = prepared.config.selection.affected_since.clone() {
-        affected::narrow(&mut prepared, load(&line, env)?, &revision, env)?;
+        affected::narrow(&mut prepared, load(line, env)?, &revision, env)?;
     }
     for warning in tree_warnings {
         tell(&format!("warning: {warning}"));
@@ -119,7 +129,7 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
             Ok(0)
         }
         Task::Export(Export::Pipeline { system, images_per_job, dir }) => {
-            tell(&pipeline::write(&prepared, &line, *system, *images_per_job, dir)?);
+            tell(&pipeline::write(&prepared, line, *system, *images_per_job, dir)?);
             Ok(0)
         }
         Task::MergeSummaries(paths) => merge::merge_summaries(&prepared, paths),

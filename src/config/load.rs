@@ -93,6 +93,12 @@ pub fn built_in() -> Result<Vec<Entry>, LoadError> {
     Ok(off.chain(told).collect())
 }
 
+/// The files that [`load`] reads.
+pub fn files(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, LoadError> {
+    let home = env.get("HOME").map(PathBuf::from);
+    Ok([build_tomls(line, home.as_deref()), config_files(line, home.as_deref())?].concat())
+}
+
 fn read(path: &Path) -> Result<String, LoadError> {
     std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_path_buf(), source })
 }

@@ -267,6 +267,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         List,
         "Registries (host:port or network) that need no TLS, beside loopback and those that the engine knows",
     ),
+    ours(
+        "watch",
+        Flag,
+        "Build again after every change of a file that images are made from, until interrupted",
+    ),
     short("retries", 'r', Integer { min: 0 }, "Further tries after a failure that may pass"),
     ours("fail_fast", Flag, "Start no further build once an image has failed that is not allowed to"),
     kolla("timeout", Integer { min: 1 }, "Seconds without progress after which an operation fails"),

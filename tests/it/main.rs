@@ -42,3 +42,4 @@ mod secrets;
 mod support;
 mod unchanged;
 mod verify;
+mod watch;

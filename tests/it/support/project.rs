@@ -196,6 +196,17 @@ impl Running {
         Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts"))
     }
 
+    /// The same, with what it tells people in a file of the project, to be read while it runs.
+    pub fn start_with_log<S: AsRef<OsStr>>(
+        project: &Project,
+        arguments: impl IntoIterator<Item = S>,
+        log: &str,
+    ) -> Running {
+        let log = std::fs::File::create(project.path(log)).expect("a file");
+        let mut command = project.command(arguments);
+        Running(command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts"))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.0.id()

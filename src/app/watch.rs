@@ -1,0 +1,102 @@
+//! Building again whenever something changes that images are made from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::affected::INPUTS;
+use super::build::{Signals, runtime};
+use super::{round, tell, tree};
+use crate::cli::CommandLine;
+use crate::config::load::{self, load};
+use crate::config::resolve::{Task, resolve};
+use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
+use crate::watch::{Changes, Watched};
+
+/// Options that name what a run writes.
+const OUTPUTS: [&str; 9] = [
+    "work_dir",
+    "logs_dir",
+    "source_cache",
+    "summary_json_file",
+    "report",
+    "junit",
+    "html",
+    "digests",
+    "digests_ansible",
+];
+
+/// How many changed files are told by name.
+const NAMED: usize = 3;
+
+/// Does what the command line asks for, and again after each change, until it is interrupted; gives the exit code.
+pub fn watch(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+    // What can't be right on the command line can't be mended by waiting.
+    let mut changes = look(watched(line, env)?)?;
+    let runtime = runtime()?;
+    // Heard from now on: a run's own listening ends with the run.
+    let mut signals = runtime.block_on(async { Signals::catch() })?;
+    loop {
+        match load(line, env).map_err(Fatal::from).and_then(|layers| round(line, layers, env)) {
+            Ok(EXIT_INTERRUPTED) => return Ok(EXIT_INTERRUPTED),
+            Ok(_) => {}
+            Err(fatal) => tell(&fatal.to_string()),
+        }
+        tell("Watching for changes; Ctrl-C ends it");
+        let changed = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = signals.next() => None,
+                changed = changes.next() => Some(changed),
+            }
+        });
+        let Some(changed) = changed else { return Ok(EXIT_INTERRUPTED) };
+        let names: Vec<String> = changed.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+        let more = match changed.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        tell(&format!("Changed: {}{more}", names.join(", ")));
+        // Configuration that can't be read is told by the run; until it is mended the old files are looked at.
+        if let Ok(now) = watched(line, env)
+            && now != *changes.watched()
+        {
+            changes = look(now)?;
+        }
+    }
+}
+
+fn look(watched: Watched) -> Result<Changes, Fatal> {
+    if watched.is_empty() {
+        let message = "there is nothing to watch: no image tree, override or configuration file is named";
+        return Err(Fatal::message(message, EXIT_USAGE).hinted("--images-dir DIR names an image tree"));
+    }
+    Changes::of(watched).map_err(|error| {
+        Fatal::new(&error, EXIT_FAILED)
+            .during("failed to watch for changes")
+            .hinted("the system's limits are fs.inotify.max_user_watches and max_user_instances")
+    })
+}
+
+/// What a run of this command line reads and writes.
+fn watched(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Watched, Fatal> {
+    let mut layers = load(line, env)?;
+    tree::add_tree_facts(&mut layers)?;
+    let mut inputs: Vec<PathBuf> = load::files(line, env)?;
+    for key in INPUTS {
+        inputs.extend(layers.many(key)?.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from));
+    }
+    if let Some(package) = layers.option("kolla_package")?.map(PathBuf::from) {
+        inputs.extend(["common", "template"].map(|dir| package.join(dir)));
+    }
+    let mut outputs = Vec::new();
+    for key in OUTPUTS {
+        outputs.extend(layers.option(key)?.map(PathBuf::from));
+    }
+    match resolve(layers)?.task {
+        Task::Build | Task::TemplateOnly => Ok(Watched::new(inputs, outputs)),
+        _ => {
+            let message = "--watch goes with building and with --template-only";
+            Err(Fatal::message(message, EXIT_USAGE))
+        }
+    }
+}
