@@ -17,7 +17,7 @@ use super::registry;
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
 use super::{disk, forecast, lock};
-use crate::config::resolve::OutputOptions;
+use crate::config::resolved::OutputOptions;
 use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;

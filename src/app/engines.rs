@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::tell;
-use crate::config::resolve::{Config, EngineChoice, EngineHost};
+use crate::config::resolved::{Config, EngineChoice, EngineHost};
 use crate::engine::docker::{Credentials, Docker, Endpoint, configuration_directory, locate, tcp_of};
 use crate::engine::fleet::{Candidate, Fleet, Suited, gather};
 use crate::engine::watched::Watched;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::tree::{beside, read};
 use crate::config::layer::ValueError;
-use crate::config::resolve::Config;
+use crate::config::resolved::Config;
 use crate::error::{EXIT_USAGE, Fatal};
 use crate::graph::ImageGraph;
 use crate::graph::select::{Decision, SelectError, select};

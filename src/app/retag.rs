@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use super::prepare::Prepared;
 use super::registry::{Finding, registries, report};
 use super::{build, tell};
-use crate::config::resolve::Retag;
+use crate::config::resolved::Retag;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::reference::Reference;
 use crate::registry::Registries;

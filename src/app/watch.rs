@@ -8,7 +8,8 @@ use super::build::{Signals, runtime};
 use super::{round, tell, tree};
 use crate::cli::CommandLine;
 use crate::config::load::{self, load};
-use crate::config::resolve::{Task, resolve};
+use crate::config::resolve::resolve;
+use crate::config::resolved::Task;
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::watch::{Changes, Watched};
 

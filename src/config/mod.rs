@@ -16,6 +16,7 @@ pub mod options;
 pub mod profiles;
 pub mod python;
 pub mod resolve;
+pub mod resolved;
 pub mod secrets;
 pub mod sections;
 pub mod settings;

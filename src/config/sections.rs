@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
 use super::nearest;
-use super::resolve::Config;
+use super::resolved::Config;
 use super::source::{Origin, Source};
 use crate::platform::Platform;
 use crate::template_api::InstallType;

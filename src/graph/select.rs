@@ -6,7 +6,7 @@ use fancy_regex::Regex;
 
 use super::{ImageGraph, Node};
 use crate::config::nearest;
-use crate::config::resolve::Selection;
+use crate::config::resolved::Selection;
 use crate::plan::Disposition;
 use crate::platform::Arch;
 

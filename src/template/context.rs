@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::value::Value;
 
 use crate::config::layer::ValueError;
-use crate::config::resolve::Config;
+use crate::config::resolved::Config;
 use crate::config::sections::User;
 use crate::platform::Platform;
 use crate::template_api::TemplateApi;

@@ -1,0 +1,319 @@
+//! A configuration whose values have their types: data only.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::buildkit::CacheSource;
+use super::layer::Layers;
+use crate::export::pipeline::CiSystem;
+use crate::platform::{Arch, Platform};
+use crate::secret::SecretSpec;
+use crate::template_api::{InstallType, TemplateApi};
+
+/// Everything a run needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The distro the images are built on.
+    pub base: String,
+    /// Name of the base image.
+    pub base_image: String,
+    /// Tag of the base image.
+    pub base_tag: String,
+    /// What the distro calls itself (PRETTY_NAME of os-release, as a shell pattern; in Kolla 9 its version).
+    pub pretty_name: String,
+    /// `rpm` or `deb`.
+    pub package_type: String,
+    /// `dnf` or `apt`.
+    pub package_manager: String,
+    /// Namespace with the registry in front, when there is one.
+    pub namespace: String,
+    /// Where OpenStack is installed from, in releases that leave that open.
+    pub install_type: Option<InstallType>,
+    /// Text in front of every image's name.
+    pub image_prefix: String,
+    /// Tag of the images.
+    pub tag: String,
+    /// What to render and build for, without repetitions.
+    pub platforms: Vec<Platform>,
+    /// Content of the maintainer label.
+    pub maintainer: String,
+    /// Which images are asked for.
+    pub selection: Selection,
+    /// What the run is to do.
+    pub task: Task,
+    /// Where templates come from and what changes them.
+    pub templates: TemplateOptions,
+    /// How images are built.
+    pub build: BuildOptions,
+    /// What is told, and where.
+    pub output: OutputOptions,
+    pub(super) layers: Layers,
+}
+
+/// What a run is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Build the matched images.
+    Build,
+    /// Write their Dockerfiles.
+    TemplateOnly,
+    /// List them.
+    ListImages,
+    /// Print their tree.
+    ListDependencies,
+    /// Write their graph to a file.
+    SaveDependency(PathBuf),
+    /// List what images offer to overrides.
+    ListBlocks,
+    /// Tell where an image's blocks and lists come from.
+    Explain(String),
+    /// Print what would be done.
+    Plan,
+    /// Remove what is ours and not needed.
+    Prune {
+        /// A regex of the tags, beside the configured one, that are to go.
+        tags: Option<String>,
+        /// Only show it.
+        dry_run: bool,
+    },
+    /// Write down what the matched images would be built from.
+    Lock(PathBuf),
+    /// Tell whether the registry has the matched images as they would be built.
+    VerifyRegistry,
+    /// Give the matched images in the registry another tag.
+    Retag(Retag),
+    /// Write what others need to build them.
+    Export(Export),
+    /// Tell of several runs as of one, from these files.
+    MergeSummaries(Vec<PathBuf>),
+}
+
+/// A tag that images have, and the one they are to get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retag {
+    /// The one they have.
+    pub from: String,
+    /// The one they get.
+    pub to: String,
+}
+
+/// Something that the matched images can be built with in our place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Export {
+    /// `docker buildx bake`, from this directory.
+    Bake(PathBuf),
+    /// Jobs of a CI system.
+    Pipeline {
+        /// Which.
+        system: CiSystem,
+        /// Images that one job builds.
+        images_per_job: usize,
+        /// The directory that the files are written to.
+        dir: PathBuf,
+    },
+}
+
+/// Which images are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Regexes from the command line, or from files when there are none there.
+    pub regexes: Vec<String>,
+    /// The regexes of the profiles; they count only when there are no others.
+    pub profile_regexes: Vec<String>,
+    /// Images known not to build, by `distro`, `arch` or `distro+arch`; empty when they are to be built all the same.
+    pub unbuildable: BTreeMap<String, Vec<String>>,
+    /// What is said for `distro` there, and what else is.
+    pub distro_words: Vec<String>,
+    /// Leave out images with children.
+    pub skip_parents: bool,
+    /// Leave out images that the engine has.
+    pub skip_existing: bool,
+    /// Leave out images whose inputs are what they were at this git revision.
+    pub affected_since: Option<String>,
+}
+
+/// Where templates come from and what changes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TemplateOptions {
+    /// What its templates are given.
+    pub api: TemplateApi,
+    /// The tree to use instead of the embedded one.
+    pub images_dir: Option<PathBuf>,
+    /// Kolla's Python package that the tree is of.
+    pub kolla_package: Option<PathBuf>,
+    /// Directories laid over the tree.
+    pub docker_dirs: Vec<PathBuf>,
+    /// Template override files.
+    pub overrides: Vec<PathBuf>,
+    /// Fail when something in the overrides has no effect.
+    pub strict_overrides: bool,
+    /// A user's repos.yaml.
+    pub repos_yaml: Option<PathBuf>,
+    /// Directory of patches.
+    pub patches_path: Option<PathBuf>,
+    /// Files of the base image that are replaced: name in `base/` and the file.
+    pub base_files: Vec<(&'static str, PathBuf)>,
+    /// Start containers through dumb-init.
+    pub use_dumb_init: bool,
+    /// Put the healthcheck scripts into the images.
+    pub docker_healthchecks: bool,
+    /// Remove package caches.
+    pub clean_package_cache: bool,
+    /// Dockerfile lines that set up package repositories on rpm distros.
+    pub rpm_setup: Vec<String>,
+    /// Value of the kolla_version label.
+    pub kolla_version: String,
+    /// The release.
+    pub openstack_release: String,
+    /// Its code name.
+    pub openstack_release_codename: String,
+    /// Its branch, with a dash.
+    pub openstack_branch: String,
+    /// Its branch, with a slash.
+    pub openstack_branch_slashed: String,
+    /// `ARG`s for pip and their values.
+    pub pip_args: Vec<(&'static str, String)>,
+}
+
+/// The container engine to build with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// Docker, wherever its own environment says.
+    Docker,
+    /// Podman's service at this address.
+    Podman(String),
+}
+
+/// Where an engine is that was named by its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineHost {
+    /// What it is to build for; none leaves that to what it is itself.
+    pub arch: Option<Arch>,
+    /// Its address, as in `DOCKER_HOST`.
+    pub address: String,
+}
+
+impl FromStr for EngineHost {
+    type Err = String;
+
+    /// Reads `[ARCH=]ADDRESS`.
+    fn from_str(text: &str) -> Result<EngineHost, String> {
+        let (arch, address) = match text.split_once('=') {
+            Some((arch, address)) if !arch.contains("://") => {
+                let arch = Arch::parse(arch)
+                    .ok_or_else(|| format!("unknown architecture '{arch}': expected x86_64 or aarch64"))?;
+                (Some(arch), address)
+            }
+            _ => (None, text),
+        };
+        match address {
+            "" => Err("expected [ARCH=]ADDRESS".to_string()),
+            address => Ok(EngineHost { arch, address: address.to_string() }),
+        }
+    }
+}
+
+/// How images are built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// With which engine.
+    pub engine: EngineChoice,
+    /// Where engines are; empty leaves that to `engine`.
+    pub engine_hosts: Vec<EngineHost>,
+    /// BuildKit instead of the classic builder.
+    pub buildkit: bool,
+    /// Network of RUN steps.
+    pub network_mode: String,
+    /// What RUN steps can read.
+    pub secrets: Vec<SecretSpec>,
+    /// Build arguments, in the order given.
+    pub build_args: Vec<(String, String)>,
+    /// Reuse what is already built.
+    pub cache: bool,
+    /// Reuse what the registry has, too.
+    pub reuse_registry: bool,
+    /// Ask for newer base images.
+    pub pull: bool,
+    /// Make one layer of what a build adds.
+    pub squash: bool,
+    /// Where layers may be taken from instead of being built.
+    pub cache_from: Vec<CacheSource>,
+    /// Write into images what others need to take their layers from them.
+    pub inline_cache: bool,
+    /// Keep containers of failed builds.
+    pub keep: bool,
+    /// Push after building.
+    pub push: bool,
+    /// Read each pushed image's digest back.
+    pub verify_push: bool,
+    /// File of certificate authorities for registries.
+    pub registry_ca: Option<PathBuf>,
+    /// Registries that need no TLS.
+    pub insecure_registries: Vec<String>,
+    /// Images built at once.
+    pub threads: usize,
+    /// Images pushed at once.
+    pub push_threads: usize,
+    /// Further tries.
+    pub retries: u32,
+    /// Start no further build after a failure.
+    pub fail_fast: bool,
+    /// Seconds without progress after which an operation fails.
+    pub timeout: u64,
+    /// Images whose failure does not fail the run.
+    pub allowed_to_fail: Vec<String>,
+    /// Working directory to keep.
+    pub work_dir: Option<PathBuf>,
+    /// Directory of fetched sources.
+    pub source_cache: Option<PathBuf>,
+    /// Days for which unused sources are kept; 0 for ever.
+    pub source_cache_days: u64,
+    /// GiB that should be free where the engine keeps images.
+    pub min_free_disk: u64,
+    /// Lock file to build from.
+    pub locked: Option<PathBuf>,
+    /// Whether the platform was asked for, rather than being this machine's.
+    pub platform_given: bool,
+}
+
+/// What is told, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputOptions {
+    /// Directory for logs.
+    pub logs_dir: Option<PathBuf>,
+    /// Tell at the end what became of every image.
+    pub summary: bool,
+    /// Write the summary as JSON.
+    pub json: bool,
+    /// Print the plan as JSON.
+    pub plan_json: bool,
+    /// File for it; standard output without.
+    pub summary_json_file: Option<PathBuf>,
+    /// File for the full report as JSON.
+    pub report: Option<PathBuf>,
+    /// File for JUnit's XML.
+    pub junit: Option<PathBuf>,
+    /// File for the timing page.
+    pub html: Option<PathBuf>,
+    /// File for the digests of what was pushed.
+    pub digests: Option<PathBuf>,
+    /// File for the same as variables of kolla-ansible.
+    pub digests_ansible: Option<PathBuf>,
+    /// No image logs on the console.
+    pub quiet: bool,
+    /// Tell more.
+    pub debug: bool,
+}
+
+impl Config {
+    /// Every value as it was written.
+    pub fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// The full name of an image, tag included.
+    pub fn image_reference(&self, image: &str) -> String {
+        format!("{}/{}{image}:{}", self.namespace, self.image_prefix, self.tag)
+    }
+}

@@ -1,0 +1,318 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+const BASE: &str = "debian:trixie";
+
+/// The registry that the engines of a test share: images by `repository@digest`.
+type Registry = Arc<Mutex<BTreeMap<String, ImageFacts>>>;
+
+#[derive(Default)]
+struct State {
+    images: BTreeMap<String, ImageFacts>,
+    said: Vec<String>,
+    dead: bool,
+    /// The engine dies at its next build.
+    fragile: bool,
+}
+
+struct Fake {
+    name: &'static str,
+    architecture: &'static str,
+    registry: Registry,
+    state: Mutex<State>,
+}
+
+impl Fake {
+    fn start(name: &'static str, registry: &Registry) -> Arc<Fake> {
+        let fake = Fake { name, architecture: "amd64", registry: registry.clone(), state: Mutex::default() };
+        fake.hold(BASE, "base");
+        Arc::new(fake)
+    }
+
+    fn hold(&self, reference: &str, id: &str) {
+        self.state().images.insert(reference.to_string(), facts(id));
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("not poisoned")
+    }
+
+    /// What it was asked to do, without the questions.
+    fn said(&self) -> Vec<String> {
+        self.state().said.clone()
+    }
+
+    fn note(&self, what: String) -> Result<(), EngineError> {
+        let mut state = self.state();
+        if state.dead {
+            let (endpoint, reason) = (self.name.to_string(), "gone".to_string());
+            return Err(EngineError::Unreachable { endpoint, reason });
+        }
+        state.said.push(what);
+        Ok(())
+    }
+}
+
+fn facts(id: &str) -> ImageFacts {
+    ImageFacts {
+        id: id.to_string(),
+        architecture: "amd64".to_string(),
+        variant: String::new(),
+        labels: BTreeMap::new(),
+        size: 1,
+        layers: 1,
+        repo_digests: Vec::new(),
+    }
+}
+
+impl Engine for Fake {
+    fn endpoint(&self) -> &str {
+        self.name
+    }
+
+    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
+        async {
+            match self.state().dead {
+                true => Err(EngineError::Unreachable {
+                    endpoint: self.name.to_string(),
+                    reason: "gone".to_string(),
+                }),
+                false => Ok(EngineFacts {
+                    squashes: false,
+                    name: "Fake".to_string(),
+                    api_version: "1.41".to_string(),
+                    architecture: self.architecture.to_string(),
+                }),
+            }
+        }
+        .boxed()
+    }
+
+    fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
+        async { Ok(2) }.boxed()
+    }
+
+    fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        async move {
+            self.facts().await?;
+            let state = self.state();
+            let by_id = || state.images.values().find(|image| image.id == reference);
+            Ok(state.images.get(reference).or_else(by_id).cloned())
+        }
+        .boxed()
+    }
+
+    fn pull<'a>(
+        &'a self,
+        reference: &'a str,
+        _platform: Platform,
+        _output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+        async move {
+            self.note(format!("pull {reference}"))?;
+            let pulled = self.registry.lock().expect("not poisoned").get(reference).cloned();
+            let image = pulled.ok_or_else(|| EngineError::Pull(format!("{reference} not found")))?;
+            self.state().images.insert(reference.to_string(), image.clone());
+            Ok(image)
+        }
+        .boxed()
+    }
+
+    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        async move {
+            self.note(format!("tag {name}"))?;
+            let image = self.inspect(reference).await?.expect("what is tagged is here");
+            self.state().images.insert(name.to_string(), image);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn build<'a>(
+        &'a self,
+        request: &'a BuildRequest,
+        _output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+        async move {
+            if self.state().fragile {
+                self.state().dead = true;
+            }
+            self.note(format!("build {}", request.tag))?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let parent = request.parent.as_ref().expect("these images have parents");
+            let held = self.inspect(&parent.reference).await?.map(|image| image.id);
+            assert_eq!(held.as_ref(), Some(&parent.id), "{} builds on another parent", self.name);
+            let image = facts(&format!("{} on {}", request.tag, parent.id));
+            self.state().images.insert(request.tag.clone(), image.clone());
+            Ok(image)
+        }
+        .boxed()
+    }
+
+    fn push<'a>(
+        &'a self,
+        reference: &'a str,
+        _output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+        async move {
+            self.note(format!("push {reference}"))?;
+            let image = self.inspect(reference).await?.expect("what is pushed is here");
+            let digest = format!("sha256:{:x}", image.id.len());
+            let repository = repository(reference).expect("a reference");
+            let mut registry = self.registry.lock().expect("not poisoned");
+            registry.insert(format!("{repository}@{digest}"), image.clone());
+            registry.insert(reference.to_string(), image);
+            Ok(Some(digest))
+        }
+        .boxed()
+    }
+}
+
+fn request(tag: &str, parent: (&str, &str)) -> BuildRequest {
+    BuildRequest {
+        context: Default::default(),
+        mtime: 0,
+        tag: tag.to_string(),
+        parent: Some(BuiltOn {
+            reference: parent.0.to_string(),
+            id: parent.1.to_string(),
+            ours: parent.0 != BASE,
+        }),
+        platform: platform(),
+        pull: false,
+        no_cache: false,
+        keep: false,
+        buildkit: true,
+        network_mode: String::new(),
+        build_args: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        secrets: Default::default(),
+        squash: false,
+        cache_from: Vec::new(),
+        inline_cache: false,
+    }
+}
+
+fn platform() -> Platform {
+    Platform::new(Arch::X86_64)
+}
+
+async fn fleet(members: &[&Arc<Fake>]) -> Fleet {
+    let candidate =
+        |member: &&Arc<Fake>| Candidate { engine: Arc::clone(member) as Arc<dyn Engine>, arch: None };
+    Fleet::new(gather(members.iter().map(candidate).collect(), platform()).await.suited)
+}
+
+async fn build(fleet: &Fleet, tag: &str, parent: (&str, &str)) -> Result<ImageFacts, EngineError> {
+    fleet.build(&request(tag, parent), &|_| {}).await
+}
+
+#[tokio::test]
+async fn builds_are_spread_and_parents_are_brought_once() {
+    let registry = Registry::default();
+    let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
+    let fleet = fleet(&[&a, &b]).await;
+    let base = build(&fleet, "r:5000/base:1", (BASE, "base")).await.expect("built");
+    let children = ["r:5000/c1:1", "r:5000/c2:1", "r:5000/c3:1", "r:5000/c4:1"];
+    let parent = ("r:5000/base:1", base.id.as_str());
+    for built in join_all(children.iter().map(|child| build(&fleet, child, parent))).await {
+        built.expect("built");
+    }
+    let builds = |fake: &Arc<Fake>| fake.said().iter().filter(|said| said.starts_with("build")).count();
+    assert_eq!((builds(&a), builds(&b)), (3, 2), "{:?} {:?}", a.said(), b.said());
+    let brought = |fake: &Arc<Fake>| fake.said().iter().filter(|said| said.starts_with("pull")).count();
+    assert_eq!((brought(&a), brought(&b)), (0, 1));
+    assert!(b.said().contains(&"tag r:5000/base:1".to_string()), "{:?}", b.said());
+    // Every image is in the registry, and was sent there once.
+    for reference in children.iter().chain([&"r:5000/base:1"]) {
+        assert!(registry.lock().expect("not poisoned").contains_key(*reference));
+        fleet.push(reference, &|_| {}).await.expect("there already");
+    }
+    let pushes: usize =
+        [&a, &b].iter().map(|fake| fake.said().iter().filter(|said| said.starts_with("push")).count()).sum();
+    assert_eq!(pushes, 5);
+}
+
+#[tokio::test]
+async fn what_a_lost_engine_was_at_is_built_by_another() {
+    let registry = Registry::default();
+    let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
+    let fleet = fleet(&[&a, &b]).await;
+    let base = build(&fleet, "r:5000/base:1", (BASE, "base")).await.expect("built");
+    assert_eq!(a.said(), ["build r:5000/base:1", "push r:5000/base:1"]);
+    a.state().fragile = true;
+    let child = build(&fleet, "r:5000/child:1", ("r:5000/base:1", &base.id)).await.expect("built");
+    build(&fleet, "r:5000/grandchild:1", ("r:5000/child:1", &child.id)).await.expect("built");
+    assert_eq!(b.said().iter().filter(|said| said.starts_with("build")).count(), 2);
+    // Whoever is back in time builds again.
+    b.state().dead = true;
+    let error = build(&fleet, "r:5000/late:1", ("r:5000/child:1", &child.id)).await.expect_err("none");
+    assert!(error.to_string().contains("none of these engines answers"), "{error}");
+    (a.state().dead, a.state().fragile) = (false, false);
+    build(&fleet, "r:5000/late:1", ("r:5000/child:1", &child.id)).await.expect_err("not known yet");
+    build(&fleet, "r:5000/late:1", ("r:5000/child:1", &child.id)).await.expect("it is back");
+}
+
+#[tokio::test]
+async fn an_image_of_the_same_name_and_another_content_is_no_parent() {
+    let registry = Registry::default();
+    let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
+    a.hold("r:5000/base:1", "new");
+    b.hold("r:5000/base:1", "old");
+    let fleet = fleet(&[&a, &b]).await;
+    let parent = ("r:5000/base:1", "new");
+    let (one, two) =
+        tokio::join!(build(&fleet, "r:5000/one:1", parent), build(&fleet, "r:5000/two:1", parent));
+    assert_eq!(one.expect("built").id, "r:5000/one:1 on new");
+    assert_eq!(two.expect("built").id, "r:5000/two:1 on new");
+    assert_eq!(fleet.inspect_all("r:5000/base:1").await.expect("answers"), [facts("new"), facts("new")]);
+}
+
+#[tokio::test]
+async fn a_base_image_that_cannot_be_had_everywhere_is_told_with_the_engine() {
+    let registry = Registry::default();
+    let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
+    registry.lock().expect("not poisoned").insert(BASE.to_string(), facts("newer"));
+    b.state().images.clear();
+    let fleet = fleet(&[&a, &b]).await;
+    let (one, two) = tokio::join!(
+        build(&fleet, "r:5000/one:1", (BASE, "base")),
+        build(&fleet, "r:5000/two:1", (BASE, "base"))
+    );
+    one.expect("the first engine has it");
+    let error = two.expect_err("the second one has another").to_string();
+    assert_eq!(error, "b can't be brought debian:trixie base: the registry gives newer under this name");
+}
+
+#[tokio::test]
+async fn engines_of_other_architectures_stay_out() {
+    let registry = Registry::default();
+    let arm = Arc::new(Fake {
+        name: "arm",
+        architecture: "arm64",
+        registry: registry.clone(),
+        state: Mutex::default(),
+    });
+    let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
+    b.state().dead = true;
+    let candidate = |fake: &Arc<Fake>, arch| Candidate { engine: fake.clone() as Arc<dyn Engine>, arch };
+    let endpoints = async |candidates| {
+        let suited = gather(candidates, platform()).await.suited;
+        suited.iter().map(|suited| suited.engine.endpoint().to_string()).collect::<Vec<_>>()
+    };
+    let all = || vec![candidate(&arm, None), candidate(&a, None), candidate(&b, None)];
+    assert_eq!(endpoints(all()).await, ["a"]);
+    assert_eq!(gather(all(), platform()).await.unusable.len(), 1);
+    // Emulation is better than nothing, unless another architecture was named.
+    assert_eq!(endpoints(vec![candidate(&arm, None)]).await, ["arm"]);
+    assert_eq!(endpoints(vec![candidate(&arm, Some(Arch::Aarch64))]).await, [""; 0]);
+}
