@@ -11,7 +11,7 @@ use super::prepare::Prepared;
 use super::write::{Scope, tree_files};
 use crate::context::workdir::{FileContent, TreeFile, WorkDir};
 use crate::dockerfile::mounts::with_run_flags;
-use crate::error::{EXIT_FAILED, Fatal};
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::event::{Failure, UnitId};
 use crate::export::bake::{BakeImage, BakeOptions, bake_file};
 use crate::plan::PlannedUnit;
@@ -30,6 +30,12 @@ const AT_ONCE: usize = 4;
 /// everything that it names is there.
 pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) -> Result<String, Fatal> {
     refuse_several_platforms(prepared)?;
+    if let Some(lock) = &prepared.config.build.locked {
+        let message = format!("--export bake can't hold what it writes to the lock file {}", lock.display());
+        return Err(
+            Fatal::message(message, EXIT_USAGE).hinted("leave out --locked, or build with kolla-build")
+        );
+    }
     let mut recipes = recipes(prepared, env)?;
     let secrets = &prepared.config.build.secrets;
     let files = as_sent(tree_files(prepared, Scope::Contexts)?, &recipes, secrets);
@@ -54,6 +60,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
     };
     let images: Vec<BakeImage> = prepared.plan.to_build().filter_map(image).collect();
     let build = &prepared.config.build;
+    let caches = |option| prepared.config.layers().many(option);
     let options = BakeOptions {
         // Proxies are those of this machine.
         build_args: build_settings(prepared, env).build_args,
@@ -61,6 +68,8 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
         cache: build.cache,
         pull: build.pull,
         push: build.push,
+        cache_from: caches("cache_from")?,
+        cache_to: caches("cache_to")?,
         secrets: secrets.iter().map(|secret| secret.id.as_str()).collect(),
     };
     let file = bake_file(&images, &options);

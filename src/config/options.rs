@@ -229,12 +229,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     ours(
         "cache_from",
         Many,
-        "Image to take layers from instead of building them (BuildKit): REFERENCE or type=registry,ref=REFERENCE, with {image} for the name of the image that is built; may be repeated",
+        "Image to take layers from instead of building them (BuildKit): REFERENCE or type=registry,ref=REFERENCE, with {image} for the name of the image that is built; may be repeated. --export bake takes what buildx takes",
     ),
     ours(
         "cache_to",
         Many,
-        "Write the cache into the images, for --cache-from elsewhere (BuildKit): type=inline",
+        "Write the cache into the images, for --cache-from elsewhere (BuildKit): type=inline. --export bake takes what buildx takes",
     ),
     kolla(
         "cache",

@@ -117,6 +117,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         .into_iter()
         .filter_map(|(name, key)| Some(path(key).transpose()?.map(|path| (name, path))))
         .collect::<Result<Vec<_>, _>>()?;
+    // buildx is BuildKit too, and its builders know more kinds of cache.
+    let bakes = matches!(task, Task::Export(Export::Bake(_)));
     Ok(Config {
         base_image: required("base_image")?,
         base_tag,
@@ -159,10 +161,10 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         },
         build: BuildOptions {
             buildkit,
-            secrets: buildkit::secrets(&layers, buildkit)?,
-            squash: buildkit::squash(&layers, buildkit)?,
-            cache_from: buildkit::cache_from(&layers, buildkit)?,
-            inline_cache: buildkit::inline_cache(&layers, buildkit)?,
+            secrets: buildkit::secrets(&layers, buildkit || bakes)?,
+            squash: buildkit::squash(&layers, buildkit || bakes)?,
+            cache_from: if bakes { Vec::new() } else { buildkit::cache_from(&layers, buildkit)? },
+            inline_cache: !bakes && buildkit::inline_cache(&layers, buildkit)?,
             engine,
             engine_hosts: layers.many_parsed("engine_host")?,
             network_mode: required("network_mode")?,

@@ -39,6 +39,10 @@ pub struct BakeOptions<'a> {
     pub push: bool,
     /// Ids of the secrets that RUN steps get.
     pub secrets: Vec<&'a str>,
+    /// Where layers are taken from, as buildx has it (`type=registry,ref=...`), `{image}` for the image's name.
+    pub cache_from: Vec<String>,
+    /// Where layers are kept for others, likewise.
+    pub cache_to: Vec<String>,
 }
 
 /// The file and what is not in it.
@@ -63,6 +67,10 @@ struct Target {
     labels: Map<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secret: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_from: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_to: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<Value>,
     #[serde(skip_serializing_if = "is_false")]
@@ -93,6 +101,8 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
         args: args.clone(),
         labels: image.labels.iter().map(|(name, value)| (literal(name), text(value))).collect(),
         secret: options.secrets.iter().map(|id| format!("id={id}")).collect(),
+        cache_from: caches(&options.cache_from, image),
+        cache_to: caches(&options.cache_to, image),
         network: (!options.network_mode.is_empty()).then(|| text(options.network_mode)),
         no_cache: !options.cache,
         pull: options.pull && matches!(image.unit.parent, Parent::Base(_)),
@@ -108,6 +118,11 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
         file["variable"] = withheld.keys().map(|name| (name.to_string(), json!({ "default": "" }))).collect();
     }
     BakeFile { text: format!("{file:#}\n"), withheld: withheld.into_keys().cloned().collect() }
+}
+
+/// The caches of one image.
+fn caches(caches: &[String], image: &BakeImage) -> Vec<Value> {
+    caches.iter().map(|cache| text(&cache.replace("{image}", &image.unit.image))).collect()
 }
 
 /// The target of an image's parent under the parent's reference, so that bake builds it before; nothing when another

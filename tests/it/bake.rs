@@ -97,6 +97,24 @@ fn what_was_asked_of_a_build_is_asked_of_bake() {
 }
 
 #[test]
+fn caches_are_those_of_buildx() {
+    let project = project();
+    let cache = "type=registry,ref=registry.example:5000/cache/{image}";
+    let (from, to) = (format!("--cache-from={cache}"), format!("--cache-to={cache},mode=max"));
+    project.run(export([from.as_str(), to.as_str()])).exits(0);
+    let api = &bake_file(&project)["target"]["nova-api"];
+    let own = "type=registry,ref=registry.example:5000/cache/nova-api";
+    assert_eq!(api["cache-from"], json!([own]));
+    assert_eq!(api["cache-to"], json!([format!("{own},mode=max")]));
+}
+
+#[test]
+fn a_lock_file_is_refused() {
+    let run = project().run(export(["--locked"])).exits(2);
+    assert!(run.tells("error: --export bake can't hold what it writes to the lock file build.lock"), "{run}");
+}
+
+#[test]
 fn contexts_hold_what_our_own_builds_send() {
     let daemon = FakeDocker::start();
     daemon.publish(BASE_IMAGE, "trixie");
