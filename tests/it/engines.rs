@@ -216,9 +216,14 @@ fn steps_read_a_secret_that_is_found_nowhere_afterwards() {
             .image(
                 "reader",
                 Some("base"),
-                "{% raw %}RUN while read line; do echo \"${#line}\"; done </run/secrets/token >/lengths \\\n \
-                 # a comment\n && cat /run/secrets/token\n\
-                 RUN read word </run/secrets/word; echo \"${#word}\" >/length; cat /etc/ca.pem >/copy{% endraw %}\n",
+                // Values are no part of what the builder keeps results by, so the first line must be new.
+                &format!(
+                    "RUN echo {} >/nonce\n{}",
+                    real::nonce(),
+                    "{% raw %}RUN while read line; do echo \"${#line}\"; done </run/secrets/token >/lengths \\\n \
+                     # a comment\n && cat /run/secrets/token\n\
+                     RUN read word </run/secrets/word; echo \"${#word}\" >/length; cat /etc/ca.pem >/copy{% endraw %}\n",
+                ),
             )
             .image("failing", Some("base"), "RUN cat /run/secrets/word /run/secrets/token; exit 3\n");
         let built = Built(builder, vec!["reader", "service", "base"]);

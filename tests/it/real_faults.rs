@@ -113,7 +113,9 @@ fn a_daemon_that_comes_back_is_gone_on_with() {
         wait_until("the step to stop", || !runs_with_argument(seconds));
         engine.restart();
         let run = running.end().exits(0);
-        assert!(run.stderr.ends_with(": 3 images built\n"), "{run}");
+        // A daemon that is ended may let the step end too; what it has built then is found and kept.
+        let ends = [": 3 images built\n", ": 2 images built, 1 unchanged\n"];
+        assert!(ends.iter().any(|end| run.stderr.ends_with(end)), "{run}");
         let report: serde_json::Value = serde_json::from_str(&project.read("report.json")).expect("JSON");
         let images = report["images"].as_array().expect("a list");
         let attempts = |name: &str| {
