@@ -170,6 +170,8 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "`centos` is for trees of Kolla 22 and earlier, `rhel` for those of Kolla 9: what a tree lacks is refused",
     ),
     ("install_type", "as in Kolla 9; not there any more in Kolla 23, and ignored with its trees"),
+    ("quiet", "the last lines of failed images are told at the end all the same"),
+    ("allowed_to_fail", "covers what is built on such an image too"),
     ("regex", "one that matches nothing fails the run; Kolla succeeds in silence"),
 ];
 
