@@ -2,6 +2,8 @@
 
 pub mod docker;
 pub mod fleet;
+#[cfg(test)]
+mod testing;
 pub mod watched;
 
 use std::collections::BTreeMap;

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
 use crate::platform::Platform;
@@ -103,5 +104,103 @@ impl Engine for Watched {
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
         self.engine.push(reference, output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::engine::testing;
+    use crate::platform::Arch;
+
+    /// An engine whose builds never end nor say anything, and that answers only so often.
+    struct Hanging {
+        answers: AtomicUsize,
+    }
+
+    impl Engine for Hanging {
+        fn endpoint(&self) -> &str {
+            "hanging"
+        }
+
+        fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
+            async {
+                let left = self
+                    .answers
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+                match left {
+                    Ok(_) => Ok(EngineFacts {
+                        squashes: false,
+                        name: "Hanging".to_string(),
+                        api_version: "1.41".to_string(),
+                        architecture: "amd64".to_string(),
+                    }),
+                    Err(_) => Err(EngineError::Unreachable {
+                        endpoint: "hanging".to_string(),
+                        reason: "it gives no answer".to_string(),
+                    }),
+                }
+            }
+            .boxed()
+        }
+
+        fn build<'a>(
+            &'a self,
+            _request: &'a BuildRequest,
+            _output: OutputSink<'a>,
+        ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+            std::future::pending().boxed()
+        }
+
+        fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
+            unreachable!("nothing but builds is asked for")
+        }
+
+        fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+            unreachable!("nothing but builds is asked for")
+        }
+
+        fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>> {
+            unreachable!("nothing but builds is asked for")
+        }
+
+        fn inspect<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+            unreachable!("nothing but builds is asked for")
+        }
+
+        fn pull<'a>(
+            &'a self,
+            _: &'a str,
+            _: Platform,
+            _: OutputSink<'a>,
+        ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+            unreachable!("nothing but builds is asked for")
+        }
+
+        fn tag<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+            unreachable!("nothing but builds is asked for")
+        }
+
+        fn push<'a>(
+            &'a self,
+            _: &'a str,
+            _: OutputSink<'a>,
+        ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+            unreachable!("nothing but builds is asked for")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_build_is_given_up_only_once_its_engine_is_silent_too() {
+        let patience = Duration::from_secs(120);
+        let watched = Watched::new(Arc::new(Hanging { answers: AtomicUsize::new(3) }), patience);
+        let begun = Instant::now();
+        let request = testing::request("kolla/slow:1", Platform::new(Arch::X86_64));
+        let error = watched.build(&request, &|_| {}).await.expect_err("it never ends");
+        assert!(matches!(error, EngineError::Unreachable { .. }), "{error:?}");
+        // Three answers, each good for as long as the timeout, and the one that did not come.
+        assert_eq!(begun.elapsed().as_secs(), 4 * patience.as_secs());
     }
 }

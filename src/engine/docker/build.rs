@@ -151,31 +151,13 @@ pub(super) async fn refusal(body: Incoming) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::path::PathBuf;
 
     use super::*;
+    use crate::engine::testing;
     use crate::platform::Arch;
 
     fn request() -> BuildRequest {
-        BuildRequest {
-            context: PathBuf::from("/nowhere"),
-            mtime: 0,
-            tag: "kolla/base:1".to_string(),
-            parent: None,
-            platform: Arch::Aarch64.into(),
-            pull: false,
-            no_cache: false,
-            keep: false,
-            buildkit: true,
-            network_mode: String::new(),
-            build_args: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            secrets: Secrets::default(),
-            squash: false,
-            cache_from: Vec::new(),
-            inline_cache: false,
-        }
+        testing::request("kolla/base:1", Arch::Aarch64.into())
     }
 
     #[test]

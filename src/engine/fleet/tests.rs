@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::engine::testing;
 
 const BASE: &str = "debian:trixie";
 
@@ -179,26 +180,12 @@ impl Engine for Fake {
 
 fn request(tag: &str, parent: (&str, &str)) -> BuildRequest {
     BuildRequest {
-        context: Default::default(),
-        mtime: 0,
-        tag: tag.to_string(),
         parent: Some(BuiltOn {
             reference: parent.0.to_string(),
             id: parent.1.to_string(),
             ours: parent.0 != BASE,
         }),
-        platform: platform(),
-        pull: false,
-        no_cache: false,
-        keep: false,
-        buildkit: true,
-        network_mode: String::new(),
-        build_args: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        secrets: Default::default(),
-        squash: false,
-        cache_from: Vec::new(),
-        inline_cache: false,
+        ..testing::request(tag, platform())
     }
 }
 
