@@ -151,7 +151,6 @@ pub(super) async fn refusal(body: Incoming) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::engine::testing;
     use crate::platform::Arch;
