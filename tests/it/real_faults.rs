@@ -122,8 +122,9 @@ fn a_daemon_that_comes_back_is_gone_on_with() {
             let image = images.iter().find(|image| image["name"] == name).expect("reported");
             image["attempts"].as_u64().expect("a number")
         };
-        assert_eq!((attempts("base"), attempts("above")), (1, 1), "{run}");
-        assert!(attempts("slow") > 1, "{run}");
+        assert_eq!(attempts("base"), 1, "{run}");
+        // Whichever was at it when the daemon was gone.
+        assert!(attempts("slow") + attempts("above") > 2, "{run}");
         assert!(!runs_with_argument(seconds));
         assert_eq!(project.temporary_files(), Vec::<PathBuf>::new());
     }
