@@ -77,6 +77,10 @@ impl Engine for Watched {
         self.engine.inspect(reference)
     }
 
+    fn inspect_all<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Vec<ImageFacts>, EngineError>> {
+        self.engine.inspect_all(reference)
+    }
+
     fn pull<'a>(
         &'a self,
         reference: &'a str,

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::http::Exchange;
-
-/// The first byte of a TLS connection.
-const TLS_HANDSHAKE: u8 = 0x16;
+use super::registry::accept_plain;
 
 /// What becomes of a request.
 #[derive(Debug, Clone)]
@@ -91,11 +89,7 @@ impl Proxy {
     }
 
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
-        let mut first = [0];
-        if stream.peek(&mut first)? == 1 && first[0] == TLS_HANDSHAKE {
-            return Ok(());
-        }
-        let Some(mut exchange) = Exchange::accept(Box::new(stream))? else { return Ok(()) };
+        let Some(mut exchange) = accept_plain(stream)? else { return Ok(()) };
         let mut body = Vec::new();
         exchange.body().read_to_end(&mut body)?;
         let fault = {

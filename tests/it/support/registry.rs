@@ -158,11 +158,7 @@ impl FakeRegistry {
     }
 
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
-        let mut first = [0];
-        if stream.peek(&mut first)? == 1 && first[0] == TLS_HANDSHAKE {
-            return Ok(());
-        }
-        let Some(mut exchange) = Exchange::accept(Box::new(stream))? else { return Ok(()) };
+        let Some(mut exchange) = accept_plain(stream)? else { return Ok(()) };
         let request = format!("{} {}", exchange.method, exchange.path);
         let (fault, demand) = {
             let mut state = self.state();
@@ -298,4 +294,13 @@ fn respond(exchange: &mut Exchange, status: u16, headers: &str, body: &[u8]) -> 
     );
     exchange.raw(head.as_bytes())?;
     if exchange.method == "HEAD" { Ok(()) } else { exchange.raw(body) }
+}
+
+/// A request in the clear; none when the client speaks TLS, as an engine tries first, or asks nothing.
+pub fn accept_plain(stream: TcpStream) -> io::Result<Option<Exchange>> {
+    let mut first = [0];
+    if stream.peek(&mut first)? == 1 && first[0] == TLS_HANDSHAKE {
+        return Ok(None);
+    }
+    Exchange::accept(Box::new(stream))
 }
