@@ -174,6 +174,18 @@ fn what_will_not_pass_is_not_tried_again() {
 }
 
 #[test]
+fn a_build_that_hangs_is_given_up_once_the_daemon_says_nothing_either() {
+    let daemon = FakeDocker::with_base_image().fail("base", Fault::Hangs).fall_silent();
+    let project = Project::new().with_engine(&daemon);
+    let run = project.run(["--timeout", "1", "--retries", "0", "memcached"]).exits(1);
+    let failures = pairs(&[("base", "connection_error"), ("memcached", "parent_error")]);
+    assert_eq!(failed(&run), failures);
+    assert!(run.stderr.contains("it gives no answer within 15 seconds"), "{run}");
+    daemon.wait_until("the build to be cancelled", |state| state.cancelled.contains(&"base".to_string()));
+    assert!(project.temporary_files().is_empty());
+}
+
+#[test]
 fn tries_run_out() {
     let daemon = FakeDocker::with_base_image().fail("base", network_symptom());
     let run = Project::new().with_engine(&daemon).run(["--retries", "1", "memcached"]).exits(1);

@@ -117,6 +117,8 @@ pub struct State {
     pub build_faults: HashMap<String, (Fault, Option<usize>)>,
     pub push_faults: HashMap<String, Fault>,
     pub delay: Duration,
+    /// Once a build was asked for, the daemon no longer says what it is.
+    pub falls_silent: bool,
     /// Where images with its address in their names are pushed to and pulled from.
     pub remote: Option<FakeRegistry>,
     /// So many builds must be running at once before any of them goes on.
@@ -227,6 +229,12 @@ impl FakeDocker {
     /// Every build takes so long.
     pub fn delay(self, delay: Duration) -> FakeDocker {
         self.state().delay = delay;
+        self
+    }
+
+    /// Nobody learns what the daemon is once a build was asked for.
+    pub fn fall_silent(self) -> FakeDocker {
+        self.state().falls_silent = true;
         self
     }
 

@@ -25,6 +25,7 @@ impl Shared {
         let path = without_version(&exchange.path).to_string();
         match (exchange.method.as_str(), path.as_str()) {
             ("GET", "/_ping") => exchange.answer(200, &json!("OK")),
+            ("GET", "/version") if self.is_silent() => exchange.wait(FOR_EVER),
             ("GET", "/version") => exchange.answer(
                 200,
                 &json!({"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
@@ -61,6 +62,11 @@ impl Shared {
             }
             _ => exchange.answer(404, &json!({"message": "page not found"})),
         }
+    }
+
+    fn is_silent(&self) -> bool {
+        let state = self.state();
+        state.falls_silent && !state.builds.is_empty()
     }
 
     fn inspect(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
