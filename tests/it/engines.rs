@@ -54,7 +54,8 @@ fn builders() -> Vec<Builder> {
 }
 
 /// A tree whose base has nothing but this machine's shell, so that engines need no base image. Its WORKDIR comes before
-/// a RUN: Podman makes the directory only for one.
+/// a RUN: Podman makes the directory only for one. Each test has a base of its own: BuildKit takes equal steps of builds
+/// beside each other as one, so what one test prunes another would have cached, and a build can hang (moby/buildkit#2440).
 fn project(endpoint: &str) -> Project {
     let project = Project::empty()
         .with_docker_host(endpoint)
@@ -62,8 +63,12 @@ fn project(endpoint: &str) -> Project {
         .file("images/service/etc/deep/er/file", "content\n")
         .file(
             "images/base/Dockerfile.j2",
-            "FROM scratch\nADD rootfs.tar /\nLABEL name=\"{{ image_name }}\" maintainer=\"{{ maintainer }}\"\n\
-             ENV LANG=C.UTF-8 PATH=/bin\nRUN echo one >/one && echo two >/two\n",
+            &format!(
+                "FROM scratch\nADD rootfs.tar /\n\
+                 LABEL name=\"{{{{ image_name }}}}\" maintainer=\"{{{{ maintainer }}}}\"\n\
+                 ENV LANG=C.UTF-8 PATH=/bin TEST={}\nRUN echo one >/one && echo two >/two\n",
+                tag()
+            ),
         )
         .image(
             "service",
