@@ -1,4 +1,4 @@
-//! An engine whose builds are given up once it no longer answers.
+//! An engine whose builds are given up once it no longer answers, and taken as done once it has their image.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,8 @@ use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFa
 use crate::platform::Platform;
 
 /// Watches the builds of another engine. A step may well say nothing for long, so silence alone ends no build: the
-/// engine is asked whether it lives, and only when it does not answer the build is given up.
+/// engine is asked whether it lives, and only when it does not answer the build is given up. BuildKit may also make the
+/// image and never say so, when it shares steps with a build beside it (moby/buildkit#2440), so the image is looked for.
 pub struct Watched {
     engine: Arc<dyn Engine>,
     /// After so much silence of a build the engine is asked.
@@ -46,9 +47,28 @@ impl Watched {
                 built = &mut build => return built,
                 facts = self.engine.facts() => facts.map(drop)?,
             }
+            if let Some(image) = self.made_in_silence(request).await? {
+                let reason =
+                    "The engine has the image, but does not end its answer: the image counts as built";
+                output(BuildOutput::Line(reason.to_string()));
+                return Ok(image);
+            }
             // Its answer counts as a word.
             heard();
         }
+    }
+
+    /// The image that a build was asked for, if the engine has it: told by its labels, among them the key of its content
+    /// and its parent's id. With that image there before, nothing but a build without cache would have begun.
+    async fn made_in_silence(&self, request: &BuildRequest) -> Result<Option<ImageFacts>, EngineError> {
+        if request.no_cache || request.labels.is_empty() {
+            return Ok(None);
+        }
+        let image = self.engine.inspect(&request.tag).await?;
+        let wanted = |image: &ImageFacts| {
+            request.labels.iter().all(|(name, value)| image.labels.get(name) == Some(value))
+        };
+        Ok(image.filter(wanted))
     }
 }
 
@@ -122,6 +142,13 @@ mod tests {
     /// An engine whose builds never end nor say anything, and that answers only so often.
     struct Hanging {
         answers: AtomicUsize,
+        image: Option<ImageFacts>,
+    }
+
+    impl Hanging {
+        fn new(answers: usize, image: Option<ImageFacts>) -> Arc<Hanging> {
+            Arc::new(Hanging { answers: AtomicUsize::new(answers), image })
+        }
     }
 
     impl Engine for Hanging {
@@ -171,7 +198,7 @@ mod tests {
         }
 
         fn inspect<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
-            unreachable!("nothing but builds is asked for")
+            async { Ok(self.image.clone()) }.boxed()
         }
 
         fn pull<'a>(
@@ -196,15 +223,48 @@ mod tests {
         }
     }
 
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    fn request() -> BuildRequest {
+        let labels = [("key".to_string(), "1".to_string())].into();
+        BuildRequest { labels, ..testing::request("kolla/slow:1", Platform::new(Arch::X86_64)) }
+    }
+
+    fn image_with_key(key: &str) -> ImageFacts {
+        ImageFacts {
+            id: "sha256:1".to_string(),
+            architecture: "amd64".to_string(),
+            variant: String::new(),
+            labels: [("key", key), ("other", "label")].map(|(k, v)| (k.to_string(), v.to_string())).into(),
+            size: 1,
+            layers: 1,
+            repo_digests: Vec::new(),
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_silent_build_is_given_up_only_once_its_engine_is_silent_too() {
-        let patience = Duration::from_secs(120);
-        let watched = Watched::new(Arc::new(Hanging { answers: AtomicUsize::new(3) }), patience);
-        let begun = Instant::now();
-        let request = testing::request("kolla/slow:1", Platform::new(Arch::X86_64));
-        let error = watched.build(&request, &|_| {}).await.expect_err("it never ends");
-        assert!(matches!(error, EngineError::Unreachable { .. }), "{error:?}");
-        // Three answers, each good for as long as the timeout, and the one that did not come.
-        assert_eq!(begun.elapsed().as_secs(), 4 * patience.as_secs());
+        let without_cache = BuildRequest { no_cache: true, ..request() };
+        // An image of an earlier build says nothing of this one.
+        for (image, request) in [
+            (None, request()),
+            (Some(image_with_key("2")), request()),
+            (Some(image_with_key("1")), without_cache),
+        ] {
+            let watched = Watched::new(Hanging::new(3, image), PATIENCE);
+            let begun = Instant::now();
+            let error = watched.build(&request, &|_| {}).await.expect_err("it never ends");
+            assert!(matches!(error, EngineError::Unreachable { .. }), "{error:?}");
+            // Three answers, each good for as long as the timeout, and the one that did not come.
+            assert_eq!(begun.elapsed().as_secs(), 4 * PATIENCE.as_secs());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_build_is_done_once_its_engine_has_the_image() {
+        let image = image_with_key("1");
+        let watched = Watched::new(Hanging::new(3, Some(image.clone())), PATIENCE);
+        let built = watched.build(&request(), &|_| {}).await.expect("it is there");
+        assert_eq!(built, image);
     }
 }

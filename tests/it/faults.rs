@@ -186,6 +186,14 @@ fn a_build_that_hangs_is_given_up_once_the_daemon_says_nothing_either() {
 }
 
 #[test]
+fn an_image_that_is_made_counts_though_its_build_never_ends() {
+    let daemon = FakeDocker::with_base_image().fail("base", Fault::NeverEnds);
+    let run = Project::new().with_engine(&daemon).run(["--timeout", "1", "memcached"]).exits(0);
+    assert!(run.stderr.contains("The engine has the image, but does not end its answer"), "{run}");
+    assert_eq!(daemon.order(), ["base", "memcached"]);
+}
+
+#[test]
 fn tries_run_out() {
     let daemon = FakeDocker::with_base_image().fail("base", network_symptom());
     let run = Project::new().with_engine(&daemon).run(["--retries", "1", "memcached"]).exits(1);

@@ -162,7 +162,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("squash_cleanup", "no effect: nothing is left to remove"),
     ("squash_tmp_dir", "no effect: the engine squashes where its images are"),
     ("retries", "only failures that may pass are tried again, after a pause: the others would fail again"),
-    ("timeout", "counts from the last sign of progress, so that a long download does not fail"),
+    (
+        "timeout",
+        "counts from the last sign of progress, and a build goes on while its engine answers: a download or a step may take long",
+    ),
     ("template_override", "what has no effect in them is told; Kolla is silent"),
     ("patches_path", "a patch that a series names and that is not there is an error; Kolla is silent"),
     (

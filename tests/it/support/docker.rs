@@ -50,6 +50,8 @@ pub enum Fault {
     HalfChunk,
     /// After the first message comes nothing more.
     Hangs,
+    /// The image is made, and the answer does not end.
+    NeverEnds,
     /// The image comes out for another architecture (`arm64`).
     BuiltFor(String),
 }

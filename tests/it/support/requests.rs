@@ -241,7 +241,10 @@ impl Shared {
         // Before the client learns of the end, for it may begin the next build at once.
         state.running.remove(tag);
         drop(state);
-        exchange.end()
+        match fault {
+            Some(Fault::NeverEnds) => exchange.wait(FOR_EVER),
+            _ => exchange.end(),
+        }
     }
 
     fn push(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
