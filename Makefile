@@ -15,7 +15,7 @@ CARGO_FLAGS := --release --locked
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests benches -name '*.py')
 
-.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes lint compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake lint compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -56,6 +56,9 @@ bench-builds: build python engine ## Measure building 188 images, beside Python 
 
 bench-pushes: build engine ## Measure pushing 188 images, one after another and 8 at a time
 	benches/pushes
+
+bench-bake: build engine ## Measure 188 images with nothing changed, beside docker buildx bake
+	benches/bake
 
 lint: compiler ## Check formatting, lints and scripts
 	tests/host/rust-lint
