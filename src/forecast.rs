@@ -26,17 +26,42 @@ pub struct Forecast {
     /// Inputs that are not what they were when it was last built, its own first: `Dockerfile line 12`,
     /// `file start.sh`, `source nova-base`, `build argument X`, `parent base`. Empty when that is not known.
     pub differences: Vec<String>,
+    /// Who holds the image that would be reused; none when it is built or that is not known.
+    pub reused_from: Option<Holder>,
 }
 
-/// What the engine has under an image's name.
+/// Who holds images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// The engine.
+    Engine,
+    /// The registry, where `--reuse registry` looks too.
+    Registry,
+}
+
+impl Holder {
+    fn name(self) -> &'static str {
+        match self {
+            Holder::Engine => "the engine",
+            Holder::Registry => "the registry",
+        }
+    }
+}
+
+/// What there is under an image's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// It could not be asked.
+    /// The engine could not be asked.
     NotAsked,
-    /// No such image.
-    Nothing,
+    /// Not in the engine, and the registry could not be asked: why.
+    NotTold(String),
+    /// No such image: nobody who was asked has one, the last of them this one.
+    Nothing(Holder),
     /// An image, and what its labels say.
     Image {
+        /// Who holds it.
+        holder: Holder,
         /// Its content key.
         key: Option<String>,
         /// The id of the parent it was built on.
@@ -53,9 +78,9 @@ pub struct Facts<'a> {
     pub parent: &'a str,
     /// What comes of the parent; a base image is unchanged.
     pub parent_expected: Expected,
-    /// The engine's id of the parent, if it is known.
-    pub parent_id: Option<&'a str>,
-    /// What the engine has.
+    /// What the engine may have as the parent's id; empty when that is not known.
+    pub parent_ids: &'a [String],
+    /// What there is of it; of several images the one that would be reused, if any would.
     pub held: &'a Held,
     /// What it was made from the last time.
     pub before: Option<&'a InputRecord>,
@@ -70,14 +95,19 @@ pub fn forecast(facts: &Facts) -> Forecast {
         _ => Vec::new(),
     };
     let (expected, reason) = verdict(facts, &differences);
-    Forecast { expected, reason, differences }
+    let reused_from = match (expected, facts.held) {
+        (Expected::Unchanged, Held::Image { holder, .. }) => Some(*holder),
+        _ => None,
+    };
+    Forecast { expected, reason, differences, reused_from }
 }
 
-/// | engine's image        | parent      | inputs                     | expected                          |
+/// | image found           | parent      | inputs                     | expected                          |
 /// |-----------------------|-------------|----------------------------|-----------------------------------|
 /// | any, without cache    | any         | any                        | built                             |
 /// | none                  | any         | any                        | built                             |
 /// | any                   | built       | any                        | built                             |
+/// | not told              | -           | any                        | unknown                           |
 /// | not asked             | -           | no record, or not known    | unknown                           |
 /// | not asked             | -           | differ from the record     | built                             |
 /// | not asked             | -           | as recorded                | unchanged, unknown if parent is   |
@@ -92,33 +122,43 @@ fn verdict(facts: &Facts, differences: &[String]) -> (Expected, String) {
     let built = |reason: &str| (Built, reason.to_string());
     let unchanged = || match facts.parent_expected {
         Unknown => (Unknown, format!("only a run can tell whether its {parent} is built")),
-        _ => (Unchanged, "nothing differs".to_string()),
+        _ => match facts.held {
+            Held::Image { holder: Holder::Registry, .. } => {
+                (Unchanged, "nothing differs from what the registry has".to_string())
+            }
+            _ => (Unchanged, "nothing differs".to_string()),
+        },
     };
     match facts.held {
         _ if !facts.cache => built("--nocache builds everything anew"),
-        Held::Nothing => built("the engine does not have it"),
+        Held::Nothing(Holder::Engine) => built("the engine does not have it"),
+        Held::Nothing(Holder::Registry) => built("neither the engine nor the registry has it"),
         _ if facts.parent_expected == Built => match differences.iter().any(|name| name != parent) {
             true => built(&told(differences)),
             false => (Built, format!("its {parent} is built")),
         },
-        Held::Image { key: None, .. } => {
-            built("what the engine has under its name was not built by kolla-build")
+        Held::NotTold(why) => (Unknown, why.clone()),
+        Held::Image { holder, key: None, .. } => {
+            built(&format!("what {} has under its name was not built by kolla-build", holder.name()))
         }
         held => match (held, facts.now, facts.before) {
             (Held::NotAsked, _, None) => (Unknown, "there is no record of an earlier build".to_string()),
             (_, Err(why), _) => (Unknown, why.to_string()),
-            (Held::Image { key: Some(key), parent: id }, Ok(now), _) if *key == now.key => {
-                match (id.as_deref(), facts.parent_id) {
-                    (Some(then), Some(now)) if then != now => {
+            (Held::Image { key: Some(key), parent: id, .. }, Ok(now), _) if *key == now.key => {
+                match (id, facts.parent_ids) {
+                    (Some(then), now) if !now.is_empty() && !now.contains(then) => {
                         (Built, format!("its {parent} was built anew since"))
                     }
                     _ => unchanged(),
                 }
             }
-            (Held::Image { key: Some(key), .. }, Ok(_), before)
+            (Held::Image { key: Some(key), holder, .. }, Ok(_), before)
                 if before.is_none_or(|before| before.key != *key) =>
             {
-                built("its inputs differ, and there is no record of what the engine's image was made from")
+                let whose = holder.name();
+                built(&format!(
+                    "its inputs differ, and there is no record of what {whose}'s image was made from"
+                ))
             }
             _ if differences.is_empty() => unchanged(),
             _ => built(&told(differences)),
@@ -144,8 +184,8 @@ mod tests {
         InputRecord::new(&KeyInputs { dockerfile, parent, ..KeyInputs::default() })
     }
 
-    fn holding(record: &InputRecord) -> Held {
-        Held::Image { key: Some(record.key.clone()), parent: Some("id".to_string()) }
+    fn holding(record: &InputRecord, holder: Holder) -> Held {
+        Held::Image { holder, key: Some(record.key.clone()), parent: Some("id".to_string()) }
     }
 
     #[test]
@@ -154,13 +194,18 @@ mod tests {
         let as_it_was = record("FROM x", "p");
         let (changed, of_parent) = (record("FROM y", "p"), record("FROM x", "q"));
         let both = record("FROM y", "q");
-        let (held, foreign) = (holding(&as_it_was), holding(&record("FROM z", "p")));
-        let unlabelled = Held::Image { key: None, parent: None };
+        let held = holding(&as_it_was, Holder::Engine);
+        let in_registry = holding(&as_it_was, Holder::Registry);
+        let foreign = holding(&record("FROM z", "p"), Holder::Engine);
+        let unlabelled = Held::Image { holder: Holder::Engine, key: None, parent: None };
+        let ids = ["manifest".to_string(), "id".to_string()];
+        let nowhere = Held::Nothing(Holder::Registry);
+        let not_told = Held::NotTold("the registry failed".to_string());
         let usual = Facts {
             cache: true,
             parent: "parent base",
             parent_expected: Expected::Unchanged,
-            parent_id: Some("id"),
+            parent_ids: &ids,
             held: &held,
             before: Some(&as_it_was),
             now: Ok(&as_it_was),
@@ -169,7 +214,10 @@ mod tests {
         let cases = [
             (usual, "Unchanged: nothing differs"),
             (Facts { cache: false, ..usual }, "Built: --nocache builds everything anew"),
-            (Facts { held: &Held::Nothing, ..usual }, "Built: the engine does not have it"),
+            (Facts { held: &Held::Nothing(Holder::Engine), ..usual }, "Built: the engine does not have it"),
+            (Facts { held: &nowhere, ..usual }, "Built: neither the engine nor the registry has it"),
+            (Facts { held: &not_told, ..usual }, "Unknown: the registry failed"),
+            (Facts { held: &in_registry, ..usual }, "Unchanged: nothing differs from what the registry has"),
             (Facts { parent_expected: Built, ..usual }, "Built: its parent base is built"),
             (
                 Facts { parent_expected: Built, now: Ok(&both), ..usual },
@@ -178,7 +226,7 @@ mod tests {
             (Facts { now: Ok(&changed), ..usual }, "Built: Dockerfile line 1 differs"),
             (Facts { now: Ok(&of_parent), ..usual }, "Built: parent base differs"),
             (Facts { now: Err("x is not pinned"), ..usual }, "Unknown: x is not pinned"),
-            (Facts { parent_id: Some("new"), ..usual }, "Built: its parent base was built anew since"),
+            (Facts { parent_ids: &ids[..1], ..usual }, "Built: its parent base was built anew since"),
             (Facts { before: None, ..usual }, "Unchanged: nothing differs"),
             (
                 Facts { held: &foreign, ..usual },

@@ -1,4 +1,5 @@
-//! Gathering what a forecast is made from: records of earlier builds, the engine's images, and today's inputs.
+//! Gathering what a forecast is made from: records of earlier builds, the engine's and the registry's images, and today's
+//! inputs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -6,26 +7,27 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use super::build::{build_settings, cache_dir, recipes, runtime, source_cache};
+use super::build::{build_settings, cache_dir, runtime, source_cache};
 use super::engines::engine;
-use super::lock;
 use super::prepare::Prepared;
-use super::tell;
+use super::registry::{Found, Lookup, registries};
 use super::write::contexts_by_dir;
+use super::{lock, tell};
 use crate::config::source::{Origin, Source};
 use crate::context::sources::SourceCache;
 use crate::context::workdir::{TreeFile, write_tree};
 use crate::engine::{Engine, ImageFacts};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::event::UnitId;
-use crate::forecast::{Expected, Facts, Forecast, Held, forecast};
+use crate::forecast::{Expected, Facts, Forecast, Held, Holder, forecast};
 use crate::plan::{Parent, PlannedUnit};
 use crate::platform::Platform;
 use crate::record::InputRecord;
+use crate::registry::RemoteImage;
 use crate::schedule::image::{BuildSettings, KEY_LABEL, PARENT_LABEL, Recipe, key_inputs};
 use crate::schedule::records::Records;
 
-/// References of git that are asked for at once.
+/// References of git, and images in the registry, that are asked for at once.
 const AT_ONCE: usize = 8;
 
 /// Where records of what images were made from are kept.
@@ -38,14 +40,13 @@ pub fn forecasts(
     prepared: &Prepared,
     env: &BTreeMap<String, String>,
 ) -> Result<HashMap<UnitId, Forecast>, Fatal> {
-    let mut recipes = recipes(prepared, env)?;
-    if let Some(path) = &prepared.config.build.locked {
-        lock::pin_sources(path, &mut recipes)?;
-    }
+    let recipes = lock::pinned_recipes(prepared, env)?;
     let runtime = runtime()?;
     let forecasts = runtime.block_on(async {
+        let engine = reachable_engine(prepared, env).await;
         let mut gathering = Gathering {
-            engine: reachable_engine(prepared, env).await,
+            remote: remote(prepared, env, engine.as_deref()).await?,
+            engine,
             // Without one, what sources are is not known.
             sources: source_cache(prepared, env).ok(),
             records: records(env),
@@ -53,6 +54,7 @@ pub fn forecasts(
             recipes,
             contexts: Contexts { prepared, written: None },
             known: HashMap::new(),
+            in_registry: HashMap::new(),
         };
         gathering.all(prepared).await
     });
@@ -77,14 +79,27 @@ async fn reachable_engine(prepared: &Prepared, env: &BTreeMap<String, String>) -
     }
 }
 
+/// Who asks the registry, when images are reused from there: of an engine, for what it says of registries.
+async fn remote(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+    engine: Option<&dyn Engine>,
+) -> Result<Option<Lookup>, Fatal> {
+    let options = &prepared.config.build;
+    let Some(engine) = engine.filter(|_| options.reuse_registry && options.cache) else { return Ok(None) };
+    let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
+    let registries = registries(prepared, env, insecure)?;
+    Ok(Some(Lookup { registries, retries: options.retries }))
+}
+
 /// What is known of a unit that others may be built on.
 #[derive(Clone)]
 struct Known {
     expected: Expected,
     /// The key that it would have; none when it can't be known.
     key: Option<String>,
-    /// The engine's id of it.
-    id: Option<String>,
+    /// What the engine may have as its id; empty when it can't be known.
+    ids: Vec<String>,
 }
 
 struct Gathering<'a> {
@@ -95,6 +110,31 @@ struct Gathering<'a> {
     recipes: HashMap<UnitId, Recipe>,
     contexts: Contexts<'a>,
     known: HashMap<UnitId, Known>,
+    /// None when images are not reused from the registry.
+    remote: Option<Lookup>,
+    /// What the registry has, by reference and platform.
+    in_registry: HashMap<(String, Platform), Found>,
+}
+
+/// An image that could be reused.
+struct Candidate {
+    holder: Holder,
+    ids: Vec<String>,
+    labels: BTreeMap<String, String>,
+}
+
+impl Candidate {
+    fn of_engine(image: ImageFacts) -> Candidate {
+        Candidate { holder: Holder::Engine, ids: vec![image.id], labels: image.labels }
+    }
+
+    fn of_registry(image: RemoteImage) -> Candidate {
+        Candidate { holder: Holder::Registry, ids: image.ids(), labels: image.labels }
+    }
+
+    fn label(&self, name: &str) -> Option<String> {
+        self.labels.get(name).cloned()
+    }
 }
 
 impl Gathering<'_> {
@@ -102,6 +142,10 @@ impl Gathering<'_> {
         let units: Vec<(&PlannedUnit, Option<InputRecord>)> =
             prepared.plan.to_build().map(|unit| (unit, self.records.get(unit))).collect();
         self.ask_git(units.iter().filter(|(_, record)| record.is_some()).map(|(unit, _)| unit.id())).await;
+        if let Some(remote) = &self.remote {
+            let asked: Vec<&PlannedUnit> = units.iter().map(|(unit, _)| *unit).collect();
+            self.in_registry = remote.images(&asked, AT_ONCE).await;
+        }
         let mut forecasts = HashMap::new();
         for (unit, before) in units {
             let forecast = self.one(unit, before.as_ref()).await?;
@@ -126,30 +170,33 @@ impl Gathering<'_> {
     async fn one(&mut self, unit: &PlannedUnit, before: Option<&InputRecord>) -> Result<Forecast, Fatal> {
         let (parent_name, parent) = self.parent(unit, before).await?;
         let parent_is_built = parent.expected == Expected::Built;
-        // What is built on an image that is built is built too, whatever the engine has.
-        let images =
-            if parent_is_built { Vec::new() } else { self.held(&unit.reference, unit.platform).await? };
+        // What is built on an image that is built is built too, whatever there is of it.
+        let (images, missing) = match parent_is_built {
+            true => (Vec::new(), Held::NotAsked),
+            false => self.candidates(unit).await?,
+        };
         let now = match &parent.key {
             None => Err(format!("its {parent_name} is not in the engine")),
             // Nobody asks.
             Some(_) if before.is_none() && images.is_empty() => Err(String::new()),
             Some(key) => self.inputs(unit, key).await?,
         };
-        let label = |image: &ImageFacts, name: &str| image.labels.get(name).cloned();
-        let is_same = |image: &&ImageFacts| {
-            now.as_ref().is_ok_and(|now| label(image, KEY_LABEL).as_ref() == Some(&now.key))
+        let is_same = |image: &&Candidate| {
+            let on_same_parent = |id: &String| parent.ids.is_empty() || parent.ids.contains(id);
+            now.as_ref().is_ok_and(|now| image.labels.get(KEY_LABEL) == Some(&now.key))
+                && image.labels.get(PARENT_LABEL).is_none_or(on_same_parent)
         };
         let image = images.iter().find(is_same).or(images.first());
-        let held = match image {
-            Some(image) => Held::Image { key: label(image, KEY_LABEL), parent: label(image, PARENT_LABEL) },
-            None if parent_is_built || self.engine.is_none() => Held::NotAsked,
-            None => Held::Nothing,
-        };
+        let held = image.map_or(missing, |image| Held::Image {
+            holder: image.holder,
+            key: image.label(KEY_LABEL),
+            parent: image.label(PARENT_LABEL),
+        });
         let forecast = forecast(&Facts {
             cache: self.settings.cache,
             parent: &parent_name,
             parent_expected: parent.expected,
-            parent_id: parent.id.as_deref(),
+            parent_ids: &parent.ids,
             held: &held,
             before,
             now: now.as_ref().map_err(String::as_str),
@@ -157,15 +204,31 @@ impl Gathering<'_> {
         let known = Known {
             expected: forecast.expected,
             key: now.ok().map(|record| record.key),
-            id: image.map(|image| image.id.clone()),
+            ids: image.map(|image| image.ids.clone()).unwrap_or_default(),
         };
         self.known.insert(unit.id(), known);
         Ok(forecast)
     }
 
+    /// The images that could be reused, the engine's first, and what it means if there are none.
+    async fn candidates(&self, unit: &PlannedUnit) -> Result<(Vec<Candidate>, Held), Fatal> {
+        let held = self.held(&unit.reference, unit.platform).await?;
+        let mut images: Vec<Candidate> = held.into_iter().map(Candidate::of_engine).collect();
+        let missing = match self.in_registry.get(&(unit.reference.clone(), unit.platform)) {
+            Some(Err(error)) => Held::NotTold(format!("the registry can't be asked: {error}")),
+            Some(Ok(found)) => {
+                images.extend(found.clone().map(Candidate::of_registry));
+                Held::Nothing(Holder::Registry)
+            }
+            None if self.engine.is_none() => Held::NotAsked,
+            None => Held::Nothing(Holder::Engine),
+        };
+        Ok((images, missing))
+    }
+
     /// What people call the unit's parent, and what is known of it.
     async fn parent(
-        &self,
+        &mut self,
         unit: &PlannedUnit,
         before: Option<&InputRecord>,
     ) -> Result<(String, Known), Fatal> {
@@ -182,22 +245,50 @@ impl Gathering<'_> {
                 format!("parent {name}")
             }
         };
-        let reference = &self.recipes[&unit.id()].parent_reference;
-        let key_and_id = match (&unit.parent, &self.engine) {
-            (Parent::Base(_), _) if reference == "scratch" => Some((reference.clone(), reference.clone())),
+        let reference = self.recipes[&unit.id()].parent_reference.clone();
+        let key_and_ids = match (&unit.parent, &self.engine) {
+            (Parent::Base(_), _) if reference == "scratch" => Some((reference.clone(), vec![reference])),
             (_, None) => None,
-            (parent, Some(_)) => self.held(reference, unit.platform).await?.pop().map(|image| match parent {
-                Parent::Base(_) => (image.id.clone(), image.id),
-                Parent::Image(_) => (image.labels.get(KEY_LABEL).unwrap_or(&image.id).clone(), image.id),
-            }),
+            (parent, Some(_)) => match (self.held(&reference, unit.platform).await?.pop(), parent) {
+                (Some(image), Parent::Base(_)) => Some((image.id.clone(), vec![image.id])),
+                (Some(image), Parent::Image(_)) => {
+                    Some((image.labels.get(KEY_LABEL).unwrap_or(&image.id).clone(), vec![image.id]))
+                }
+                (None, _) => self.parent_in_registry(unit, reference).await,
+            },
         };
         // Of an engine that can't be asked it is taken that nothing has changed there.
         let assumed = || before.filter(|_| self.engine.is_none()).map(|record| record.parent.clone());
-        let (key, id) = match key_and_id {
-            Some((key, id)) => (Some(key), Some(id)),
-            None => (assumed(), None),
+        let (key, ids) = match key_and_ids {
+            Some((key, ids)) => (Some(key), ids),
+            None => (assumed(), Vec::new()),
         };
-        Ok((name, Known { expected: Expected::Unchanged, key, id }))
+        Ok((name, Known { expected: Expected::Unchanged, key, ids }))
+    }
+
+    /// Key and ids of a parent that the registry has and this run does not build.
+    async fn parent_in_registry(
+        &mut self,
+        unit: &PlannedUnit,
+        reference: String,
+    ) -> Option<(String, Vec<String>)> {
+        let remote = self.remote.as_ref()?;
+        let named = (reference, unit.platform);
+        if !self.in_registry.contains_key(&named) {
+            let found = remote.image(&named.0, unit.platform).await;
+            self.in_registry.insert(named.clone(), found);
+        }
+        let found = |named| self.in_registry.get(named)?.as_ref().ok()?.as_ref();
+        let image = found(&named)?;
+        let key = match &unit.parent {
+            Parent::Image(_) => image.labels.get(KEY_LABEL),
+            // A base image's key is its id, which depends on how an engine keeps images: what the unit's image in the
+            // registry was built on tells which of them the engines here have.
+            Parent::Base(_) => found(&(unit.reference.clone(), unit.platform))
+                .and_then(|built| built.labels.get(PARENT_LABEL))
+                .filter(|id| image.may_be(id)),
+        };
+        Some((key.unwrap_or(&image.id).clone(), image.ids()))
     }
 
     /// What the engine has under this name for the platform; several engines may have several.

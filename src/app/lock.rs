@@ -98,10 +98,16 @@ pub async fn hold(
     verdict(path, drifts, troubles)
 }
 
-/// Makes the recipes' sources those of the lock file, as far as it has them.
-pub fn pin_sources(path: &Path, recipes: &mut HashMap<UnitId, Recipe>) -> Result<(), Fatal> {
-    pin(&read(path)?, recipes);
-    Ok(())
+/// The plan's recipes, with the sources of the lock file as far as it has them when the run is held to one.
+pub fn pinned_recipes(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+) -> Result<HashMap<UnitId, Recipe>, Fatal> {
+    let mut recipes = recipes(prepared, env)?;
+    if let Some(path) = &prepared.config.build.locked {
+        pin(&read(path)?, &mut recipes);
+    }
+    Ok(recipes)
 }
 
 /// Pins the recipes' sources; gives those that the lock file has, and what has drifted.

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use futures_util::{StreamExt, stream};
-
-use super::build::{build_settings, recipes, runtime, source_cache};
+use super::build::{build_settings, runtime, source_cache};
 use super::engines::{engine, greet};
 use super::prepare::Prepared;
-use super::registry::{Finding, registries, report};
+use super::registry::{Finding, Found, Lookup, registries, report};
 use super::write::{Scope, tree_files};
 use super::{lock, tell};
 use crate::context::sources::{SourceCache, SourceError};
@@ -16,9 +14,7 @@ use crate::error::{EXIT_FAILED, Fatal};
 use crate::event::UnitId;
 use crate::plan::{Parent, PlannedUnit};
 use crate::platform::Platform;
-use crate::reference::Reference;
-use crate::registry::error::RegistryError;
-use crate::registry::{Registries, RemoteImage};
+use crate::registry::RemoteImage;
 use crate::retry::{Again, persist};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::image::{BuildSettings, KEY_LABEL, PARENT_LABEL, Recipe, key_inputs};
@@ -26,10 +22,7 @@ use crate::schedule::image::{BuildSettings, KEY_LABEL, PARENT_LABEL, Recipe, key
 /// Compares what the registry has with what a build would make; gives the exit code. Base images count as the engine
 /// has them.
 pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
-    let mut recipes = recipes(prepared, env)?;
-    if let Some(path) = &prepared.config.build.locked {
-        lock::pin_sources(path, &mut recipes)?;
-    }
+    let mut recipes = lock::pinned_recipes(prepared, env)?;
     let contexts = tempfile::tempdir().map_err(|error| {
         Fatal::message(format!("failed to make a temporary directory: {error}"), EXIT_FAILED)
     })?;
@@ -46,9 +39,8 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
         let verification = Verification {
             bases: BaseImages::new(engine, false),
             sources: source_cache(prepared, env)?,
-            registries: registries(prepared, env, insecure)?,
+            remote: Lookup { registries: registries(prepared, env, insecure)?, retries: options.retries },
             settings: build_settings(prepared, env),
-            retries: options.retries,
             recipes,
         };
         let units: Vec<&PlannedUnit> = prepared.plan.to_build().collect();
@@ -66,33 +58,24 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
 struct Verification {
     bases: BaseImages,
     sources: SourceCache,
-    registries: Registries,
+    remote: Lookup,
     settings: BuildSettings,
-    retries: u32,
     recipes: HashMap<UnitId, Recipe>,
 }
 
-/// What the registry has, or why that is not known.
-type Found = Result<Option<RemoteImage>, String>;
-
 impl Verification {
     async fn all(&self, units: &[&PlannedUnit], at_once: usize) -> Vec<Finding> {
-        let asked = stream::iter(units)
-            .map(async |unit| (unit.id(), self.image(&unit.reference, unit.platform).await))
-            .buffer_unordered(at_once);
-        let found: HashMap<UnitId, Found> = asked.collect().await;
+        let found = self.remote.images(units, at_once).await;
         let mut keys: HashMap<UnitId, Result<String, String>> = HashMap::new();
         let mut findings = Vec::new();
         for unit in units {
             let key = self.key(unit, &keys).await;
-            let parent = match &unit.parent {
-                Parent::Image(name) => found.get(&named(name, unit.platform)),
-                Parent::Base(_) => None,
-            };
+            let find = |reference: &str| found.get(&(reference.to_string(), unit.platform));
+            let parent = self.recipes.get(&unit.id()).and_then(|recipe| find(&recipe.parent_reference));
             let parent = parent.and_then(|found| found.as_ref().ok()?.as_ref());
-            let (status, reason) = verdict(&key, &found[&unit.id()], parent);
-            let digest =
-                found[&unit.id()].as_ref().ok().and_then(|image| Some(image.as_ref()?.digest.clone()));
+            let own = find(&unit.reference).unwrap_or(&Ok(None));
+            let (status, reason) = verdict(&key, own, parent);
+            let digest = own.as_ref().ok().and_then(|image| Some(image.as_ref()?.digest.clone()));
             findings.push(Finding {
                 image: unit.image.clone(),
                 platform: Some(unit.platform.to_string()),
@@ -123,7 +106,7 @@ impl Verification {
                 Some(key) => key.clone().map_err(|_| format!("the key of its parent {name} is not known"))?,
                 // It was not asked for: what the registry has of it counts.
                 None => {
-                    let image = self.image(&recipe.parent_reference, unit.platform).await?;
+                    let image = self.remote.image(&recipe.parent_reference, unit.platform).await?;
                     let missing = || format!("the registry has no {}", recipe.parent_reference);
                     let image = image.ok_or_else(missing)?;
                     image.labels.get(KEY_LABEL).cloned().unwrap_or(image.id)
@@ -133,18 +116,11 @@ impl Verification {
         let mut sources = Vec::new();
         for source in recipe.sources() {
             let again = |error: &SourceError| Again::if_transient(error.is_transient());
-            let identity = persist(self.retries, again, || self.sources.identify(source)).await;
+            let identity = persist(self.remote.retries, again, || self.sources.identify(source)).await;
             sources.push((source.section.clone(), identity.map_err(|error| error.to_string())?));
         }
         let inputs = key_inputs(unit.platform, &parent, recipe, sources, &self.settings.build_args).await;
         inputs.map(|inputs| inputs.key()).map_err(|failure| failure.message)
-    }
-
-    async fn image(&self, reference: &str, platform: Platform) -> Found {
-        let named: Reference = reference.parse().map_err(|error| format!("{error}"))?;
-        persist(self.retries, RegistryError::again, || self.registries.image(&named, platform))
-            .await
-            .map_err(|error| error.to_string())
     }
 }
 

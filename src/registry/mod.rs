@@ -83,6 +83,11 @@ pub struct RemoteImage {
 }
 
 impl RemoteImage {
+    /// What engines may have as its id.
+    pub fn ids(&self) -> Vec<String> {
+        vec![self.id.clone(), self.manifest.clone(), self.digest.clone()]
+    }
+
     /// Whether this may be an engine's id of it.
     pub fn may_be(&self, id: &str) -> bool {
         [&self.id, &self.manifest, &self.digest].into_iter().any(|own| own == id)

@@ -30,7 +30,7 @@ impl Held {
     /// An image that was found in the registry.
     pub(super) fn by_registry(key: String, image: RemoteImage) -> Held {
         let digest = Some(image.digest.clone());
-        Held { key, ids: vec![image.id, image.manifest, image.digest], in_engine: Arc::default(), digest }
+        Held { key, ids: image.ids(), in_engine: Arc::default(), digest }
     }
 
     /// Whether an engine that has this image may call it so.

@@ -1,9 +1,12 @@
 //! What `--plan` tells: what would come of every image, and why.
 
+use kolla_build::platform::Arch;
 use serde_json::Value;
 
 use crate::support::docker::{BASE_IMAGE, FakeDocker};
 use crate::support::project::{Project, Run};
+use crate::support::pushed::{Pushed, TAG};
+use crate::support::registry::Fault;
 
 fn project() -> Project {
     Project::empty()
@@ -161,4 +164,101 @@ fn sources_that_only_a_download_would_tell_are_not_downloaded() {
     let project = project.file("k.conf", "[keystone]\ntype = url\nlocation = http://127.0.0.1:9/x.tar.gz\n");
     let unpinned = "unknown: source keystone is not pinned: only fetching it tells what it is";
     foretells(&project, &config, [("base", unchanged), ("keystone", unpinned), ("memcached", unchanged)]);
+}
+
+/// What is foretold of a tree in a registry.
+#[track_caller]
+fn foretells_of_registry(pushed: &Pushed, more: &[&str], expected: [&str; 4]) {
+    let options = ["--plan", "--plan-format=json", "--reuse", "registry"];
+    let run = pushed.run(&[&options, more].concat()).exits(0);
+    let (images, told): (Vec<String>, Vec<String>) = forecasts(&run).into_iter().unzip();
+    assert_eq!(images, ["base", "openstack-base", "keystone", "nova"]);
+    assert_eq!(told, expected, "{run}");
+    assert_eq!((pushed.daemon.order(), pushed.daemon.pulls()), (vec![], vec![]), "a plan does nothing");
+}
+
+const REUSED: &str = "unchanged: nothing differs from what the registry has";
+const CHILD: &str = "built: its parent openstack-base is built";
+
+#[test]
+fn what_the_registry_has_is_foretold_when_it_is_reused_from_there() {
+    let pushed = Pushed::new().with_fresh_engine();
+    foretells_of_registry(&pushed, &[], [REUSED; 4]);
+    let run = pushed.run(&["--plan", "--reuse", "registry"]).exits(0);
+    assert!(run.stdout.contains("0 to build, 4 unchanged, "), "{run}");
+    let run = pushed.run(&["--plan", "--plan-format=json", "--reuse", "registry"]).exits(0);
+    let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(plan["units"][0]["forecast"]["reused_from"], "registry", "{run}");
+    // What was foretold is what happens.
+    pushed.run(&["--reuse", "registry"]).exits(0);
+    assert_eq!(pushed.daemon.order(), [""; 0]);
+
+    // Without it nobody asks, and nothing of the registry counts.
+    pushed.registry.take_requests();
+    let run = pushed.run(&["--plan", "--plan-format=json"]).exits(0);
+    assert_eq!(pushed.registry.take_requests(), [""; 0]);
+    assert_eq!(forecasts(&run)[0].1, "built: the engine does not have it");
+}
+
+#[test]
+fn what_the_registry_lacks_or_has_otherwise_is_foretold() {
+    let pushed = Pushed::new().change("keystone", "openstack-base").with_fresh_engine();
+    pushed.registry.remove("kolla/nova", TAG);
+    foretells_of_registry(
+        &pushed,
+        &[],
+        [
+            REUSED,
+            REUSED,
+            "built: Dockerfile line 3 differs",
+            "built: neither the engine nor the registry has it",
+        ],
+    );
+    pushed.build_anew("base");
+    let anew = "built: its parent base was built anew since";
+    foretells_of_registry(&pushed, &[], [REUSED, anew, "built: Dockerfile line 3 differs", CHILD]);
+    pushed.run(&["--reuse", "registry"]).exits(0);
+    assert_eq!(pushed.daemon.order()[0], "openstack-base");
+    assert_eq!(pushed.daemon.order().len(), 3);
+}
+
+#[test]
+fn a_parent_that_is_left_out_counts_as_the_registry_has_it() {
+    let pushed = Pushed::new().change("nova", "openstack-base").with_fresh_engine();
+    foretells_of_registry(
+        &pushed,
+        &["--skip-parents"],
+        [": ", ": ", REUSED, "built: Dockerfile line 3 differs"],
+    );
+}
+
+#[test]
+fn a_registry_that_can_not_be_asked_leaves_it_to_the_run() {
+    let pushed = Pushed::new().with_fresh_engine();
+    for _ in 0..2 {
+        pushed.registry.fail_next("GET /v2/kolla/nova/manifests/", Fault::Status(500, Some("0")));
+    }
+    let run = pushed.run(&["--plan", "--plan-format=json", "--reuse", "registry"]).exits(0);
+    let (_, nova) = forecasts(&run).swap_remove(3);
+    assert!(nova.starts_with("unknown: the registry can't be asked: "), "{nova}");
+    assert!(nova.contains("500"), "{nova}");
+}
+
+#[test]
+fn a_base_image_that_the_engine_lacks_is_asked_of_its_registry() {
+    let pushed = Pushed::new();
+    let config = format!(r#"{{"architecture": "{}", "config": {{"Labels": {{}}}}}}"#, Arch::host().debian());
+    pushed.registry.hold("debian", "trixie", config.as_bytes());
+    let base = format!("{}/debian", pushed.registry.address());
+    pushed.run(&["--base-image", &base, "--push"]).exits(0);
+    let pushed = pushed.with_fresh_engine();
+    foretells_of_registry(&pushed, &["--base-image", &base], [REUSED; 4]);
+    pushed.run(&["--base-image", &base, "--reuse", "registry"]).exits(0);
+    assert_eq!(pushed.daemon.order(), [""; 0]);
+
+    pushed.registry.hold("debian", "trixie", config.replace("{}", r#"{"new": "yes"}"#).as_bytes());
+    let pushed = pushed.with_fresh_engine();
+    let base_image = format!("built: base image {base}:trixie differs");
+    let base_is_built = "built: its parent base is built";
+    foretells_of_registry(&pushed, &["--base-image", &base], [&base_image, base_is_built, CHILD, CHILD]);
 }
