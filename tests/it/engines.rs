@@ -1,5 +1,5 @@
 //! The same small tree built by every engine there is: Docker's two builders, those of a newer Docker
-//! (`REAL_NEWER_DOCKER`), and Podman (`REAL_PODMAN`). The images are the same.
+//! (`REAL_NEWER_DOCKER`), Podman (`REAL_PODMAN`) and a newer one (`REAL_NEWER_PODMAN`). The images are the same.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -14,7 +14,7 @@ const NAMESPACE: &str = "kolla-build-engines";
 
 /// An engine with a builder.
 struct Builder {
-    name: &'static str,
+    name: String,
     endpoint: String,
     arguments: Vec<String>,
 }
@@ -23,20 +23,22 @@ impl Builder {
     fn buildkit(&self) -> bool {
         self.arguments.contains(&"--buildkit".to_string())
     }
+
+    fn is_podman(&self) -> bool {
+        self.arguments.contains(&"podman".to_string())
+    }
 }
 
 /// Every builder that the environment names; none when no real engine is asked for.
 #[allow(clippy::print_stderr, reason = "a test says which engines it ran on")]
 fn builders() -> Vec<Builder> {
     let Some(docker) = real::endpoint() else { return Vec::new() };
+    let named = |variable| std::env::var(variable).ok();
     let mut builders = Vec::new();
-    let newer = std::env::var("REAL_NEWER_DOCKER").ok();
-    for (classic, buildkit, endpoint) in [
-        ("Docker, classic", "Docker, BuildKit", Some(docker)),
-        ("newer Docker, classic", "newer Docker, BuildKit", newer),
-    ] {
+    for (engine, endpoint) in [("Docker", Some(docker)), ("newer Docker", named("REAL_NEWER_DOCKER"))] {
         let Some(endpoint) = endpoint else { continue };
-        for (name, argument) in [(classic, "--nobuildkit"), (buildkit, "--buildkit")] {
+        for (builder, argument) in [("classic", "--nobuildkit"), ("BuildKit", "--buildkit")] {
+            let name = format!("{engine}, {builder}");
             builders.push(Builder {
                 name,
                 endpoint: endpoint.clone(),
@@ -44,11 +46,12 @@ fn builders() -> Vec<Builder> {
             });
         }
     }
-    if let Ok(endpoint) = std::env::var("REAL_PODMAN") {
+    for (name, variable) in [("Podman", "REAL_PODMAN"), ("newer Podman", "REAL_NEWER_PODMAN")] {
+        let Some(endpoint) = named(variable) else { continue };
         let arguments = ["--engine", "podman", "--podman_base_url", &endpoint].map(str::to_string).to_vec();
-        builders.push(Builder { name: "Podman", endpoint, arguments });
+        builders.push(Builder { name: name.to_string(), endpoint, arguments });
     }
-    let names: Vec<&str> = builders.iter().map(|builder| builder.name).collect();
+    let names: Vec<&str> = builders.iter().map(|builder| builder.name.as_str()).collect();
     eprintln!("engines: {}", names.join("; "));
     builders
 }
@@ -163,7 +166,7 @@ fn every_builder_makes_the_same_images() {
         let run_2 = run(&project, builder, &arguments, &[]).exits(0);
         assert!(run_2.stderr.ends_with(": 0 images built, 2 unchanged\n"), "{}: {run_2}", builder.name);
         match &first {
-            None => first = Some((builder.name, saved)),
+            None => first = Some((&builder.name, saved)),
             Some((name, reference)) => {
                 let both = format!("{name} and {}", builder.name);
                 assert_eq!(configuration(&saved), configuration(reference), "{both}");
@@ -197,7 +200,7 @@ fn a_build_that_can_t_squash_is_refused_and_one_that_can_adds_one_layer() {
         let project = project(&builder.endpoint);
         let built = Built(builder, vec!["service", "base"]);
         let said = run(&project, builder, &["--squash"], &[]);
-        if builder.name == "Podman" {
+        if builder.is_podman() {
             said.exits(0);
             let layers =
                 |image: &str| built.saved(image).config["rootfs"]["diff_ids"].as_array().map(Vec::len);
@@ -251,7 +254,7 @@ fn steps_read_a_secret_that_is_found_nowhere_afterwards() {
             "--secret",
             "id=word,env=WORD",
         ];
-        let name = builder.name;
+        let name = &builder.name;
         // A word without a line end is read too; `read` only says that there was none.
         let first = run(&project, builder, &arguments, &[("WORD", &word)]).exits(1);
         assert!(first.stderr.contains("***"), "{name}: {first}");

@@ -5,9 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flate2::read::GzDecoder;
 use kolla_build::context::digest::hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+/// What gzip's files begin with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A saved image.
 pub struct Saved {
@@ -38,6 +42,7 @@ impl Saved {
         let json = |path: &Path| -> Value {
             serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
         };
+        decompress(&unpacked);
         let manifest = json(&unpacked.join("manifest.json"))[0].clone();
         let path = |value: &Value| unpacked.join(value.as_str().expect("a path"));
         let mut saved = Saved {
@@ -93,19 +98,27 @@ impl Saved {
     }
 }
 
-/// Every file below a directory that holds the text.
-pub fn files_with(directory: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let entries = std::fs::read_dir(directory).expect("a directory");
-    let paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    for path in paths {
-        if path.is_dir() && !path.is_symlink() {
-            found.extend(files_with(&path, text));
-        } else if std::fs::read(&path).is_ok_and(|bytes| contains(&bytes, text)) {
-            found.push(path.display().to_string());
+/// Some engines keep layers compressed.
+fn decompress(directory: &Path) {
+    for path in files_below(directory) {
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        if bytes.starts_with(&GZIP) {
+            let mut plain = Vec::new();
+            GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).expect("gzip");
+            std::fs::write(path, plain).expect("a file");
         }
     }
-    found
+}
+
+/// Every file below a directory that holds the text.
+pub fn files_with(directory: &Path, text: &str) -> Vec<String> {
+    let holds = |path: &PathBuf| std::fs::read(path).is_ok_and(|bytes| contains(&bytes, text));
+    files_below(directory).filter(holds).map(|path| path.display().to_string()).collect()
+}
+
+fn files_below(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = walkdir::WalkDir::new(directory).into_iter().map(|entry| entry.expect("an entry"));
+    entries.filter(|entry| !entry.file_type().is_dir()).map(walkdir::DirEntry::into_path)
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
