@@ -117,7 +117,13 @@ pub async fn greet(engine: &dyn Engine, doing: &str) -> Result<(String, EngineFa
 }
 
 fn unreachable(error: &EngineError) -> Fatal {
+    let what_to_do = match error {
+        EngineError::Unreachable { endpoint, .. } if endpoint.starts_with("ssh://") => {
+            "ssh must get there, and run docker version, without a question: keys and known hosts are those of ~/.ssh"
+        }
+        _ => "start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock",
+    };
     Fatal::new(error, EXIT_FAILED)
-        .hinted("start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock")
+        .hinted(what_to_do)
         .hinted("--template-only, --list-images, --list-dependencies and --plan need none")
 }

@@ -17,6 +17,8 @@ use kolla_build::context::digest::hex;
 
 use crate::support::docker::{FakeDocker, Fault};
 use crate::support::project::{Project, Run, Running};
+use crate::support::real::{self, Images};
+use crate::support::sshd::Sshd;
 
 /// A certificate authority of the test's own, and a directory as `DOCKER_CERT_PATH` names one.
 struct Certificates {
@@ -217,4 +219,63 @@ fn a_build_that_is_left_ends_its_ssh() {
     running.end().exits(130);
     daemon.wait_until("the build to be left", |state| state.cancelled == ["base"]);
     assert!(UnixStream::connect(socket).is_ok(), "the engine lives on");
+}
+
+/// What a build through a real ssh comes to, of a client with these keys.
+fn build_through(sshd: &Sshd, keys: [&str; 2], project: Project, more: &[&str]) -> Run {
+    let [own, known] = keys;
+    let (project, path) = with_program(project, "ssh", &sshd.client(own, known));
+    let mut command = project.command(["--nopull", "--namespace", "kolla-build-ssh"].iter().chain(more));
+    command.env_remove("DOCKER_HOST").env("PATH", path);
+    let run = command.output().expect("the binary starts").into();
+    assert!(project.temporary_files().is_empty(), "{:?}", project.temporary_files());
+    run
+}
+
+#[test]
+fn both_builders_build_through_a_real_ssh_server() {
+    let Some(engine) = real::endpoint() else { return };
+    let Some(sshd) = Sshd::start(&engine) else { return };
+    let endpoint = sshd.endpoint();
+    for builder in ["--buildkit", "--nobuildkit"] {
+        let tag = builder.trim_start_matches('-');
+        let [base, service] = ["base", "service"].map(|image| format!("kolla-build-ssh/{image}:{tag}"));
+        let _images = Images(vec![service.clone(), base]);
+        let project = || {
+            Project::empty()
+                .image("base", None, &format!("RUN echo {} >/nonce\n", real::nonce()))
+                .image("service", Some("base"), "COPY file /file\nRUN echo said; wc -c </file >/size\n")
+                // More than what fits into one packet, or into what ssh lets be under way.
+                .file("images/service/file", &"0123456789abcdef".repeat(256 * 1024))
+        };
+        let more = ["--engine-host", endpoint.as_str(), "--tag", tag, builder];
+        let run = build_through(&sshd, ["client_key", "host_key"], project(), &more).exits(0);
+        assert!(run.stderr.contains(&format!("at {endpoint} (API ")), "{run}");
+        assert!(run.stderr.ends_with(": 2 images built\n"), "{run}");
+        assert_eq!(real::run_in(&service, "cat /size"), "4194304");
+    }
+}
+
+#[test]
+fn a_wrong_host_key_and_a_refused_key_are_told() {
+    let Some(engine) = real::endpoint() else { return };
+    let Some(sshd) = Sshd::start(&engine) else { return };
+    let endpoint = sshd.endpoint();
+    let told = |keys| {
+        let more = ["--engine-host", endpoint.as_str()];
+        let run = build_through(&sshd, keys, Project::empty().image("base", None, ""), &more).exits(1);
+        let error =
+            run.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default().to_string();
+        assert!(
+            error.starts_with(&format!("error: cannot reach the container engine at {endpoint}: ")),
+            "{run}"
+        );
+        let hint = "hint: ssh must get there, and run docker version, without a question";
+        assert!(run.stderr.contains(hint), "{run}");
+        error
+    };
+    let stranger = told(["client_key", "other_key"]);
+    assert!(stranger.contains("Host key verification failed."), "{stranger}");
+    let refused = told(["other_key", "host_key"]);
+    assert!(refused.contains("Permission denied (publickey)."), "{refused}");
 }

@@ -15,3 +15,4 @@ pub mod registry;
 mod requests;
 pub mod saved;
 pub mod spare_engine;
+pub mod sshd;
