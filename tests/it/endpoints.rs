@@ -1,50 +1,36 @@
 //! Engines that are reached over TLS, through ssh, and by Docker's contexts.
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use rustls::RootCertStore;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::WebPkiClientVerifier;
-use sha2::{Digest, Sha256};
-use tokio_rustls::TlsAcceptor;
 
 use kolla_build::context::digest::hex;
+use rcgen::ExtendedKeyUsagePurpose;
+use sha2::{Digest, Sha256};
 
+use crate::support::certificates::{Authority, Callers, Inside};
 use crate::support::docker::{FakeDocker, Fault};
 use crate::support::project::{Project, Run, Running};
 use crate::support::real::{self, Images};
 use crate::support::sshd::Sshd;
 
-/// A certificate authority of the test's own, and a directory as `DOCKER_CERT_PATH` names one.
+/// A certificate authority, and a directory as `DOCKER_CERT_PATH` names one.
 struct Certificates {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    authority: Authority,
     directory: tempfile::TempDir,
 }
 
 impl Certificates {
     fn new() -> Certificates {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer =
-            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed");
-        let certificates = Certificates { issuer, directory: tempfile::tempdir().expect("a directory") };
-        let (own, key) = certificates.issue("client", ExtendedKeyUsagePurpose::ClientAuth);
-        certificates.write("ca.pem", &certificates.issuer.pem());
+        let certificates = Certificates {
+            authority: Authority::new(),
+            directory: tempfile::tempdir().expect("a directory"),
+        };
+        let (own, key) = certificates.authority.issue("client", ExtendedKeyUsagePurpose::ClientAuth);
+        certificates.write("ca.pem", &certificates.authority.pem());
         certificates.write("cert.pem", &own.pem());
         certificates.write("key.pem", &key.serialize_pem());
         certificates
-    }
-
-    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
-        let mut params = CertificateParams::new(vec![name.to_string()]).expect("a name");
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().expect("a key");
-        (params.signed_by(&key, &self.issuer).expect("signed"), key)
     }
 
     fn write(&self, name: &str, content: &str) {
@@ -57,37 +43,7 @@ impl Certificates {
 
     /// Takes TLS connections from holders of our certificates and passes them on to a Unix socket; gives the port.
     fn guard(&self, socket: PathBuf) -> u16 {
-        let (own, key) = self.issue("localhost", ExtendedKeyUsagePurpose::ServerAuth);
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider has them")
-            .with_client_cert_verifier(verifier.build().expect("roots"))
-            .with_single_cert(vec![own.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-            .expect("a pair");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        std::thread::spawn(move || serve(listener, acceptor, &socket));
-        port
-    }
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, socket: &Path) {
-    listener.set_nonblocking(true).expect("a socket");
-    let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-    while let Ok((stream, _)) = listener.accept().await {
-        let (acceptor, socket) = (acceptor.clone(), socket.to_path_buf());
-        tokio::spawn(async move {
-            // Who is refused has been told by TLS.
-            let Ok(mut outside) = acceptor.accept(stream).await else { return };
-            let Ok(mut inside) = tokio::net::UnixStream::connect(socket).await else { return };
-            let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
-        });
+        self.authority.guard("localhost", Callers::Ours, Inside::Unix(socket))
     }
 }
 

@@ -1,7 +1,11 @@
 //! What is refused before the first build: secrets that can't be had, and what an engine can't do; and passwords of
-//! proxies. That secrets are nowhere but in reach of RUN steps, `engines` tests.
+//! proxies, and a private authority. That secrets are nowhere but in reach of RUN steps, `engines` tests.
 
+use std::process::Command;
+
+use crate::support::certificates::{Authority, Callers, Inside};
 use crate::support::docker::FakeDocker;
+use crate::support::files::FileServer;
 use crate::support::project::{Project, Run};
 use crate::support::real::{self, Images};
 use crate::support::saved::{Saved, files_with};
@@ -38,8 +42,8 @@ fn what_can_t_be_had_ends_the_run_before_the_first_build() {
 fn a_proxy_s_password_stays_out_of_images_and_logs() {
     let Some(endpoint) = real::endpoint() else { return };
     for builder in ["--buildkit", "--nobuildkit"] {
-        let password = format!("proxy-{}", real::nonce());
-        let proxy = format!("http://user:{password}@127.0.0.1:9/");
+        let (password, host) = (format!("password-{}", real::nonce()), format!("proxy-{}", real::nonce()));
+        let proxy = format!("http://user:{password}@{host}:9/");
         let project = Project::empty().with_docker_host(&endpoint).image(
             "base",
             None,
@@ -61,9 +65,67 @@ fn a_proxy_s_password_stays_out_of_images_and_logs() {
         command.env("http_proxy", &proxy).env("HTTPS_PROXY", &proxy);
         let run: Run = command.output().expect("the binary starts").into();
         let run = run.exits(0);
-        assert!(run.stderr.contains("proxy: http://***@127.0.0.1:9/"), "{builder}: {run}");
+        assert!(run.stderr.contains(&format!("proxy: http://***@{host}:9/")), "{builder}: {run}");
         assert!(!run.stderr.contains(&password), "{builder}: {run}");
         assert_eq!(files_with(&project.path("logs"), &password), [""; 0]);
-        assert_eq!(Saved::of(&endpoint, &image).places_of(&password), [""; 0], "{builder}");
+        // The proxy itself is in none of configuration, history and layers either.
+        let saved = Saved::of(&endpoint, &image);
+        for text in [&password, &host] {
+            assert_eq!(saved.places_of(text), [""; 0], "{builder}");
+        }
+    }
+}
+
+/// The name under which OpenSSL looks for an authority's certificate in a directory, without `.0`.
+#[track_caller]
+fn subject_hash(certificate: &std::path::Path) -> String {
+    let mut command = Command::new("openssl");
+    let output = command.args(["x509", "-noout", "-subject_hash", "-in"]).arg(certificate).output();
+    let output = output.expect("the command openssl");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text").trim().to_string()
+}
+
+#[test]
+fn steps_trust_a_private_authority_that_no_image_knows() {
+    let Some(endpoint) = real::endpoint() else { return };
+    let authority = Authority::new();
+    let server = FileServer::start();
+    let url = server.put("/file", b"from behind a private authority\n");
+    let address = url.trim_start_matches("http://").trim_end_matches("/file");
+    let port = authority.guard("127.0.0.1", Callers::Anybody, Inside::Tcp(address.to_string()));
+    let download = format!(
+        "/usr/lib/apt/apt-helper -o Acquire::Retries=0 download-file https://127.0.0.1:{port}/file /fetched"
+    );
+    let step = || format!("RUN : {} && {download}\n", real::nonce());
+
+    let project = Project::empty().with_docker_host(&endpoint).file("corporate.pem", &authority.pem());
+    let hash = subject_hash(&project.path("corporate.pem"));
+    // Where OpenSSL looks: on Debian the package openssl makes this link.
+    let link = "RUN mkdir -p /usr/lib/ssl && ln -s /etc/ssl/certs /usr/lib/ssl/certs\n";
+    let project = project
+        .file("apt.conf", &format!("Acquire::https::CAInfo \"/etc/ssl/certs/{hash}.0\";\n"))
+        .image("bare", None, &step())
+        .image("base", None, &format!("{link}{}", step()))
+        .image("service", Some("base"), &step());
+    let authority_alone = [format!("id=ca,src=corporate.pem,target=/etc/ssl/certs/{hash}.0,mode=0444")];
+    let for_apt = "id=apt,src=apt.conf,target=/etc/apt/apt.conf.d/90ca,mode=0444".to_string();
+    let with_apt = [authority_alone[0].clone(), for_apt];
+    let build = |image: &str, secrets: &[String]| -> Run {
+        let options = ["--nopull", "--nocache", "--namespace", NAMESPACE, "--tag", "ca"];
+        let secrets = secrets.iter().flat_map(|secret| ["--secret", secret.as_str()]);
+        project.run(options.into_iter().chain(secrets).chain([format!("^{image}$").as_str()]))
+    };
+    let _images = Images(["service", "base", "bare"].map(|image| format!("{NAMESPACE}/{image}:ca")).into());
+    let body = authority.pem().lines().nth(1).expect("a certificate").to_string();
+    for (image, secrets) in [("service", &authority_alone[..]), ("bare", &with_apt)] {
+        build(image, secrets).exits(0);
+        let saved = Saved::of(&endpoint, &format!("{NAMESPACE}/{image}:ca"));
+        assert_eq!(saved.read("fetched"), "from behind a private authority\n", "{image}");
+        assert_eq!(saved.places_of(&body), [""; 0], "{image}");
+        let left = |path: &&String| path.contains(&hash) || path.contains("90ca");
+        assert_eq!(saved.files.keys().find(left), None, "{image}: not even empty files stay");
+        let refused = build(image, &[]).exits(1);
+        assert!(refused.stderr.contains("certificate verify failed"), "{refused}");
     }
 }
