@@ -12,13 +12,16 @@ use tokio::time::{Instant, timeout_at};
 /// How long nothing may change before a change counts as complete: an editor, a checkout or a copy writes many files.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Files and directories to look at. Paths that are not there are left out.
+/// Files and directories to look at, and what of them is not there yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watched {
     /// Directories with all that is in them.
     trees: BTreeSet<PathBuf>,
     /// Single files.
     files: BTreeSet<PathBuf>,
+    /// What would have to come first for an input to come into being: the input, or the outermost directory that it
+    /// lacks.
+    awaited: BTreeSet<PathBuf>,
     /// What a run writes itself: no change of these counts.
     outputs: BTreeSet<PathBuf>,
 }
@@ -29,21 +32,33 @@ impl Watched {
         inputs: impl IntoIterator<Item = PathBuf>,
         outputs: impl IntoIterator<Item = PathBuf>,
     ) -> Watched {
-        // Events have full names.
-        let found = inputs.into_iter().filter_map(|path| std::fs::canonicalize(path).ok());
-        let (trees, files) = found.partition(|path| path.is_dir());
-        let outputs = outputs.into_iter().filter_map(|path| full_name(&path)).collect();
-        Watched { trees, files, outputs }
+        let mut watched = Watched::default();
+        for input in inputs {
+            // Events have full names.
+            match std::fs::canonicalize(&input) {
+                Ok(found) if found.is_dir() => watched.trees.insert(found),
+                Ok(found) => watched.files.insert(found),
+                Err(_) => missing(&input).is_some_and(|first| watched.awaited.insert(first)),
+            };
+        }
+        watched.outputs = outputs.into_iter().filter_map(|path| full_name(&path)).collect();
+        watched
     }
 
-    /// Whether there is nothing that could change.
+    /// Whether there is nothing yet that could change.
     pub fn is_empty(&self) -> bool {
         self.trees.is_empty() && self.files.is_empty()
     }
 
+    /// The directories that these are in, without those that are looked at anyway.
+    fn around<'a>(&'a self, paths: &'a BTreeSet<PathBuf>) -> BTreeSet<&'a Path> {
+        let is_watched = |dir: &Path| self.trees.iter().any(|tree| dir.starts_with(tree));
+        paths.iter().filter_map(|path| path.parent()).filter(|dir| !is_watched(dir)).collect()
+    }
+
     /// Whether a change of this path matters.
     fn concerns(&self, path: &Path) -> bool {
-        if self.files.contains(path) {
+        if self.files.contains(path) || self.awaited.contains(path) {
             return true;
         }
         let is_ours = self.outputs.iter().any(|output| path.starts_with(output));
@@ -52,6 +67,13 @@ impl Watched {
         !is_ours
             && inside.is_some_and(|inside| !inside.iter().any(|part| is_passing(&part.to_string_lossy())))
     }
+}
+
+/// The full name of the outermost part of a path that is not there; none when it has come into being meanwhile.
+fn missing(path: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok()?;
+    let first = absolute.ancestors().take_while(|part| !part.exists()).last()?;
+    full_name(first)
 }
 
 /// The full name of what may not be there yet.
@@ -100,9 +122,12 @@ impl Changes {
             watcher.watch(tree, RecursiveMode::Recursive)?;
         }
         // Editors put a new file in place of the old one, of which only the directory tells.
-        let around: BTreeSet<&Path> = watched.files.iter().filter_map(|file| file.parent()).collect();
-        for dir in around.into_iter().filter(|dir| !watched.trees.iter().any(|tree| dir.starts_with(tree))) {
+        for dir in watched.around(&watched.files) {
             watcher.watch(dir, RecursiveMode::NonRecursive)?;
+        }
+        for dir in watched.around(&watched.awaited) {
+            // Of a directory that may not be read nothing can be awaited.
+            let _ = watcher.watch(dir, RecursiveMode::NonRecursive);
         }
         Ok(Changes { watched, events, _watcher: watcher })
     }
@@ -171,6 +196,24 @@ mod tests {
             assert!(!counts(&name), "{name}");
         }
         assert!(!counts("other.j2"));
+    }
+
+    #[tokio::test]
+    async fn what_comes_into_being_is_awaited_one_directory_after_the_other() {
+        let dir = tempfile::tempdir().expect("tmp");
+        let root = std::fs::canonicalize(dir.path()).expect("there");
+        let (first, input) = (root.join("a"), root.join("a/b/mine.j2"));
+        let mut changes = Changes::of(Watched::new([input.clone()], [])).expect("watching");
+        assert!(changes.watched().is_empty());
+        std::fs::write(root.join("other"), "").expect("write");
+        std::fs::create_dir(&first).expect("mkdir");
+        assert_eq!(changes.next().await, BTreeSet::from([first]));
+
+        let mut changes = Changes::of(Watched::new([input.clone()], [])).expect("watching");
+        std::fs::create_dir(root.join("a/b")).expect("mkdir");
+        assert_eq!(changes.next().await, BTreeSet::from([root.join("a/b")]));
+        std::fs::write(&input, "").expect("write");
+        assert_eq!(Watched::new([input.clone()], []).files, BTreeSet::from([input]));
     }
 
     #[tokio::test]

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::affected::INPUTS;
-use super::build::{Signals, runtime};
+use super::build::{Signals, recipes, runtime};
+use super::prepare::prepare;
 use super::{round, tell, tree};
 use crate::cli::CommandLine;
 use crate::config::load::{self, load};
 use crate::config::resolve::resolve;
-use crate::config::resolved::Task;
+use crate::config::resolved::{Config, Task};
+use crate::config::source::{Origin, Source};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
+use crate::schedule::image::Recipe;
 use crate::watch::{Changes, Watched};
 
 /// Options that name what a run writes.
@@ -32,7 +35,13 @@ const NAMED: usize = 3;
 /// Does what the command line asks for, and again after each change, until it is interrupted; gives the exit code.
 pub fn watch(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
     // What can't be right on the command line can't be mended by waiting.
-    let mut changes = look(watched(line, env)?)?;
+    let first = watched(line, env)?;
+    if first.is_empty() {
+        let message = "there is nothing to watch: no image tree, override or configuration file is named";
+        return Err(Fatal::message(message, EXIT_USAGE).hinted("--images-dir DIR names an image tree"));
+    }
+    let mut changes = look(first)?;
+    settle(&mut changes, line, env)?;
     let runtime = runtime()?;
     // Heard from now on: a run's own listening ends with the run.
     let mut signals = runtime.block_on(async { Signals::catch() })?;
@@ -57,20 +66,22 @@ pub fn watch(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<u8, F
             more => format!(" and {more} more"),
         };
         tell(&format!("Changed: {}{more}", names.join(", ")));
-        // Configuration that can't be read is told by the run; until it is mended the old files are looked at.
-        if let Ok(now) = watched(line, env)
-            && now != *changes.watched()
-        {
-            changes = look(now)?;
-        }
+        settle(&mut changes, line, env)?;
     }
 }
 
-fn look(watched: Watched) -> Result<Changes, Fatal> {
-    if watched.is_empty() {
-        let message = "there is nothing to watch: no image tree, override or configuration file is named";
-        return Err(Fatal::message(message, EXIT_USAGE).hinted("--images-dir DIR names an image tree"));
+/// Looks at what a run reads now. What came into being before it was looked at is found by asking again.
+fn settle(changes: &mut Changes, line: &CommandLine, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
+    // Configuration that can't be read is told by the run; until it is mended the old files are looked at.
+    while let Ok(now) = watched(line, env)
+        && now != *changes.watched()
+    {
+        *changes = look(now)?;
     }
+    Ok(())
+}
+
+fn look(watched: Watched) -> Result<Changes, Fatal> {
     Changes::of(watched).map_err(|error| {
         Fatal::new(&error, EXIT_FAILED)
             .during("failed to watch for changes")
@@ -82,7 +93,7 @@ fn look(watched: Watched) -> Result<Changes, Fatal> {
 fn watched(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Watched, Fatal> {
     let mut layers = load(line, env)?;
     tree::add_tree_facts(&mut layers)?;
-    let mut inputs: Vec<PathBuf> = load::files(line, env)?;
+    let mut inputs: Vec<PathBuf> = load::places(line, env);
     for key in INPUTS {
         inputs.extend(layers.many(key)?.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from));
     }
@@ -93,11 +104,25 @@ fn watched(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Watched
     for key in OUTPUTS {
         outputs.extend(layers.option(key)?.map(PathBuf::from));
     }
-    match resolve(layers)?.task {
-        Task::Build | Task::TemplateOnly => Ok(Watched::new(inputs, outputs)),
+    let config = resolve(layers)?;
+    match config.task {
+        // A tree that can't be rendered is told by the run; what is asked for is known once it is mended.
+        Task::Build => inputs.extend(local_sources(config, env).unwrap_or_default()),
+        Task::TemplateOnly => {}
         _ => {
             let message = "--watch goes with building and with --template-only";
-            Err(Fatal::message(message, EXIT_USAGE))
+            return Err(Fatal::message(message, EXIT_USAGE));
         }
     }
+    Ok(Watched::new(inputs, outputs))
+}
+
+/// The directories and archives on this machine that images asked for are made from.
+fn local_sources(config: Config, env: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, Fatal> {
+    let recipes = recipes(&prepare(config, env)?, env)?;
+    let local = |source: &Source| match &source.origin {
+        Origin::Local(path) => Some(path.clone()),
+        _ => None,
+    };
+    Ok(recipes.values().flat_map(Recipe::sources).filter_map(local).collect())
 }

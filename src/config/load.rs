@@ -93,10 +93,28 @@ pub fn built_in() -> Result<Vec<Entry>, LoadError> {
     Ok(off.chain(told).collect())
 }
 
-/// The files that [`load`] reads.
-pub fn files(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, LoadError> {
+/// Where [`load`] looks for files: files and directories, of which some may not be there.
+pub fn places(line: &CommandLine, env: &BTreeMap<String, String>) -> Vec<PathBuf> {
     let home = env.get("HOME").map(PathBuf::from);
-    Ok([build_tomls(line, home.as_deref()), config_files(line, home.as_deref())?].concat())
+    let home = home.as_deref();
+    let mut places = line.build_tomls.clone();
+    if places.is_empty() {
+        places.extend(build_toml_places(home));
+    }
+    let (mut files, mut dirs) = (Vec::new(), Vec::new());
+    for path in &line.config_paths {
+        match path {
+            ConfigPath::File(path) => files.push(path.clone()),
+            ConfigPath::Dir(dir) => dirs.push(dir.clone()),
+        }
+    }
+    for (named, extension) in [(&mut files, "conf"), (&mut dirs, "conf.d")] {
+        if named.is_empty() {
+            named.extend(CONFIG_NAMES.iter().flat_map(|name| config_places(home, name, extension)));
+        }
+    }
+    places.extend(files.into_iter().chain(dirs));
+    places
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {
@@ -110,26 +128,36 @@ fn search_dirs(home: Option<&Path>) -> Vec<PathBuf> {
     user.into_iter().flatten().chain(system).collect()
 }
 
+/// Where a configuration file or directory of this name may be.
+fn config_places(home: Option<&Path>, name: &str, extension: &str) -> impl Iterator<Item = PathBuf> {
+    let name = format!("{name}.{extension}");
+    search_dirs(home).into_iter().map(move |dir| dir.join(&name))
+}
+
+/// Where a build.toml may be.
+fn build_toml_places(home: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+    let dirs = [home.map(|home| home.join(".kolla")), Some(PathBuf::from("/etc/kolla"))];
+    dirs.into_iter().flatten().map(|dir| dir.join("build.toml"))
+}
+
 fn build_tomls(line: &CommandLine, home: Option<&Path>) -> Vec<PathBuf> {
     if !line.build_tomls.is_empty() {
         return line.build_tomls.clone();
     }
-    let dirs = [home.map(|home| home.join(".kolla")), Some(PathBuf::from("/etc/kolla"))];
-    let found = dirs.into_iter().flatten().map(|dir| dir.join("build.toml")).find(|path| path.is_file());
-    found.into_iter().collect()
+    build_toml_places(home).find(|path| path.is_file()).into_iter().collect()
 }
 
 /// The files to read, in order. Naming any file, or any directory, replaces the ones that are searched for.
 fn config_files(line: &CommandLine, home: Option<&Path>) -> Result<Vec<PathBuf>, LoadError> {
-    let first = |name: String, is: fn(&Path) -> bool| {
-        search_dirs(home).into_iter().map(|dir| dir.join(&name)).find(|path| is(path))
+    let first = |name: &str, extension, is: fn(&Path) -> bool| {
+        config_places(home, name, extension).find(|path| is(path))
     };
     let mut files = Vec::new();
     if !line.config_paths.iter().any(|path| matches!(path, ConfigPath::File(_))) {
-        files.extend(CONFIG_NAMES.iter().filter_map(|name| first(format!("{name}.conf"), Path::is_file)));
+        files.extend(CONFIG_NAMES.iter().filter_map(|name| first(name, "conf", Path::is_file)));
     }
     if !line.config_paths.iter().any(|path| matches!(path, ConfigPath::Dir(_))) {
-        for dir in CONFIG_NAMES.iter().filter_map(|name| first(format!("{name}.conf.d"), Path::is_dir)) {
+        for dir in CONFIG_NAMES.iter().filter_map(|name| first(name, "conf.d", Path::is_dir)) {
             files.extend(conf_files_in(&dir)?);
         }
     }

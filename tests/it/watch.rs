@@ -101,6 +101,70 @@ fn a_change_during_a_build_is_built_after_it() {
 }
 
 #[test]
+fn a_local_source_of_an_image_that_is_asked_for_is_watched() {
+    let daemon = FakeDocker::with_base_image();
+    let source = |name: &str| format!("[{name}]\ntype = local\nlocation = sources/{name}\n");
+    let project = Project::empty()
+        .image("base", None, "RUN true\n")
+        .image("mine", Some("base"), "ADD mine-archive /mine\n")
+        .image("other", Some("base"), "ADD other-archive /other\n")
+        .file("k.conf", &format!("{}{}", source("mine"), source("other")))
+        .file("sources/mine/deep/inside.py", "one\n")
+        .file("sources/other/file.py", "one\n")
+        .with_engine(&daemon);
+    let running = Running::start_with_log(&project, ["--watch", "--config-file", "k.conf", "^mine$"], LOG);
+    wait_for(&project, "Watching for changes", 1);
+    let project = project.file("sources/other/file.py", "two\n").file("sources/mine/deep/inside.py", "two\n");
+    wait_for(&project, "Watching for changes", 2);
+    assert_eq!(daemon.order(), ["base", "mine", "mine"]);
+    let changed = format!("Changed: {}\n", project.path("sources/mine/deep/inside.py").display());
+    assert!(project.read(LOG).contains(&changed), "{}", project.read(LOG));
+
+    // A file in a directory that was not there, and another place for it all.
+    let project = project.file("sources/mine/new/more.py", "");
+    wait_for(&project, "Watching for changes", 3);
+    let project = project
+        .file("elsewhere/file.py", "three\n")
+        .file("k.conf", "[mine]\ntype = local\nlocation = elsewhere\n");
+    wait_for(&project, "Watching for changes", 4);
+    let project = project.file("elsewhere/file.py", "four\n");
+    wait_for(&project, "Watching for changes", 5);
+    assert_eq!(built(&daemon, "mine"), 5);
+    running.signal("INT");
+    running.end().exits(130);
+}
+
+#[test]
+fn what_comes_into_being_after_the_start_is_watched() {
+    let daemon = FakeDocker::with_base_image();
+    let project = Project::empty().image("base", None, "RUN true\n").with_engine(&daemon);
+    let arguments = ["--watch", "--docker-dir", "overlays/mine", "--template-override", "mine.j2"];
+    let running = Running::start_with_log(&project, arguments, LOG);
+    wait_for(&project, "Watching for changes", 1);
+    assert_eq!(daemon.order(), [""; 0], "what is named is not there");
+
+    let project = project.file("mine.j2", "{% extends parent_template %}\n");
+    wait_for(&project, "Changed: ", 1);
+    let project = project.file("overlays/mine/extra/Dockerfile.j2", "FROM debian:trixie\nLABEL name=extra\n");
+    daemon.wait_until("the overlay's image", |state| state.builds.iter().any(|build| build.image == "extra"));
+
+    // Configuration, in a directory that is not there either.
+    let project = project.file("home/.kolla/kolla-build.conf", "[DEFAULT]\ntag = other\n");
+    daemon.wait_until("the other tag", |state| state.images.contains_key("kolla/extra:other"));
+    let project = project.file("home/.kolla/kolla-build.conf.d/more.conf", "[DEFAULT]\ntag = third\n");
+    daemon.wait_until("the third tag", |state| state.images.contains_key("kolla/extra:third"));
+    // What is gone is awaited again.
+    let errors = project.read(LOG).matches("error: ").count();
+    std::fs::remove_dir_all(project.path("overlays")).expect("removed");
+    wait_for(&project, "error: ", errors + 1);
+    let _project =
+        project.file("overlays/mine/again/Dockerfile.j2", "FROM debian:trixie\nLABEL name=again\n");
+    daemon.wait_until("the overlay's image", |state| state.builds.iter().any(|build| build.image == "again"));
+    running.signal("INT");
+    running.end().exits(130);
+}
+
+#[test]
 fn what_can_t_be_watched_is_refused() {
     let run = Project::new().run(["--watch", "--list-images"]).exits(2);
     assert!(run.tells("error: --watch goes with building"), "{run}");
