@@ -17,6 +17,13 @@ pub fn parent(dockerfile: &str) -> Option<&str> {
     line.split_whitespace().find(|word| !word.starts_with("--"))
 }
 
+/// The same with another image in the first FROM; without FROM the text stays as it is.
+pub fn on_base(dockerfile: &str, base: &str) -> String {
+    let Some(parent) = parent(dockerfile) else { return dockerfile.to_string() };
+    let start = parent.as_ptr().addr() - dockerfile.as_ptr().addr();
+    [&dockerfile[..start], base, &dockerfile[start + parent.len()..]].concat()
+}
+
 /// Declares build arguments right after the first FROM; without FROM or arguments the text stays as it is.
 pub fn declare_args_after_from(dockerfile: &str, args: &[&str]) -> String {
     let is_from = |line: &str| {
@@ -63,6 +70,15 @@ mod tests {
         assert_eq!(parent("FROM --platform=linux/arm64 debian:trixie"), Some("debian:trixie"));
         assert_eq!(parent("RUN true\n"), None);
         assert_eq!(parent("FROM"), None);
+    }
+
+    #[test]
+    fn the_base_is_replaced_and_nothing_else() {
+        assert_eq!(
+            on_base("# a\nfrom --platform=b a AS a\nRUN a\nFROM a\n", "r.example/c:1"),
+            "# a\nfrom --platform=b r.example/c:1 AS a\nRUN a\nFROM a\n"
+        );
+        assert_eq!(on_base("RUN a\n", "b"), "RUN a\n");
     }
 
     #[test]

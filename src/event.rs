@@ -226,6 +226,8 @@ pub enum Event {
         unit: UnitId,
         /// The manifest's digest as the registry knows it, when the engine told it.
         digest: Option<String>,
+        /// Digest of the list of the image's platforms, when this push has completed it.
+        list: Option<String>,
     },
     /// A unit's end. Sent exactly once for every unit of the run. A failed push sends it a second time, with
     /// [`Outcome::PushFailed`], which then counts.

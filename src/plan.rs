@@ -39,6 +39,9 @@ pub struct PlannedUnit {
     pub platform: Platform,
     /// The full name it gets, tag included.
     pub reference: String,
+    /// The name under which the registry lists it beside the image's other platforms, when the run has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
     /// What it is built on.
     pub parent: Parent,
     /// What the run does with it.

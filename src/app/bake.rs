@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, stream};
 
-use super::build::{build_settings, recipes, refuse_several_platforms, runtime, source_cache};
+use super::build::{build_settings, recipes, runtime, source_cache};
+use super::pipeline::refuse_several_platforms;
 use super::prepare::Prepared;
 use super::write::{Scope, tree_files};
 use crate::context::workdir::{FileContent, TreeFile, WorkDir};

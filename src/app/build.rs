@@ -39,6 +39,7 @@ use crate::schedule::ahead::{self, Ahead};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::history::History;
 use crate::schedule::image::{BuildSettings, ImageWorker, Recipe};
+use crate::schedule::lists::Lists;
 use crate::schedule::memory::Memory;
 use crate::schedule::remote::Remote;
 use crate::schedule::run::{Limits, run};
@@ -58,7 +59,6 @@ const PROXY_VARIABLES: [&str; 8] = [
 
 /// Builds what the plan says; gives the exit code.
 pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
-    refuse_several_platforms(&prepared)?;
     let mut settings = build_settings(&prepared, env);
     let proxies = settings.proxy_args.values().flat_map(|url| proxy_credentials(url));
     settings.secrets = Secrets::read(&prepared.config.build.secrets, env, proxies)
@@ -80,8 +80,14 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         let files = tree_files(&prepared, Scope::Contexts)?;
         let sources = Arc::new(source_cache(&prepared, env)?);
         let options = &prepared.config.build;
+        let several_platforms = prepared.config.platforms.len() > 1;
         if let Some(path) = &options.locked {
-            let supply = lock::Supply { engine: engine.clone(), sources: &sources, retries: options.retries };
+            let supply = lock::Supply {
+                engine: engine.clone(),
+                sources: &sources,
+                retries: options.retries,
+                several_platforms,
+            };
             lock::hold(path, &prepared.plan, &mut recipes, &supply).await?;
         }
         // From here on there are things to be cleaned up.
@@ -109,9 +115,14 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             verify: options.verify_push,
         };
         let worker = ImageWorker {
+            lists: Lists::of(&prepared.plan),
             remote,
             // Of a locked run they are there already, and newer ones are not wanted.
-            bases: BaseImages::new(engine.clone(), options.pull && options.locked.is_none()),
+            bases: BaseImages::new(
+                engine.clone(),
+                options.pull && options.locked.is_none(),
+                several_platforms,
+            ),
             engine,
             sources: sources.clone(),
             ahead,
@@ -132,14 +143,6 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     // A blocked download or hash must not keep an interrupted run from ending.
     runtime.shutdown_background();
     code
-}
-
-/// Fails when images of several platforms would be built under the same names.
-pub(super) fn refuse_several_platforms(prepared: &Prepared) -> Result<(), Fatal> {
-    let [_, _, ..] = prepared.config.platforms.as_slice() else { return Ok(()) };
-    let message =
-        "one run builds for one platform only: their images would take each other's names in the engine";
-    Err(Fatal::message(message, EXIT_USAGE).hinted("run once per platform, each with its own --tag"))
 }
 
 /// What asynchronous work runs in.
@@ -386,7 +389,7 @@ pub(super) fn recipes(
                 context: below.join(dir),
                 mtime,
                 parent_reference: match &unit.parent {
-                    Parent::Image(name) => config.image_reference(name),
+                    Parent::Image(name) => config.image_reference(name, *platform),
                     Parent::Base(reference) => reference.clone(),
                 },
                 source: config.source(&unit.image, *platform)?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tell;
 use crate::config::resolved::{Config, EngineChoice, EngineHost};
 use crate::engine::docker::{Credentials, Docker, Endpoint, configuration_directory, locate, tcp_of};
-use crate::engine::fleet::{Candidate, Fleet, Suited, gather};
+use crate::engine::fleet::{Candidate, Fleet, Gathered, Suited, gather};
 use crate::engine::watched::Watched;
 use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
@@ -56,23 +56,24 @@ fn endpoints(
 }
 
 async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn Engine>, Fatal> {
-    let [platform, ..] = config.platforms.as_slice() else {
-        return Err(Fatal::message("no platform is named", EXIT_USAGE));
-    };
-    let gathered = gather(candidates, *platform).await;
-    let (several, unusable) = (gathered.suited.len() > 1, gathered.unusable);
-    let mut suited = gathered.suited.into_iter();
-    match (suited.next(), unusable.first()) {
-        (None, Some(error)) => Err(unreachable(error)),
-        (None, None) => {
+    let Gathered { suited, missing, unusable } = gather(candidates, &config.platforms).await;
+    match (missing.first(), unusable.first()) {
+        (Some(_), Some(error)) => return Err(unreachable(error)),
+        (Some(platform), None) => {
             let message = format!("no engine is named for {platform}");
-            Err(Fatal::message(message, EXIT_USAGE).hinted("name one with --engine-host"))
+            return Err(Fatal::message(message, EXIT_USAGE).hinted("name one with --engine-host"));
         }
-        (Some(_), _) if several && !has_registry(config) => {
+        (None, _) => {}
+    }
+    let several = suited.len() > 1;
+    let mut suited = suited.into_iter();
+    match suited.next() {
+        None => Err(Fatal::message("no platform is named", EXIT_USAGE)),
+        Some(_) if several && !has_registry(config) => {
             let message = "several engines move images through a registry, and none is named";
             Err(Fatal::message(message, EXIT_USAGE).hinted("name one with --registry"))
         }
-        (Some(first), _) => {
+        Some(first) => {
             for error in &unusable {
                 tell(&format!("warning: going on without an engine: {error}"));
             }
@@ -85,7 +86,10 @@ async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn 
 }
 
 fn has_registry(config: &Config) -> bool {
-    config.image_reference("base").parse().is_ok_and(|reference: Reference| reference.registry.is_some())
+    config
+        .image_reference("base", config.platforms[0])
+        .parse()
+        .is_ok_and(|reference: Reference| reference.registry.is_some())
 }
 
 fn endpoint(engine: &EngineChoice, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {

@@ -144,7 +144,7 @@ impl Gathering<'_> {
         self.ask_git(units.iter().filter(|(_, record)| record.is_some()).map(|(unit, _)| unit.id())).await;
         if let Some(remote) = &self.remote {
             let asked: Vec<&PlannedUnit> = units.iter().map(|(unit, _)| *unit).collect();
-            self.in_registry = remote.images(&asked, AT_ONCE).await;
+            self.in_registry = remote.images(&asked, |unit| &unit.reference, AT_ONCE).await;
         }
         let mut forecasts = HashMap::new();
         for (unit, before) in units {

@@ -38,6 +38,8 @@ pub struct Supply<'a> {
     pub sources: &'a SourceCache,
     /// Further tries after a failure that may pass.
     pub retries: u32,
+    /// The run is for several platforms.
+    pub several_platforms: bool,
 }
 
 /// Pins everything that the images to build are made from; gives what to tell the user.
@@ -49,7 +51,8 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -
     let pinned = runtime.block_on(async {
         let engine = engine(&prepared.config, env).await?;
         greet(engine.as_ref(), "Locking").await?;
-        let supply = Supply { engine, sources: &sources, retries };
+        let several_platforms = prepared.config.platforms.len() > 1;
+        let supply = Supply { engine, sources: &sources, retries, several_platforms };
         let wanted: Vec<(Platform, &Source)> = recipes
             .iter()
             .flat_map(|(unit, recipe)| recipe.sources().map(|source| (unit.platform, source)))
@@ -83,11 +86,11 @@ pub async fn hold(
         .map(async |(platform, source)| supply.check_source(&source, platform).await)
         .buffer_unordered(AT_ONCE);
     let bases = stream::iter(base_images(plan))
-        .map(async |(reference, platform)| {
+        // One after another: the same name may be asked for on several platforms.
+        .then(async |(reference, platform)| {
             let pin = lock.base_image(&reference, platform).map_err(Trouble::Drift)?;
             supply.provide_base(&reference, platform, pin).await
-        })
-        .buffer_unordered(AT_ONCE);
+        });
     let checked: Vec<Result<(), Trouble>> = sources.chain(bases).collect().await;
     for trouble in checked.into_iter().filter_map(Result::err) {
         match trouble {
@@ -143,7 +146,7 @@ impl Supply<'_> {
         base_images: BTreeSet<(String, Platform)>,
         pull: bool,
     ) -> Result<(Vec<(String, Platform, SourcePin)>, Vec<(String, Platform, BasePin)>), Fatal> {
-        let bases = BaseImages::new(self.engine.clone(), pull);
+        let bases = BaseImages::new(self.engine.clone(), pull, self.several_platforms);
         let (mut source_pins, mut base_pins, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         let mut asked = stream::iter(sources)
             .map(async |(platform, source)| (platform, source, self.identify(source).await))
@@ -205,11 +208,11 @@ impl Supply<'_> {
         }
     }
 
-    /// Makes sure that the engine holds the pinned base image under its name.
+    /// Makes sure that the engine holds the pinned base image under its name, and under that for the platform.
     async fn provide_base(&self, reference: &str, platform: Platform, pin: &BasePin) -> Result<(), Trouble> {
         let failed =
             |message: String| Trouble::Failed(format!("{}: {message}", base_item(reference, platform)));
-        let bases = BaseImages::new(self.engine.clone(), false);
+        let bases = BaseImages::new(self.engine.clone(), false, self.several_platforms);
         let held = bases.held(reference, platform).await.map_err(|error| failed(error.to_string()))?;
         if held.as_ref().is_some_and(|image| pin.holds(reference, image)) {
             return Ok(());
@@ -225,9 +228,10 @@ impl Supply<'_> {
         let named: Reference = reference.parse().map_err(|error| failed(format!("{error}")))?;
         let exact = Reference { tag: None, digest: Some(digest.clone()), ..named.clone() }.to_string();
         let pull = async || self.engine.pull(&exact, platform, &say).await.map_err(engine_failure);
-        persist(self.retries, may_pass, pull).await.map_err(|failure| failed(failure.message))?;
-        if named.digest.is_none() {
-            self.engine.tag(&exact, reference).await.map_err(|error| failed(error.to_string()))?;
+        let image = persist(self.retries, may_pass, pull).await.map_err(|failure| failed(failure.message))?;
+        let own_name = named.digest.is_none().then(|| reference.to_string());
+        for name in own_name.into_iter().chain(bases.alias(reference, platform)) {
+            self.engine.tag(&image.id, &name).await.map_err(|error| failed(error.to_string()))?;
         }
         Ok(())
     }

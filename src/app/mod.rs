@@ -6,6 +6,7 @@ mod build;
 mod disk;
 mod engines;
 mod forecast;
+mod lists;
 mod lock;
 mod merge;
 mod overrides;
@@ -124,6 +125,7 @@ fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>)
             Ok(0)
         }
         Task::VerifyRegistry => verify::verify(&prepared, env),
+        Task::ManifestLists => lists::list(&prepared, env),
         Task::Retag(tags) => retag::retag(&prepared, env, tags),
         Task::Export(Export::Bake(dir)) => {
             tell(&bake::write(&prepared, env, dir)?);

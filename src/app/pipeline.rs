@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::build::refuse_several_platforms;
 use super::prepare::Prepared;
 use crate::cli::{CommandLine, ConfigPath};
 use crate::config::layer::Entry;
@@ -59,6 +58,15 @@ pub fn write(
     }
     let names: Vec<String> = files.iter().map(|(name, _)| dir.join(name).display().to_string()).collect();
     Ok(format!("Jobs for {} images are in {}", prepared.plan.to_build().count(), names.join(", ")))
+}
+
+/// Fails when what is exported would be for several platforms, whose images nothing there would list.
+pub(super) fn refuse_several_platforms(prepared: &Prepared) -> Result<(), Fatal> {
+    let [_, _, ..] = prepared.config.platforms.as_slice() else { return Ok(()) };
+    let message = "what is exported is for one platform only";
+    Err(Fatal::message(message, EXIT_USAGE).hinted(
+        "export once per --platform, each with a --tag of its own, and list them with --manifest-lists",
+    ))
 }
 
 /// What the command line says, for jobs to say it again.

@@ -136,7 +136,7 @@ fn plan(
     let mut units = Vec::new();
     let mut nothing: Option<SelectError> = None;
     for (platform, dockerfiles) in rendered {
-        let graph = ImageGraph::new(dockerfiles, |image| config.image_reference(image))?;
+        let graph = ImageGraph::new(dockerfiles, |image| config.image_reference(image, *platform))?;
         match select(&graph, &config.selection, &config.base, platform.arch) {
             Ok(decisions) => units.extend(planned(config, *platform, &graph, decisions)),
             // One platform that matches is enough.
@@ -160,7 +160,8 @@ fn planned<'a>(
     graph.nodes().iter().zip(decisions).map(move |(node, decision)| PlannedUnit {
         image: node.name.clone(),
         platform,
-        reference: config.image_reference(&node.name),
+        reference: config.image_reference(&node.name, platform),
+        list: config.list_reference(&node.name),
         parent: node.parent.clone(),
         disposition: decision.disposition,
         reason: decision.reason,

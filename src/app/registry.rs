@@ -57,11 +57,17 @@ impl Lookup {
             .map_err(|error| error.to_string())
     }
 
-    /// What the registry has of each unit, by its reference and platform; asked for `at_once` at a time.
-    pub async fn images(&self, units: &[&PlannedUnit], at_once: usize) -> HashMap<(String, Platform), Found> {
+    /// What the registry has of each unit under the name that `name` gives, by the unit's reference and platform; asked
+    /// for `at_once` at a time.
+    pub async fn images(
+        &self,
+        units: &[&PlannedUnit],
+        name: fn(&PlannedUnit) -> &str,
+        at_once: usize,
+    ) -> HashMap<(String, Platform), Found> {
         stream::iter(units)
             .map(async |unit| {
-                let found = self.image(&unit.reference, unit.platform).await;
+                let found = self.image(name(unit), unit.platform).await;
                 ((unit.reference.clone(), unit.platform), found)
             })
             .buffer_unordered(at_once)

@@ -37,7 +37,7 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
         greet(engine.as_ref(), "Verifying").await?;
         let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         let verification = Verification {
-            bases: BaseImages::new(engine, false),
+            bases: BaseImages::new(engine, false, prepared.config.platforms.len() > 1),
             sources: source_cache(prepared, env)?,
             remote: Lookup { registries: registries(prepared, env, insecure)?, retries: options.retries },
             settings: build_settings(prepared, env),
@@ -65,7 +65,7 @@ struct Verification {
 
 impl Verification {
     async fn all(&self, units: &[&PlannedUnit], at_once: usize) -> Vec<Finding> {
-        let found = self.remote.images(units, at_once).await;
+        let found = self.remote.images(units, public_name, at_once).await;
         let mut keys: HashMap<UnitId, Result<String, String>> = HashMap::new();
         let mut findings = Vec::new();
         for unit in units {
@@ -79,7 +79,7 @@ impl Verification {
             findings.push(Finding {
                 image: unit.image.clone(),
                 platform: Some(unit.platform.to_string()),
-                reference: unit.reference.clone(),
+                reference: public_name(unit).to_string(),
                 status,
                 digest,
                 reason,
@@ -122,6 +122,11 @@ impl Verification {
         let inputs = key_inputs(unit.platform, &parent, recipe, sources, &self.settings.build_args).await;
         inputs.map(|inputs| inputs.key()).map_err(|failure| failure.message)
     }
+}
+
+/// The name that others have an image by: with several platforms, that of their list.
+fn public_name(unit: &PlannedUnit) -> &str {
+    unit.list.as_ref().unwrap_or(&unit.reference)
 }
 
 fn named(image: &str, platform: Platform) -> UnitId {

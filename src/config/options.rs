@@ -309,6 +309,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         Flag,
         "Tell whether the registry has the matched images as they would be built, and stop",
     ),
+    ours(
+        "manifest_lists",
+        Flag,
+        "List the platforms of the matched images, as the registry has them, under one name each, and stop",
+    ),
     ours("retag", Text, "Give the matched images in the registry another tag, as FROM:TO, and stop"),
     ours(
         "export",

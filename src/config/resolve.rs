@@ -94,6 +94,8 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         Task::Lock(file)
     } else if layers.flag("verify_registry")? {
         Task::VerifyRegistry
+    } else if layers.flag("manifest_lists")? {
+        Task::ManifestLists
     } else if let Some(tags) = retag(&layers)? {
         Task::Retag(tags)
     } else if let Some(export) = export(&layers)? {

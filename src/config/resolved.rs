@@ -83,6 +83,8 @@ pub enum Task {
     VerifyRegistry,
     /// Give the matched images in the registry another tag.
     Retag(Retag),
+    /// List the platforms of images in the registry under one name.
+    ManifestLists,
     /// Write what others need to build them.
     Export(Export),
     /// Tell of several runs as of one, from these files.
@@ -312,8 +314,26 @@ impl Config {
         &self.layers
     }
 
-    /// The full name of an image, tag included.
-    pub fn image_reference(&self, image: &str) -> String {
-        format!("{}/{}{image}:{}", self.namespace, self.image_prefix, self.tag)
+    /// The full name of an image for one platform, tag included.
+    pub fn image_reference(&self, image: &str, platform: Platform) -> String {
+        self.reference(image, &self.platform_tag(platform))
+    }
+
+    /// The full name under which an image's platforms are listed; none when the run has only one.
+    pub fn list_reference(&self, image: &str) -> Option<String> {
+        (self.platforms.len() > 1).then(|| self.reference(image, &self.tag))
+    }
+
+    /// The tag of images for one platform. With several, each has its own (`2026.2-debian-trixie-aarch64`), for in most
+    /// engines and registries a name stands for one image.
+    pub fn platform_tag(&self, platform: Platform) -> String {
+        match self.platforms.as_slice() {
+            [_] => self.tag.clone(),
+            _ => format!("{}-{}", self.tag, platform.arch.kolla()),
+        }
+    }
+
+    fn reference(&self, image: &str, tag: &str) -> String {
+        format!("{}/{}{image}:{tag}", self.namespace, self.image_prefix)
     }
 }

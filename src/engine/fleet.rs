@@ -41,6 +41,7 @@ pub struct Fleet {
 /// One of a fleet.
 struct Member {
     engine: Arc<dyn Engine>,
+    platforms: Vec<Platform>,
     processors: usize,
     running: AtomicUsize,
     lost: AtomicBool,
@@ -80,44 +81,61 @@ impl<K: Eq + Hash, V: Clone> Once<K, V> {
 /// Engines that were asked what they are.
 #[derive(Default)]
 pub struct Gathered {
-    /// Those that build for the platform.
+    /// Those that build for at least one of the platforms.
     pub suited: Vec<Suited>,
+    /// Platforms that none of them builds for.
+    pub missing: Vec<Platform>,
     /// Why others can't be used now.
     pub unusable: Vec<EngineError>,
 }
 
-/// An engine that builds for the platform that was asked for.
+/// An engine that builds for a platform that was asked for.
 pub struct Suited {
     /// The engine.
     pub engine: Arc<dyn Engine>,
+    /// What it builds for.
+    pub platforms: Vec<Platform>,
     /// How many processors it has.
     pub processors: usize,
 }
 
-/// Asks those of the candidates that may build for a platform. An engine for which no architecture was named builds for
-/// its own, and by emulation for another one when no engine is there for it.
-pub async fn gather(candidates: Vec<Candidate>, platform: Platform) -> Gathered {
-    let named = |candidate: &Candidate| candidate.arch.is_none_or(|arch| arch == platform.arch);
+/// Asks those of the candidates that may build for one of the platforms. An engine for which no architecture was named
+/// builds for its own, and by emulation for another one when no engine is there for it.
+pub async fn gather(candidates: Vec<Candidate>, platforms: &[Platform]) -> Gathered {
+    let wanted = |arch| platforms.iter().any(|platform| platform.arch == arch);
+    let named = |candidate: &Candidate| candidate.arch.is_none_or(wanted);
     let candidates: Vec<Candidate> = candidates.into_iter().filter(named).collect();
     let asked = join_all(candidates.iter().map(async |candidate| {
         let facts = candidate.engine.facts().await?;
         Ok((Arch::parse(&facts.architecture), candidate.engine.processors().await?))
     }))
     .await;
-    let (mut gathered, mut emulators) = (Gathered::default(), Vec::new());
-    for (Candidate { engine, arch }, answer) in candidates.into_iter().zip(asked) {
+    let (mut gathered, mut answering) = (Gathered::default(), Vec::new());
+    for (candidate, answer) in candidates.into_iter().zip(asked) {
         match answer {
-            Ok((own_arch, processors)) => {
-                let native = arch.or(own_arch) == Some(platform.arch);
-                let group = if native { &mut gathered.suited } else { &mut emulators };
-                group.push(Suited { engine, processors });
-            }
+            Ok((own_arch, processors)) => answering.push((candidate, own_arch, processors)),
             Err(error) => gathered.unusable.push(error),
         }
     }
-    if gathered.suited.is_empty() {
-        gathered.suited = emulators;
+    let native = |(candidate, own_arch, _): &(Candidate, Option<Arch>, usize), platform: Platform| {
+        candidate.arch.or(*own_arch) == Some(platform.arch)
+    };
+    let with_native: Vec<Platform> = platforms
+        .iter()
+        .copied()
+        .filter(|platform| answering.iter().any(|engine| native(engine, *platform)))
+        .collect();
+    for engine in answering {
+        let emulates = engine.0.arch.is_none();
+        let serves =
+            |platform: &Platform| native(&engine, *platform) || (emulates && !with_native.contains(platform));
+        let platforms: Vec<Platform> = platforms.iter().copied().filter(serves).collect();
+        if !platforms.is_empty() {
+            gathered.suited.push(Suited { engine: engine.0.engine, platforms, processors: engine.2 });
+        }
     }
+    let missing = |platform: &Platform| !gathered.suited.iter().any(|one| one.platforms.contains(platform));
+    gathered.missing = platforms.iter().copied().filter(missing).collect();
     gathered
 }
 
@@ -136,12 +154,17 @@ impl Fleet {
         self.members.iter().filter(|member| !member.lost.load(Ordering::Relaxed))
     }
 
-    /// The live engine with the least to do for its size, rather one that need not be brought the parent.
-    fn choose(&self, parent: Option<&BuiltOn>) -> Option<(&Member, Busy<'_>)> {
+    fn live_for(&self, platform: Platform) -> impl Iterator<Item = &Member> {
+        self.live().filter(move |member| member.platforms.contains(&platform))
+    }
+
+    /// Of the live engines for a platform the one with the least to do for its size, rather one that need not be brought
+    /// the parent.
+    fn choose(&self, platform: Platform, parent: Option<&BuiltOn>) -> Option<(&Member, Busy<'_>)> {
         let lacks_parent = |member: &Member| !parent.is_some_and(|parent| member.brought.has(&parent.key()));
         let load = |member: &Member| member.running.load(Ordering::Relaxed) as f64 / member.processors as f64;
         let member = self
-            .live()
+            .live_for(platform)
             .min_by(|a, b| load(a).total_cmp(&load(b)).then_with(|| lacks_parent(a).cmp(&lacks_parent(b))))?;
         member.running.fetch_add(1, Ordering::Relaxed);
         Some((member, Busy(member)))
@@ -215,7 +238,7 @@ impl Fleet {
         parent: &BuiltOn,
         output: OutputSink<'_>,
     ) -> Result<Option<String>, EngineError> {
-        let BuiltOn { reference, id, ours } = parent;
+        let BuiltOn { reference, id, ours, .. } = parent;
         if *ours && self.published.has(&parent.key()) {
             return self.publish(reference, id, output).await;
         }
@@ -270,7 +293,7 @@ impl Fleet {
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
         loop {
-            let Some((member, _busy)) = self.choose(request.parent.as_ref()) else {
+            let Some((member, _busy)) = self.choose(request.platform, request.parent.as_ref()) else {
                 // Those that were lost may be back, for the next try.
                 join_all(self.members.iter().map(Member::answers)).await;
                 return Err(self.all_lost());
@@ -319,6 +342,7 @@ impl Member {
     fn new(suited: Suited) -> Member {
         Member {
             engine: suited.engine,
+            platforms: suited.platforms,
             processors: suited.processors.max(1),
             running: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
@@ -410,7 +434,7 @@ impl Engine for Fleet {
         .boxed()
     }
 
-    /// The first engine pulls; others are brought the same image when they come to need it.
+    /// The first engine for the platform pulls; others are brought the same image when they come to need it.
     fn pull<'a>(
         &'a self,
         reference: &'a str,
@@ -418,7 +442,7 @@ impl Engine for Fleet {
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
         async move {
-            let member = self.live().next().ok_or_else(|| self.all_lost())?;
+            let member = self.live_for(platform).next().ok_or_else(|| self.all_lost())?;
             member.engine.pull(reference, platform, output).await
         }
         .boxed()

@@ -24,6 +24,9 @@ pub struct BuiltOn {
     pub id: String,
     /// Whether it is one of the images that this program builds, rather than a base image.
     pub ours: bool,
+    /// A name that it gets for the build, and that FROM then has, when its own may come to stand for an image of another
+    /// platform meanwhile.
+    pub alias: Option<String>,
 }
 
 /// Everything an engine needs to build one image.

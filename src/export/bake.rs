@@ -174,6 +174,7 @@ mod tests {
             image: name.to_string(),
             platform: Platform::new(Arch::X86_64),
             reference: format!("kolla/{name}:1"),
+            list: None,
             parent: Parent::Image(names[0].to_string()),
             disposition: Disposition::Build,
             reason: String::new(),

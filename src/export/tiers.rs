@@ -65,6 +65,7 @@ mod tests {
             image: image.to_string(),
             platform: Platform::new(Arch::X86_64),
             reference: image.to_string(),
+            list: None,
             parent: match parent.strip_suffix(":tag") {
                 Some(_) => Parent::Base(parent.to_string()),
                 None => Parent::Image(parent.to_string()),

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::context::digest::hex;
 use crate::platform::Platform;
 
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
 /// Media types that a registry is asked for, and that are understood.
-pub const MEDIA_TYPES: [&str; 4] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
+pub const MEDIA_TYPES: [&str; 4] = [OCI_INDEX, DOCKER_LIST, OCI_IMAGE, DOCKER_IMAGE];
 
 /// A manifest as a registry holds it, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +97,25 @@ impl Manifest {
     pub fn new(media_type: String, bytes: Bytes) -> Manifest {
         let digest = digest_of(&bytes);
         Manifest { media_type, bytes, digest }
+    }
+
+    /// A list of the images for several platforms: of Docker's kind when all of them are, else OCI's.
+    pub fn list(images: &[(Platform, Manifest)]) -> Manifest {
+        let is_docker_s = |image: &&(Platform, Manifest)| image.1.media_type == DOCKER_IMAGE;
+        let media_type = if images.iter().all(|image| is_docker_s(&image)) { DOCKER_LIST } else { OCI_INDEX };
+        let entries: Vec<_> = images
+            .iter()
+            .map(|(platform, image)| {
+                json!({
+                    "mediaType": image.media_type,
+                    "digest": image.digest,
+                    "size": image.bytes.len(),
+                    "platform": {"architecture": platform.arch.debian(), "os": "linux"},
+                })
+            })
+            .collect();
+        let list = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": entries});
+        Manifest::new(media_type.to_string(), list.to_string().into())
     }
 
     /// What it says; the reason when it can't be understood.
@@ -185,6 +205,27 @@ mod tests {
         let for_arm: Vec<bool> =
             entries.iter().map(|entry| entry.is_for(Platform::new(Arch::Aarch64))).collect();
         assert_eq!(for_arm, [false, true]);
+    }
+
+    #[test]
+    fn a_list_of_our_own_is_read_back_and_is_of_its_images_kind() {
+        let image =
+            |media_type: &str, bytes: &'static str| Manifest::new(media_type.to_string(), bytes.into());
+        let listed = |a: &str, b: &str| {
+            let platforms = Arch::ALL.map(Platform::new);
+            Manifest::list(&[(platforms[0], image(a, "{}")), (platforms[1], image(b, "{ }"))])
+        };
+        let list = listed(DOCKER_IMAGE, OCI_IMAGE);
+        let Content::Index(entries) = list.content().unwrap() else { panic!("no list") };
+        let read: Vec<_> = entries.iter().map(|entry| (entry.digest.clone(), entry.size)).collect();
+        assert_eq!(read, [(digest_of(b"{}"), 2), (digest_of(b"{ }"), 3)]);
+        assert!(
+            entries[1].is_for(Platform::new(Arch::Aarch64))
+                && !entries[1].is_for(Platform::new(Arch::X86_64))
+        );
+        let kinds = [(DOCKER_IMAGE, DOCKER_LIST), (OCI_IMAGE, OCI_INDEX)];
+        assert_eq!(list.media_type, OCI_INDEX);
+        assert!(kinds.iter().all(|(images, list)| listed(images, images).media_type == *list));
     }
 
     #[test]

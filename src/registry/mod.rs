@@ -139,6 +139,19 @@ impl Registries {
         host.manifest(&repository, reference).await
     }
 
+    /// The manifest of the image that a reference names, out of a list that for a platform; none when the registry has none.
+    pub async fn platform_manifest(
+        &self,
+        reference: &Reference,
+        platform: Platform,
+    ) -> Result<Option<Manifest>, RegistryError> {
+        let (host, repository) = self.reach(reference).await?;
+        match host.manifest(&repository, reference).await? {
+            Some(named) => host.of_platform(named, &repository, reference, platform).await,
+            None => Ok(None),
+        }
+    }
+
     /// The image that a reference names, for a platform; none when the registry has none.
     pub async fn image(
         &self,
@@ -149,19 +162,10 @@ impl Registries {
         let garbage = |reason: String| host.error(Problem::Garbage(reason));
         let Some(named) = host.manifest(&repository, reference).await? else { return Ok(None) };
         let digest = named.digest.clone();
-        let (manifest, content) = match named.content().map_err(garbage)? {
-            content @ Content::Image { .. } => (named, content),
-            Content::Index(entries) => {
-                let Some(entry) = entries.into_iter().find(|entry| entry.is_for(platform)) else {
-                    return Ok(None);
-                };
-                let exact = Reference { tag: None, digest: Some(entry.digest), ..reference.clone() };
-                let Some(manifest) = host.manifest(&repository, &exact).await? else { return Ok(None) };
-                let content = manifest.content().map_err(garbage)?;
-                (manifest, content)
-            }
+        let Some(manifest) = host.of_platform(named, &repository, reference, platform).await? else {
+            return Ok(None);
         };
-        let Content::Image { config, size } = content else {
+        let Content::Image { config, size } = manifest.content().map_err(garbage)? else {
             return Err(garbage("a list of manifests names another list".to_string()));
         };
         let request = Request {
@@ -292,6 +296,21 @@ impl Host {
             }
             _ => Ok(Some(manifest)),
         }
+    }
+
+    /// Out of a list of manifests the one for a platform; a manifest of an image is that itself.
+    async fn of_platform(
+        &self,
+        manifest: Manifest,
+        repository: &str,
+        reference: &Reference,
+        platform: Platform,
+    ) -> Result<Option<Manifest>, RegistryError> {
+        let content = manifest.content().map_err(|reason| self.error(Problem::Garbage(reason)))?;
+        let Content::Index(entries) = content else { return Ok(Some(manifest)) };
+        let Some(entry) = entries.into_iter().find(|entry| entry.is_for(platform)) else { return Ok(None) };
+        let exact = Reference { tag: None, digest: Some(entry.digest), ..reference.clone() };
+        self.manifest(repository, &exact).await
     }
 
     /// Sends a request, and once more with what the registry wants to see.

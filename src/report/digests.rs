@@ -24,27 +24,51 @@ const OTHER_VARIABLES: [(&str, &str); 15] = [
     ("valkey-server", "valkey"),
 ];
 
-/// Every pushed image with its reference, tag, digest and platform, and the reference by digest (`pinned`).
+/// Every pushed image with its reference, tag, digest and platform, and the reference by digest (`pinned`). Of a run for
+/// several platforms these are the list's, without a platform, and `platforms` has those of each image in it. A list that
+/// was not completed has no digest.
 pub fn json(timeline: &Timeline) -> String {
-    let images: Map<String, Value> = pushed(timeline)
-        .map(|(unit, reference, digest)| {
-            let facts = json!({
-                "reference": unit.planned.reference,
-                "tag": reference.tag,
-                "digest": digest,
-                "platform": unit.planned.platform.to_string(),
-                "pinned": pinned(&reference, digest),
-            });
-            (unit.planned.image.clone(), facts)
-        })
-        .collect();
+    let mut images = Map::new();
+    for (unit, reference, digest) in pushed(timeline) {
+        let platform = unit.planned.platform.to_string();
+        let mut its = facts(&reference, Some(digest));
+        let Some(list) = unit.planned.list.as_ref().and_then(|list| list.parse().ok()) else {
+            its["platform"] = platform.into();
+            images.insert(unit.planned.image.clone(), its);
+            continue;
+        };
+        let entry = images.entry(unit.planned.image.clone()).or_insert(Value::Null);
+        let known = entry["digest"].as_str().map(str::to_string);
+        let mut platforms = entry["platforms"].as_object().cloned().unwrap_or_default();
+        platforms.insert(platform, its);
+        *entry = facts(&list, unit.list.as_deref().or(known.as_deref()));
+        entry["platforms"] = platforms.into();
+    }
     format!("{:#}\n", Value::Object(images))
 }
 
-/// `<name>_image_full` of every pushed image, as kolla-ansible takes it from `globals.yml` or with `-e @FILE`.
+fn facts(reference: &Reference, digest: Option<&str>) -> Value {
+    json!({
+        "reference": reference.to_string(),
+        "tag": reference.tag,
+        "digest": digest,
+        "pinned": digest.map(|digest| pinned(reference, digest)),
+    })
+}
+
+/// `<name>_image_full` of every pushed image, as kolla-ansible takes it from `globals.yml` or with `-e @FILE`: of the list,
+/// when the run is for several platforms.
 pub fn ansible(timeline: &Timeline) -> String {
     let mut lines = vec!["---".to_string()];
     for (unit, reference, digest) in pushed(timeline) {
+        let (reference, digest) = match (&unit.planned.list, &unit.list) {
+            (None, _) => (reference, digest),
+            (Some(list), Some(digest)) => match list.parse() {
+                Ok(list) => (list, digest.as_str()),
+                Err(_) => continue,
+            },
+            (Some(_), None) => continue,
+        };
         let image = unit.planned.image.as_str();
         let others =
             OTHER_VARIABLES.iter().filter(|(other, _)| *other == image).map(|(_, name)| (*name).to_string());
@@ -79,7 +103,7 @@ mod tests {
         for image in ["nova-api", "mariadb-server"] {
             let digest = Some(format!("sha256:{}", "0".repeat(64)));
             timeline.event(&Event::PushStarted { unit: unit(image), worker: 0 }, Duration::ZERO);
-            timeline.event(&Event::Pushed { unit: unit(image), digest }, Duration::ZERO);
+            timeline.event(&Event::Pushed { unit: unit(image), digest, list: None }, Duration::ZERO);
         }
         timeline
     }
@@ -96,6 +120,31 @@ mod tests {
             (&"master-debian-trixie".into(), &"linux/amd64".into())
         );
         assert_eq!(nova["pinned"], format!("kolla/nova-api@{}", nova["digest"].as_str().unwrap()));
+    }
+
+    #[test]
+    fn of_several_platforms_the_list_is_told() {
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let mut plan = plan(&["base", "base@arm64", "nova-api", "nova-api@arm64"]);
+        for unit in &mut plan.units {
+            unit.list = Some(unit.reference.clone());
+            unit.reference.push_str(unit.platform.arch.kolla());
+        }
+        let mut timeline = Timeline::new(&plan);
+        for (name, list) in [("base", None), ("base@arm64", Some(digest("2"))), ("nova-api", None)] {
+            let pushed = Event::Pushed { unit: unit(name), digest: Some(digest("1")), list };
+            timeline.event(&pushed, Duration::ZERO);
+        }
+        let told: Value = serde_json::from_str(&json(&timeline)).unwrap();
+        let (base, nova) = (&told["base"], &told["nova-api"]);
+        assert_eq!(base["pinned"], format!("kolla/base@{}", digest("2")));
+        assert_eq!((&base["tag"], &base["platform"]), (&"master-debian-trixie".into(), &Value::Null));
+        let platforms: Vec<_> = base["platforms"].as_object().unwrap().keys().collect();
+        assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+        assert_eq!(base["platforms"]["linux/arm64"]["pinned"], format!("kolla/base@{}", digest("1")));
+        assert_eq!((&nova["digest"], nova["platforms"].as_object().unwrap().len()), (&Value::Null, 1));
+        let expected = format!("---\nbase_image_full: \"kolla/base@{}\"\n", digest("2"));
+        assert_eq!(ansible(&timeline), expected);
     }
 
     #[test]

@@ -179,6 +179,7 @@ fn planned(image: &ImagePart) -> Result<PlannedUnit, crate::platform::UnknownPla
         image: image.name.clone(),
         platform: image.platform.parse()?,
         reference: image.reference.clone(),
+        list: image.list.clone(),
         parent: image.parent.clone(),
         disposition: image.disposition,
         reason: image.reason.clone(),
@@ -311,7 +312,8 @@ impl Replay {
             let started = Event::PushStarted { unit: unit.clone(), worker: pushers + push.worker };
             self.tell(started, push_start);
             if outcome.is_success() {
-                let pushed = Event::Pushed { unit: unit.clone(), digest: push.digest.clone() };
+                let (digest, list) = (push.digest.clone(), push.list.clone());
+                let pushed = Event::Pushed { unit: unit.clone(), digest, list };
                 self.tell(pushed, push_end);
             }
         }

@@ -334,7 +334,7 @@ mod tests {
             retrying,
             finished("base", built()),
             Event::PushStarted { unit: unit("base"), worker: 0 },
-            Event::Pushed { unit: unit("base"), digest: None },
+            Event::Pushed { unit: unit("base"), digest: None, list: None },
             Event::PushStarted { unit: unit("base"), worker: 0 },
             finished("base", Outcome::PushFailed(lost)),
             Event::Interrupted,

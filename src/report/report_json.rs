@@ -12,6 +12,7 @@
 //! configuration    of every option and of every other section: section, name, value, place; secrets are masked
 //! images           of every image of the plan:
 //!   name, platform, reference
+//!   list             the name of the list of its platforms, when the run has several
 //!   parent           image, or base: the reference that is pulled
 //!   disposition      build, unmatched, skipped, unbuildable
 //!   reason           why it was planned so
@@ -27,7 +28,7 @@
 //!   steps            total, and cached: those that the engine had already
 //!   key              known of a failed image too, unless it failed before there was anything to build
 //!   image_id, size, layers
-//!   push             worker, start, end, seconds, digest
+//!   push             worker, start, end, seconds, digest; list: the digest of the list that this push completed
 //! ```
 
 use serde::Serialize;
@@ -92,6 +93,7 @@ struct ImagePart<'a> {
     name: &'a str,
     platform: String,
     reference: &'a str,
+    list: Option<&'a str>,
     parent: &'a Parent,
     disposition: Disposition,
     reason: &'a str,
@@ -145,6 +147,7 @@ struct PushPart<'a> {
     end: String,
     seconds: f64,
     digest: Option<&'a str>,
+    list: Option<&'a str>,
 }
 
 /// The whole report.
@@ -207,6 +210,7 @@ fn image<'a>(run: &Run<'a>, (times, unit): (&'a UnitTimes, &'a UnitSummary)) -> 
         name: &planned.image,
         platform: planned.platform.to_string(),
         reference: &planned.reference,
+        list: planned.list.as_deref(),
         parent: &planned.parent,
         disposition: unit.disposition,
         reason: &planned.reason,
@@ -229,7 +233,7 @@ fn image<'a>(run: &Run<'a>, (times, unit): (&'a UnitTimes, &'a UnitSummary)) -> 
         image_id: times.image.as_ref().map(|image| image.id.as_str()),
         size: times.image.as_ref().map(|image| image.size),
         layers: times.image.as_ref().map(|image| image.layers).filter(|layers| *layers > 0),
-        push: push.map(|push| self::push(run, push, times.digest.as_deref())),
+        push: push.map(|push| self::push(run, push, times)),
     }
 }
 
@@ -243,13 +247,14 @@ fn retry<'a>(run: &Run, retry: &'a Retry) -> RetryPart<'a> {
     }
 }
 
-fn push<'a>(run: &Run, push: Span, digest: Option<&'a str>) -> PushPart<'a> {
+fn push<'a>(run: &Run, push: Span, times: &'a UnitTimes) -> PushPart<'a> {
     PushPart {
         worker: push.worker,
         start: rfc3339(run.clock(push.start)),
         end: rfc3339(run.clock(push.end)),
         seconds: seconds(push.length()),
-        digest,
+        digest: times.digest.as_deref(),
+        list: times.list.as_deref(),
     }
 }
 

@@ -33,6 +33,7 @@ pub fn plan(names: &[&str]) -> BuildPlan {
             image: image.to_string(),
             platform,
             reference: format!("kolla/{image}:master-debian-trixie"),
+            list: None,
             parent: Parent::Base("debian:trixie".to_string()),
             disposition,
             reason: String::new(),

@@ -84,7 +84,7 @@ pub fn records(event: &Event) -> Vec<Record> {
             records
         }
         Event::PushStarted { unit, .. } => vec![Record::of_unit(Level::Info, unit, "Pushing started")],
-        Event::Pushed { unit, digest } => {
+        Event::Pushed { unit, digest, .. } => {
             let text = match digest {
                 Some(digest) => format!("Pushed as {digest}"),
                 None => "Pushed".to_string(),

@@ -66,6 +66,8 @@ pub struct UnitTimes {
     pub image: Option<Image>,
     /// The manifest's digest in the registry.
     pub digest: Option<String>,
+    /// Digest of the list of the image's platforms, at the unit whose push has completed it.
+    pub list: Option<String>,
 }
 
 impl UnitTimes {
@@ -124,6 +126,7 @@ impl Timeline {
             key: None,
             image: None,
             digest: None,
+            list: None,
         };
         Timeline {
             units: plan.units.iter().map(unit).collect(),
@@ -210,8 +213,9 @@ impl UnitTimes {
                 self.retries.push(Retry { attempt: *attempt, at, failure: failure.clone(), delay: *delay });
             }
             Event::PushStarted { worker, .. } => self.push = Some(Span::begun(*worker, at)),
-            Event::Pushed { digest, .. } => {
+            Event::Pushed { digest, list, .. } => {
                 self.digest.clone_from(digest);
+                self.list.clone_from(list);
                 close(&mut self.push, at);
             }
             Event::Finished { outcome, .. } => {
@@ -295,7 +299,7 @@ mod tests {
             (1, Event::PushStarted { unit: unit("base"), worker: 0 }),
             (1, taken("nova", 0)),
             (2, finished("nova", built())),
-            (9, Event::Pushed { unit: unit("base"), digest: Some("sha256:d".to_string()) }),
+            (9, Event::Pushed { unit: unit("base"), digest: Some("sha256:d".to_string()), list: None }),
         ]);
         assert_eq!(timeline.critical_path().units, [0]);
         assert_eq!(timeline.critical_path().work, seconds(9));

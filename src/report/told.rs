@@ -108,6 +108,8 @@ pub struct ImagePart {
     pub name: String,
     pub platform: String,
     pub reference: String,
+    #[serde(default)]
+    pub list: Option<String>,
     pub parent: Parent,
     pub disposition: Disposition,
     pub reason: String,
@@ -229,6 +231,8 @@ pub struct PushPart {
     pub start: Time,
     pub end: Time,
     pub digest: Option<String>,
+    #[serde(default)]
+    pub list: Option<String>,
 }
 
 /// A time as reports write it.

@@ -94,6 +94,7 @@ mod tests {
             image: image.to_string(),
             platform: PLATFORM,
             reference: String::new(),
+            list: None,
             parent: match parent {
                 "" => Parent::Base("debian".to_string()),
                 parent => Parent::Image(parent.to_string()),

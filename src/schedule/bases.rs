@@ -7,6 +7,10 @@ use tokio::sync::OnceCell;
 
 use crate::engine::{BuildOutput, Engine, EngineError, ImageFacts, OutputSink};
 use crate::platform::Platform;
+use crate::reference::Reference;
+
+/// The registry of names that only stand for images in an engine; no host can have this name (RFC 2606).
+const ALIASES: &str = "kolla-build.invalid";
 
 /// An answer that several tasks wait for and one of them asks.
 type AskedOnce = Arc<OnceCell<ImageFacts>>;
@@ -16,13 +20,23 @@ pub struct BaseImages {
     engine: Arc<dyn Engine>,
     /// Ask for newer ones.
     pull: bool,
+    /// One name stands for images of several platforms.
+    several_platforms: bool,
+    /// Held while an image is pulled: its name is another platform's once that is pulled too.
+    pulling: tokio::sync::Mutex<()>,
     asked: Mutex<HashMap<(String, Platform), AskedOnce>>,
 }
 
 impl BaseImages {
     /// Those of an engine; with `pull`, registries are asked for newer ones.
-    pub fn new(engine: Arc<dyn Engine>, pull: bool) -> BaseImages {
-        BaseImages { engine, pull, asked: Mutex::default() }
+    pub fn new(engine: Arc<dyn Engine>, pull: bool, several_platforms: bool) -> BaseImages {
+        let (asked, pulling) = Default::default();
+        BaseImages { engine, pull, several_platforms, pulling, asked }
+    }
+
+    /// The name that a base image gets for builds on one of several platforms.
+    pub fn alias(&self, reference: &str, platform: Platform) -> Option<String> {
+        self.several_platforms.then(|| alias(reference, platform)).flatten()
     }
 
     /// What the engine holds under this reference for a platform, once it has been pulled if need be.
@@ -45,6 +59,7 @@ impl BaseImages {
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
+        let _one_at_a_time = self.pulling.lock().await;
         let held = self.held(reference, platform).await?;
         match held {
             Some(image) if !self.pull => Ok(image),
@@ -66,7 +81,41 @@ impl BaseImages {
 
     /// What the engine holds already. An image of another architecture under this name is as good as none.
     pub async fn held(&self, reference: &str, platform: Platform) -> Result<Option<ImageFacts>, EngineError> {
-        let held = self.engine.inspect(reference).await?;
-        Ok(held.filter(|image| image.is_for(platform)))
+        let mut held = self.engine.inspect_all(reference).await?;
+        if let Some(alias) = self.alias(reference, platform) {
+            held.extend(self.engine.inspect_all(&alias).await?);
+        }
+        Ok(held.into_iter().find(|image| image.is_for(platform)))
+    }
+}
+
+/// A name for a base image that tells its platform, in a registry that is none; without it, the name stands for the image
+/// that was pulled last. None for what is no reference.
+fn alias(reference: &str, platform: Platform) -> Option<String> {
+    let Reference { registry, path, tag, digest } = reference.parse().ok()?;
+    let registry = registry.map(|host| host.to_lowercase().replace([':', '[', ']'], "-") + "/");
+    let tag = digest.map(|digest| digest.replace(':', "-")).or(tag).unwrap_or_else(|| "latest".to_string());
+    let (arch, registry) = (platform.arch.kolla(), registry.unwrap_or_default());
+    Some(format!("{ALIASES}/{arch}/{registry}{path}:{tag}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::Arch;
+
+    #[test]
+    fn an_alias_tells_the_platform_and_is_a_reference() {
+        for (reference, expected) in [
+            ("debian:trixie", "kolla-build.invalid/aarch64/debian:trixie"),
+            ("rocky", "kolla-build.invalid/aarch64/rocky:latest"),
+            ("R.example:5000/a/b:1", "kolla-build.invalid/aarch64/r.example-5000/a/b:1"),
+            ("debian:1@sha256:0a", "kolla-build.invalid/aarch64/debian:sha256-0a"),
+        ] {
+            let alias = alias(reference, Platform::new(Arch::Aarch64)).expect("a reference");
+            assert_eq!(alias, expected);
+            assert!(alias.parse::<Reference>().is_ok());
+        }
+        assert_eq!(alias("${base}", Platform::new(Arch::Aarch64)), None);
     }
 }

@@ -9,11 +9,12 @@ use futures_util::future::BoxFuture;
 use super::ahead::Ahead;
 use super::bases::BaseImages;
 use super::contexts::add_sources;
+use super::lists::Lists;
 use super::memory::{Held, Memory};
 use super::records::Records;
 use super::remote::Remote;
 use super::transient::{has_network_symptoms, tells_of_full_disk};
-use super::worker::{Progress, Success, Tell, Worker};
+use super::worker::{Progress, Pushed, Success, Tell, Worker};
 use crate::config::buildkit::CacheSource;
 use crate::config::source::Source;
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
@@ -114,6 +115,8 @@ pub struct ImageWorker {
     pub recipes: HashMap<UnitId, Recipe>,
     /// The registry.
     pub remote: Remote,
+    /// The manifest lists that pushes complete.
+    pub lists: Lists,
     /// What images were made from.
     pub records: Records,
     /// What this run has learnt.
@@ -125,17 +128,18 @@ impl Worker for ImageWorker {
         Box::pin(async move { self.bring_up_to_date(unit, tell).await.map_err(about_full_disk) })
     }
 
-    fn push<'a>(
-        &'a self,
-        unit: &'a PlannedUnit,
-        tell: Tell<'a>,
-    ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
+    fn push<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>> {
         Box::pin(async move {
             let output = |said| tell(Progress::Said(said));
-            match self.memory.get(&unit.id()).and_then(|held| held.digest) {
-                Some(digest) => Ok(Some(digest)),
-                None => self.remote.push(&unit.reference, &output).await,
-            }
+            let digest = match self.memory.get(&unit.id()).and_then(|held| held.digest) {
+                Some(digest) => Some(digest),
+                None => self.remote.push(&unit.reference, &output).await?,
+            };
+            let list = match self.lists.complete(unit, digest.as_deref()) {
+                Some((name, members)) => Some(self.remote.list(&name, &members, &output).await?),
+                None => None,
+            };
+            Ok(Pushed { digest, list })
         })
     }
 }
@@ -330,6 +334,10 @@ impl ImageWorker {
             reference: recipe.parent_reference.clone(),
             id: parent,
             ours: matches!(unit.parent, Parent::Image(_)),
+            alias: match &unit.parent {
+                Parent::Image(_) => None,
+                Parent::Base(reference) => self.bases.alias(reference, unit.platform),
+            },
         };
         BuildRequest {
             context: recipe.context.clone(),

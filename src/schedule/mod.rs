@@ -5,6 +5,7 @@ pub mod bases;
 pub mod contexts;
 pub mod history;
 pub mod image;
+pub mod lists;
 pub mod memory;
 pub mod places;
 pub mod pushes;

@@ -76,6 +76,7 @@ mod tests {
             image: "base".to_string(),
             platform: Platform::new(arch),
             reference: reference.to_string(),
+            list: None,
             parent: Parent::Base("debian".to_string()),
             disposition: Disposition::Build,
             reason: String::new(),

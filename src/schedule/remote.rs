@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::image::engine_failure;
+use super::lists::Members;
 use crate::engine::{BuildOutput, Engine, EngineError, OutputSink};
 use crate::event::{Failure, FailureKind};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::error::RegistryError;
+use crate::registry::manifest::Manifest;
 use crate::registry::said::Kind;
 use crate::registry::{Registries, RemoteImage};
 use crate::retry::persist;
@@ -66,6 +68,20 @@ impl Remote {
         }
     }
 
+    /// Lists the images of several platforms under one name; gives the list's digest.
+    pub async fn list(
+        &self,
+        name: &str,
+        members: &Members,
+        output: OutputSink<'_>,
+    ) -> Result<String, Failure> {
+        let list = list(&self.registries, name, members, self.retries).await.map_err(permanent)?;
+        let platforms: Vec<String> = members.keys().map(Platform::to_string).collect();
+        let said = format!("Listed for {} as {name} {}", platforms.join(" and "), list.digest);
+        output(BuildOutput::Line(said));
+        Ok(list.digest)
+    }
+
     /// What a failed push is to a unit. When the registry has too many requests this waits as long as it asks to.
     async fn push_failure(&self, reference: &str, error: EngineError, output: OutputSink<'_>) -> Failure {
         let EngineError::Push(said) = &error else { return engine_failure(error) };
@@ -97,6 +113,30 @@ impl Remote {
         let named = named(reference)?;
         persist(self.retries, RegistryError::again, || self.registries.digest(&named)).await.map_err(failure)
     }
+}
+
+/// Puts a list of images under a name; gives the list, or why there is none.
+pub async fn list(
+    registries: &Registries,
+    name: &str,
+    members: &Members,
+    retries: u32,
+) -> Result<Manifest, String> {
+    let failed = |reason: String| format!("failed to list the image's platforms as {name}: {reason}");
+    let mut images = Vec::new();
+    for (platform, member) in members {
+        let named: Reference = member.parse().map_err(|error| failed(format!("{error}")))?;
+        let ask = || registries.platform_manifest(&named, *platform);
+        let found =
+            persist(retries, RegistryError::again, ask).await.map_err(|error| failed(error.to_string()))?;
+        let missing = || failed(format!("the registry has no {member} for {platform}"));
+        images.push((*platform, found.ok_or_else(missing)?));
+    }
+    let list = Manifest::list(&images);
+    let named: Reference = name.parse().map_err(|error| failed(format!("{error}")))?;
+    let put = || registries.put(&named, &list);
+    persist(retries, RegistryError::again, put).await.map_err(|error| failed(error.to_string()))?;
+    Ok(list)
 }
 
 fn named(reference: &str) -> Result<Reference, Failure> {

@@ -13,7 +13,7 @@ use super::places::Places;
 use super::pushes::Pushes;
 use super::queue::Queue;
 use super::tries::Tries;
-use super::worker::{Success, Worker};
+use super::worker::{Pushed, Success, Worker};
 use crate::event::{Event, Failure, FailureKind, Outcome, UnitId};
 use crate::plan::{BuildPlan, Parent, PlannedUnit};
 
@@ -81,7 +81,7 @@ struct State {
     events: mpsc::UnboundedSender<Event>,
     queue: Queue,
     builds: JoinSet<Result<Success, Failure>>,
-    pushes: JoinSet<Result<Option<String>, Failure>>,
+    pushes: JoinSet<Result<Pushed, Failure>>,
     to_push: Pushes,
     tasks: HashMap<task::Id, Running>,
     builders: Places,
@@ -202,12 +202,14 @@ impl State {
         self.finish(unit, outcome, duration);
     }
 
-    fn push_ended(&mut self, ended: Ended<Result<Option<String>, Failure>>) {
+    fn push_ended(&mut self, ended: Ended<Result<Pushed, Failure>>) {
         let (Running { unit, since, worker }, result) = self.ended(ended);
         self.pushers.give_back(worker);
         self.to_push.end(unit);
         match result {
-            Ok(digest) => self.tell(Event::Pushed { unit: self.units[unit].id(), digest }),
+            Ok(Pushed { digest, list }) => {
+                self.tell(Event::Pushed { unit: self.units[unit].id(), digest, list });
+            }
             Err(failure) => {
                 self.finish(unit, Outcome::PushFailed(failure), since.elapsed());
                 self.has_failed(unit);

@@ -15,6 +15,15 @@ pub enum Success {
     Unchanged(Image),
 }
 
+/// What a successful push came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// The manifest's digest, when it is known.
+    pub digest: Option<String>,
+    /// Digest of the list of the image's platforms, when this push has completed it.
+    pub list: Option<String>,
+}
+
 /// What a try tells while it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
@@ -35,10 +44,6 @@ pub trait Worker: Send + Sync {
     /// One try to bring the unit up to date.
     fn work<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>>;
 
-    /// One try to push a unit that is up to date; the manifest's digest when the engine tells it.
-    fn push<'a>(
-        &'a self,
-        unit: &'a PlannedUnit,
-        tell: Tell<'a>,
-    ) -> BoxFuture<'a, Result<Option<String>, Failure>>;
+    /// One try to push a unit that is up to date.
+    fn push<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>>;
 }

@@ -60,7 +60,7 @@ impl RenderContext {
             ("openstack_release_codename", text(&templates.openstack_release_codename)),
             ("openstack_branch", text(&templates.openstack_branch)),
             ("openstack_branch_slashed", text(&templates.openstack_branch_slashed)),
-            ("tag", text(&config.tag)),
+            ("tag", text(&config.platform_tag(platform))),
             ("maintainer", text(&config.maintainer)),
             ("kolla_version", text(&templates.kolla_version)),
             ("users", users_value(&users, templates.api)),

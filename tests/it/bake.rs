@@ -190,7 +190,7 @@ fn an_export_that_fails_leaves_no_file_and_one_that_succeeds_leaves_nothing_of_t
 #[test]
 fn several_platforms_are_refused() {
     let run = project().run(export(["--platform=linux/amd64,linux/arm64"])).exits(2);
-    assert!(run.stderr.contains("one run builds for one platform only"), "{run}");
+    assert!(run.stderr.contains("what is exported is for one platform only"), "{run}");
 }
 
 fn newer_engine() -> Command {

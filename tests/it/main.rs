@@ -26,6 +26,7 @@ mod outputs;
 mod overrides;
 mod pipeline;
 mod plan;
+mod platforms;
 mod prune;
 mod push_real;
 mod real_build;

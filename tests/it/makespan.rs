@@ -11,7 +11,7 @@ use kolla_build::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use kolla_build::platform::{Arch, Platform};
 use kolla_build::schedule::history::History;
 use kolla_build::schedule::run::{Limits, run};
-use kolla_build::schedule::worker::{Success, Tell, Worker};
+use kolla_build::schedule::worker::{Pushed, Success, Tell, Worker};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -39,6 +39,7 @@ impl Shape {
                 image: image.to_string(),
                 platform: Platform::new(Arch::X86_64),
                 reference: format!("kolla/{image}:t"),
+                list: None,
                 parent,
                 disposition: Disposition::Build,
                 reason: String::new(),
@@ -119,7 +120,7 @@ impl Worker for Builder {
         })
     }
 
-    fn push<'a>(&'a self, _: &'a PlannedUnit, _: Tell<'a>) -> BoxFuture<'a, Result<Option<String>, Failure>> {
+    fn push<'a>(&'a self, _: &'a PlannedUnit, _: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>> {
         unreachable!("nothing is pushed")
     }
 }

@@ -71,10 +71,10 @@ fn find_dockerfiles(root: &std::path::Path) -> Vec<(String, String)> {
 #[test]
 fn several_platforms_render_each_into_a_directory_of_its_own() {
     let project = Project::shipped();
-    let platforms = ["--platform", "linux/amd64,linux/arm64"];
+    let platforms = ["--platform", "linux/amd64,linux/arm64", "--tag", "1"];
     project.run([&["--template-only", "--work-dir", "work"], &platforms[..]].concat()).exits(0);
     for arch in ["x86_64", "aarch64"] {
-        let alone = rendered(&["--base-arch", arch]);
+        let alone = rendered(&["--base-arch", arch, "--tag", &format!("1-{arch}")]);
         assert_eq!(dockerfiles(&project, &format!("work/docker/{arch}")), alone);
     }
 }

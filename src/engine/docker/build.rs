@@ -14,7 +14,7 @@ use super::messages::Messages;
 use super::progress::Progress;
 use super::session::Session;
 use super::transport::Transport;
-use super::upload::Upload;
+use super::upload::{Changes, Upload};
 use crate::secret::Secrets;
 
 /// Runs a build up to the engine's word that the image is there. Dropped, it closes the connection, upon which
@@ -49,7 +49,8 @@ async fn exchange(
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
     let run_flags = if session.is_some() { request.secrets.mounts().to_vec() } else { Vec::new() };
-    let (upload, chunks) = Upload::start(request.context.clone(), request.mtime, run_flags);
+    let base = request.parent.as_ref().and_then(|parent| parent.alias.clone());
+    let (upload, chunks) = Upload::start(request.context.clone(), request.mtime, Changes { run_flags, base });
     let post = Request::post(format!("/build?{}", query(request, is_podman, session)))
         .header(CONTENT_TYPE, "application/x-tar")
         .body(bollard::body_try_stream(chunks))

@@ -28,7 +28,7 @@ use bollard::query_parameters::{
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
-use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use super::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::credentials::Credential;
@@ -128,6 +128,9 @@ impl Docker {
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
         let tag = &request.tag;
+        if let Some(BuiltOn { alias: Some(alias), id, .. }) = &request.parent {
+            self.tag_image(id, alias).await?;
+        }
         let image = self.build_with_labels(request, output).await?;
         // The classic builder takes a local base image of another platform than asked for without a word.
         if !image.is_for(request.platform) {

@@ -11,9 +11,18 @@ use tokio::task::JoinHandle;
 use super::super::EngineError;
 use crate::context::archive::{write_context, write_context_with};
 use crate::dockerfile::mounts::with_run_flags;
+use crate::dockerfile::on_base;
 
 const CHUNK: usize = 64 * 1024;
 const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// What of a Dockerfile is sent otherwise than it is on the disk.
+pub(super) struct Changes {
+    /// Flags that its RUN steps get.
+    pub run_flags: Vec<String>,
+    /// What it is built on.
+    pub base: Option<String>,
+}
 
 /// A context on its way to an engine.
 pub(super) struct Upload {
@@ -22,18 +31,18 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Starts archiving a directory, every entry of this time, with these flags in the RUN steps of its Dockerfile; gives
-    /// the archive's bytes as they come.
+    /// Starts archiving a directory, every entry of this time, with these changes to its Dockerfile; gives the archive's
+    /// bytes as they come.
     pub fn start(
         path: PathBuf,
         mtime: u64,
-        run_flags: Vec<String>,
+        changes: Changes,
     ) -> (Upload, impl Stream<Item = io::Result<Bytes>>) {
         let (sender, mut receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let directory = path.clone();
         let archiving = tokio::task::spawn_blocking(move || {
             let mut writer = BufWriter::with_capacity(CHUNK, ChunkSender(sender.clone()));
-            let result = archive(&directory, mtime, &run_flags, &mut writer).and_then(|()| writer.flush());
+            let result = archive(&directory, mtime, &changes, &mut writer).and_then(|()| writer.flush());
             if result.is_err() {
                 // The request must break off: an archive that merely ended would be taken for a whole one.
                 let _ = sender.blocking_send(Err(io::Error::other("the build context cannot be read")));
@@ -56,12 +65,15 @@ impl Upload {
     }
 }
 
-fn archive(directory: &Path, mtime: u64, run_flags: &[String], out: impl Write) -> io::Result<()> {
-    if run_flags.is_empty() {
+fn archive(directory: &Path, mtime: u64, changes: &Changes, out: impl Write) -> io::Result<()> {
+    if changes.run_flags.is_empty() && changes.base.is_none() {
         return write_context(directory, mtime, out);
     }
-    let dockerfile = std::fs::read_to_string(directory.join("Dockerfile"))?;
-    write_context_with(directory, Some(&with_run_flags(&dockerfile, run_flags)), mtime, out)
+    let mut dockerfile = std::fs::read_to_string(directory.join("Dockerfile"))?;
+    if let Some(base) = &changes.base {
+        dockerfile = on_base(&dockerfile, base);
+    }
+    write_context_with(directory, Some(&with_run_flags(&dockerfile, &changes.run_flags)), mtime, out)
 }
 
 /// Hands what is written to the request's body, waiting while the engine is slower than the disk.

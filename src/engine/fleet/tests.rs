@@ -26,9 +26,13 @@ struct Fake {
 
 impl Fake {
     fn start(name: &'static str, registry: &Registry) -> Arc<Fake> {
-        let fake = Fake { name, architecture: "amd64", registry: registry.clone(), state: Mutex::default() };
+        let fake = Fake::new(name, "amd64", registry);
         fake.hold(BASE, "base");
-        Arc::new(fake)
+        fake
+    }
+
+    fn new(name: &'static str, architecture: &'static str, registry: &Registry) -> Arc<Fake> {
+        Arc::new(Fake { name, architecture, registry: registry.clone(), state: Mutex::default() })
     }
 
     fn hold(&self, reference: &str, id: &str) {
@@ -184,6 +188,7 @@ fn request(tag: &str, parent: (&str, &str)) -> BuildRequest {
             reference: parent.0.to_string(),
             id: parent.1.to_string(),
             ours: parent.0 != BASE,
+            alias: None,
         }),
         ..testing::request(tag, platform())
     }
@@ -196,7 +201,7 @@ fn platform() -> Platform {
 async fn fleet(members: &[&Arc<Fake>]) -> Fleet {
     let candidate =
         |member: &&Arc<Fake>| Candidate { engine: Arc::clone(member) as Arc<dyn Engine>, arch: None };
-    Fleet::new(gather(members.iter().map(candidate).collect(), platform()).await.suited)
+    Fleet::new(gather(members.iter().map(candidate).collect(), &[platform()]).await.suited)
 }
 
 async fn build(fleet: &Fleet, tag: &str, parent: (&str, &str)) -> Result<ImageFacts, EngineError> {
@@ -283,23 +288,41 @@ async fn a_base_image_that_cannot_be_had_everywhere_is_told_with_the_engine() {
 #[tokio::test]
 async fn engines_of_other_architectures_stay_out() {
     let registry = Registry::default();
-    let arm = Arc::new(Fake {
-        name: "arm",
-        architecture: "arm64",
-        registry: registry.clone(),
-        state: Mutex::default(),
-    });
+    let arm = Fake::new("arm", "arm64", &registry);
     let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
     b.state().dead = true;
     let candidate = |fake: &Arc<Fake>, arch| Candidate { engine: fake.clone() as Arc<dyn Engine>, arch };
     let endpoints = async |candidates| {
-        let suited = gather(candidates, platform()).await.suited;
+        let suited = gather(candidates, &[platform()]).await.suited;
         suited.iter().map(|suited| suited.engine.endpoint().to_string()).collect::<Vec<_>>()
     };
     let all = || vec![candidate(&arm, None), candidate(&a, None), candidate(&b, None)];
     assert_eq!(endpoints(all()).await, ["a"]);
-    assert_eq!(gather(all(), platform()).await.unusable.len(), 1);
+    assert_eq!(gather(all(), &[platform()]).await.unusable.len(), 1);
     // Emulation is better than nothing, unless another architecture was named.
     assert_eq!(endpoints(vec![candidate(&arm, None)]).await, ["arm"]);
     assert_eq!(endpoints(vec![candidate(&arm, Some(Arch::Aarch64))]).await, [""; 0]);
+    assert_eq!(gather(vec![], &[platform()]).await.missing, [platform()]);
+}
+
+#[tokio::test]
+async fn each_platform_is_built_by_its_own_engines() {
+    let registry = Registry::default();
+    let arm = Fake::new("arm", "arm64", &registry);
+    arm.hold(BASE, "base-arm");
+    let amd = Fake::start("amd", &registry);
+    let candidate = |fake: &Arc<Fake>| Candidate { engine: fake.clone() as Arc<dyn Engine>, arch: None };
+    let both = [Arch::X86_64, Arch::Aarch64].map(Platform::new);
+    let gathered = gather(vec![candidate(&amd), candidate(&arm)], &both).await;
+    assert_eq!((gathered.missing.len(), gathered.suited.len()), (0, 2));
+    let fleet = Fleet::new(gathered.suited);
+    for (platform, base) in [(both[1], "base-arm"), (both[0], "base"), (both[1], "base-arm")] {
+        let tag = format!("kolla/{}:1", platform.arch.kolla());
+        let request = BuildRequest { platform, ..request(&tag, (BASE, base)) };
+        fleet.build(&request, &|_| {}).await.expect("it builds");
+    }
+    let built = |fake: &Fake| fake.said().iter().filter(|said| said.starts_with("build")).count();
+    assert_eq!((built(&amd), built(&arm)), (1, 2));
+    // One that is alone serves both.
+    assert_eq!(gather(vec![candidate(&amd)], &both).await.suited[0].platforms, both);
 }

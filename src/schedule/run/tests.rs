@@ -35,14 +35,12 @@ impl Worker for Fake {
         })
     }
 
-    fn push<'a>(
-        &'a self,
-        unit: &'a PlannedUnit,
-        _tell: Tell<'a>,
-    ) -> BoxFuture<'a, Result<Option<String>, Failure>> {
+    fn push<'a>(&'a self, unit: &'a PlannedUnit, _tell: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>> {
         let failure =
             self.push_failures.lock().expect("not poisoned").get_mut(&unit.image).and_then(Vec::pop);
-        Box::pin(async move { failure.map_or(Ok(Some("sha256:d".to_string())), Err) })
+        Box::pin(async move {
+            failure.map_or(Ok(Pushed { digest: Some("sha256:d".to_string()), list: None }), Err)
+        })
     }
 }
 
@@ -51,6 +49,7 @@ fn plan(images: &[(&str, Option<&str>)]) -> BuildPlan {
         image: image.to_string(),
         platform: Platform::new(Arch::X86_64),
         reference: format!("kolla/{image}:t"),
+        list: None,
         parent: parent.map_or(Parent::Base("debian".into()), |parent| Parent::Image(parent.into())),
         disposition: Disposition::Build,
         reason: String::new(),
@@ -168,7 +167,7 @@ async fn what_is_up_to_date_is_pushed_and_a_failed_push_costs_nothing_else() {
     while let Some(event) = receiver.recv().await {
         match event {
             Event::Finished { unit, outcome, .. } => drop(last.insert(unit.image.to_string(), outcome)),
-            Event::Pushed { unit, digest } => pushed.push((unit.image.to_string(), digest)),
+            Event::Pushed { unit, digest, .. } => pushed.push((unit.image.to_string(), digest)),
             _ => {}
         }
     }

@@ -135,6 +135,12 @@ impl FakeRegistry {
         self.state().tags.get(&(repository.to_string(), tag.to_string())).cloned()
     }
 
+    /// The manifest that a tag names.
+    pub fn manifest(&self, repository: &str, tag: &str) -> Option<Vec<u8>> {
+        let key = (repository.to_string(), self.tagged(repository, tag)?);
+        Some(self.state().manifests.get(&key)?.1.clone())
+    }
+
     /// The configuration of the image that a tag names.
     pub fn config(&self, repository: &str, tag: &str) -> Option<Vec<u8>> {
         let digest = self.tagged(repository, tag)?;

@@ -113,7 +113,8 @@ impl Shared {
         let query = |key: &str| exchange.query.get(key).cloned().unwrap_or_default();
         let full = format!("{}:{}", query("repo"), query("tag"));
         let mut state = self.state();
-        let Some(image) = state.images.get(name).cloned() else {
+        let by_id = || state.all_images().find(|image| image.id == name);
+        let Some(image) = state.images.get(name).or_else(by_id).cloned() else {
             drop(state);
             return exchange.answer(404, &json!({"message": format!("No such image: {name}")}));
         };
