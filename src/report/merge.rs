@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::summary::{Summary, SummaryOptions};
+use super::summary::{KollaImage, KollaSummary, Summary, SummaryOptions};
 use super::timeline::Timeline;
-use super::told::{ImagePart, OutcomeWord, Report, Time, Told, length};
+use super::told::{ImagePart, OutcomeWord, Report, Time, Told, length, summarized_failure};
 use crate::event::{Event, Outcome, UnitId};
 use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 
@@ -45,7 +45,7 @@ pub struct Merged {
 #[derive(Debug, Clone, Copy)]
 enum Account<'a> {
     Report { run: usize, image: &'a ImagePart },
-    Summary { disposition: Disposition, failed: Option<&'a super::told::KollaImage> },
+    Summary { disposition: Disposition, failed: Option<&'a KollaImage> },
 }
 
 impl Account<'_> {
@@ -66,7 +66,7 @@ impl Account<'_> {
             }
             Account::Summary { failed: None, .. } => (false, OutcomeWord::Built, None),
             Account::Summary { failed: Some(image), .. } => {
-                let word = match image.failure() {
+                let word = match summarized_failure(image) {
                     Outcome::ParentFailed { .. } => OutcomeWord::ParentFailed,
                     Outcome::PushFailed(_) => OutcomeWord::PushFailed,
                     _ => OutcomeWord::Failed,
@@ -153,7 +153,7 @@ pub fn merge(told: &[Told], plan: &BuildPlan, options: &MergeOptions, now: Times
         match accounts.get(&unit.id()) {
             Some(Account::Report { run, image }) => replay.report(unit, image, workers[run]),
             Some(Account::Summary { disposition: Disposition::Build, failed }) => {
-                let outcome = failed.map_or(Outcome::Built(Default::default()), |image| image.failure());
+                let outcome = failed.map_or(Outcome::Built(Default::default()), summarized_failure);
                 replay.tell(
                     Event::Finished { unit: unit.id(), outcome, duration: Duration::ZERO },
                     Duration::ZERO,
@@ -187,10 +187,7 @@ fn planned(image: &ImagePart) -> Result<PlannedUnit, crate::platform::UnknownPla
 }
 
 /// What a summary tells of. It knows no platforms: an image is meant on all that the plan has it on.
-fn of_summary<'a>(
-    summary: &'a super::told::KollaSummary,
-    plan: &BuildPlan,
-) -> Vec<(PlannedUnit, Account<'a>)> {
+fn of_summary<'a>(summary: &'a KollaSummary, plan: &BuildPlan) -> Vec<(PlannedUnit, Account<'a>)> {
     let lists = [
         (&summary.built, Disposition::Build),
         (&summary.failed, Disposition::Build),

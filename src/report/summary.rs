@@ -1,9 +1,10 @@
 //! What a run has come to: a fold over its plan and its events. No clock, no files.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Failure, Outcome, UnitId};
 use crate::plan::{BuildPlan, Disposition};
@@ -265,7 +266,7 @@ impl Summary {
                 Disposition::Skipped => &mut summary.skipped,
                 Disposition::Unbuildable => &mut summary.unbuildable,
             };
-            list.push(KollaImage { name: name.to_string(), status });
+            list.push(KollaImage { name: name.to_string(), status: status.map(Cow::Borrowed) });
         }
         summary
     }
@@ -307,7 +308,7 @@ fn severity(unit: &UnitSummary) -> u8 {
 }
 
 /// The summary in Kolla's words: these keys, in this order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KollaSummary {
     /// Built or unchanged.
     pub built: Vec<KollaImage>,
@@ -322,13 +323,13 @@ pub struct KollaSummary {
 }
 
 /// An image in [`KollaSummary`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KollaImage {
     /// Its name.
     pub name: String,
     /// Only in `failed`: why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<&'static str>,
+    pub status: Option<Cow<'static, str>>,
 }
 
 #[cfg(test)]
@@ -338,7 +339,7 @@ mod tests {
     use crate::report::testing::*;
 
     fn names(list: &[KollaImage]) -> Vec<String> {
-        let word = |image: &KollaImage| match image.status {
+        let word = |image: &KollaImage| match &image.status {
             Some(status) => format!("{}={status}", image.name),
             None => image.name.clone(),
         };

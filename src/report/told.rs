@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::report_json::REPORT_VERSION;
+use super::summary::{KollaImage, KollaSummary};
 use crate::event::{Failure, FailureKind, Image, Outcome};
 use crate::plan::{Disposition, Parent};
 
@@ -50,36 +51,14 @@ impl Told {
     }
 }
 
-/// A summary; [`super::summary::KollaSummary`] tells of its lists.
-#[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "told there")]
-pub struct KollaSummary {
-    pub built: Vec<KollaImage>,
-    pub failed: Vec<KollaImage>,
-    pub not_matched: Vec<KollaImage>,
-    pub skipped: Vec<KollaImage>,
-    pub unbuildable: Vec<KollaImage>,
-}
-
-/// An image of a summary.
-#[derive(Debug, Clone, Deserialize)]
-pub struct KollaImage {
-    /// Its name.
-    pub name: String,
-    /// Why it failed, in Kolla's word.
-    pub status: Option<String>,
-}
-
-impl KollaImage {
-    /// What came of an image that failed. A summary tells no more than the kind of it.
-    pub fn failure(&self) -> Outcome {
-        let failure = |kind| Failure::permanent(kind, "its summary tells no more than that it failed");
-        match self.status.as_deref() {
-            Some("parent_error") => Outcome::ParentFailed { root_cause: "an image it is built on".into() },
-            Some("push_error") => Outcome::PushFailed(failure(FailureKind::Registry)),
-            Some("connection_error") => Outcome::Failed(failure(FailureKind::Connection)),
-            _ => Outcome::Failed(failure(FailureKind::Build)),
-        }
+/// What came of an image of a summary that failed: it tells no more than the kind of it.
+pub fn summarized_failure(image: &KollaImage) -> Outcome {
+    let failure = |kind| Failure::permanent(kind, "its summary tells no more than that it failed");
+    match image.status.as_deref() {
+        Some("parent_error") => Outcome::ParentFailed { root_cause: "an image it is built on".into() },
+        Some("push_error") => Outcome::PushFailed(failure(FailureKind::Registry)),
+        Some("connection_error") => Outcome::Failed(failure(FailureKind::Connection)),
+        _ => Outcome::Failed(failure(FailureKind::Build)),
     }
 }
 
