@@ -24,6 +24,7 @@ use crate::plan::{Parent, PlannedUnit};
 use crate::platform::Platform;
 use crate::record::InputRecord;
 use crate::registry::RemoteImage;
+use crate::schedule::bases::BaseImages;
 use crate::schedule::image::{BuildSettings, KEY_LABEL, PARENT_LABEL, Recipe, key_inputs};
 use crate::schedule::records::Records;
 
@@ -249,12 +250,19 @@ impl Gathering<'_> {
         let key_and_ids = match (&unit.parent, &self.engine) {
             (Parent::Base(_), _) if reference == "scratch" => Some((reference.clone(), vec![reference])),
             (_, None) => None,
-            (parent, Some(_)) => match (self.held(&reference, unit.platform).await?.pop(), parent) {
-                (Some(image), Parent::Base(_)) => Some((image.id.clone(), vec![image.id])),
-                (Some(image), Parent::Image(_)) => {
+            (Parent::Base(_), Some(engine)) => {
+                let bases = BaseImages::new(engine.clone(), false, unit.list.is_some());
+                let held = bases.held(&reference, unit.platform).await;
+                match held.map_err(|error| Fatal::new(&error, EXIT_FAILED))? {
+                    Some(image) => Some((image.id.clone(), vec![image.id])),
+                    None => self.parent_in_registry(unit, reference).await,
+                }
+            }
+            (Parent::Image(_), Some(_)) => match self.held(&reference, unit.platform).await?.pop() {
+                Some(image) => {
                     Some((image.labels.get(KEY_LABEL).unwrap_or(&image.id).clone(), vec![image.id]))
                 }
-                (None, _) => self.parent_in_registry(unit, reference).await,
+                None => self.parent_in_registry(unit, reference).await,
             },
         };
         // Of an engine that can't be asked it is taken that nothing has changed there.

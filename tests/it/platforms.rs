@@ -210,6 +210,11 @@ fn one_real_engine_builds_both_platforms_on_a_base_image_of_both() {
         let verified = run(&project, &["--verify-registry"]);
         assert!(verified.tells("4 of 4 images are in the registry as they would be built"), "{verified}");
 
+        let plan: Value =
+            serde_json::from_str(&run(&project, &["--plan", "--plan-format", "json"]).stdout).unwrap();
+        let unchanged = |unit: &&Value| unit["forecast"]["expected"] == "unchanged";
+        assert_eq!(plan["units"].as_array().unwrap().iter().filter(unchanged).count(), 4, "{plan:#}");
+
         // Pinned for each platform, and held to that.
         run(&project, &["--lock"]);
         let locked = run(&project, &["--locked", "--nocache"]);
