@@ -1,15 +1,17 @@
-//! Downloads over HTTP: streamed to disk, hashed on the way, taken up again where they broke.
+//! Downloads over HTTP: streamed to disk, hashed on the way, taken up again where they broke, also by a later run.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
+use reqwest::header::{
+    ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+};
 use reqwest::{Client, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::digest::hex;
+use super::digest::{HashWriter, hex};
 use super::error::Problem;
 use crate::http::{self, chain, refused_certificate};
 
@@ -26,24 +28,29 @@ pub(super) fn client(patience: Duration) -> Result<Client, Problem> {
     })
 }
 
-/// Downloads `url` to the new file `path` and gives the sha256 of what came.
+/// Downloads `url` to the target's file and gives the sha256 of all that is in it then.
 pub(super) async fn download(
     client: &Client,
     url: &str,
-    path: &Path,
+    mut target: Target,
     section: &str,
     patience: Duration,
 ) -> Result<String, Problem> {
-    let mut target = Target::create(path).map_err(Problem::local(path))?;
-    let mut validator = None;
+    let path = target.path.clone();
+    let path = path.as_path();
     for tried in 0.. {
         let start = target.size;
         let mut request = client.get(url);
-        if let Some(validator) = validator.take().filter(|_| start > 0) {
+        if let Some(validator) = target.validator.clone().filter(|_| start > 0) {
             request = request.header(RANGE, format!("bytes={start}-")).header(IF_RANGE, validator);
         }
         let response = request.send().await.map_err(|error| problem(error, patience))?;
         if !continues(&response, start) {
+            if start > 0 && response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+                // It has become shorter than what is here, and the server looked at the length alone.
+                target.restart().map_err(Problem::local(path))?;
+                continue;
+            }
             if response.status() != StatusCode::OK {
                 return Err(Problem::Status {
                     status: response.status().as_u16(),
@@ -52,12 +59,12 @@ pub(super) async fn download(
             }
             target.restart().map_err(Problem::local(path))?;
         }
-        validator = resumable(response.headers());
+        target.expect(resumable(response.headers())).map_err(Problem::local(path))?;
         match target.receive(response).await {
-            Ok(()) => return Ok(hex(&target.hasher.finalize())),
+            Ok(()) => return Ok(target.sha256()),
             Err(Broken::Disk(error)) => return Err(Problem::local(path)(error)),
             Err(Broken::Connection(error)) => {
-                let may_go_on = validator.is_some() && target.size > start && tried < RESUMES;
+                let may_go_on = target.validator.is_some() && target.size > start && tried < RESUMES;
                 if !may_go_on {
                     return Err(problem(error, patience));
                 }
@@ -75,7 +82,7 @@ fn continues(response: &Response, start: u64) -> bool {
 }
 
 /// What tells the server that we have the start of this very file; none when it can't send a part of it.
-fn resumable(headers: &HeaderMap) -> Option<reqwest::header::HeaderValue> {
+fn resumable(headers: &HeaderMap) -> Option<HeaderValue> {
     let ranges =
         headers.contains_key(CONTENT_RANGE) || headers.get(ACCEPT_RANGES).is_some_and(|unit| unit == "bytes");
     let strong_tag = headers.get(ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/"));
@@ -106,10 +113,15 @@ fn problem(error: reqwest::Error, patience: Duration) -> Problem {
 }
 
 /// The file that a download goes to.
-struct Target {
+pub(super) struct Target {
+    path: PathBuf,
     file: File,
     size: u64,
     hasher: Sha256,
+    /// What tells the server which file the start is of; none when it has to send all of it.
+    validator: Option<HeaderValue>,
+    /// Whether a later run is to take it up where this one is killed.
+    kept: bool,
 }
 
 /// Why receiving ended early.
@@ -119,11 +131,60 @@ enum Broken {
 }
 
 impl Target {
-    fn create(path: &Path) -> io::Result<Target> {
-        Ok(Target { file: File::create_new(path)?, size: 0, hasher: Sha256::new() })
+    /// A new file.
+    pub(super) fn create(path: &Path) -> io::Result<Target> {
+        Ok(Target::new(path, File::create_new(path)?, false))
+    }
+
+    /// A file that an earlier run may have begun, with all that it had got. Its validator is in a file beside it.
+    pub(super) fn take_up(path: &Path) -> io::Result<Target> {
+        let open = || File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = match open() {
+            // A run was killed between making it read-only and giving it its name.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                forget(path)?;
+                open()?
+            }
+            opened => opened?,
+        };
+        let mut target = Target::new(path, file, true);
+        let validator = fs::read(beside(path)).ok().and_then(|text| HeaderValue::from_bytes(&text).ok());
+        match validator.filter(|validator| !validator.is_empty()) {
+            None => target.restart()?,
+            validator => {
+                target.size = io::copy(&mut target.file, &mut HashWriter(&mut target.hasher))?;
+                target.validator = validator;
+            }
+        }
+        Ok(target)
+    }
+
+    fn new(path: &Path, file: File, kept: bool) -> Target {
+        Target { path: path.to_path_buf(), file, size: 0, hasher: Sha256::new(), validator: None, kept }
+    }
+
+    /// Whether something of it was there before.
+    pub(super) fn is_begun(&self) -> bool {
+        self.size > 0
+    }
+
+    /// The sha256 of what is there.
+    pub(super) fn sha256(&self) -> String {
+        hex(&self.hasher.clone().finalize())
+    }
+
+    /// Keeps what tells the server that the start, once more of it is here, is of this file.
+    fn expect(&mut self, validator: Option<HeaderValue>) -> io::Result<()> {
+        if self.kept && validator != self.validator {
+            fs::write(beside(&self.path), validator.as_ref().map_or(&b""[..], HeaderValue::as_bytes))?;
+        }
+        self.validator = validator;
+        Ok(())
     }
 
     fn restart(&mut self) -> io::Result<()> {
+        // First, so that what comes next never counts as the start of another file.
+        self.expect(None)?;
         self.file.set_len(0)?;
         self.file.rewind()?;
         self.size = 0;
@@ -139,4 +200,20 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// Removes what is left of a download, with its validator.
+pub(super) fn forget(path: &Path) -> io::Result<()> {
+    for file in [beside(path), path.to_path_buf()] {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The file that holds the validator of a download.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("validator")
 }

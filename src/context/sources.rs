@@ -16,6 +16,7 @@ pub use super::error::{Problem, SourceError, without_secrets};
 use super::archive;
 use super::digest::{HashWriter, hex};
 use super::git::{self, Resolved};
+use super::http::Target;
 use super::store::Store;
 use super::unpack::{ArchiveFault, Inspector};
 use super::{http, pypi};
@@ -172,16 +173,59 @@ impl SourceCache {
         if let Some(sha256) = pinned.filter(|sha256| self.blob(sha256).exists()) {
             return Ok(sha256.to_string());
         }
-        let client = self.http.get_or_init(|| http::client(self.patience)).clone()?;
-        let found = http::download(&client, url, claim.partial(), &source.section, self.patience).await?;
-        check_pin(pinned, &found)?;
+        // Of one that is not pinned nothing would tell that its parts belong together.
+        let path = match pinned {
+            Some(_) => claim.unfinished(&digest_of([url])[..16]),
+            None => claim.partial().to_path_buf(),
+        };
+        let found = self.download(url, pinned, &path, &source.section).await?;
         let object = self.blob(&found);
         blocking(move || {
-            check_archive(claim.partial())?;
-            claim.commit(claim.partial(), &object).map_err(Problem::local(object))
+            if let Err(problem) = check_archive(&path) {
+                http::forget(&path).map_err(Problem::local(&path))?;
+                return Err(problem);
+            }
+            claim.commit(&path, &object).map_err(Problem::local(object))?;
+            http::forget(&path).map_err(Problem::local(path))
         })
         .await?;
         Ok(found)
+    }
+
+    /// Downloads a URL to a file and gives its sha256. A pinned one goes on where an earlier run stopped.
+    async fn download(
+        &self,
+        url: &str,
+        pinned: Option<&str>,
+        path: &Path,
+        section: &str,
+    ) -> Result<String, Problem> {
+        let client = self.http.get_or_init(|| http::client(self.patience)).clone()?;
+        loop {
+            let (opened, is_pinned) = (path.to_path_buf(), pinned.is_some());
+            let target = blocking(move || {
+                let target = if is_pinned { Target::take_up(&opened) } else { Target::create(&opened) };
+                target.map_err(Problem::local(opened))
+            });
+            let target = target.await?;
+            if let Some(sha256) = pinned.filter(|sha256| target.sha256() == *sha256) {
+                // All had come when that run was killed.
+                return Ok(sha256.to_string());
+            }
+            let is_begun = target.is_begun();
+            let found = http::download(&client, url, target, section, self.patience).await;
+            if let Err(Problem::Local { .. }) = found {
+                // A disk that is full needs the room.
+                http::forget(path).map_err(Problem::local(path))?;
+            }
+            let found = found?;
+            let Err(problem) = check_pin(pinned, &found) else { return Ok(found) };
+            http::forget(path).map_err(Problem::local(path))?;
+            // What was there may have been spoilt: only the whole from the server is what the server has.
+            if !is_begun {
+                return Err(problem);
+            }
+        }
     }
 
     /// Checks a commit out and packs it, unless that was done before; gives the archive and the commit.

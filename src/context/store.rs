@@ -1,7 +1,8 @@
 //! The source cache on disk: finished objects under their keys, shared by tasks and runs.
 //!
 //! An object appears under its name whole or not at all. Whoever makes one holds the lock of its key and works on a
-//! partial file of that key; what a killed run has left there is removed when the cache is opened again.
+//! partial file of that key; what a killed run has left there is removed when the cache is opened again. Only downloads
+//! that can be taken up stay, under `unfinished`, for as long as objects that are not used.
 
 use std::fs::{self, File, FileTimes, TryLockError};
 use std::io;
@@ -22,7 +23,7 @@ pub(super) struct Store {
 impl Store {
     /// Opens the store in `root`; what was not used for as long as `kept` is removed, when no other run is using it.
     pub(super) fn open(root: &Path, kept: Option<Duration>) -> io::Result<Store> {
-        for part in ["objects", "partial", "locks"] {
+        for part in ["objects", "partial", "locks", "unfinished"] {
             fs::create_dir_all(root.join(part))?;
         }
         let in_use = File::options().create(true).truncate(false).write(true).open(root.join("in-use"))?;
@@ -70,7 +71,7 @@ impl Store {
         }
         let partial = self.root.join("partial").join(key);
         remove(&partial)?;
-        Ok(Claim { partial, _lock: lock })
+        Ok(Claim { partial, unfinished: self.root.join("unfinished"), _lock: lock })
     }
 
     fn lock_file(&self, key: &str) -> io::Result<File> {
@@ -87,6 +88,12 @@ fn prune(root: &Path, oldest: SystemTime) -> io::Result<()> {
             remove(&root.join("locks").join(object.file_name()))?;
         }
     }
+    for left in fs::read_dir(root.join("unfinished"))? {
+        let left = left?;
+        if left.metadata()?.modified()? < oldest {
+            remove(&left.path())?;
+        }
+    }
     Ok(())
 }
 
@@ -94,6 +101,7 @@ fn prune(root: &Path, oldest: SystemTime) -> io::Result<()> {
 #[derive(Debug)]
 pub(super) struct Claim {
     partial: PathBuf,
+    unfinished: PathBuf,
     _lock: File,
 }
 
@@ -101,6 +109,13 @@ impl Claim {
     /// A file or directory to work in; it does not exist yet.
     pub(super) fn partial(&self) -> &Path {
         &self.partial
+    }
+
+    /// A file that may be there already and that stays when it is not finished, for who claims the key next; one for
+    /// each place `from` that the object can come from.
+    pub(super) fn unfinished(&self, from: &str) -> PathBuf {
+        let key = self.partial.file_name().unwrap_or_default().to_string_lossy();
+        self.unfinished.join(format!("{key}-{from}"))
     }
 
     /// Makes a finished file the object at `object`: read-only, without time, on the disk before it has its name.
@@ -202,6 +217,10 @@ mod tests {
             fs::write(object, "").unwrap();
             age(object);
         }
+        let [begun, given_up] = ["begun", "given-up"].map(|name| dir.path().join("unfinished").join(name));
+        fs::write(&begun, "").unwrap();
+        fs::write(&given_up, "").unwrap();
+        File::open(&given_up).unwrap().set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
         store.touch(&used);
         // The first run goes on.
         let second = Store::open(dir.path(), kept).unwrap();
@@ -211,5 +230,6 @@ mod tests {
         assert!(old.exists());
         Store::open(dir.path(), kept).unwrap();
         assert!(!old.exists() && used.exists());
+        assert!(!given_up.exists() && begun.exists());
     }
 }

@@ -56,7 +56,7 @@ fn few_are_fetched_at_once_and_an_interrupt_stops_them() {
     let (daemon, server) = (FakeDocker::with_base_image().fail("base", Fault::Hangs), FileServer::start());
     let project = project(&daemon, &server);
     for _ in NAMES {
-        server.fail_next(files::Fault::Hang);
+        server.fail_next(files::Fault::Hang(1));
     }
     let run = Running::start(&project, OPTIONS);
     requests(&server, 4);
@@ -93,4 +93,35 @@ fn nothing_is_fetched_for_images_that_did_not_change() {
     // Nor for others than those that did.
     project.image("b", Some("base"), "ADD b-archive /\nRUN more\n").run(OPTIONS).exits(0);
     assert_eq!(requests(&server, 1), ["/b"]);
+}
+
+#[test]
+fn a_killed_run_s_download_is_taken_up_by_the_next() {
+    let (daemon, server) = (FakeDocker::with_base_image(), FileServer::start());
+    let content = "a source of some length\n".repeat(10_000);
+    let sha256: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let url = server.put("/a", content.as_bytes());
+    let section = format!("[sources.a]\ntype = \"url\"\nlocation = \"{url}\"\nsha256 = \"{sha256}\"\n");
+    let project = Project::empty()
+        .with_engine(&daemon)
+        .image("base", None, "RUN true\n")
+        .image("a", Some("base"), "ADD a-archive /\n")
+        .file("build.toml", &section);
+    server.fail_next(files::Fault::Hang(100_000));
+    let run = Running::start(&project, OPTIONS);
+    let has_come = || {
+        let unfinished = std::fs::read_dir(project.path("cache/unfinished")).into_iter().flatten().flatten();
+        unfinished.filter_map(|file| file.metadata().ok()).any(|file| file.len() == 100_000)
+    };
+    let end = Instant::now() + PATIENCE;
+    while !has_come() {
+        assert!(Instant::now() < end, "waited in vain for the download");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    run.signal("KILL");
+    run.end();
+    server.take_requests();
+    project.run(OPTIONS).exits(0);
+    let ranges: Vec<_> = server.take_requests().into_iter().map(|request| request.range).collect();
+    assert_eq!(ranges, [Some("bytes=100000-".to_string())]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kolla_build::config::source::{Origin, Source};
@@ -43,6 +43,21 @@ impl Fixture {
 
     fn identify(&self, cache: &SourceCache, source: &Source) -> Result<String, SourceError> {
         self.runtime.block_on(cache.identify(source))
+    }
+
+    /// What the cache works on and what it keeps to go on with, and sizes.
+    fn working_files(&self) -> Vec<(PathBuf, u64)> {
+        let files =
+            ["partial", "unfinished"].map(|name| fs::read_dir(self.dir.path().join("cache").join(name)));
+        let files = files.into_iter().flat_map(|files| files.unwrap().flatten());
+        files.filter_map(|file| Some((file.path(), file.metadata().ok()?.len()))).collect()
+    }
+
+    /// Puts something else in place of what has come so far.
+    fn replace_begun(&self, content: &[u8]) {
+        let files = self.working_files();
+        let (begun, _) = files.iter().max_by_key(|(_, size)| *size).unwrap();
+        fs::write(begun, content).unwrap();
     }
 
     /// Names of what the cache works on; nothing once it is done.
@@ -225,13 +240,95 @@ fn a_file_that_changes_between_the_parts_is_fetched_whole() {
     assert_eq!(server.take_requests().len(), 2);
 }
 
+/// Begins to fetch a source whose server falls silent after so many bytes, and drops it when they have come.
+fn begin(fixture: &Fixture, server: &FileServer, source: &Source, bytes: usize) {
+    server.fail_next(Fault::Hang(bytes));
+    let cache = fixture.cache();
+    fixture.runtime.block_on(async {
+        let come = async {
+            while !fixture.working_files().iter().any(|(_, size)| *size == bytes as u64) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            fetched = cache.fetch(source) => panic!("{fetched:?}"),
+            () = come => {}
+        }
+    });
+    server.take_requests();
+}
+
+fn ranges(server: &FileServer) -> Vec<Option<String>> {
+    server.take_requests().into_iter().map(|request| request.range).collect()
+}
+
+#[test]
+fn a_download_that_was_left_goes_on_in_another_run_when_it_is_pinned() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let content = tarball(&[("a", &"0123456789".repeat(50_000))]);
+    let address = server.put("/x.tar", &content);
+    let source = url(&address, Some(&sha256(&content)));
+    let fetch = |source: &Source| {
+        let fetched = fixture.fetch(&fixture.cache(), source).unwrap();
+        assert!(fs::read(&fetched.path).unwrap() == content, "not what was pinned");
+        assert_eq!(fixture.working_files(), [], "nothing is left");
+        fs::remove_file(fetched.path).unwrap();
+        ranges(&server)
+    };
+    begin(&fixture, &server, &source, 100_000);
+    assert_eq!(fetch(&source), [Some("bytes=100000-".into())]);
+
+    // Everything had come, or more than there is.
+    begin(&fixture, &server, &source, 100_000);
+    fixture.replace_begun(&content);
+    assert_eq!(fetch(&source), []);
+    begin(&fixture, &server, &source, 100_000);
+    fixture.replace_begun(&[&content[..], b"more"].concat());
+    assert_eq!(fetch(&source), [Some(format!("bytes={}-", content.len() + 4)), None]);
+
+    // Nothing tells whether parts of what is not pinned belong together.
+    let unpinned = url(&address, None);
+    begin(&fixture, &server, &unpinned, 100_000);
+    assert_eq!(fetch(&unpinned), [None]);
+    // A server that sends whole files only.
+    server.forget_ranges();
+    begin(&fixture, &server, &source, 100_000);
+    assert_eq!(fetch(&source), [None]);
+}
+
+#[test]
+fn what_was_begun_is_dropped_when_it_is_of_another_file_or_spoilt() {
+    let (fixture, server) = (Fixture::new(), FileServer::start());
+    let [old, new] = ["old", "new"].map(|word| tarball(&[("a", &word.repeat(50_000))]));
+    let address = server.put("/x.tar", &old);
+    let source = url(&address, Some(&sha256(&new)));
+    begin(&fixture, &server, &source, 100_000);
+    server.put("/x.tar", &new);
+    let fetched = fixture.fetch(&fixture.cache(), &source).unwrap();
+    assert!(fs::read(&fetched.path).unwrap() == new, "parts of two files were put together");
+    assert_eq!(ranges(&server), [Some("bytes=100000-".into())]);
+    fs::remove_file(fetched.path).unwrap();
+
+    begin(&fixture, &server, &source, 100_000);
+    fixture.replace_begun(&[0; 100_000]);
+    fixture.fetch(&fixture.cache(), &source).unwrap();
+    assert_eq!(ranges(&server), [Some("bytes=100000-".into()), None]);
+
+    // What is not what was pinned is refused, however it came.
+    let wrong = url(&address, Some(&"0".repeat(64)));
+    begin(&fixture, &server, &wrong, 100_000);
+    let error = fixture.fetch(&fixture.cache(), &wrong).unwrap_err();
+    assert_eq!(error.problem, Problem::Checksum { expected: "0".repeat(64), found: sha256(&new) });
+    assert_eq!(fixture.working_files(), []);
+}
+
 #[test]
 fn no_progress_is_given_up_and_redirects_are_followed() {
     let (fixture, server) = (Fixture::new(), FileServer::start());
     let content = tarball(&[("a", "b")]);
     let source = url(&server.put("/x.tar", &content), None);
     server.forget_ranges();
-    server.fail_next(Fault::Hang);
+    server.fail_next(Fault::Hang(1));
     let error = fixture.fetch(&fixture.cache(), &source).unwrap_err();
     assert_eq!(error.problem, Problem::Stalled(Duration::from_secs(2)));
     assert!(error.is_transient());
@@ -245,7 +342,7 @@ fn no_progress_is_given_up_and_redirects_are_followed() {
 fn a_fetch_that_is_dropped_leaves_nothing() {
     let (fixture, server) = (Fixture::new(), FileServer::start());
     let source = url(&server.put("/x.tar", &tarball(&[("a", "b")])), None);
-    server.fail_next(Fault::Hang);
+    server.fail_next(Fault::Hang(1));
     let cache = fixture.cache();
     let brief = Duration::from_millis(300);
     let dropped = fixture.runtime.block_on(async { tokio::time::timeout(brief, cache.fetch(&source)).await });

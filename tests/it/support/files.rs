@@ -19,8 +19,8 @@ pub enum Fault {
     CutAfter(usize),
     /// The same, and from then on another file is there.
     CutAndReplace(usize, Vec<u8>),
-    /// Headers and the first byte, then nothing more.
-    Hang,
+    /// Headers and so many bytes, then nothing more.
+    Hang(usize),
     /// The file is elsewhere.
     Redirect(String),
 }
@@ -111,7 +111,11 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let same = exchange.headers.get("if-range").is_none_or(|condition| *condition == tag);
     let asked =
         range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-    let (status, start) = match asked.filter(|_| ranges && same) {
+    let asked: Option<usize> = asked.filter(|_| ranges && same);
+    if asked.is_some_and(|start| start >= content.len()) {
+        return status_only(&mut exchange, 416, "");
+    }
+    let (status, start) = match asked {
         Some(start) => ("206 Partial Content", start),
         None => ("200 OK", 0),
     };
@@ -130,8 +134,8 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
             state.lock().unwrap().files.insert(exchange.path.clone(), new);
             exchange.raw(&body[..count])
         }
-        Some(Fault::Hang) => {
-            exchange.raw(&body[..1])?;
+        Some(Fault::Hang(count)) => {
+            exchange.raw(&body[..count])?;
             exchange.wait(Duration::from_secs(60))
         }
         _ => exchange.raw(body),
