@@ -13,7 +13,7 @@ use super::lists::Lists;
 use super::memory::{Held, Memory};
 use super::records::Records;
 use super::remote::Remote;
-use super::transient::{has_network_symptoms, tells_of_full_disk};
+use super::transient::{has_network_symptoms, tells_of_foreign_programs, tells_of_full_disk};
 use super::worker::{Progress, Pushed, Success, Tell, Worker};
 use crate::config::buildkit::CacheSource;
 use crate::config::source::Source;
@@ -192,7 +192,7 @@ impl ImageWorker {
             Ok(built) => built,
             Err(error) => {
                 let tail = tail.into_inner().unwrap_or_else(PoisonError::into_inner);
-                return Err(self.build_failure(error, &tail).await);
+                return Err(self.build_failure(unit, error, &tail).await);
             }
         };
         self.keep_record(unit, &record, &output);
@@ -200,7 +200,12 @@ impl ImageWorker {
     }
 
     /// What a failed build is to its unit, by what was said and the last lines of its log.
-    async fn build_failure(&self, error: EngineError, tail: &VecDeque<String>) -> Failure {
+    async fn build_failure(
+        &self,
+        unit: &PlannedUnit,
+        error: EngineError,
+        tail: &VecDeque<String>,
+    ) -> Failure {
         let mut failure = engine_failure(error);
         if failure.kind != FailureKind::Build {
             return failure;
@@ -214,6 +219,12 @@ impl ImageWorker {
             failure.kind = FailureKind::Connection;
             failure.transient = true;
             failure.message.push_str("\nthe engine has gone meanwhile, which may be the reason");
+        } else if tells_of_foreign_programs(lines()) {
+            let (platform, arch) = (unit.platform, unit.platform.arch.kolla());
+            failure.message.push_str(&format!(
+                "\nhint: the engine can't run programs for {platform}: give its host an emulator (qemu, with binfmt_misc), or \
+                 name an engine that can, as --engine-host {arch}=ssh://..."
+            ));
         }
         failure
     }

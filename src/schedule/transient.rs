@@ -50,9 +50,23 @@ pub fn tells_of_full_disk<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool 
     lines.into_iter().map(str::to_lowercase).any(|line| symptoms.iter().any(|symptom| line.contains(symptom)))
 }
 
+/// True when the last lines of a failed build's log tell of programs for another processor.
+pub fn tells_of_foreign_programs<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool {
+    let symptoms = ["exec format error", "invalid elf image for this architecture"];
+    lines.into_iter().map(str::to_lowercase).any(|line| symptoms.iter().any(|symptom| line.contains(symptom)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_programs_are_recognised() {
+        for line in ["exec /bin/sh: exec format error", "/bin/sh: 1: apt-get: Exec format error"] {
+            assert!(tells_of_foreign_programs(["FROM x", line]), "{line}");
+        }
+        assert!(!tells_of_foreign_programs(["exec /bin/sh: no such file or directory"]));
+    }
 
     #[test]
     fn a_full_disk_is_recognised() {

@@ -194,6 +194,16 @@ fn an_image_that_is_made_counts_though_its_build_never_ends() {
 }
 
 #[test]
+fn programs_for_another_processor_are_told_with_what_to_do() {
+    let log = "exec /bin/sh: exec format error".to_string();
+    let fault = Fault::Fails { message: "the command returned 1".to_string(), log };
+    let daemon = FakeDocker::with_base_image().fail("base", fault);
+    let run = Project::new().with_engine(&daemon).run(["memcached"]).exits(1);
+    assert_eq!(daemon.order(), ["base"]);
+    assert!(run.stderr.contains("hint: the engine can't run programs for linux/"), "{run}");
+}
+
+#[test]
 fn tries_run_out() {
     let daemon = FakeDocker::with_base_image().fail("base", network_symptom());
     let run = Project::new().with_engine(&daemon).run(["--retries", "1", "memcached"]).exits(1);
