@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bollard::errors::Error as BollardError;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
 };
@@ -128,10 +129,14 @@ impl Docker {
         removed.map(drop).map_err(|error| self.sort(error))
     }
 
-    /// The commands that an image came about by, as the engine's history of it has them.
+    /// The commands that an image came about by, as the engine's history of it has them; none of an image that it does
+    /// not hold any more.
     pub async fn history(&self, image: &str) -> Result<Vec<String>, EngineError> {
-        let history = self.client.image_history(image).await.map_err(|error| self.sort(error))?;
-        Ok(history.into_iter().map(|step| step.created_by).collect())
+        match self.client.image_history(image).await {
+            Ok(history) => Ok(history.into_iter().map(|step| step.created_by).collect()),
+            Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(Vec::new()),
+            Err(error) => Err(self.sort(error)),
+        }
     }
 
     /// BuildKit's cache; empty with an engine that has none.
