@@ -16,9 +16,10 @@ const TITLE_LABEL: &str = "org.opencontainers.image.title";
 /// The one that tells when it was made.
 const CREATED_LABEL: &str = "org.opencontainers.image.created";
 
-/// How BuildKit describes a build context that was sent with the request, as this program sends it. `docker build` and
-/// buildx send theirs otherwise.
-const SENT_CONTEXT: &str = "http url http://build-context-";
+/// How BuildKit describes a build context that was sent with the request or over a session of ours, as this program sends
+/// it. `docker build` and buildx send theirs otherwise.
+const SENT_CONTEXTS: [&str; 2] =
+    ["http url http://build-context-", "http url http://buildkit-session/kolla-build-"];
 /// How it describes what a RUN step has made.
 const STEP: &str = "mount / from exec ";
 
@@ -217,6 +218,7 @@ pub fn cache<'a>(records: &'a [CacheRecord], histories: &[String]) -> Vec<&'a Ca
             })
         })
     };
+    let is_context = |description: &str| SENT_CONTEXTS.iter().any(|own| description.starts_with(own));
     let mut ours: HashSet<&str> = HashSet::new();
     let mut children: HashMap<&str, Vec<&CacheRecord>> = HashMap::new();
     for record in records {
@@ -224,7 +226,7 @@ pub fn cache<'a>(records: &'a [CacheRecord], histories: &[String]) -> Vec<&'a Ca
     }
     let mut waiting: Vec<&CacheRecord> = records
         .iter()
-        .filter(|record| record.description.starts_with(SENT_CONTEXT) || is_step(&record.description))
+        .filter(|record| is_context(&record.description) || is_step(&record.description))
         .collect();
     while let Some(record) = waiting.pop() {
         if ours.insert(&record.id) {
@@ -352,7 +354,9 @@ mod tests {
         let in_use = CacheRecord { in_use: true, ..record("now", "", "http url http://build-context-2") };
         let records = [
             record("context", "", "http url http://build-context-1"),
+            record("session", "", "http url http://buildkit-session/kolla-build-0123"),
             record("url", "", "http url http://example/archive"),
+            record("their-session", "", "http url http://buildkit-session/0123"),
             record("theirs", "", "local source for context"),
             record("step", "", "mount / from exec /bin/sh -c ours"),
             record("with-arguments", "theirs", "mount / from exec /bin/sh -c true"),
@@ -366,6 +370,6 @@ mod tests {
             ["RUN /bin/sh -c ours # buildkit", "RUN |1 a=b /bin/sh -c true # buildkit", "/bin/sh -c other"]
                 .map(String::from);
         let ids: Vec<&str> = cache(&records, &histories).iter().map(|record| record.id.as_str()).collect();
-        assert_eq!(ids, ["context", "step", "with-arguments", "copy"]);
+        assert_eq!(ids, ["context", "session", "step", "with-arguments", "copy"]);
     }
 }

@@ -7,8 +7,8 @@ use crate::secret::SecretSpec;
 
 const NEEDS_BUILDKIT: &str = "only Docker's BuildKit can do this: use --buildkit, with --engine docker";
 const SQUASHES_NOT: &str = "BuildKit does not squash: add --nobuildkit";
-const INLINE_ONLY: &str = "an engine's own BuildKit writes its cache into the images alone: use type=inline and push them; \
-                           for type=registry and others a builder of buildx's is needed";
+const INLINE_ONLY: &str = "an engine's own BuildKit, asked over Docker's API, writes its cache into the images alone: use \
+                           type=inline and push them, or --export bake for type=registry and others";
 
 /// Where layers may be taken from instead of being built: an image in a registry, built with `--cache-to type=inline`.
 #[derive(Debug, Clone, PartialEq, Eq)]

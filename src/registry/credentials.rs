@@ -130,6 +130,11 @@ impl Credentials {
         }
     }
 
+    /// Whether there are none for any registry.
+    pub fn is_empty(&self) -> bool {
+        self.auths.is_empty() && self.store.is_none() && self.helpers.is_empty()
+    }
+
     /// The credential for a registry's host, none for Docker's own; nothing when there is none.
     pub async fn find(&self, registry: Option<&str>) -> Result<Option<Credential>, CredentialsError> {
         let key = match registry {

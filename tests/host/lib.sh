@@ -3,6 +3,9 @@
 
 set -euo pipefail
 
+# The registry of with-registry that takes anything, without TLS: Podman must be told so when it starts.
+plain_registry=127.0.0.1:25001
+
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
 die() {
@@ -57,3 +60,6 @@ debian_sources() {
     [ -z "$debian" ] || printf 'deb %s %s main\n' "$debian" "$suite" "$debian" "$suite-updates"
     [ -z "$security" ] || printf 'deb %s %s main\n' "$security" "$suite-security"
 }
+
+# What Podman has to know of the registry without TLS, in the words of registries.conf.
+plain_registry_for_podman() { printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$plain_registry"; }

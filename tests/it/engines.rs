@@ -1,16 +1,22 @@
 //! The same small tree built by every engine there is: Docker's two builders, those of a newer Docker
-//! (`REAL_NEWER_DOCKER`), Podman (`REAL_PODMAN`) and a newer one (`REAL_NEWER_PODMAN`). The images are the same.
+//! (`REAL_NEWER_DOCKER`) and of one with containerd's image store (`REAL_CONTAINERD_DOCKER`), Podman (`REAL_PODMAN`) and a
+//! newer one (`REAL_NEWER_PODMAN`). The images are the same.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::support::project::{Project, Run};
 use crate::support::real;
 use crate::support::saved::{Saved, files_with};
+use crate::support::spare_engine::SpareEngine;
 
 const NAMESPACE: &str = "kolla-build-engines";
+
+/// Held by who takes from BuildKit's cache what another test may look for.
+static CACHE: Mutex<()> = Mutex::new(());
 
 /// An engine with a builder.
 struct Builder {
@@ -24,6 +30,11 @@ impl Builder {
         self.arguments.contains(&"--buildkit".to_string())
     }
 
+    /// Whether its engine is nobody's but the tests'.
+    fn is_for_tests(&self) -> bool {
+        !self.name.starts_with("Docker, ")
+    }
+
     fn is_podman(&self) -> bool {
         self.arguments.contains(&"podman".to_string())
     }
@@ -35,7 +46,11 @@ fn builders() -> Vec<Builder> {
     let Some(docker) = real::endpoint() else { return Vec::new() };
     let named = |variable| std::env::var(variable).ok();
     let mut builders = Vec::new();
-    for (engine, endpoint) in [("Docker", Some(docker)), ("newer Docker", named("REAL_NEWER_DOCKER"))] {
+    for (engine, endpoint) in [
+        ("Docker", Some(docker)),
+        ("newer Docker", named("REAL_NEWER_DOCKER")),
+        ("Docker with containerd's store", named("REAL_CONTAINERD_DOCKER")),
+    ] {
         let Some(endpoint) = endpoint else { continue };
         for (builder, argument) in [("classic", "--nobuildkit"), ("BuildKit", "--buildkit")] {
             let name = format!("{engine}, {builder}");
@@ -107,25 +122,47 @@ fn tag() -> String {
 }
 
 /// Images of a run, which go with this value.
-struct Built<'a>(&'a Builder, Vec<&'a str>);
+struct Built<'a> {
+    builder: &'a Builder,
+    images: Vec<&'a str>,
+    /// Their registry with a slash, if they have one.
+    registry: String,
+}
 
-impl Built<'_> {
+impl<'a> Built<'a> {
+    fn by(builder: &'a Builder, images: &[&'a str]) -> Built<'a> {
+        Built { builder, images: images.to_vec(), registry: String::new() }
+    }
+
     fn reference(&self, image: &str) -> String {
-        format!("{NAMESPACE}/{image}:{}", tag())
+        format!("{}{NAMESPACE}/{image}:{}", self.registry, tag())
     }
 
     fn saved(&self, image: &str) -> Saved {
-        Saved::of(&self.0.endpoint, &self.reference(image))
+        Saved::of(&self.builder.endpoint, &self.reference(image))
+    }
+
+    /// The engine's id of an image, if it holds it.
+    fn id(&self, image: &str) -> Option<String> {
+        let output = self.docker(&["image", "inspect", "--format", "{{.Id}}", image]);
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+    }
+
+    fn remove(&self) {
+        for image in &self.images {
+            self.docker(&["image", "rm", "--force", &self.reference(image)]);
+        }
+    }
+
+    fn docker(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("docker");
+        command.args(["--host", &self.builder.endpoint]).args(arguments).output().expect("a docker command")
     }
 }
 
 impl Drop for Built<'_> {
     fn drop(&mut self) {
-        for image in &self.1 {
-            let reference = self.reference(image);
-            let remove = ["--host", &self.0.endpoint, "image", "rm", "--force", &reference];
-            let _ = Command::new("docker").args(remove).output();
-        }
+        self.remove();
     }
 }
 
@@ -156,7 +193,7 @@ fn every_builder_makes_the_same_images() {
     let builders = builders();
     for builder in &builders {
         let project = project(&builder.endpoint);
-        let built = Built(builder, vec!["service", "base"]);
+        let built = Built::by(builder, &["service", "base"]);
         let arguments = ["--build-args", "flavour:vanilla"];
         let run_1 = run(&project, builder, &arguments, &[]).exits(0);
         assert!(run_1.stderr.ends_with(": 2 images built\n"), "{}: {run_1}", builder.name);
@@ -196,11 +233,18 @@ fn every_builder_makes_the_same_images() {
 
 #[test]
 fn a_build_that_can_t_squash_is_refused_and_one_that_can_adds_one_layer() {
-    for builder in &builders() {
+    let mut builders = builders();
+    let experimental = (!builders.is_empty()).then(|| SpareEngine::start_with(&["--experimental"]));
+    builders.extend(experimental.iter().map(|engine| Builder {
+        name: "experimental Docker, classic".to_string(),
+        endpoint: engine.endpoint(),
+        arguments: vec!["--nobuildkit".to_string()],
+    }));
+    for builder in &builders {
         let project = project(&builder.endpoint);
-        let built = Built(builder, vec!["service", "base"]);
+        let built = Built::by(builder, &["service", "base"]);
         let said = run(&project, builder, &["--squash"], &[]);
-        if builder.is_podman() {
+        if builder.is_podman() || builder.name.starts_with("experimental") {
             said.exits(0);
             let layers =
                 |image: &str| built.saved(image).config["rootfs"]["diff_ids"].as_array().map(Vec::len);
@@ -234,7 +278,7 @@ fn steps_read_a_secret_that_is_found_nowhere_afterwards() {
                 ),
             )
             .image("failing", Some("base"), "RUN cat /run/secrets/word /run/secrets/token; exit 3\n");
-        let built = Built(builder, vec!["reader", "service", "base"]);
+        let built = Built::by(builder, &["reader", "service", "base"]);
         let arguments = [
             "--debug",
             "--work-dir",
@@ -288,21 +332,81 @@ fn steps_read_a_secret_that_is_found_nowhere_afterwards() {
 }
 
 #[test]
-fn layers_are_taken_from_a_registry_that_has_them() {
+fn what_is_pushed_arrives_and_is_reused() {
     let Ok(registry) = std::env::var("REAL_REGISTRY") else { return };
-    // This engine is for tests alone: it may lose its cache.
-    let is_ours = |builder: &&Builder| builder.name == "newer Docker, BuildKit";
+    for builder in &builders() {
+        let name = &builder.name;
+        let project = project(&builder.endpoint);
+        let mut built = Built::by(builder, &["service", "base"]);
+        built.registry = format!("{registry}/");
+        let pushed =
+            run(&project, builder, &["--registry", &registry, "--push", "--digests", "digests.json"], &[])
+                .exits(0);
+        let digests: Value = serde_json::from_str(&project.read("digests.json")).expect("JSON");
+        assert_eq!(digests.as_object().map(|digests| digests.len()), Some(2), "{name}: {pushed}");
+        built.remove();
+        let reused = run(&project, builder, &["--registry", &registry, "--reuse", "registry"], &[]).exits(0);
+        assert!(reused.stderr.ends_with(": 0 images built, 2 unchanged\n"), "{name}: {reused}");
+    }
+}
+
+#[test]
+fn what_nothing_needs_goes_and_the_rest_stays() {
+    // Other engines may hold what is somebody else's.
+    for builder in builders().iter().filter(|builder| builder.is_for_tests()) {
+        let _cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = &builder.name;
+        let project = project(&builder.endpoint);
+        let built = Built::by(builder, &["service", "base"]);
+        run(&project, builder, &[], &[]).exits(0);
+        let old = built.id(&built.reference("service")).expect("it was built");
+        let project = project.image("service", Some("base"), "RUN echo other >/other\n");
+        run(&project, builder, &[], &[]).exits(0);
+        let new = built.id(&built.reference("service")).expect("it was built");
+
+        let shown = run(&project, builder, &["--prune", "--dry-run", "--plan-format", "json"], &[]).exits(0);
+        let json: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+        let goes = |id: &str| json[0]["remove"].as_array().into_iter().flatten().any(|it| it["id"] == id);
+        // Containerd's store forgets by itself what BuildKit built before under a name.
+        assert_eq!((goes(&old), goes(&new)), (built.id(&old).is_some(), false), "{name}: {shown}");
+        assert!(goes(&old) || name == "Docker with containerd's store, BuildKit", "{name}: {shown}");
+        assert!(json[0]["cache"]["records"] != 0 || !builder.buildkit(), "{name}: {shown}");
+
+        let removed = run(&project, builder, &["--prune"], &[]).exits(0);
+        assert!(built.id(&old).is_none(), "{name}: {removed}");
+        let unchanged = run(&project, builder, &[], &[]).exits(0);
+        assert!(unchanged.stderr.ends_with(": 0 images built, 2 unchanged\n"), "{name}: {unchanged}");
+        assert_eq!(built.id(&built.reference("service")), Some(new), "{name}");
+    }
+}
+
+#[test]
+fn layers_are_taken_from_a_registry_that_has_them() {
+    let named = |variable| std::env::var(variable).ok();
+    let registries = [named("REAL_REGISTRY"), named("REAL_REGISTRY_HTPASSWD")].into_iter().flatten();
+    // This engine may lose its cache. Beside containerd's store, BuildKit 0.13 finds the layers of what is built on nothing
+    // alone, with buildx too.
     let builders = builders();
-    let Some(builder) = builders.iter().find(is_ours) else { return };
+    let Some(builder) = builders.iter().find(|builder| builder.name == "newer Docker, BuildKit") else {
+        return;
+    };
+    for registry in registries {
+        takes_layers_from(&registry, builder);
+    }
+}
+
+fn takes_layers_from(registry: &str, builder: &Builder) {
+    let _cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     let body = "RUN read uuid </proc/sys/kernel/random/uuid; echo \"$uuid\" >/uuid\n";
     let project = project(&builder.endpoint).image("cached", Some("base"), body);
+    let project = project.log_in(registry, "builder", "hunter2");
     let docker = |arguments: &[&str]| {
         let output = Command::new("docker").args(["--host", &builder.endpoint]).args(arguments).output();
         assert!(output.expect("a docker command").status.success(), "docker {arguments:?}");
     };
     let build = |tag: &str, more: &[&str]| -> (Saved, Run) {
         let common =
-            ["--nopull", "--buildkit", "--registry", &registry, "--namespace", NAMESPACE, "--tag", tag];
+            ["--nopull", "--buildkit", "--registry", registry, "--namespace", NAMESPACE, "--tag", tag];
         let output = project.command(common).args(more).arg("^cached$").output();
         let run = Run::from(output.expect("the binary starts")).exits(0);
         let images = ["cached", "base"].map(|image| format!("{registry}/{NAMESPACE}/{image}:{tag}"));
@@ -314,8 +418,8 @@ fn layers_are_taken_from_a_registry_that_has_them() {
     docker(&["builder", "prune", "--all", "--force"]);
     let source = format!("{registry}/{NAMESPACE}/{{image}}:cache");
     let (again, run) = build("again", &["--cache-from", &source]);
-    assert_eq!(again.read("uuid"), pushed.read("uuid"), "{run}");
+    assert_eq!(again.read("uuid"), pushed.read("uuid"), "{}, {registry}: {run}", builder.name);
     docker(&["builder", "prune", "--all", "--force"]);
     let (without, run) = build("without", &[]);
-    assert_ne!(without.read("uuid"), pushed.read("uuid"), "{run}");
+    assert_ne!(without.read("uuid"), pushed.read("uuid"), "{}, {registry}: {run}", builder.name);
 }

@@ -51,10 +51,8 @@ impl Setting {
     }
 
     fn log_in(self, user: &str, password: &str) -> Setting {
-        use base64::Engine as _;
-        let auth = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
-        let config = format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, self.registry);
-        Setting { project: self.project.file("home/.docker/config.json", &config), ..self }
+        let project = self.project.log_in(&self.registry, user, password);
+        Setting { project, ..self }
     }
 
     fn run(&self, arguments: &[&str]) -> Run {

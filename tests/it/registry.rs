@@ -19,7 +19,7 @@ const BASE: &str = "HEAD /v2/kolla/base/manifests/";
 impl Setting {
     fn new() -> Setting {
         let registry = FakeRegistry::start();
-        let daemon = FakeDocker::with_base_image().with_registry(&registry);
+        let daemon = FakeDocker::with_base_image().with_registry(&registry).open_sessions();
         let project = Project::empty()
             .image("base", None, "RUN true\n")
             .image("keystone", Some("base"), "RUN true\n")

@@ -30,7 +30,7 @@ fn what_can_t_be_had_ends_the_run_before_the_first_build() {
         (&["--squash"], 2, "BuildKit does not squash: add --nobuildkit"),
         (&["--squash", "--nobuildkit"], 2, "Docker 20.10.24 does not squash"),
         // This engine knows no sessions.
-        (&["--secret", "id=a,env=HOME"], 1, "it opens no session for secrets (404 Not Found)"),
+        (&["--secret", "id=a,env=HOME"], 1, "it opens no session (404 Not Found)"),
     ] {
         let run = project.run(["^base$"].iter().chain(arguments)).exits(code);
         assert!(run.stderr.contains(words), "{words}: {run}");

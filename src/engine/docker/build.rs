@@ -1,64 +1,47 @@
 //! One build: the request, and its answer followed to the end.
 
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 
 use form_urlencoded::Serializer;
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response};
 
 use super::super::{BuildOutput, BuildRequest, EngineError, OutputSink};
-use super::fault;
 use super::messages::Messages;
 use super::progress::Progress;
-use super::session::Session;
+use super::session::{Archive, Offer, Session};
 use super::transport::Transport;
 use super::upload::{Changes, Upload};
+use super::{Credentials, fault};
 use crate::secret::Secrets;
+
+/// An engine, and how it takes a build.
+pub(super) struct Site<'a> {
+    pub transport: &'a Transport,
+    pub endpoint: &'a str,
+    pub is_podman: bool,
+    /// What BuildKit may show registries.
+    pub credentials: &'a Credentials,
+    /// Whether its BuildKit gets the context over a session, because it does not look into the request.
+    pub gets_context: bool,
+}
 
 /// Runs a build up to the engine's word that the image is there. Dropped, it closes the connection, upon which
 /// both builders stop what is running.
 pub(super) async fn run(
-    transport: &Transport,
-    endpoint: &str,
-    is_podman: bool,
+    site: &Site<'_>,
     request: &BuildRequest,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
-    if !request.buildkit || request.secrets.mounts().is_empty() {
-        return exchange(transport, endpoint, is_podman, request, None, output).await;
-    }
-    let session = Session::open(transport, endpoint, request.secrets.clone()).await?;
-    let id = session.id.clone();
-    let mut exchange = pin!(exchange(transport, endpoint, is_podman, request, Some(&id), output));
-    tokio::select! {
-        result = &mut exchange => result,
-        // What it is still needed for fails at the engine, which tells what it was.
-        () = session.serve() => exchange.await,
-    }
-}
-
-/// Sends a build and follows its answer. In a session, RUN steps get the secrets.
-async fn exchange(
-    transport: &Transport,
-    endpoint: &str,
-    is_podman: bool,
-    request: &BuildRequest,
-    session: Option<&str>,
-    output: OutputSink<'_>,
-) -> Result<(), EngineError> {
-    let run_flags = if session.is_some() { request.secrets.mounts().to_vec() } else { Vec::new() };
+    let run_flags = if request.buildkit { request.secrets.mounts().to_vec() } else { Vec::new() };
     let base = request.parent.as_ref().and_then(|parent| parent.alias.clone());
-    let (upload, chunks) = Upload::start(request.context.clone(), request.mtime, Changes { run_flags, base });
-    let post = Request::post(format!("/build?{}", query(request, is_podman, session)))
-        .header(CONTENT_TYPE, "application/x-tar")
-        .body(bollard::body_try_stream(chunks))
-        .expect("an encoded query makes a valid URI");
-    let result = match transport.send(post).await {
-        Ok(response) => follow(response, endpoint, &request.secrets, output).await,
-        Err(error) => Err(fault::of_transport(endpoint, error)),
-    };
+    let (upload, archive) =
+        Upload::start(request.context.clone(), request.mtime, Changes { run_flags, base });
+    let result = send(site, request, archive.boxed(), output).await;
     // A context that can't be read breaks the exchange too: it is the cause, not what the exchange said.
     match upload.failure().await {
         Some(context) => Err(context),
@@ -66,8 +49,57 @@ async fn exchange(
     }
 }
 
-/// The query parameters of a build.
-fn query(request: &BuildRequest, is_podman: bool, session: Option<&str>) -> String {
+/// Sends a build and follows its answer, within a session when it needs one.
+async fn send(
+    site: &Site<'_>,
+    request: &BuildRequest,
+    archive: Archive,
+    output: OutputSink<'_>,
+) -> Result<(), EngineError> {
+    let Site { transport, endpoint, .. } = *site;
+    let needs_session =
+        !request.secrets.mounts().is_empty() || !site.credentials.is_empty() || site.gets_context;
+    if !request.buildkit || !needs_session {
+        let query = query(request, site.is_podman, None);
+        return exchange(site, request, &query, archive, output).await;
+    }
+    let (context, body) =
+        if site.gets_context { (Some(archive), stream::empty().boxed()) } else { (None, archive) };
+    let offer = Offer {
+        secrets: request.secrets.clone(),
+        credentials: site.credentials.clone(),
+        context: Arc::new(Mutex::new(context)),
+    };
+    let session = Session::open(transport, endpoint, offer).await?;
+    let remote = site.gets_context.then(|| session.context_url());
+    let query = query(request, site.is_podman, Some((&session.id, remote.as_deref())));
+    let mut exchange = pin!(exchange(site, request, &query, body, output));
+    tokio::select! {
+        result = &mut exchange => result,
+        // What it is still needed for fails at the engine, which tells what it was.
+        () = session.serve() => exchange.await,
+    }
+}
+
+async fn exchange(
+    site: &Site<'_>,
+    request: &BuildRequest,
+    query: &str,
+    body: Archive,
+    output: OutputSink<'_>,
+) -> Result<(), EngineError> {
+    let post = Request::post(format!("/build?{query}"))
+        .header(CONTENT_TYPE, "application/x-tar")
+        .body(bollard::body_try_stream(body))
+        .expect("an encoded query makes a valid URI");
+    match site.transport.send(post).await {
+        Ok(response) => follow(response, site.endpoint, &request.secrets, output).await,
+        Err(error) => Err(fault::of_transport(site.endpoint, error)),
+    }
+}
+
+/// The query parameters of a build. `session` is its id, and where the context is if the request does not have it.
+fn query(request: &BuildRequest, is_podman: bool, session: Option<(&str, Option<&str>)>) -> String {
     let flag = |set| if set { "1" } else { "0" };
     let mut query = Serializer::new(String::new());
     query.append_pair("version", if request.buildkit { "2" } else { "1" });
@@ -101,8 +133,11 @@ fn query(request: &BuildRequest, is_podman: bool, session: Option<&str>) -> Stri
             query.append_pair(name, &json);
         }
     }
-    if let Some(id) = session {
+    if let Some((id, remote)) = session {
         query.append_pair("session", id);
+        if let Some(remote) = remote {
+            query.append_pair("remote", remote);
+        }
     }
     query.finish()
 }
@@ -192,10 +227,10 @@ mod tests {
         request.build_args.insert("http_proxy".to_string(), "http://p:1/?a&b".to_string());
         request.labels.insert("kolla_version".to_string(), "1".to_string());
         assert_eq!(
-            query(&request, false, Some("s")),
+            query(&request, false, Some(("s", Some("http://c/1")))),
             "version=1&rm=1&forcerm=0&nocache=1&pull=1&t=kolla%2Fbase%3A1&platform=linux%2Farm64&networkmode=host\
              &buildargs=%7B%22http_proxy%22%3A%22http%3A%2F%2Fp%3A1%2F%3Fa%26b%22%7D\
-             &labels=%7B%22kolla_version%22%3A%221%22%7D&session=s"
+             &labels=%7B%22kolla_version%22%3A%221%22%7D&session=s&remote=http%3A%2F%2Fc%2F1"
         );
     }
 }

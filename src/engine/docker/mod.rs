@@ -3,6 +3,7 @@
 mod build;
 mod endpoint;
 mod fault;
+mod grpc;
 mod housekeeping;
 mod locate;
 mod log;
@@ -27,6 +28,7 @@ use bollard::query_parameters::{
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
+use tokio::sync::OnceCell;
 
 use super::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
 use crate::platform::Platform;
@@ -48,6 +50,9 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an engine may take to begin an answer to any other question than a build.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// How an engine names the driver of its images that are kept as containerd does.
+const CONTAINERD_STORE: &str = "io.containerd.snapshotter.v1";
+
 /// A Docker engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
@@ -56,6 +61,8 @@ pub struct Docker {
     client: bollard::Docker,
     credentials: Credentials,
     is_podman: OnceLock<bool>,
+    /// Whether it keeps images as containerd does, once that was asked.
+    has_containerd_store: OnceCell<bool>,
 }
 
 impl Docker {
@@ -64,7 +71,8 @@ impl Docker {
         let name = endpoint.to_string();
         let transport = Transport::new(endpoint);
         let client = transport.client(ANSWER_TIMEOUT);
-        Docker { endpoint: name, transport, client, credentials, is_podman: OnceLock::new() }
+        let (is_podman, has_containerd_store) = Default::default();
+        Docker { endpoint: name, transport, client, credentials, is_podman, has_containerd_store }
     }
 
     async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
@@ -112,6 +120,15 @@ impl Docker {
         let named = registries.index_configs.into_iter().flatten();
         let insecure = named.filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
         Ok(insecure.chain(registries.insecure_registry_cidrs.into_iter().flatten()).collect())
+    }
+
+    async fn has_containerd_store(&self) -> Result<bool, EngineError> {
+        let ask = || async {
+            let info = self.client.info().await.map_err(|error| self.sort(error))?;
+            let mut status = info.driver_status.into_iter().flatten();
+            Ok(status.any(|fact| fact == ["driver-type", CONTAINERD_STORE]))
+        };
+        self.has_containerd_store.get_or_try_init(ask).await.copied()
     }
 
     async fn look_up(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
@@ -183,8 +200,15 @@ impl Docker {
         request: &BuildRequest,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
-        build::run(&self.transport, &self.endpoint, self.is_podman.get() == Some(&true), request, output)
-            .await?;
+        let site = build::Site {
+            transport: &self.transport,
+            endpoint: &self.endpoint,
+            is_podman: self.is_podman.get() == Some(&true),
+            credentials: &self.credentials,
+            // Up to Docker 27 (moby/moby#47717); newer ones take either way.
+            gets_context: request.buildkit && self.has_containerd_store().await?,
+        };
+        build::run(&site, request, output).await?;
         let tag = &request.tag;
         let missing = || fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it"));
         self.look_up(tag).await?.ok_or_else(missing)

@@ -1,17 +1,19 @@
-//! A BuildKit session: the engine calls back over a connection of ours, to get the secrets that a step asks for.
+//! A BuildKit session: the engine calls back over a connection of ours for what a build needs of us.
 //!
-//! `POST /session` is upgraded to HTTP/2, on which the engine is the client and speaks gRPC. Two methods are known:
-//! `moby.buildkit.secrets.v1.Secrets/GetSecret` and `grpc.health.v1.Health/Check`, see
-//! <https://github.com/moby/buildkit/tree/master/session>.
+//! `POST /session` is upgraded to HTTP/2, on which the engine is the client and speaks gRPC. Known are the methods of the
+//! constants below, see <https://github.com/moby/buildkit/tree/master/session>.
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::stream;
-use http_body_util::{BodyExt, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, UPGRADE};
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
@@ -19,23 +21,24 @@ use hyper_util::rt::TokioExecutor;
 use prost::Message;
 
 use super::super::EngineError;
-use super::fault;
+use super::grpc::{self, Code, framed, message_in, refuse, reply, reply_all};
 use super::transport::Transport;
+use super::{Credentials, fault};
 use crate::secret::Secrets;
 
 const GET_SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
+const GET_CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
+const PULL_CONTEXT: &str = "/moby.upload.v1.Upload/Pull";
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
-/// Longer than any request for a secret.
+/// Longer than any request.
 const LONGEST_REQUEST: usize = 64 * 1024;
 
-/// gRPC's codes, see <https://grpc.io/docs/guides/status-codes/>.
-mod code {
-    pub const OK: u8 = 0;
-    pub const INVALID_ARGUMENT: u8 = 3;
-    pub const NOT_FOUND: u8 = 5;
-    pub const UNIMPLEMENTED: u8 = 12;
-}
+/// The host by which BuildKit knows a URL that it is to get over a session.
+const SESSION_URL: &str = "http://buildkit-session";
+/// What BuildKit calls Docker's own registry.
+const DOCKER_HUB: &str = "registry-1.docker.io";
 
+/// Asks for the value of a secret.
 #[derive(Clone, PartialEq, Message)]
 struct GetSecretRequest {
     #[prost(string, tag = "1")]
@@ -55,6 +58,36 @@ impl fmt::Debug for GetSecretResponse {
     }
 }
 
+/// Asks for what a registry is to be shown.
+#[derive(Clone, PartialEq, Message)]
+struct CredentialsRequest {
+    #[prost(string, tag = "1")]
+    host: String,
+}
+
+/// A secret without user name is an identity token; nothing at all is for registries that want nothing.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+struct CredentialsResponse {
+    #[prost(string, tag = "1")]
+    username: String,
+    #[prost(string, tag = "2")]
+    secret: String,
+}
+
+impl fmt::Debug for CredentialsResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialsResponse").finish_non_exhaustive()
+    }
+}
+
+/// A piece of what is uploaded.
+#[derive(Clone, PartialEq, Message)]
+struct BytesMessage {
+    #[prost(bytes = "bytes", tag = "1")]
+    data: Bytes,
+}
+
 /// `SERVING` is 1.
 #[derive(Clone, PartialEq, Message)]
 struct HealthCheckResponse {
@@ -62,49 +95,61 @@ struct HealthCheckResponse {
     status: i32,
 }
 
+/// An archive's bytes as they come.
+pub(super) type Archive = BoxStream<'static, io::Result<Bytes>>;
+
+/// What the engine may ask for.
+#[derive(Clone)]
+pub(super) struct Offer {
+    pub secrets: Secrets,
+    pub credentials: Credentials,
+    /// The build context, if the engine is to get it here; it can be had once.
+    pub context: Arc<Mutex<Option<Archive>>>,
+}
+
 /// A session that the engine knows.
 pub(super) struct Session {
     /// By which a build names it.
     pub id: String,
     connection: Upgraded,
-    secrets: Secrets,
+    offer: Offer,
 }
 
 impl Session {
     /// Opens one.
-    pub async fn open(
-        transport: &Transport,
-        endpoint: &str,
-        secrets: Secrets,
-    ) -> Result<Session, EngineError> {
+    pub async fn open(transport: &Transport, endpoint: &str, offer: Offer) -> Result<Session, EngineError> {
         let id = new_id();
-        let post = Request::post("/session")
+        let mut post = Request::post("/session")
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "h2c")
             .header("X-Docker-Expose-Session-Uuid", &id)
             .header("X-Docker-Expose-Session-Name", "kolla-build")
-            .header("X-Docker-Expose-Session-Sharedkey", "")
-            .header("X-Docker-Expose-Session-Grpc-Method", GET_SECRET)
-            .header("X-Docker-Expose-Session-Grpc-Method", HEALTH_CHECK)
-            .body(bollard::body_full(Bytes::new()))
-            .expect("the headers are plain");
+            .header("X-Docker-Expose-Session-Sharedkey", "");
+        for method in [GET_SECRET, GET_CREDENTIALS, PULL_CONTEXT, HEALTH_CHECK] {
+            post = post.header("X-Docker-Expose-Session-Grpc-Method", method);
+        }
+        let post = post.body(bollard::body_full(Bytes::new())).expect("the headers are plain");
         let response = transport.send(post).await.map_err(|error| fault::of_transport(endpoint, error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let reason =
-                format!("it opens no session for secrets ({}), which BuildKit needs", response.status());
+            let reason = format!("it opens no session ({}), which BuildKit needs", response.status());
             return Err(EngineError::Unusable { endpoint: endpoint.to_string(), reason });
         }
         let connection =
             hyper::upgrade::on(response).await.map_err(|error| fault::of_hyper(endpoint, &error))?;
-        Ok(Session { id, connection, secrets })
+        Ok(Session { id, connection, offer })
+    }
+
+    /// Where a build finds the offered context.
+    pub fn context_url(&self) -> String {
+        format!("{SESSION_URL}/kolla-build-{}", self.id)
     }
 
     /// Answers the engine until it closes the session. Dropped, this closes it.
     pub async fn serve(self) {
-        let secrets = self.secrets;
+        let offer = self.offer;
         let service = service_fn(|request: Request<Incoming>| {
-            let secrets = secrets.clone();
-            async move { Ok::<_, Infallible>(answer(request, &secrets).await) }
+            let offer = offer.clone();
+            async move { Ok::<_, Infallible>(answer(request, &offer).await) }
         });
         let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         // When it breaks, the build that needs it fails and tells why.
@@ -119,49 +164,54 @@ fn new_id() -> String {
     format!("{:016x}{:016x}", half(), half())
 }
 
-type GrpcBody = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
-
-async fn answer(request: Request<Incoming>, secrets: &Secrets) -> Response<GrpcBody> {
+async fn answer(request: Request<Incoming>, offer: &Offer) -> Response<grpc::Body> {
     let method = request.uri().path().to_string();
     match method.as_str() {
-        HEALTH_CHECK => grpc(code::OK, Some(&HealthCheckResponse { status: 1 })),
+        HEALTH_CHECK => reply(&HealthCheckResponse { status: 1 }),
         GET_SECRET => {
-            let body = Limited::new(request.into_body(), LONGEST_REQUEST).collect().await;
-            let asked = body.ok().and_then(|body| message_in(&body.to_bytes()));
-            let Some(GetSecretRequest { id }) = asked else {
-                return grpc::<HealthCheckResponse>(code::INVALID_ARGUMENT, None);
-            };
-            match secrets.value(&id) {
-                Some(value) => grpc(code::OK, Some(&GetSecretResponse { data: value.to_vec() })),
-                None => grpc::<GetSecretResponse>(code::NOT_FOUND, None),
+            let Some(GetSecretRequest { id }) = asked(request).await else { return unreadable() };
+            match offer.secrets.value(&id) {
+                Some(value) => reply(&GetSecretResponse { data: value.to_vec() }),
+                None => refuse(Code::NotFound, "no such secret"),
             }
         }
-        _ => grpc::<HealthCheckResponse>(code::UNIMPLEMENTED, None),
+        GET_CREDENTIALS => {
+            let Some(CredentialsRequest { host }) = asked(request).await else { return unreadable() };
+            match credentials_for(&host, &offer.credentials).await {
+                Ok(found) => reply(&found),
+                Err(error) => refuse(Code::Unknown, &error.to_string()),
+            }
+        }
+        PULL_CONTEXT => match offer.context.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(archive) => reply_all(archive.map(|piece| piece.map(|data| framed(&BytesMessage { data })))),
+            None => refuse(Code::NotFound, "the context was sent already"),
+        },
+        _ => refuse(Code::Unimplemented, "no such method"),
     }
 }
 
-/// One message, after a byte that says whether it is compressed and four with its length.
-fn message_in<M: Message + Default>(body: &[u8]) -> Option<M> {
-    let (head, message) = body.split_at_checked(5)?;
-    (head[0] == 0).then(|| M::decode(message).ok())?
+async fn asked<M: Message + Default>(request: Request<Incoming>) -> Option<M> {
+    let body = Limited::new(request.into_body(), LONGEST_REQUEST).collect().await;
+    message_in(&body.ok()?.to_bytes())
 }
 
-fn grpc<M: Message>(code: u8, message: Option<&M>) -> Response<GrpcBody> {
-    let mut frames = Vec::new();
-    if let Some(message) = message {
-        let bytes = message.encode_to_vec();
-        let mut framed = BytesMut::with_capacity(5 + bytes.len());
-        framed.put_u8(0);
-        framed.put_u32(u32::try_from(bytes.len()).expect("a secret is small"));
-        framed.put_slice(&bytes);
-        frames.push(Ok(Frame::data(framed.freeze())));
-    }
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
-    frames.push(Ok(Frame::trailers(trailers)));
-    let mut response = Response::new(StreamBody::new(stream::iter(frames)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    response
+fn unreadable() -> Response<grpc::Body> {
+    refuse(Code::InvalidArgument, "the request can't be read")
+}
+
+async fn credentials_for(
+    host: &str,
+    credentials: &Credentials,
+) -> Result<CredentialsResponse, super::CredentialsError> {
+    let registry = Some(host).filter(|host| *host != DOCKER_HUB);
+    let Some(found) = credentials.find(registry).await? else { return Ok(CredentialsResponse::default()) };
+    Ok(match found.identity_token {
+        Some(secret) => CredentialsResponse { username: String::new(), secret },
+        None => CredentialsResponse {
+            username: found.username.unwrap_or_default(),
+            secret: found.password.unwrap_or_default(),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -169,15 +219,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_framed() {
-        let request = [&[0, 0, 0, 0, 3][..], &[0x0a, 1, b'x']].concat();
-        assert_eq!(message_in::<GetSecretRequest>(&request).map(|request| request.id).as_deref(), Some("x"));
-        assert!(message_in::<GetSecretRequest>(&[0, 0]).is_none());
-        assert!(message_in::<GetSecretRequest>(&[1, 0, 0, 0, 0]).is_none());
-    }
-
-    #[test]
     fn ids_differ() {
         assert_ne!(new_id(), new_id());
+    }
+
+    #[tokio::test]
+    async fn credentials_go_by_buildkit_s_names() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = r#"{"auths": {"https://index.docker.io/v1/": {"username": "u", "password": "p"},
+                         "r:5000": {"identitytoken": "t"}}}"#;
+        std::fs::write(directory.path().join("config.json"), config).expect("a file");
+        let credentials = Credentials::load(directory.path()).expect("JSON");
+        let answer = |username: &str, secret: &str| CredentialsResponse {
+            username: username.to_string(),
+            secret: secret.to_string(),
+        };
+        for (host, expected) in [
+            ("registry-1.docker.io", answer("u", "p")),
+            ("r:5000", answer("", "t")),
+            ("other", answer("", "")),
+        ] {
+            assert_eq!(credentials_for(host, &credentials).await.ok(), Some(expected), "{host}");
+        }
     }
 }

@@ -121,6 +121,8 @@ pub struct State {
     pub delay: Duration,
     /// Once a build was asked for, the daemon no longer says what it is.
     pub falls_silent: bool,
+    /// Opens sessions, over which it asks for nothing.
+    pub opens_sessions: bool,
     /// Where images with its address in their names are pushed to and pulled from.
     pub remote: Option<FakeRegistry>,
     /// So many builds must be running at once before any of them goes on.
@@ -237,6 +239,12 @@ impl FakeDocker {
     /// Nobody learns what the daemon is once a build was asked for.
     pub fn fall_silent(self) -> FakeDocker {
         self.state().falls_silent = true;
+        self
+    }
+
+    /// The daemon opens sessions, over which it asks for nothing.
+    pub fn open_sessions(self) -> FakeDocker {
+        self.state().opens_sessions = true;
         self
     }
 

@@ -115,6 +115,14 @@ impl Project {
         self.file(&format!("images/{name}/Dockerfile.j2"), &template)
     }
 
+    /// With these credentials for a registry, where Docker's command line keeps them.
+    pub fn log_in(self, registry: &str, user: &str, password: &str) -> Project {
+        use base64::Engine as _;
+        let auth = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
+        let config = format!(r#"{{"auths": {{"{registry}": {{"auth": "{auth}"}}}}}}"#);
+        self.file("home/.docker/config.json", &config)
+    }
+
     /// With a file, its path relative to the project's directory.
     pub fn file(self, path: &str, content: &str) -> Project {
         let path = self.path(path);

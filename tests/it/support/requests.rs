@@ -35,6 +35,10 @@ impl Shared {
                 exchange.answer(200, &json!({"OSType": "linux", "Architecture": "x86_64", "DockerRootDir": root}))
             }
             ("POST", "/images/create") => self.pull(&mut exchange),
+            ("POST", "/session") if self.state().opens_sessions => {
+                exchange.raw(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")?;
+                exchange.wait(FOR_EVER)
+            }
             ("POST", "/build") => self.build(&mut exchange),
             ("GET", "/images/json") => self.list_images(&mut exchange),
             ("GET", "/containers/json") => self.list_containers(&mut exchange),

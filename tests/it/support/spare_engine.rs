@@ -13,6 +13,7 @@ use super::real::wait_until;
 pub struct SpareEngine {
     directory: tempfile::TempDir,
     bridge: Bridge,
+    arguments: &'static [&'static str],
     daemon: Option<Child>,
 }
 
@@ -48,8 +49,13 @@ fn ip(arguments: &[&str]) {
 impl SpareEngine {
     /// Starts a daemon without any image.
     pub fn start() -> SpareEngine {
+        SpareEngine::start_with(&[])
+    }
+
+    /// Starts one with more arguments.
+    pub fn start_with(arguments: &'static [&'static str]) -> SpareEngine {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut engine = SpareEngine { directory, bridge: Bridge::create(), daemon: None };
+        let mut engine = SpareEngine { directory, bridge: Bridge::create(), arguments, daemon: None };
         engine.restart();
         engine
     }
@@ -111,6 +117,7 @@ impl SpareEngine {
             .arg(self.path("pid"))
             .args(["--host", &self.endpoint(), "--bridge", &self.bridge.0])
             .args(["--iptables=false", "--ip-masq=false"])
+            .args(self.arguments)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
