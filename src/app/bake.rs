@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, stream};
 
 use super::build::{build_settings, recipes, runtime, source_cache};
-use super::pipeline::refuse_several_platforms;
 use super::prepare::Prepared;
 use super::write::{Scope, tree_files};
 use crate::context::workdir::{FileContent, TreeFile, WorkDir};
@@ -30,7 +29,6 @@ const AT_ONCE: usize = 4;
 /// Writes the bake file and the contexts beside it; gives what to tell the user. The file is written last, when
 /// everything that it names is there.
 pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) -> Result<String, Fatal> {
-    refuse_several_platforms(prepared)?;
     if let Some(lock) = &prepared.config.build.locked {
         let message = format!("--export bake can't hold what it writes to the lock file {}", lock.display());
         return Err(
@@ -81,6 +79,9 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
         path.display(),
         dir.display()
     );
+    if prepared.config.platforms.len() > 1 {
+        told.push_str("\nand then list their platforms: the same command with --manifest-lists for --export");
+    }
     if !file.withheld.is_empty() {
         told.push_str(&format!(
             "\nwarning: secrets are not written: bake takes these build arguments from its environment: {}",

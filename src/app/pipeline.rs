@@ -60,10 +60,10 @@ pub fn write(
     Ok(format!("Jobs for {} images are in {}", prepared.plan.to_build().count(), names.join(", ")))
 }
 
-/// Fails when what is exported would be for several platforms, whose images nothing there would list.
-pub(super) fn refuse_several_platforms(prepared: &Prepared) -> Result<(), Fatal> {
+/// Fails when jobs would be for several platforms: a CI system has other machines for each.
+fn refuse_several_platforms(prepared: &Prepared) -> Result<(), Fatal> {
     let [_, _, ..] = prepared.config.platforms.as_slice() else { return Ok(()) };
-    let message = "what is exported is for one platform only";
+    let message = "jobs are for one platform only";
     Err(Fatal::message(message, EXIT_USAGE).hinted(
         "export once per --platform, each with a --tag of its own, and list them with --manifest-lists",
     ))

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::config::secrets::masked;
+use crate::event::UnitId;
 use crate::plan::{Parent, PlannedUnit};
+use crate::platform::Arch;
 
 /// An image as bake is to build it.
 #[derive(Debug, Clone)]
@@ -109,15 +111,24 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
         output: options.push.then_some(["type=registry"]),
     };
     let targets: Map<String, Value> =
-        images.iter().map(|image| (names[image.unit.image.as_str()].clone(), json!(target(image)))).collect();
-    let mut file = json!({
-        "group": { "default": { "targets": targets.keys().collect::<Vec<_>>() } },
-        "target": targets,
-    });
+        images.iter().map(|image| (names[&image.unit.id()].clone(), json!(target(image)))).collect();
+    let mut file = json!({ "group": groups(images, &names), "target": targets });
     if !withheld.is_empty() {
         file["variable"] = withheld.keys().map(|name| (name.to_string(), json!({ "default": "" }))).collect();
     }
     BakeFile { text: format!("{file:#}\n"), withheld: withheld.into_keys().cloned().collect() }
+}
+
+/// A group of all targets, and one for each platform when there are several.
+fn groups(images: &[BakeImage], names: &HashMap<UnitId, String>) -> Value {
+    let mut groups: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for unit in images.iter().map(|image| image.unit) {
+        let own = unit.list.as_ref().map(|_| unit.platform.arch.kolla());
+        for group in std::iter::once("default").chain(own) {
+            groups.entry(group).or_default().push(&names[&unit.id()]);
+        }
+    }
+    groups.into_iter().map(|(name, targets)| (name, json!({ "targets": targets }))).collect()
 }
 
 /// The caches of one image.
@@ -127,9 +138,11 @@ fn caches(caches: &[String], image: &BakeImage) -> Vec<Value> {
 
 /// The target of an image's parent under the parent's reference, so that bake builds it before; nothing when another
 /// has built it.
-fn parent_context(image: &BakeImage, names: &HashMap<&str, String>) -> Map<String, Value> {
+fn parent_context(image: &BakeImage, names: &HashMap<UnitId, String>) -> Map<String, Value> {
     let parent = match &image.unit.parent {
-        Parent::Image(parent) => names.get(parent.as_str()),
+        Parent::Image(parent) => {
+            names.get(&UnitId { image: parent.as_str().into(), platform: image.unit.platform })
+        }
         Parent::Base(_) => None,
     };
     parent
@@ -138,20 +151,26 @@ fn parent_context(image: &BakeImage, names: &HashMap<&str, String>) -> Map<Strin
         .collect()
 }
 
-/// A target for each image: its name, with what bake does not allow there replaced.
-fn target_names<'a>(images: &[BakeImage<'a>]) -> HashMap<&'a str, String> {
+/// A target for each unit: its image's name, with what bake does not allow there replaced, and its arch when there are
+/// several.
+fn target_names(images: &[BakeImage]) -> HashMap<UnitId, String> {
     let allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
-    let mut taken = BTreeSet::from(["default".to_string()]);
-    let name = |image: &str| {
-        let mut name: String = image.chars().map(|char| if allowed(char) { char } else { '_' }).collect();
+    let mut taken: BTreeSet<String> =
+        ["default"].into_iter().chain(Arch::ALL.map(Arch::kolla)).map(str::to_string).collect();
+    let name = |unit: &PlannedUnit| {
+        let of_image = |char| if allowed(char) { char } else { '_' };
+        let mut name: String = unit.image.chars().map(of_image).collect();
+        if unit.list.is_some() {
+            name = format!("{name}-{}", unit.platform.arch.kolla());
+        }
         while !taken.insert(name.clone()) {
             name.push('_');
         }
         name
     };
-    let images = images.iter().map(|image| image.unit.image.as_str());
-    let named: Vec<String> = images.clone().map(name).collect();
-    images.zip(named).collect()
+    let units = images.iter().map(|image| image.unit);
+    let named: Vec<String> = units.clone().map(name).collect();
+    units.map(PlannedUnit::id).zip(named).collect()
 }
 
 fn text(text: &str) -> Value {
@@ -167,7 +186,7 @@ fn literal(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::plan::Disposition;
-    use crate::platform::{Arch, Platform};
+    use crate::platform::Platform;
 
     fn file_of(names: &[&str]) -> Value {
         let unit = |name: &&str| PlannedUnit {

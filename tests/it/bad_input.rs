@@ -130,7 +130,7 @@ fn the_command_line_and_the_environment() {
         refused(project(), &["--threads", "0"]),
         refused(project(), &["--thread", "4"]),
         refused(project(), &["--platform", "linux/s390x"]),
-        refused(project(), &["--platform", "linux/amd64,linux/arm64", "--export", "bake"]),
+        refused(project(), &["--platform", "linux/amd64,linux/arm64", "--export", "matrix=github"]),
         refused(project(), &["--manifest-lists"]),
         refused(project(), &["--build-args", "flavour"]),
     ];

@@ -188,9 +188,22 @@ fn an_export_that_fails_leaves_no_file_and_one_that_succeeds_leaves_nothing_of_t
 }
 
 #[test]
-fn several_platforms_are_refused() {
-    let run = project().run(export(["--platform=linux/amd64,linux/arm64"])).exits(2);
-    assert!(run.stderr.contains("what is exported is for one platform only"), "{run}");
+fn each_platform_has_its_targets() {
+    let project = project();
+    let run = project.run(export(["--platform=linux/amd64,linux/arm64"])).exits(0);
+    assert!(run.tells("and then list their platforms"), "{run}");
+    let file = bake_file(&project);
+    assert_eq!(
+        file["group"]["aarch64"]["targets"],
+        json!(["base-aarch64", "nova-base-aarch64", "nova-api-aarch64"])
+    );
+    assert_eq!(file["group"]["default"]["targets"].as_array().unwrap().len(), 6);
+    let target = &file["target"]["nova-api-aarch64"];
+    assert_eq!(target["platforms"], json!(["linux/arm64"]));
+    assert_eq!(target["tags"], json!(["registry.example:5000/kolla/nova-api:1-aarch64"]));
+    let parent = json!({ "registry.example:5000/kolla/nova-base:1-aarch64": "target:nova-base-aarch64" });
+    assert_eq!(target["contexts"], parent);
+    assert_eq!(target["context"], "docker/aarch64/nova-api");
 }
 
 fn newer_engine() -> Command {
