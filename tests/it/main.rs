@@ -40,6 +40,7 @@ mod reproducible;
 mod retag;
 mod reuse;
 mod secrets;
+mod session;
 mod support;
 mod unchanged;
 mod verify;
