@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::layer::{DEFAULT, Entry, Layers, ValueError, value_error};
+use crate::platform::Platform;
 use crate::secret::SecretSpec;
 
 const NEEDS_BUILDKIT: &str = "only Docker's BuildKit can do this: use --buildkit, with --engine docker";
@@ -15,10 +16,15 @@ const INLINE_ONLY: &str = "an engine's own BuildKit, asked over Docker's API, wr
 pub struct CacheSource(String);
 
 impl CacheSource {
-    /// The reference for an image, whose name stands in place of `{image}`.
-    pub fn reference(&self, image: &str) -> String {
-        self.0.replace("{image}", image)
+    /// The reference for an image on a platform.
+    pub fn reference(&self, image: &str, platform: Platform) -> String {
+        cache_of(&self.0, image, platform)
     }
+}
+
+/// A cache's name for an image on a platform: they stand in place of `{image}` and `{arch}` (`aarch64`).
+pub fn cache_of(name: &str, image: &str, platform: Platform) -> String {
+    name.replace("{image}", image).replace("{arch}", platform.arch.kolla())
 }
 
 /// The secrets, in the order given; refused when `buildkit` is not what builds.

@@ -229,7 +229,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     ours(
         "cache_from",
         Many,
-        "Image to take layers from instead of building them (BuildKit): REFERENCE or type=registry,ref=REFERENCE, with {image} for the name of the image that is built; may be repeated. --export bake takes what buildx takes",
+        "Image to take layers from instead of building them (BuildKit): REFERENCE or type=registry,ref=REFERENCE, with {image} and {arch} for the name of the image that is built and its architecture; may be repeated. --export bake takes what buildx takes",
     ),
     ours(
         "cache_to",

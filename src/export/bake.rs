@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::config::buildkit::cache_of;
 use crate::config::secrets::masked;
 use crate::event::UnitId;
 use crate::plan::{Parent, PlannedUnit};
@@ -41,7 +42,7 @@ pub struct BakeOptions<'a> {
     pub push: bool,
     /// Ids of the secrets that RUN steps get.
     pub secrets: Vec<&'a str>,
-    /// Where layers are taken from, as buildx has it (`type=registry,ref=...`), `{image}` for the image's name.
+    /// Where layers are taken from, as buildx has it (`type=registry,ref=...`), with what [`cache_of`] puts in.
     pub cache_from: Vec<String>,
     /// Where layers are kept for others, likewise.
     pub cache_to: Vec<String>,
@@ -133,7 +134,8 @@ fn groups(images: &[BakeImage], names: &HashMap<UnitId, String>) -> Value {
 
 /// The caches of one image.
 fn caches(caches: &[String], image: &BakeImage) -> Vec<Value> {
-    caches.iter().map(|cache| text(&cache.replace("{image}", &image.unit.image))).collect()
+    let PlannedUnit { image, platform, .. } = image.unit;
+    caches.iter().map(|cache| text(&cache_of(cache, image, *platform))).collect()
 }
 
 /// The target of an image's parent under the parent's reference, so that bake builds it before; nothing when another

@@ -366,7 +366,11 @@ impl ImageWorker {
             labels,
             secrets: settings.secrets.clone(),
             squash: settings.squash,
-            cache_from: settings.cache_from.iter().map(|source| source.reference(&unit.image)).collect(),
+            cache_from: settings
+                .cache_from
+                .iter()
+                .map(|source| source.reference(&unit.image, unit.platform))
+                .collect(),
             inline_cache: settings.inline_cache,
         }
     }

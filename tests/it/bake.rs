@@ -99,11 +99,11 @@ fn what_was_asked_of_a_build_is_asked_of_bake() {
 #[test]
 fn caches_are_those_of_buildx() {
     let project = project();
-    let cache = "type=registry,ref=registry.example:5000/cache/{image}";
+    let cache = "type=registry,ref=registry.example:5000/cache/{image}:{arch}";
     let (from, to) = (format!("--cache-from={cache}"), format!("--cache-to={cache},mode=max"));
-    project.run(export([from.as_str(), to.as_str()])).exits(0);
+    project.run(export([from.as_str(), to.as_str(), "--platform=linux/arm64"])).exits(0);
     let api = &bake_file(&project)["target"]["nova-api"];
-    let own = "type=registry,ref=registry.example:5000/cache/nova-api";
+    let own = "type=registry,ref=registry.example:5000/cache/nova-api:aarch64";
     assert_eq!(api["cache-from"], json!([own]));
     assert_eq!(api["cache-to"], json!([format!("{own},mode=max")]));
 }
