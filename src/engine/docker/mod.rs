@@ -227,6 +227,32 @@ impl Docker {
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
+        let mut image = self.pull_and_look_up(reference, platform, output).await?;
+        if image.is_for(platform) {
+            return Ok(image);
+        }
+        if !self.has_containerd_store().await? {
+            return Err(wrong_platform(reference, &image, platform, "the registry has it for no other"));
+        }
+        // Such an engine keeps every platform that was pulled under a name and shows its own before others; with the name
+        // it forgets them.
+        if self.remove_image(reference).await.is_ok() {
+            image = self.pull_and_look_up(reference, platform, output).await?;
+        }
+        if !image.is_for(platform) {
+            let reason =
+                "the registry has it for no other, or the engine holds it for several and shows its own";
+            return Err(wrong_platform(reference, &image, platform, reason));
+        }
+        Ok(image)
+    }
+
+    async fn pull_and_look_up(
+        &self,
+        reference: &str,
+        platform: Platform,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, EngineError> {
         // Without a tag, an engine takes it that every tag is to be pulled.
         let named =
             reference.parse::<Reference>().is_ok_and(|name| name.tag.is_some() || name.digest.is_some());
@@ -248,11 +274,7 @@ impl Docker {
             }
         }
         let missing = || EngineError::Pull(format!("the engine pulled {reference}, and does not hold it"));
-        let image = self.look_up(reference).await?.ok_or_else(missing)?;
-        if !image.is_for(platform) {
-            return Err(wrong_platform(reference, &image, platform, "the registry has it for no other"));
-        }
-        Ok(image)
+        self.look_up(reference).await?.ok_or_else(missing)
     }
 
     async fn tag_image(&self, reference: &str, name: &str) -> Result<(), EngineError> {
