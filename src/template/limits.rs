@@ -1,8 +1,8 @@
 //! Limits on what a template may make, beside the fuel and the recursion limit of the environment.
 //!
 //! Fuel counts instructions, and one instruction can make a text of a gigabyte. Checked are values where they get a name
-//! (`set`, `for`, `with`, arguments), literals, lists that grow, what is printed, and the filters that can multiply what
-//! they are given. What all of these amount to in one image is limited too.
+//! (`set`, `for`, `with`, arguments), literals, lists that grow, what is printed or joined, and the filters that can
+//! multiply what they are given. What all of these amount to in one image is limited too.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,9 +31,17 @@ const MAX_OPERATIONS: usize = 200;
 #[derive(Default)]
 struct Made(usize);
 
+/// The filter that what is joined goes through, with the number of times that its expression joins something: so many
+/// times it may be copied.
+pub const JOINED: &str = "__joined";
+
 /// Counts a value that gets a name, is kept or printed; an error when there has been too much.
 pub fn count(state: &mut State, value: &Value) -> Result<(), Error> {
-    let bytes = printed_length(value, MAX_ALL_TEXT);
+    count_times(state, value, 1)
+}
+
+fn count_times(state: &mut State, value: &Value, times: usize) -> Result<(), Error> {
+    let bytes = printed_length(value, MAX_ALL_TEXT).saturating_mul(times);
     let made = state.get_or_insert_extension(Made::default());
     made.0 = made.0.saturating_add(bytes);
     if made.0 > MAX_ALL_TEXT { Err(too_much(format!("text of over {MAX_ALL_TEXT} bytes"))) } else { Ok(()) }
@@ -80,8 +88,12 @@ pub fn too_much(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidOperation, format!("{what} is more than a template may make"))
 }
 
-/// Puts the filters that can multiply what they are given behind a check of their arguments.
+/// Adds the filter of what is joined, and puts those that can multiply what they are given behind a check of their
+/// arguments.
 pub fn register(env: &mut Environment<'_>) {
+    env.add_filter(JOINED, |state: &mut State, value: Value, times: usize| {
+        count_times(state, &value, times).map(|()| value)
+    });
     env.add_filter("__batch", filters::batch);
     env.add_filter("__format", filters::format);
     env.add_filter("__indent", filters::indent);

@@ -1,19 +1,22 @@
-//! Rewrites literals in expressions: strings as Python reads them, lists and dicts as objects that can change.
+//! Rewrites expressions: strings as Python reads them, lists and dicts as objects that can change, what is joined as
+//! something that is counted.
 //!
 //! `[a]` becomes `__list([a])` and `{a: b}` becomes `__dict({a: b})`, because MiniJinja's own never change, while Kolla's
-//! templates append to lists.
+//! templates append to lists. `a ~ b` becomes `a |__joined(1)~ b`, a filter that gives its value back: texts that are
+//! joined have no other place where their length could be checked.
 
 use std::borrow::Cow;
 
-use super::tags::string_end;
+use super::limits::JOINED;
+use super::tags::{joins, string_end};
 
 /// The function that makes a list that can change.
 pub const LIST: &str = "__list";
 /// The function that makes a dict that can change.
 pub const DICT: &str = "__dict";
 
-/// Words after which a bracket opens a literal; after any other word it is a subscript.
-const BEFORE_LITERAL: [&str; 11] =
+/// Words after which an operand comes; after any other word a bracket is a subscript and a sign joins.
+const BEFORE_OPERAND: [&str; 11] =
     ["in", "and", "or", "not", "if", "elif", "else", "is", "include", "with", "extends"];
 
 /// Rewrites what stands between a tag's delimiters.
@@ -26,14 +29,16 @@ pub fn rewrite_tag(tag: &str) -> Cow<'_, str> {
 
 /// Rewrites every literal in an expression or statement. What is not closed is left for the parser to complain about.
 pub fn rewrite_expression(text: &str) -> Cow<'_, str> {
-    if !text.contains(['[', '{', '\\']) {
+    if !text.contains(['[', '{', '\\', '~', '+']) {
         return Cow::Borrowed(text);
     }
+    let joins = joins(text);
     let mut out = String::with_capacity(text.len() + 16);
     // For each open bracket, whether a function call was put around it.
     let mut open: Vec<bool> = Vec::new();
     let mut at = 0;
-    while let Some(found) = text[at..].find(['\'', '"', '[', ']', '{', '}']).map(|found| at + found) {
+    while let Some(found) = text[at..].find(['\'', '"', '[', ']', '{', '}', '~', '+']).map(|found| at + found)
+    {
         out.push_str(&text[at..found]);
         let byte = text.as_bytes()[found];
         at = found + 1;
@@ -43,8 +48,15 @@ pub fn rewrite_expression(text: &str) -> Cow<'_, str> {
                 out.push_str(&rewrite_string(&text[found..end]));
                 at = end;
             }
+            b'~' | b'+' => {
+                // A sign before a number, or one that says what to do with blanks, joins nothing.
+                if !opens_operand(&text[..found]) && !text[at..].trim().is_empty() {
+                    out.push_str(&format!("|{JOINED}({joins})"));
+                }
+                out.push(char::from(byte));
+            }
             b'[' | b'{' => {
-                let literal = opens_literal(&text[..found]);
+                let literal = opens_operand(&text[..found]);
                 if literal {
                     out.push_str(if byte == b'[' { LIST } else { DICT });
                     out.push('(');
@@ -64,14 +76,14 @@ pub fn rewrite_expression(text: &str) -> Cow<'_, str> {
     if open.is_empty() { Cow::Owned(out) } else { Cow::Borrowed(text) }
 }
 
-/// Whether a bracket after this text starts a literal, not a subscript.
-fn opens_literal(before: &str) -> bool {
+/// Whether a bracket after this text starts a literal, not a subscript, and a sign belongs to what comes after it.
+fn opens_operand(before: &str) -> bool {
     let before = before.trim_end();
     let word = |c: char| c.is_alphanumeric() || c == '_';
     match before.chars().next_back() {
         None => true,
         Some(')' | ']' | '}' | '\'' | '"') => false,
-        Some(c) if word(c) => BEFORE_LITERAL.contains(&before.rsplit(|c| !word(c)).next().unwrap_or("")),
+        Some(c) if word(c) => BEFORE_OPERAND.contains(&before.rsplit(|c| !word(c)).next().unwrap_or("")),
         Some(_) => true,
     }
 }
@@ -171,7 +183,8 @@ mod tests {
         for (source, expected) in [
             ("['a', ['b'][0]]", "__list(['a', __list(['b'])[0]])"),
             ("{'a': [1]}['a'][x]", "__dict({'a': __list([1])})['a'][x]"),
-            ("users[name] + f()[0] ~ 'text'[1:]", "users[name] + f()[0] ~ 'text'[1:]"),
+            ("users[name] + f()[0] ~ 't~+'[1:]", "users[name] |__joined(2)+ f()[0] |__joined(2)~ 't~+'[1:]"),
+            ("+ a if +1 in b else ('x', +2) +", "+ a if +1 in b else ('x', +2) +"),
             (" for x in ['a'] if not ['b'] ", " for x in __list(['a']) if not __list(['b']) "),
             ("m(a=[], b = {}, '[')", "m(a=__list([]), b = __dict({}), '[')"),
             ("- set in_[0] -", "- set in_[0] -"),

@@ -1,6 +1,6 @@
 //! Rewrites template text so that MiniJinja does with it what Jinja2 does.
 //!
-//! Six rewrites, none of which adds or removes a line, so that errors keep their line numbers:
+//! Seven rewrites, none of which adds or removes a line, so that errors keep their line numbers:
 //!
 //! - spaces that only Python takes for such become plain ones inside tags;
 //! - newlines: `\r\n` and `\r` become `\n`, as Jinja2's lexer reads them;
@@ -8,6 +8,7 @@
 //!   what is set at the top level of a template, which `customizable` looks at (see [`super::functions`]);
 //! - list and dict literals make objects that can change, and string literals with backslashes are decoded as Python
 //!   does and written again in MiniJinja's escapes (see [`super::literals`]);
+//! - what `~` and `+` join is counted on the way (see [`super::limits`]);
 //! - after a top-level `{% extends %}`, top-level `{{ }}` are dropped: Jinja2 never evaluates them.
 
 use std::borrow::Cow;
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(
             rewrite(source, true),
             "{% set a = __bind_top(\"a\", ( __list(['x']))) %}{%- if b -%}{% set c = __bind_top(\"c\", ( 1)) -%}{% endif %}\
-             {% block d %}{% set e = __bind(\"e\", ( f(1, '%}'))) %}{% endblock %}{%set g= __bind_top(\"g\", (__list([1])+__list([2])))%}"
+             {% block d %}{% set e = __bind(\"e\", ( f(1, '%}'))) %}{% endblock %}{%set g= __bind_top(\"g\", (__list([1])|__joined(1)+__list([2])))%}"
         );
         assert!(!rewrite(source, false).contains("__bind_top"));
     }

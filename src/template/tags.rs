@@ -223,19 +223,29 @@ fn split_at_commas(text: &str) -> Vec<&str> {
     parts
 }
 
-/// How many operations an expression has, roughly: signs outside of strings that combine values, and words that do.
+/// How many operations an expression has, roughly: signs that combine values, and words that do.
 pub fn operations(tag: &str) -> usize {
+    count(tag, "-+~*/%|.<>=", &["and", "else", "if", "in", "is", "not", "or"])
+}
+
+/// How many times an expression joins texts or lists, at most.
+pub fn joins(expression: &str) -> usize {
+    count(expression, "~+", &[])
+}
+
+/// How many of these signs and words there are outside of strings.
+fn count(tag: &str, signs: &str, words: &[&str]) -> usize {
     let (mut count, mut at) = (0, 0);
     while let Some(c) = tag[at..].chars().next() {
         let length = match c {
             '\'' | '"' => string_end(tag, at).map_or(1, |end| end - at),
             _ if is_word(c) => {
                 let word = &tag[at..][..tag[at..].find(|c| !is_word(c)).unwrap_or(tag.len() - at)];
-                count += usize::from(["and", "else", "if", "in", "is", "not", "or"].contains(&word));
+                count += usize::from(words.contains(&word));
                 word.len()
             }
             _ => {
-                count += usize::from("-+~*/%|.<>=".contains(c));
+                count += usize::from(signs.contains(c));
                 c.len_utf8()
             }
         };

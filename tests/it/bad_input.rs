@@ -183,3 +183,20 @@ fn a_dockerfile_without_a_from_fails_alone() {
     assert_eq!(daemon.order().len(), 3, "{run}");
     assert!(run.tells("ERROR:kolla.common.utils.lost:its Dockerfile has no FROM"), "{run}");
 }
+
+#[test]
+fn what_a_template_joins_is_limited() {
+    for sign in [" ~ ", " + "] {
+        let joined = ["text"; 190].join(sign);
+        let of = |length: &str| {
+            format!("{{% set text = 'x' * {length} %}}{{% if ({joined}) == 'x' %}}{{% endif %}}\n")
+        };
+        let run = Project::empty().image("base", None, &of("1000000")).run(["--list-images"]).exits(1);
+        assert!(run.stderr.contains("base/Dockerfile.j2:3"), "{run}");
+        assert!(
+            run.stderr.contains("text of over 268435456 bytes is more than a template may make"),
+            "{run}"
+        );
+        Project::empty().image("base", None, &of("1000")).run(["--list-images"]).exits(0);
+    }
+}
