@@ -12,7 +12,6 @@ mod http;
 use std::error::Error;
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::time::Instant;
 
 use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
@@ -39,34 +38,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let before = peak_memory()?;
     let started = Instant::now();
-    Docker::new(Endpoint::Unix(socket), Credentials::default()).build(&request(&context), &|_| {}).await?;
+    let request = BuildRequest::new(&context, "large:1", Arch::X86_64.into());
+    Docker::new(Endpoint::Unix(socket), Credentials::default()).build(&request, &|_| {}).await?;
     let (taken, after) = (started.elapsed(), peak_memory()?);
 
     println!("context     {:>8.1} MiB in {:.1} s", in_mib(CONTEXT), taken.as_secs_f64());
     println!("peak memory {:>8.1} MiB, {:.1} MiB of it before", in_mib(after), in_mib(before));
     println!("limit       {:>8.1} MiB", in_mib(LIMIT));
     if after < LIMIT { Ok(()) } else { Err("the peak is over the limit".into()) }
-}
-
-fn request(context: &Path) -> BuildRequest {
-    BuildRequest {
-        context: context.to_path_buf(),
-        mtime: 0,
-        tag: "large:1".to_string(),
-        parent: None,
-        platform: Arch::X86_64.into(),
-        pull: false,
-        no_cache: false,
-        keep: false,
-        buildkit: true,
-        network_mode: String::new(),
-        build_args: Default::default(),
-        labels: Default::default(),
-        secrets: Default::default(),
-        squash: false,
-        cache_from: Vec::new(),
-        inline_cache: false,
-    }
 }
 
 /// Takes a build, then the question what came of it.

@@ -7,7 +7,7 @@ mod testing;
 pub mod watched;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -64,6 +64,30 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// What its RUN steps can read (BuildKit only), and what its output must not show.
     pub secrets: Secrets,
+}
+
+impl BuildRequest {
+    /// A build with BuildKit of what is in a directory, on nothing, with nothing more said of it.
+    pub fn new(context: &Path, tag: &str, platform: Platform) -> BuildRequest {
+        BuildRequest {
+            context: context.to_path_buf(),
+            mtime: 0,
+            tag: tag.to_string(),
+            parent: None,
+            platform,
+            pull: false,
+            no_cache: false,
+            keep: false,
+            buildkit: true,
+            squash: false,
+            cache_from: Vec::new(),
+            inline_cache: false,
+            network_mode: String::new(),
+            build_args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            secrets: Secrets::default(),
+        }
+    }
 }
 
 /// What a running build says.

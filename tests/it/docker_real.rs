@@ -7,9 +7,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
-use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts};
+use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError};
 use kolla_build::platform::{Arch, Platform};
 
+use crate::support::built::build;
 use crate::support::real;
 
 /// The daemon's engine; none when no real daemon is asked for.
@@ -21,23 +22,12 @@ fn real_docker() -> Option<Docker> {
 
 fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
     let builder = if buildkit { "buildkit" } else { "classic" };
+    let tag = format!("kolla-build-test/{name}:{builder}");
     BuildRequest {
-        context: context.to_path_buf(),
-        mtime: 0,
-        tag: format!("kolla-build-test/{name}:{builder}"),
-        parent: None,
-        platform: Arch::host().into(),
-        pull: false,
         no_cache: true,
-        keep: false,
         buildkit,
         network_mode: "host".to_string(),
-        build_args: Default::default(),
-        labels: Default::default(),
-        secrets: Default::default(),
-        squash: false,
-        cache_from: Vec::new(),
-        inline_cache: false,
+        ..BuildRequest::new(context, &tag, Arch::host().into())
     }
 }
 
@@ -45,16 +35,6 @@ fn context(dockerfile: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(dir.path().join("Dockerfile"), dockerfile).expect("a file");
     dir
-}
-
-/// Builds, and gives what the build said too.
-async fn build(
-    docker: &Docker,
-    request: &BuildRequest,
-) -> (Result<ImageFacts, EngineError>, Vec<BuildOutput>) {
-    let said = Mutex::new(Vec::new());
-    let result = docker.build(request, &|output| said.lock().expect("no panic").push(output)).await;
-    (result, said.into_inner().expect("no panic"))
 }
 
 #[tokio::test]

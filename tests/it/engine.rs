@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
-use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts};
+use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError};
 use kolla_build::platform::Arch;
 
+use crate::support::built::build;
 use crate::support::docker::{FakeDocker, Fault, PATIENCE};
 
 const TAG: &str = "kolla/keystone:1";
@@ -25,32 +26,12 @@ fn context() -> tempfile::TempDir {
 
 fn request(context: &Path, buildkit: bool) -> BuildRequest {
     BuildRequest {
-        context: context.to_path_buf(),
-        mtime: 0,
-        tag: TAG.to_string(),
-        parent: None,
-        platform: Arch::X86_64.into(),
-        pull: false,
-        no_cache: false,
-        keep: false,
         buildkit,
         network_mode: "host".to_string(),
         build_args: [("proxy".to_string(), "http://p:1".to_string())].into(),
         labels: [("kolla_version".to_string(), "1".to_string())].into(),
-        secrets: Default::default(),
-        squash: false,
-        cache_from: Vec::new(),
-        inline_cache: false,
+        ..BuildRequest::new(context, TAG, Arch::X86_64.into())
     }
-}
-
-async fn build(
-    docker: &Docker,
-    request: &BuildRequest,
-) -> (Result<ImageFacts, EngineError>, Vec<BuildOutput>) {
-    let said = Mutex::new(Vec::new());
-    let result = docker.build(request, &|output| said.lock().expect("no panic").push(output)).await;
-    (result, said.into_inner().expect("no panic"))
 }
 
 /// Waits until something is so, while what runs beside it goes on.

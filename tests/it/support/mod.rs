@@ -1,6 +1,7 @@
 //! What integration tests share.
 
 mod buildkit;
+pub mod built;
 pub mod certificates;
 pub mod docker;
 mod dockerfile;

@@ -1,0 +1,16 @@
+//! Builds with an engine of the library.
+
+use std::sync::Mutex;
+
+use kolla_build::engine::docker::Docker;
+use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts};
+
+/// Builds, and gives what the build said too.
+pub async fn build(
+    docker: &Docker,
+    request: &BuildRequest,
+) -> (Result<ImageFacts, EngineError>, Vec<BuildOutput>) {
+    let said = Mutex::new(Vec::new());
+    let result = docker.build(request, &|output| said.lock().expect("no panic").push(output)).await;
+    (result, said.into_inner().expect("no panic"))
+}
