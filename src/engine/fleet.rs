@@ -434,6 +434,18 @@ impl Engine for Fleet {
         .boxed()
     }
 
+    fn inspect_for<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Platform,
+    ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        async move {
+            let answers = self.ask_all(|engine| engine.inspect_for(reference, platform)).await?;
+            Ok(answers.into_iter().find_map(|(_, image)| image))
+        }
+        .boxed()
+    }
+
     /// The first engine for the platform pulls; others are brought the same image when they come to need it.
     fn pull<'a>(
         &'a self,

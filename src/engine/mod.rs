@@ -270,6 +270,19 @@ pub trait Engine: Send + Sync {
         async move { Ok(self.inspect(reference).await?.into_iter().collect()) }.boxed()
     }
 
+    /// Looks an image up for a platform, where one name may stand for images of several.
+    fn inspect_for<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Platform,
+    ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        async move {
+            let held = self.inspect_all(reference).await?;
+            Ok(held.into_iter().find(|image| image.is_for(platform)))
+        }
+        .boxed()
+    }
+
     /// Pulls an image from its registry and gives what the engine then holds under that name.
     fn pull<'a>(
         &'a self,

@@ -101,6 +101,14 @@ impl Engine for Watched {
         self.engine.inspect_all(reference)
     }
 
+    fn inspect_for<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Platform,
+    ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        self.engine.inspect_for(reference, platform)
+    }
+
     fn pull<'a>(
         &'a self,
         reference: &'a str,

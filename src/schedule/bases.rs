@@ -81,11 +81,10 @@ impl BaseImages {
 
     /// What the engine holds already. An image of another architecture under this name is as good as none.
     pub async fn held(&self, reference: &str, platform: Platform) -> Result<Option<ImageFacts>, EngineError> {
-        let mut held = self.engine.inspect_all(reference).await?;
-        if let Some(alias) = self.alias(reference, platform) {
-            held.extend(self.engine.inspect_all(&alias).await?);
+        match (self.engine.inspect_for(reference, platform).await?, self.alias(reference, platform)) {
+            (None, Some(alias)) => self.engine.inspect_for(&alias, platform).await,
+            (held, _) => Ok(held),
         }
-        Ok(held.into_iter().find(|image| image.is_for(platform)))
     }
 }
 

@@ -308,3 +308,26 @@ async fn a_push_that_fails_says_why() {
     let result = engine(&daemon).push("kolla/none:1", &|_| {}).await;
     assert!(matches!(&result, Err(EngineError::Refused { status: 404, .. })), "{result:?}");
 }
+
+#[tokio::test]
+async fn an_image_is_looked_up_for_a_platform() {
+    const BOTH: &str = "debian:both";
+    let held = || FakeDocker::start().hold(BOTH, "amd64").hold("debian:arm", "arm64");
+    // The older one has one image under a name, the newer one may have several.
+    for (daemon, has_arm) in [(held(), false), (held().hold_beside(BOTH, "arm64"), true)] {
+        let engine = engine(&daemon);
+        engine.facts().await.expect("an engine");
+        let found = async |reference: &str, arch: Arch| {
+            engine
+                .inspect_for(reference, arch.into())
+                .await
+                .expect("an answer")
+                .map(|image| image.architecture)
+        };
+        assert_eq!(found(BOTH, Arch::X86_64).await.as_deref(), Some("amd64"));
+        assert_eq!(found(BOTH, Arch::Aarch64).await.as_deref(), has_arm.then_some("arm64"));
+        assert_eq!(found("debian:arm", Arch::Aarch64).await.as_deref(), Some("arm64"));
+        assert_eq!(found("debian:arm", Arch::X86_64).await, None);
+        assert_eq!(found("debian:none", Arch::X86_64).await, None);
+    }
+}

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 
 use bollard::errors::Error as BollardError;
+use serde::Deserialize;
 
 use super::super::EngineError;
 use super::transport::TransportError;
@@ -46,6 +47,29 @@ pub(super) fn of_bollard(endpoint: &str, error: BollardError) -> EngineError {
     }
 }
 
+/// Sorts bollard's errors of a push or a pull, of which `failed` makes what the engine itself says of it: in its answer or,
+/// as newer Podmans do when it comes early, as that message in place of the answer.
+pub(super) fn of_transfer(
+    endpoint: &str,
+    error: BollardError,
+    failed: impl FnOnce(String) -> EngineError,
+) -> EngineError {
+    #[derive(Deserialize)]
+    struct Message {
+        error: String,
+    }
+    match error {
+        BollardError::DockerStreamError { error } => failed(error),
+        BollardError::DockerResponseServerError { status_code, message } => {
+            match serde_json::from_str(&message) {
+                Ok(Message { error }) => failed(error),
+                Err(_) => EngineError::Refused { status: status_code, message },
+            }
+        }
+        other => of_bollard(endpoint, other),
+    }
+}
+
 /// The connection broke.
 pub(super) fn lost(endpoint: &str, reason: impl Into<String>) -> EngineError {
     EngineError::ConnectionLost { endpoint: endpoint.to_string(), reason: reason.into() }
@@ -54,4 +78,22 @@ pub(super) fn lost(endpoint: &str, reason: impl Into<String>) -> EngineError {
 /// The answer can't be read.
 pub(super) fn garbage(endpoint: &str, reason: impl Into<String>) -> EngineError {
     EngineError::Garbage { endpoint: endpoint.to_string(), reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_registry_said_is_found_wherever_the_engine_tells_it() {
+        let sorted = |error| of_transfer("e", error, EngineError::Push).to_string();
+        let refused = |message: &str| BollardError::DockerResponseServerError {
+            status_code: 500,
+            message: message.to_string(),
+        };
+        let in_answer = BollardError::DockerStreamError { error: "denied".to_string() };
+        assert_eq!(sorted(in_answer), "denied");
+        assert_eq!(sorted(refused(r#"{"errorDetail":{"message":"denied"},"error":"denied"}"#)), "denied");
+        assert_eq!(sorted(refused("no room")), "the container engine refused the request (500): no room");
+    }
 }

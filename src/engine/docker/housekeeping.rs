@@ -6,14 +6,10 @@ use bollard::errors::Error as BollardError;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
 };
-use http_body_util::BodyExt;
-use hyper::Request;
-use hyper::body::Bytes;
 use serde::Deserialize;
 
 use super::super::EngineError;
-use super::build::refusal;
-use super::{Docker, fault};
+use super::Docker;
 
 /// An image that the engine holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -142,20 +138,7 @@ impl Docker {
     /// BuildKit's cache; empty with an engine that has none.
     pub async fn build_cache(&self) -> Result<Vec<CacheRecord>, EngineError> {
         // bollard knows only the newest form of the answer.
-        let get = Request::get("/system/df?type=build-cache")
-            .body(bollard::body_full(Bytes::new()))
-            .expect("a constant URI is valid");
-        let response =
-            self.transport.send(get).await.map_err(|error| fault::of_transport(&self.endpoint, error))?;
-        let status = response.status();
-        if !status.is_success() {
-            let message = refusal(response.into_body()).await;
-            return Err(EngineError::Refused { status: status.as_u16(), message });
-        }
-        let body = response.into_body().collect().await;
-        let body = body.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
-        let usage: DiskUsage = serde_json::from_slice(&body)
-            .map_err(|error| fault::garbage(&self.endpoint, error.to_string()))?;
+        let usage: DiskUsage = self.get_json("/system/df?type=build-cache").await?;
         let newer = usage.build_cache_usage.and_then(|usage| usage.items);
         Ok(usage.build_cache.or(newer).into_iter().flatten().map(CacheRecord::from).collect())
     }

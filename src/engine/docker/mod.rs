@@ -5,6 +5,7 @@ mod endpoint;
 mod fault;
 mod grpc;
 mod housekeeping;
+mod images;
 mod locate;
 mod log;
 mod messages;
@@ -20,20 +21,19 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
-use bollard::models::{ImageInspect, SystemVersion};
-use bollard::query_parameters::{
-    CreateImageOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
-};
+use bollard::models::SystemVersion;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
-use super::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use super::{BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
 use crate::platform::Platform;
-use crate::reference::Reference;
-use crate::registry::credentials::Credential;
+use images::wrong_platform;
 use transport::Transport;
 
 pub use crate::registry::credentials::{Credentials, CredentialsError};
@@ -43,6 +43,9 @@ pub use locate::{LocateError, configuration_directory, locate, tcp_of};
 
 /// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
 const OLDEST_API: (usize, usize) = (1, 41);
+
+/// The first API that looks images up by platform, that of Docker 28.1.
+const INSPECTS_PLATFORMS: (usize, usize) = (1, 49);
 
 /// How long an engine may take to say what it is. Long enough for a busy one, short enough for a user.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
@@ -63,6 +66,8 @@ pub struct Docker {
     is_podman: OnceLock<bool>,
     /// Whether it keeps images as containerd does, once that was asked.
     has_containerd_store: OnceCell<bool>,
+    /// Whether it can be asked for an image's platform.
+    is_asked_by_platform: OnceLock<bool>,
 }
 
 impl Docker {
@@ -71,8 +76,16 @@ impl Docker {
         let name = endpoint.to_string();
         let transport = Transport::new(endpoint);
         let client = transport.client(ANSWER_TIMEOUT);
-        let (is_podman, has_containerd_store) = Default::default();
-        Docker { endpoint: name, transport, client, credentials, is_podman, has_containerd_store }
+        let (is_podman, has_containerd_store, is_asked_by_platform) = Default::default();
+        Docker {
+            endpoint: name,
+            transport,
+            client,
+            credentials,
+            is_podman,
+            has_containerd_store,
+            is_asked_by_platform,
+        }
     }
 
     async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
@@ -109,6 +122,7 @@ impl Docker {
             return Err(EngineError::Unusable { endpoint: self.endpoint.clone(), reason });
         }
         let (major, minor) = parsed.min((ours.major_version, ours.minor_version));
+        let _ = self.is_asked_by_platform.set((major, minor) >= INSPECTS_PLATFORMS);
         let agreed = format!("{major}.{minor}");
         self.transport.agree_on(&agreed);
         Ok(agreed)
@@ -131,12 +145,20 @@ impl Docker {
         self.has_containerd_store.get_or_try_init(ask).await.copied()
     }
 
-    async fn look_up(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
-        match self.client.inspect_image(reference).await {
-            Ok(image) => Ok(Some(facts_of(image))),
-            Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(self.sort(error)),
+    /// What the engine answers to a question that bollard can't ask.
+    async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+        let get =
+            Request::get(path).body(bollard::body_full(Bytes::new())).expect("paths are made of valid parts");
+        let response =
+            self.transport.send(get).await.map_err(|error| fault::of_transport(&self.endpoint, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let message = build::refusal(response.into_body()).await;
+            return Err(EngineError::Refused { status: status.as_u16(), message });
         }
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
+        serde_json::from_slice(&body).map_err(|error| fault::garbage(&self.endpoint, error.to_string()))
     }
 
     async fn build_and_check(
@@ -214,134 +236,9 @@ impl Docker {
         self.look_up(tag).await?.ok_or_else(missing)
     }
 
-    /// Takes an image's name away, and the image with it when that was its only one.
-    async fn untag(&self, reference: &str) -> Result<(), EngineError> {
-        let options = RemoveImageOptionsBuilder::new().force(true).build();
-        let removed = self.client.remove_image(reference, Some(options), None).await;
-        removed.map(drop).map_err(|error| self.sort(error))
-    }
-
-    async fn pull_image(
-        &self,
-        reference: &str,
-        platform: Platform,
-        output: OutputSink<'_>,
-    ) -> Result<ImageFacts, EngineError> {
-        let mut image = self.pull_and_look_up(reference, platform, output).await?;
-        if image.is_for(platform) {
-            return Ok(image);
-        }
-        if !self.has_containerd_store().await? {
-            return Err(wrong_platform(reference, &image, platform, "the registry has it for no other"));
-        }
-        // Such an engine keeps every platform that was pulled under a name and shows its own before others; with the name
-        // it forgets them.
-        if self.remove_image(reference).await.is_ok() {
-            image = self.pull_and_look_up(reference, platform, output).await?;
-        }
-        if !image.is_for(platform) {
-            let reason =
-                "the registry has it for no other, or the engine holds it for several and shows its own";
-            return Err(wrong_platform(reference, &image, platform, reason));
-        }
-        Ok(image)
-    }
-
-    async fn pull_and_look_up(
-        &self,
-        reference: &str,
-        platform: Platform,
-        output: OutputSink<'_>,
-    ) -> Result<ImageFacts, EngineError> {
-        // Without a tag, an engine takes it that every tag is to be pulled.
-        let named =
-            reference.parse::<Reference>().is_ok_and(|name| name.tag.is_some() || name.digest.is_some());
-        let full = if named { reference.to_string() } else { format!("{reference}:latest") };
-        let options =
-            CreateImageOptionsBuilder::new().from_image(&full).platform(&platform.to_string()).build();
-        let credentials = self.credentials_for(reference).await?;
-        let mut answer = self.client.create_image(Some(options), None, credentials);
-        while let Some(message) = answer.next().await {
-            match message {
-                // Progress of single layers is for nobody.
-                Ok(message) if message.id.is_some() => {}
-                Ok(message) => {
-                    let status = message.status.unwrap_or_default();
-                    output(BuildOutput::Line(log::plain(&status)));
-                }
-                Err(BollardError::DockerStreamError { error }) => return Err(EngineError::Pull(error)),
-                Err(error) => return Err(self.sort(error)),
-            }
-        }
-        let missing = || EngineError::Pull(format!("the engine pulled {reference}, and does not hold it"));
-        self.look_up(reference).await?.ok_or_else(missing)
-    }
-
-    async fn tag_image(&self, reference: &str, name: &str) -> Result<(), EngineError> {
-        let (repository, tag) = match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-            _ => (name, "latest"),
-        };
-        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
-        self.client.tag_image(reference, Some(options)).await.map_err(|error| self.sort(error))
-    }
-
-    async fn push_image(
-        &self,
-        reference: &str,
-        output: OutputSink<'_>,
-    ) -> Result<Option<String>, EngineError> {
-        let parsed: Reference =
-            reference.parse().map_err(|error| EngineError::Push(format!("cannot push: {error}")))?;
-        // Without a tag in the query, an engine takes it that every tag is to be pushed.
-        let tag = parsed.tag.clone().unwrap_or_else(|| "latest".to_string());
-        let name = Reference { tag: None, digest: None, ..parsed }.to_string();
-        let options = PushImageOptionsBuilder::new().tag(&tag).build();
-        // Without any, bollard sends the empty ones that anonymous pushes need.
-        let credentials = self.credentials_for(reference).await?;
-        let mut answer = self.client.push_image(&name, Some(options), credentials);
-        let mut digest = None;
-        let mut last = String::new();
-        while let Some(message) = answer.next().await {
-            let status = match message {
-                Ok(message) => message.status.unwrap_or_default(),
-                Err(BollardError::DockerStreamError { error }) => return Err(EngineError::Push(error)),
-                Err(error) => return Err(self.sort(error)),
-            };
-            digest = digest.or_else(|| digest_in(&status, &tag));
-            // One message per layer and moment: words about work in progress, or the same again, tell nothing.
-            let in_progress = ["Preparing", "Waiting", "Pushing"].contains(&status.as_str());
-            let counts_down = seconds_to_retry(&status)
-                .is_some_and(|now| seconds_to_retry(&last).is_some_and(|before| now < before));
-            if counts_down {
-                last = status;
-            } else if !status.is_empty() && !in_progress && status != last {
-                output(BuildOutput::Line(log::plain(&status)));
-                last = status;
-            }
-        }
-        Ok(digest)
-    }
-
-    async fn credentials_for(&self, reference: &str) -> Result<Option<DockerCredentials>, EngineError> {
-        let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);
-        Ok(self.credentials.find(registry.as_deref()).await?.map(in_docker_s_words))
-    }
-
     fn sort(&self, error: BollardError) -> EngineError {
         fault::of_bollard(&self.endpoint, error)
     }
-}
-
-/// The seconds in `Retrying in 5 seconds`, which an engine counts down.
-fn seconds_to_retry(status: &str) -> Option<u32> {
-    status.strip_prefix("Retrying in ")?.split(' ').next()?.parse().ok()
-}
-
-/// The digest in `TAG: digest: sha256:... size: N`, the only place where bollard leaves it.
-fn digest_in(status: &str, tag: &str) -> Option<String> {
-    let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
-    rest.split_whitespace().next().map(str::to_string)
 }
 
 fn is_podman(version: &SystemVersion) -> bool {
@@ -352,33 +249,6 @@ fn is_podman(version: &SystemVersion) -> bool {
 fn name_of(version: &SystemVersion) -> String {
     let name = if is_podman(version) { "Podman" } else { "Docker" };
     format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version"))
-}
-
-fn wrong_platform(reference: &str, image: &ImageFacts, asked: Platform, reason: &'static str) -> EngineError {
-    EngineError::WrongPlatform { reference: reference.to_string(), found: image.built_for(), asked, reason }
-}
-
-fn in_docker_s_words(credential: Credential) -> DockerCredentials {
-    DockerCredentials {
-        username: credential.username,
-        password: credential.password,
-        identitytoken: credential.identity_token,
-        registrytoken: credential.registry_token,
-        serveraddress: Some(credential.server),
-        ..DockerCredentials::default()
-    }
-}
-
-fn facts_of(image: ImageInspect) -> ImageFacts {
-    ImageFacts {
-        id: image.id.unwrap_or_default(),
-        architecture: image.architecture.unwrap_or_default(),
-        variant: image.variant.unwrap_or_default(),
-        labels: image.config.and_then(|config| config.labels).into_iter().flatten().collect(),
-        layers: image.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len()),
-        size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-        repo_digests: image.repo_digests.unwrap_or_default(),
-    }
 }
 
 impl Engine for Docker {
@@ -418,6 +288,14 @@ impl Engine for Docker {
         self.look_up(reference).boxed()
     }
 
+    fn inspect_for<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Platform,
+    ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        self.look_up_for(reference, platform).boxed()
+    }
+
     fn pull<'a>(
         &'a self,
         reference: &'a str,
@@ -451,13 +329,6 @@ impl Engine for Docker {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_digest_is_read_from_the_last_status_of_a_push() {
-        let status = "2026.2: digest: sha256:0f9a size: 527";
-        assert_eq!(digest_in(status, "2026.2").as_deref(), Some("sha256:0f9a"));
-        assert_eq!(digest_in("Pushed", "2026.2"), None);
-    }
 
     #[test]
     fn the_api_version_is_the_newest_that_both_know() {

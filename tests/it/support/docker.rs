@@ -104,6 +104,9 @@ pub struct CacheRecord {
 #[derive(Debug, Default)]
 pub struct State {
     pub images: BTreeMap<String, Image>,
+    /// By name, for other platforms than the daemon's own; only one that keeps images as containerd does has them, and
+    /// tells each when it is asked for it.
+    pub variants: Vec<(String, Image)>,
     /// Those that have lost their last name.
     pub untagged: Vec<Image>,
     /// Names of containers, each with the id of its image.
@@ -270,6 +273,14 @@ impl FakeDocker {
     pub fn hold(self, reference: &str, architecture: &str) -> FakeDocker {
         let image = image(reference.as_bytes(), architecture);
         self.state().images.insert(reference.to_string(), image);
+        self
+    }
+
+    /// Holds another platform's image under a name that may stand for one of its own platform too. From now on it keeps
+    /// images as containerd does, as the newest do.
+    pub fn hold_beside(self, reference: &str, architecture: &str) -> FakeDocker {
+        let image = image(reference.as_bytes(), architecture);
+        self.state().variants.push((reference.to_string(), image));
         self
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::buildkit::BuildKit;
@@ -26,13 +26,22 @@ impl Shared {
         match (exchange.method.as_str(), path.as_str()) {
             ("GET", "/_ping") => exchange.answer(200, &json!("OK")),
             ("GET", "/version") if self.is_silent() => exchange.wait(FOR_EVER),
-            ("GET", "/version") => exchange.answer(
-                200,
-                &json!({"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
-            ),
+            ("GET", "/version") => {
+                let (version, api) =
+                    if self.keeps_variants() { ("28.5.2", "1.51") } else { ("20.10.24", "1.41") };
+                exchange.answer(
+                    200,
+                    &json!({"Version": version, "ApiVersion": api, "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
+                )
+            }
             ("GET", "/info") => {
                 let root = self.state().data_root.clone();
-                exchange.answer(200, &json!({"OSType": "linux", "Architecture": "x86_64", "DockerRootDir": root}))
+                let store =
+                    self.keeps_variants().then_some([["driver-type", "io.containerd.snapshotter.v1"]]);
+                exchange.answer(
+                    200,
+                    &json!({"OSType": "linux", "Architecture": "x86_64", "DockerRootDir": root, "DriverStatus": store}),
+                )
             }
             ("POST", "/images/create") => self.pull(&mut exchange),
             ("POST", "/session") if self.state().opens_sessions => {
@@ -73,11 +82,22 @@ impl Shared {
         state.falls_silent && !state.builds.is_empty()
     }
 
+    fn keeps_variants(&self) -> bool {
+        !self.state().variants.is_empty()
+    }
+
     fn inspect(&self, exchange: &mut Exchange, name: &str) -> io::Result<()> {
+        let platform: Option<Value> =
+            exchange.query.get("platform").and_then(|text| serde_json::from_str(text).ok());
         let image = {
             let state = self.state();
             let by_id = || state.all_images().find(|image| image.id == name);
-            state.images.get(name).or_else(by_id).cloned()
+            let own = state.images.get(name).or_else(by_id);
+            let variants = state.variants.iter().filter(|(of, _)| of == name).map(|(_, image)| image);
+            let wanted = |image: &&Image| {
+                platform.as_ref().is_none_or(|platform| platform["architecture"] == image.architecture)
+            };
+            own.into_iter().chain(variants).find(wanted).cloned()
         };
         match image {
             Some(image) => exchange.answer(
