@@ -43,6 +43,9 @@ pub struct CacheRecord {
     pub size: u64,
 }
 
+/// How often images are listed before what the engine says counts.
+const LISTINGS: usize = 5;
+
 /// How many cache records one request names: with their 25 characters each they must fit into a request's first line.
 const RECORDS_AT_ONCE: usize = 200;
 
@@ -94,7 +97,15 @@ impl Docker {
     /// The images that the engine holds; with `intermediate`, those too that are but steps to others.
     pub async fn images(&self, intermediate: bool) -> Result<Vec<HeldImage>, EngineError> {
         let options = ListImagesOptionsBuilder::new().all(intermediate).build();
-        let images = self.client.list_images(Some(options)).await.map_err(|error| self.sort(error))?;
+        let mut tries = LISTINGS;
+        let images = loop {
+            tries -= 1;
+            match self.client.list_images(Some(options.clone())).await {
+                // Containerd's store fails over an image that goes away while it lists them.
+                Err(BollardError::DockerResponseServerError { status_code: 404, .. }) if tries > 0 => {}
+                listed => break listed.map_err(|error| self.sort(error))?,
+            }
+        };
         // Engines before 25 name what has no name so.
         let named = |names: Vec<String>| names.into_iter().filter(|name| !name.contains("<none>")).collect();
         let held = |image: bollard::models::ImageSummary| HeldImage {
