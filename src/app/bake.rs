@@ -79,7 +79,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
         path.display(),
         dir.display()
     );
-    if prepared.config.platforms.len() > 1 {
+    if prepared.config.has_several_platforms() {
         told.push_str("\nand then list their platforms: the same command with --manifest-lists for --export");
     }
     if !file.withheld.is_empty() {

@@ -80,7 +80,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         let files = tree_files(&prepared, Scope::Contexts)?;
         let sources = Arc::new(source_cache(&prepared, env)?);
         let options = &prepared.config.build;
-        let several_platforms = prepared.config.platforms.len() > 1;
+        let several_platforms = prepared.config.has_several_platforms();
         if let Some(path) = &options.locked {
             let supply = lock::Supply {
                 engine: engine.clone(),

@@ -14,7 +14,7 @@ use crate::schedule::remote;
 /// Lists the platforms of every image asked for, as the registry has them under tags of their own; gives the exit code.
 /// An image that lacks a platform keeps the list that it has.
 pub fn list(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
-    if prepared.config.platforms.len() < 2 {
+    if !prepared.config.has_several_platforms() {
         let message = "there is nothing to list: --manifest-lists joins several platforms";
         return Err(
             Fatal::message(message, EXIT_USAGE).hinted("name them, as --platform linux/amd64,linux/arm64")

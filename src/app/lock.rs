@@ -51,7 +51,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -
     let pinned = runtime.block_on(async {
         let engine = engine(&prepared.config, env).await?;
         greet(engine.as_ref(), "Locking").await?;
-        let several_platforms = prepared.config.platforms.len() > 1;
+        let several_platforms = prepared.config.has_several_platforms();
         let supply = Supply { engine, sources: &sources, retries, several_platforms };
         let wanted: Vec<(Platform, &Source)> = recipes
             .iter()
@@ -86,11 +86,12 @@ pub async fn hold(
         .map(async |(platform, source)| supply.check_source(&source, platform).await)
         .buffer_unordered(AT_ONCE);
     let bases = stream::iter(base_images(plan))
-        // One after another: the same name may be asked for on several platforms.
-        .then(async |(reference, platform)| {
+        .map(async |(reference, platform)| {
             let pin = lock.base_image(&reference, platform).map_err(Trouble::Drift)?;
             supply.provide_base(&reference, platform, pin).await
-        });
+        })
+        // The same name may be asked for on several platforms, and stands for one at a time.
+        .buffer_unordered(if supply.several_platforms { 1 } else { AT_ONCE });
     let checked: Vec<Result<(), Trouble>> = sources.chain(bases).collect().await;
     for trouble in checked.into_iter().filter_map(Result::err) {
         match trouble {

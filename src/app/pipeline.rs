@@ -62,7 +62,9 @@ pub fn write(
 
 /// Fails when jobs would be for several platforms: a CI system has other machines for each.
 fn refuse_several_platforms(prepared: &Prepared) -> Result<(), Fatal> {
-    let [_, _, ..] = prepared.config.platforms.as_slice() else { return Ok(()) };
+    if !prepared.config.has_several_platforms() {
+        return Ok(());
+    }
     let message = "jobs are for one platform only";
     Err(Fatal::message(message, EXIT_USAGE).hinted(
         "export once per --platform, each with a --tag of its own, and list them with --manifest-lists",

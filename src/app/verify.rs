@@ -37,7 +37,7 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
         greet(engine.as_ref(), "Verifying").await?;
         let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         let verification = Verification {
-            bases: BaseImages::new(engine, false, prepared.config.platforms.len() > 1),
+            bases: BaseImages::new(engine, false, prepared.config.has_several_platforms()),
             sources: source_cache(prepared, env)?,
             remote: Lookup { registries: registries(prepared, env, insecure)?, retries: options.retries },
             settings: build_settings(prepared, env),

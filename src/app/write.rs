@@ -69,10 +69,7 @@ pub fn contexts_by_dir(prepared: &Prepared) -> Result<HashMap<PathBuf, Vec<TreeF
 /// Where a platform's images are below the tree: Kolla's place when there is only one, a directory each when there are
 /// several.
 pub fn platform_dir(prepared: &Prepared, platform: Platform) -> &'static Path {
-    match prepared.config.platforms.as_slice() {
-        [_] => Path::new(""),
-        _ => Path::new(platform.arch.kolla()),
-    }
+    Path::new(if prepared.config.has_several_platforms() { platform.arch.kolla() } else { "" })
 }
 
 fn files(

@@ -319,17 +319,22 @@ impl Config {
         self.reference(image, &self.platform_tag(platform))
     }
 
+    /// Whether the run is for more than one platform.
+    pub fn has_several_platforms(&self) -> bool {
+        self.platforms.len() > 1
+    }
+
     /// The full name under which an image's platforms are listed; none when the run has only one.
     pub fn list_reference(&self, image: &str) -> Option<String> {
-        (self.platforms.len() > 1).then(|| self.reference(image, &self.tag))
+        self.has_several_platforms().then(|| self.reference(image, &self.tag))
     }
 
     /// The tag of images for one platform. With several, each has its own (`2026.2-debian-trixie-aarch64`), for in most
     /// engines and registries a name stands for one image.
     pub fn platform_tag(&self, platform: Platform) -> String {
-        match self.platforms.as_slice() {
-            [_] => self.tag.clone(),
-            _ => format!("{}-{}", self.tag, platform.arch.kolla()),
+        match self.has_several_platforms() {
+            true => format!("{}-{}", self.tag, platform.arch.kolla()),
+            false => self.tag.clone(),
         }
     }
 

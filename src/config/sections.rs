@@ -45,7 +45,7 @@ impl Config {
             return Ok(None);
         }
         // Most images have none, and there may be many images.
-        if self.platforms.len() < 2 || self.layers().entry(section, "type").is_none() {
+        if !self.has_several_platforms() || self.layers().entry(section, "type").is_none() {
             return source(self.layers(), section);
         }
         let mut layers = self.layers().clone();

@@ -146,6 +146,11 @@ impl ImageFacts {
         platform.takes(&self.architecture, &self.variant)
     }
 
+    /// Whether it has all of these labels.
+    pub fn has_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
+    }
+
     /// What it is for, in the form of a platform: `linux/arm64/v8`.
     pub fn built_for(&self) -> String {
         let slash = if self.variant.is_empty() { "" } else { "/" };

@@ -65,10 +65,7 @@ impl Watched {
             return Ok(None);
         }
         let image = self.engine.inspect(&request.tag).await?;
-        let wanted = |image: &ImageFacts| {
-            request.labels.iter().all(|(name, value)| image.labels.get(name) == Some(value))
-        };
-        Ok(image.filter(wanted))
+        Ok(image.filter(|image| image.has_labels(&request.labels)))
     }
 }
 

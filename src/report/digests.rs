@@ -37,12 +37,16 @@ pub fn json(timeline: &Timeline) -> String {
             images.insert(unit.planned.image.clone(), its);
             continue;
         };
-        let entry = images.entry(unit.planned.image.clone()).or_insert(Value::Null);
-        let known = entry["digest"].as_str().map(str::to_string);
-        let mut platforms = entry["platforms"].as_object().cloned().unwrap_or_default();
-        platforms.insert(platform, its);
-        *entry = facts(&list, unit.list.as_deref().or(known.as_deref()));
-        entry["platforms"] = platforms.into();
+        let entry = images.entry(unit.planned.image.clone()).or_insert_with(|| {
+            let mut entry = facts(&list, None);
+            entry["platforms"] = json!({});
+            entry
+        });
+        if let Some(digest) = &unit.list {
+            entry["digest"] = digest.as_str().into();
+            entry["pinned"] = pinned(&list, digest).into();
+        }
+        entry["platforms"][platform] = its;
     }
     format!("{:#}\n", Value::Object(images))
 }

@@ -22,7 +22,7 @@ pub struct BaseImages {
     pull: bool,
     /// One name stands for images of several platforms.
     several_platforms: bool,
-    /// Held while an image is pulled: its name is another platform's once that is pulled too.
+    /// Held while one of several platforms is asked for: a name is another platform's once that is pulled too.
     pulling: tokio::sync::Mutex<()>,
     asked: Mutex<HashMap<(String, Platform), AskedOnce>>,
 }
@@ -59,7 +59,10 @@ impl BaseImages {
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
-        let _one_at_a_time = self.pulling.lock().await;
+        let _one_at_a_time = match self.several_platforms {
+            true => Some(self.pulling.lock().await),
+            false => None,
+        };
         let held = self.held(reference, platform).await?;
         match held {
             Some(image) if !self.pull => Ok(image),

@@ -46,13 +46,15 @@ pub fn has_network_symptoms<'a>(lines: impl IntoIterator<Item = &'a str>) -> boo
 
 /// True when what a failure says tells of a full disk.
 pub fn tells_of_full_disk<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool {
-    let symptoms = ["no space left on device", "disk quota exceeded"];
-    lines.into_iter().map(str::to_lowercase).any(|line| symptoms.iter().any(|symptom| line.contains(symptom)))
+    have_any(lines, &["no space left on device", "disk quota exceeded"])
 }
 
 /// True when the last lines of a failed build's log tell of programs for another processor.
 pub fn tells_of_foreign_programs<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool {
-    let symptoms = ["exec format error", "invalid elf image for this architecture"];
+    have_any(lines, &["exec format error", "invalid elf image for this architecture"])
+}
+
+fn have_any<'a>(lines: impl IntoIterator<Item = &'a str>, symptoms: &[&str]) -> bool {
     lines.into_iter().map(str::to_lowercase).any(|line| symptoms.iter().any(|symptom| line.contains(symptom)))
 }
 

@@ -35,24 +35,7 @@ async fn build(
     tag: &str,
 ) -> Result<ImageFacts, EngineError> {
     let docker = engine(endpoint).await;
-    let request = BuildRequest {
-        context: context.to_path_buf(),
-        mtime: 0,
-        tag: tag.to_string(),
-        parent: None,
-        platform,
-        pull: false,
-        no_cache: false,
-        keep: false,
-        buildkit: true,
-        network_mode: String::new(),
-        build_args: Default::default(),
-        labels: Default::default(),
-        secrets: Default::default(),
-        squash: false,
-        cache_from: Vec::new(),
-        inline_cache: false,
-    };
+    let request = BuildRequest::new(context, tag, platform);
     let built = docker.build(&request, &|_| {});
     tokio::time::timeout(PATIENCE, built).await.expect("the build ends")
 }

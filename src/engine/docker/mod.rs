@@ -194,7 +194,7 @@ impl Docker {
             return self.build_and_look_up(request, output).await;
         };
         let image = self.build_and_look_up(&lighter, output).await?;
-        if request.labels.iter().all(|(name, value)| image.labels.get(name) == Some(value)) {
+        if image.has_labels(&request.labels) {
             return Ok(image);
         }
         // The Dockerfile sets some itself, or ends on another image. Its steps are in the cache by now.
