@@ -45,6 +45,17 @@ impl TemplateApi {
         (known || major > Self::LATEST.0).then_some(TemplateApi(major.min(Self::LATEST.0)))
     }
 
+    /// Whether the templates of an OpenStack release have been compared, by its name; what is not released yet is taken
+    /// as what it looks like.
+    pub fn knows_openstack(release: &str) -> bool {
+        let number = |text: &str| text.parse::<u32>().ok();
+        let year = release.split_once('.').and_then(|(year, half)| Some((number(year)?, number(half)?)));
+        match year {
+            Some(year) => year >= (2024, 1),
+            None => ["train", "master"].contains(&release),
+        }
+    }
+
     /// Whether this is a release's, or an earlier one's.
     pub fn up_to(self, major: u32) -> bool {
         self.0 <= major
@@ -194,30 +205,48 @@ impl InstallType {
     }
 }
 
-/// What tells a release by its tree alone.
+/// What tells which release a tree is of, whatever its version says: a branch calls itself after its last release until it
+/// has one of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TreeTraits {
-    /// A template uses `install_type`.
+    /// A template uses `install_type`, or the package has it as an option.
     pub install_type: bool,
     /// A template uses `distro_python_version`.
     pub python_version: bool,
-    /// A template uses `patches_path`.
+    /// A template uses `patches_path`, or the package has it as an option.
     pub patches: bool,
-    /// A template uses `build_date`.
+    /// Most Dockerfiles use `build_date`: one may have been left over.
     pub build_date: bool,
     /// A template uses `cleanup_repos`.
     pub cleanup_repos: bool,
-    /// repos.yaml lists ids of repositories rather than descriptions.
-    pub repository_ids: bool,
+    /// What the package's option `tag` is by default; none when no package tells it.
+    pub default_tag: Option<DefaultTag>,
+    /// What its repos.yaml holds; none when there is no such file.
+    pub repositories: Option<RepositoryStyle>,
+}
+
+/// What images are tagged with unless told otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultTag {
+    /// Kolla's version.
+    Version,
+    /// The OpenStack release and the base image.
+    Release,
 }
 
 impl TreeTraits {
     /// The release that a tree is most like.
     pub fn api(self) -> TemplateApi {
+        let is_latest = self.cleanup_repos
+            || self.repositories == Some(RepositoryStyle::Merged)
+            || match self.default_tag {
+                Some(default) => default == DefaultTag::Release,
+                None => !self.build_date,
+            };
         TemplateApi(match self {
-            TreeTraits { cleanup_repos: true, .. } | TreeTraits { build_date: false, .. } => 23,
+            _ if is_latest => 23,
             TreeTraits { install_type: true, .. } => 9,
-            TreeTraits { repository_ids: false, .. } => 22,
+            TreeTraits { repositories: None | Some(RepositoryStyle::Replaced), .. } => 22,
             TreeTraits { patches: true, .. } => 20,
             TreeTraits { python_version: true, .. } => 18,
             _ => 19,
@@ -241,6 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn openstack_releases_that_nobody_has_compared_are_unknown() {
+        for (release, known) in [
+            ("train", true),
+            ("2024.1", true),
+            ("2027.2", true),
+            ("master", true),
+            ("zed", false),
+            ("2023.2", false),
+        ] {
+            assert_eq!(TemplateApi::knows_openstack(release), known, "{release}");
+        }
+    }
+
+    #[test]
     fn what_differs_by_distro_and_tag() {
         assert_eq!(api(18).repositories_file("ubuntu", "noble-2024"), "repos-noble.yaml");
         assert_eq!(api(20).repositories_file("rocky", "10.1"), "repos-el10.yaml");
@@ -252,13 +295,38 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_alone_tells_its_release() {
+    fn a_tree_tells_its_release() {
         let build_date = TreeTraits { build_date: true, ..TreeTraits::default() };
-        assert_eq!(TreeTraits::default().api(), api(23));
-        assert_eq!(build_date.api(), api(22));
-        assert_eq!(TreeTraits { patches: true, repository_ids: true, ..build_date }.api(), api(20));
-        assert_eq!(TreeTraits { repository_ids: true, ..build_date }.api(), api(19));
-        assert_eq!(TreeTraits { repository_ids: true, python_version: true, ..build_date }.api(), api(18));
-        assert_eq!(TreeTraits { install_type: true, python_version: true, ..build_date }.api(), api(9));
+        let ids = TreeTraits { repositories: Some(RepositoryStyle::Ids), ..build_date };
+        let replaced = TreeTraits { repositories: Some(RepositoryStyle::Replaced), ..build_date };
+        for (traits, release) in [
+            (TreeTraits::default(), 23),
+            (build_date, 22),
+            (TreeTraits { patches: true, ..replaced }, 22),
+            (TreeTraits { patches: true, ..ids }, 20),
+            (ids, 19),
+            (TreeTraits { python_version: true, ..ids }, 18),
+            (TreeTraits { install_type: true, python_version: true, ..build_date }, 9),
+        ] {
+            assert_eq!(traits.api(), api(release), "{traits:?}");
+        }
+    }
+
+    #[test]
+    fn a_package_and_its_repositories_tell_more_than_templates() {
+        let leftover = TreeTraits { build_date: true, patches: true, ..TreeTraits::default() };
+        for traits in [
+            TreeTraits { default_tag: Some(DefaultTag::Release), ..leftover },
+            TreeTraits { repositories: Some(RepositoryStyle::Merged), ..leftover },
+            TreeTraits { cleanup_repos: true, ..leftover },
+        ] {
+            assert_eq!(traits.api(), api(23), "{traits:?}");
+        }
+        let without_dates = TreeTraits {
+            default_tag: Some(DefaultTag::Version),
+            repositories: Some(RepositoryStyle::Replaced),
+            ..TreeTraits::default()
+        };
+        assert_eq!(without_dates.api(), api(22));
     }
 }

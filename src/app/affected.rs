@@ -33,7 +33,7 @@ pub(super) const INPUTS: [&str; 7] = [
 /// `layers` is the configuration as it was read, without what the tree brings along.
 pub fn narrow(
     prepared: &mut Prepared,
-    layers: Layers,
+    mut layers: Layers,
     revision: &str,
     env: &BTreeMap<String, String>,
 ) -> Result<(), Fatal> {
@@ -41,6 +41,8 @@ pub fn narrow(
         let message = "--affected-since compares trees in git checkouts, and the shipped tree is in none";
         return Err(Fatal::message(message, EXIT_USAGE).hinted("--images-dir DIR names a tree in a checkout"));
     }
+    // Copies are in no checkout whose tags could tell it, and a new version alone changes no image.
+    layers.push([pinned("kolla_version", &prepared.config.templates.kolla_version)]);
     let mut copies = Revision::new(revision)?;
     let then = match config_then(layers, &mut copies)? {
         Some(config) => {
@@ -86,9 +88,7 @@ fn config_then(mut layers: Layers, copies: &mut Revision) -> Result<Option<Confi
         let counted = if ["docker_dir", "template_override"].contains(&key) { paths.len() } else { 1 };
         for path in paths.iter().rev().take(counted).rev().filter(|path| !path.is_empty()) {
             if let Some(copy) = copies.copy_of(Path::new(path))? {
-                let text = copy.display().to_string().replace('$', "$$");
-                let section = DEFAULT.to_string();
-                moved.push(Entry { section, key: key.to_string(), text, place: Place::CommandLine });
+                moved.push(pinned(key, &copy.display().to_string()));
             }
         }
         layers.remove_option(key);
@@ -103,6 +103,12 @@ fn config_then(mut layers: Layers, copies: &mut Revision) -> Result<Option<Confi
     let mut config = resolve(layers)?;
     config.selection = Selection::default();
     Ok(Some(config))
+}
+
+/// An option's value that counts whatever else is given.
+fn pinned(key: &str, value: &str) -> Entry {
+    let (section, text) = (DEFAULT.to_string(), value.replace('$', "$$"));
+    Entry { section, key: key.to_string(), text, place: Place::CommandLine }
 }
 
 /// What every image of a tree is made from.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::tree::{beside, read};
+use super::tree::place::{beside, read};
 use crate::config::layer::ValueError;
 use crate::config::resolved::Config;
 use crate::error::{EXIT_USAGE, Fatal};

@@ -1,119 +1,230 @@
 //! A tree that is not ours: which Kolla release it is of, and what that release's package says beside it.
 
+pub mod place;
+mod traits;
+mod version;
+
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::config::kolla_package::{self, MODULES, fact};
-use crate::config::layer::{DEFAULT, Entry, Layers};
+use crate::config::kolla_package::{self, CONFIG_MODULE, Declared, MODULES, fact};
+use crate::config::layer::{DEFAULT, Entry, Layers, Place};
 use crate::config::options::SOURCE_KEYS;
-use crate::config::python;
+use crate::config::pbr::Version;
+use crate::config::python::{self, Constant};
 use crate::error::{EXIT_USAGE, Fatal};
-use crate::template_api::{TEMPLATE_APIS, TemplateApi, TreeTraits};
-
-/// Files by any of which the package is known.
-const PACKAGE_FILES: [&str; 3] = ["common/config.py", "common/sources.yaml", "template/repos.yaml"];
+use crate::template_api::{TEMPLATE_APIS, TemplateApi};
+use place::read;
 
 /// Takes the facts of the release that a foreign tree is of in place of ours. Gives what to warn of.
 pub fn add_tree_facts(layers: &mut Layers) -> Result<Vec<String>, Fatal> {
-    let Some(tree) = layers.option("images_dir")?.map(PathBuf::from) else { return Ok(Vec::new()) };
+    let Some(named) = layers.option("images_dir")?.map(PathBuf::from) else { return Ok(Vec::new()) };
+    let tree = place::image_tree(&named);
+    found_at(layers, "images_dir", &tree);
     let package = match layers.option("kolla_package")? {
-        Some(named) => Some(PathBuf::from(named)),
-        None => package_beside(&tree),
+        Some(named) => Some(place::package_at(Path::new(&named))?),
+        None => place::package_beside(&tree),
     };
-    let mut facts = Vec::new();
+    let package = package.map(Package::read).transpose()?;
     if let Some(package) = &package {
-        facts.extend(package_facts(package)?);
-        facts.push(fact(DEFAULT, "kolla_package", &escaped(package), &tree));
+        found_at(layers, "kolla_package", &package.dir);
     }
-    let version = package.as_deref().and_then(version);
-    if let Some((version, path)) = &version {
-        facts.push(fact(DEFAULT, "kolla_version", version, path));
-    }
-    let api = match (layers.option("template_api")?, &version) {
-        // A wrong word is told when options get their types.
-        (Some(given), _) => given.parse().ok().and_then(TemplateApi::of_release).unwrap_or_default(),
-        (None, Some((version, path))) => api_of(version, path)?,
-        (None, None) => traits(&tree, package.as_deref())?.api(),
-    };
+    let release = Release::of(&tree, package.as_ref(), layers)?;
+    let api = release.api;
+    let mut facts = package.as_ref().map(Package::facts).transpose()?.unwrap_or_default();
     facts.push(fact(DEFAULT, "template_api", &api.to_string(), &tree));
+    facts.extend(
+        release.version.map(|(version, path)| fact(DEFAULT, "kolla_version", &version.to_string(), &path)),
+    );
+    layers.replace_built_in(facts);
+    if let Some(package) = &package {
+        layers.push_below(package.branches(layers.option("openstack_release")?.as_deref()));
+    }
     let mut warnings = Vec::new();
     if package.is_none() && api != TemplateApi::LATEST {
         warnings.push(format!(
-            "{} is a tree of Kolla {api}, whose Python package is not beside it: users, sources, distros and defaults \
-             are those of Kolla {} unless --kolla-package DIR names it",
+            "{} is taken as a tree of Kolla {api}, with the users, sources, distros and defaults of Kolla {}: \
+             --kolla-package DIR names the Python package that has its own",
             tree.display(),
             TemplateApi::LATEST
         ));
     }
-    layers.replace_built_in(facts);
     Ok(warnings)
 }
 
-/// The package that an image tree belongs to: around it, beside it in a checkout, or where pip puts the two.
-fn package_beside(tree: &Path) -> Option<PathBuf> {
-    let tree = fs::canonicalize(tree).ok()?;
-    let above = tree.parent()?;
-    let mut candidates = vec![above.to_path_buf(), above.join("kolla")];
-    if above.ends_with("share/kolla") {
-        let libraries = above.ancestors().nth(2)?.join("lib");
-        for python in directories(&libraries).filter(|path| name_of(path).starts_with("python")) {
-            candidates.extend(["site-packages/kolla", "dist-packages/kolla"].map(|below| python.join(below)));
+/// Names what was found where a user's value, or nobody, led to.
+fn found_at(layers: &mut Layers, option: &str, path: &Path) {
+    let text = escaped(path);
+    let place = match layers.entry(DEFAULT, option) {
+        Some(entry) if entry.text == text => return,
+        Some(entry) => entry.place.clone(),
+        None => Place::Tree(path.to_path_buf()),
+    };
+    layers.remove_option(option);
+    layers.push([Entry { section: DEFAULT.to_string(), key: option.to_string(), text, place }]);
+}
+
+/// What is known of a foreign tree's release.
+struct Release {
+    api: TemplateApi,
+    /// Where nobody gives it and the tree tells it.
+    version: Option<(Version, PathBuf)>,
+}
+
+impl Release {
+    /// What the tree holds tells what its templates are given; its version is only what it calls itself.
+    fn of(tree: &Path, package: Option<&Package>, layers: &Layers) -> Result<Release, Fatal> {
+        // A wrong word is told when options get their types.
+        let given = layers
+            .option("template_api")?
+            .map(|word| word.parse().ok().and_then(TemplateApi::of_release).unwrap_or_default());
+        let declared = package.map(Package::declared).unwrap_or_default();
+        let api = match given {
+            Some(api) => api,
+            None => traits::traits(tree, package.map(|package| package.dir.as_path()), &declared)?.api(),
+        };
+        let is_whole = package.is_some_and(Package::has_options);
+        if given.is_none() && !is_whole && api != TemplateApi::LATEST {
+            return Err(without_package(tree, api));
         }
-    }
-    candidates.into_iter().find(|package| PACKAGE_FILES.iter().any(|file| package.join(file).is_file()))
-}
-
-/// What is in a directory, in order of names; nothing when it can't be read.
-fn directories(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.sort();
-    paths.into_iter()
-}
-
-fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
-    path.file_name().unwrap_or_default().to_string_lossy()
-}
-
-/// The version of a package as its metadata has it, and where.
-fn version(package: &Path) -> Option<(String, PathBuf)> {
-    let around = package.parent()?;
-    let metadata = directories(around)
-        .filter(|path| name_of(path).starts_with("kolla-") || name_of(path) == "kolla.egg-info")
-        .flat_map(|path| [path.join("METADATA"), path.join("PKG-INFO")])
-        .chain([around.join("PKG-INFO")]);
-    metadata.into_iter().find_map(|path| {
-        let text = fs::read_to_string(&path).ok()?;
-        let headers = text.lines().take_while(|line| !line.is_empty());
-        let field = |name: &str| headers.clone().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let version = field("Version:").filter(|_| field("Name:") == Some("kolla"))?.to_string();
-        Some((version, path))
-    })
-}
-
-fn api_of(version: &str, path: &Path) -> Result<TemplateApi, Fatal> {
-    let major = version.split('.').next().and_then(|major| major.parse().ok());
-    major.and_then(TemplateApi::of_release).ok_or_else(|| {
-        let message = format!("{}: the templates of Kolla {version} are not known", path.display());
-        let known = TEMPLATE_APIS.join(", ");
-        Fatal::message(message, EXIT_USAGE)
-            .hinted(format!("--template-api treats them as those of another release: {known}"))
-    })
-}
-
-fn package_facts(package: &Path) -> Result<Vec<Entry>, Fatal> {
-    let mut facts = Vec::new();
-    for path in MODULES.map(|module| package.join(module)) {
-        if path.is_file() {
-            facts.extend(kolla_package::facts(&python::constants(&read(&path)?), &path));
+        let version_given = layers
+            .entry(DEFAULT, "kolla_version")
+            .filter(|entry| entry.place != Place::BuiltIn)
+            .map(|entry| entry.text.clone());
+        let told = match (version_given.is_some(), package) {
+            (true, _) => None,
+            (false, Some(package)) => Some(version::version(&package.dir)),
+            (false, None) => Some(Err(Vec::new())),
+        };
+        let version = match told {
+            Some(Err(reasons)) if is_whole || api != TemplateApi::LATEST => {
+                return Err(without_version(tree, api, reasons));
+            }
+            told => told.and_then(Result::ok),
+        };
+        if given.is_none() {
+            let stated = version_given.as_deref().and_then(Version::parse);
+            let version = stated.or(version.as_ref().map(|(version, _)| *version));
+            refuse_unknown(tree, version, package.and_then(Package::openstack_release))?;
         }
+        Ok(Release { api, version })
     }
-    let sources = package.join("common/sources.yaml");
-    if sources.is_file() {
-        facts.extend(sources_in_yaml(&sources)?);
+}
+
+/// Between the releases whose templates have been compared lie others, which look like them.
+fn refuse_unknown(tree: &Path, version: Option<Version>, openstack: Option<&str>) -> Result<(), Fatal> {
+    let is_unknown =
+        |version: &Version| version.major().is_some_and(|major| TemplateApi::of_release(major).is_none());
+    let unknown = match (version.filter(is_unknown), openstack) {
+        (Some(version), _) => format!("Kolla {version}"),
+        (None, Some(release)) if !TemplateApi::knows_openstack(release) => format!("OpenStack {release}"),
+        _ => return Ok(()),
+    };
+    let message = format!("{}: the templates of {unknown} are not known", tree.display());
+    let known = TEMPLATE_APIS.join(", ");
+    Err(Fatal::message(message, EXIT_USAGE)
+        .hinted(format!("--template-api treats them as those of another Kolla release: {known}")))
+}
+
+fn without_package(tree: &Path, api: TemplateApi) -> Fatal {
+    let tree = tree.display();
+    let message = format!(
+        "{tree} holds images as Kolla {api} or a release before it has them, and what else belongs to them is missing: \
+         Kolla's Python package, with their users, sources, distros, repositories and defaults, is not beside it"
+    );
+    Fatal::message(message, EXIT_USAGE)
+        .hinted("--images-dir DIR takes the root of a checkout of Kolla too, where all of it is")
+        .hinted("--kolla-package DIR names the package: `kolla` in such a checkout, or where pip has installed it")
+        .hinted(format!(
+            "--template-api {api} with --kolla-version X.Y.Z takes the images alone, and the rest as Kolla {} has it",
+            TemplateApi::LATEST
+        ))
+}
+
+fn without_version(tree: &Path, api: TemplateApi, reasons: Vec<String>) -> Fatal {
+    let message = format!("which version of Kolla {} is of can't be told", tree.display());
+    let use_of_it = if api.is_tagged_by_version() {
+        "images are tagged and labelled with it"
+    } else {
+        "images are labelled with it"
+    };
+    reasons
+        .into_iter()
+        .fold(Fatal::message(message, EXIT_USAGE), Fatal::caused_by)
+        .hinted(format!("--kolla-version X.Y.Z gives it: {use_of_it}"))
+        .hinted(format!(
+            "its templates are taken as those of Kolla {api}; --template-api names another release"
+        ))
+}
+
+/// Kolla's Python package, as far as it is there.
+struct Package {
+    dir: PathBuf,
+    /// The constants of each of [`MODULES`] that there is.
+    modules: Vec<(PathBuf, BTreeMap<String, Constant>)>,
+    branch_prefix: Option<String>,
+}
+
+impl Package {
+    fn read(dir: PathBuf) -> Result<Package, Fatal> {
+        let mut package = Package { dir, modules: Vec::new(), branch_prefix: None };
+        for module in MODULES {
+            let path = package.dir.join(module);
+            if path.is_file() {
+                let text = read(&path)?;
+                package.modules.push((path, python::constants(&text)));
+                if module == CONFIG_MODULE {
+                    package.branch_prefix = kolla_package::branch_prefix(&text);
+                }
+            }
+        }
+        Ok(package)
     }
-    Ok(facts)
+
+    fn config(&self) -> Option<&(PathBuf, BTreeMap<String, Constant>)> {
+        self.modules.iter().find(|(path, _)| path.ends_with(CONFIG_MODULE))
+    }
+
+    fn declared(&self) -> Declared {
+        self.config().map(|(_, constants)| Declared::of(constants)).unwrap_or_default()
+    }
+
+    /// Whether it declares options, as one of Kolla's does; what users keep beside a tree of their own does not.
+    fn has_options(&self) -> bool {
+        self.declared().default_tag.is_some()
+    }
+
+    fn openstack_release(&self) -> Option<&str> {
+        self.config()?.1.get("OPENSTACK_RELEASE")?.text()
+    }
+
+    fn facts(&self) -> Result<Vec<Entry>, Fatal> {
+        let mut facts = Vec::new();
+        for (path, constants) in &self.modules {
+            facts.extend(kolla_package::facts(constants, path));
+        }
+        let sources = self.dir.join("common/sources.yaml");
+        if sources.is_file() {
+            facts.extend(sources_in_yaml(&sources)?);
+        }
+        Ok(facts)
+    }
+
+    /// The branch of OpenStack's sources where it is called otherwise than most.
+    fn branches(&self, release: Option<&str>) -> Vec<Entry> {
+        let (Some(prefix), Some((path, _)), Some(release)) = (&self.branch_prefix, self.config(), release)
+        else {
+            return Vec::new();
+        };
+        if release == "master" {
+            return Vec::new();
+        }
+        let branch = format!("{prefix}{release}").replace('$', "$$");
+        let slashed = branch.replace('-', "/");
+        [("openstack_branch", branch), ("openstack_branch_slashed", slashed)]
+            .map(|(option, text)| fact(DEFAULT, option, &text, path))
+            .to_vec()
+    }
 }
 
 fn sources_in_yaml(path: &Path) -> Result<Vec<Entry>, Fatal> {
@@ -144,42 +255,6 @@ fn source_text(value: &serde_yaml::Value) -> Option<String> {
         serde_yaml::Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
-}
-
-/// Looks for what tells releases apart in all templates of a tree.
-fn traits(tree: &Path, package: Option<&Path>) -> Result<TreeTraits, Fatal> {
-    let mut traits = TreeTraits::default();
-    for entry in walkdir::WalkDir::new(tree).follow_links(true).into_iter().flatten() {
-        if entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "j2")
-        {
-            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap_or_default()).into_owned();
-            traits.install_type |= text.contains("install_type");
-            traits.python_version |= text.contains("distro_python_version");
-            traits.patches |= text.contains("patches_path");
-            traits.build_date |= text.contains("{{ build_date }}");
-            traits.cleanup_repos |= text.contains("cleanup_repos");
-        }
-    }
-    if let Some(path) = beside(tree, package, "template", "repos.yaml") {
-        let text = read(&path)?;
-        let sections: BTreeMap<String, BTreeMap<String, serde_yaml::Value>> =
-            serde_yaml::from_str(&text).unwrap_or_default();
-        traits.repository_ids =
-            sections.values().flat_map(BTreeMap::values).any(serde_yaml::Value::is_string);
-    }
-    Ok(traits)
-}
-
-/// A file that Kolla keeps beside its tree: in the tree itself, or in the package.
-pub fn beside(tree: &Path, package: Option<&Path>, dir: &str, name: &str) -> Option<PathBuf> {
-    let in_package = package.map(|package| package.join(dir).join(name));
-    [Some(tree.join(name)), in_package].into_iter().flatten().find(|path| path.is_file())
-}
-
-/// Reads a text file of a tree.
-pub fn read(path: &Path) -> Result<String, Fatal> {
-    fs::read_to_string(path)
-        .map_err(|error| Fatal::message(format!("failed to read {}: {error}", path.display()), EXIT_USAGE))
 }
 
 /// A path as the value of an option: nothing in it stands for another value.

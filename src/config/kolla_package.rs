@@ -1,4 +1,4 @@
-//! What the Python package of a Kolla release says about it, as entries of a layer [pure].
+//! What the Python package of a Kolla release says about it [pure].
 //!
 //! The names are those of `kolla/common/{config,sources,users}.py` and `kolla/image/{unbuildable,build}.py`, the same
 //! from release 9 to 23.
@@ -9,11 +9,18 @@ use std::path::Path;
 use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
 use super::layer::{DEFAULT, Entry, Place};
 use super::options::{self, Kind, Origin, SOURCE_KEYS, USER_KEYS};
-use super::python::Constant;
+use super::python::{self, Constant};
+use crate::template_api::DefaultTag;
 
 /// Modules of the package that hold facts, relative to it.
 pub const MODULES: [&str; 5] =
     ["common/config.py", "common/sources.py", "common/users.py", "image/unbuildable.py", "image/build.py"];
+
+/// The module that declares options.
+pub const CONFIG_MODULE: &str = "common/config.py";
+
+/// The lists of options that it has.
+const OPTION_LISTS: [&str; 2] = ["_CLI_OPTS", "_BASE_OPTS"];
 
 /// Options whose default the package works out in ways that are ours too.
 const WORKED_OUT: [&str; 4] = ["base_arch", "base_tag", "debian_arch", "tag"];
@@ -37,12 +44,12 @@ pub fn facts(constants: &BTreeMap<String, Constant>, module: &Path) -> Vec<Entry
                 }
             }
             "_PROFILE_OPTS" => {
-                for (profile, default) in declarations(value) {
+                for (profile, default) in with_defaults(value) {
                     facts.add(PROFILES, &profile, text(default));
                 }
             }
-            "_CLI_OPTS" | "_BASE_OPTS" => {
-                for (option, default) in declarations(value) {
+            list if OPTION_LISTS.contains(&list) => {
+                for (option, default) in with_defaults(value) {
                     facts.default(&option, default);
                 }
             }
@@ -50,6 +57,41 @@ pub fn facts(constants: &BTreeMap<String, Constant>, module: &Path) -> Vec<Entry
         }
     }
     facts.entries
+}
+
+/// What its options tell of the release that a package is of.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// OpenStack can come from several places.
+    pub install_type: bool,
+    /// Images can have patches.
+    pub patches: bool,
+    /// What images are tagged with by default.
+    pub default_tag: Option<DefaultTag>,
+}
+
+impl Declared {
+    /// Reads the constants of [`CONFIG_MODULE`].
+    pub fn of(constants: &BTreeMap<String, Constant>) -> Declared {
+        let mut declared = Declared::default();
+        let lists = OPTION_LISTS.iter().filter_map(|list| constants.get(*list));
+        for (name, default) in lists.flat_map(declarations) {
+            match (name.as_str(), default) {
+                ("install_type", _) => declared.install_type = true,
+                ("patches_path", _) => declared.patches = true,
+                ("tag", Some(_)) => declared.default_tag = Some(DefaultTag::Version),
+                // One that is worked out once the release and the base image are known.
+                ("tag", None) => declared.default_tag = Some(DefaultTag::Release),
+                _ => {}
+            }
+        }
+        declared
+    }
+}
+
+/// What comes before an OpenStack release in the name of its branch, from the text of [`CONFIG_MODULE`].
+pub fn branch_prefix(config: &str) -> Option<String> {
+    python::last_text(config, "prefix")
 }
 
 /// A fact that is written elsewhere than in a module.
@@ -106,14 +148,19 @@ impl Facts<'_> {
     }
 }
 
-/// Names and defaults of options in a list of `cfg.StrOpt('name', default=...)`.
-fn declarations(list: &Constant) -> impl Iterator<Item = (String, &Constant)> {
+/// Names of options in a list of `cfg.StrOpt('name', default=...)`, with the defaults of those that have one.
+fn declarations(list: &Constant) -> impl Iterator<Item = (String, Option<&Constant>)> {
     list.items().iter().filter_map(|item| {
         let Constant::Call(arguments, named) = item else { return None };
         let argument = |key: &str| named.iter().find(|(name, _)| name == key).map(|(_, value)| value);
         let name = argument("dest").or(arguments.first())?.text()?;
-        Some((name.replace('-', "_"), argument("default")?))
+        Some((name.replace('-', "_"), argument("default")))
     })
+}
+
+/// The options among these that have a default.
+fn with_defaults(list: &Constant) -> impl Iterator<Item = (String, &Constant)> {
+    declarations(list).filter_map(|(name, default)| Some((name, default?)))
 }
 
 /// A value as a configuration file would write it; none of what is no literal.
@@ -185,5 +232,17 @@ _CLI_OPTS = [
                 "unbuildable.rocky+aarch64=a,b",
             ]
         );
+    }
+
+    #[test]
+    fn options_tell_the_release() {
+        let declared = |module: &str| Declared::of(&constants(module));
+        let older = "_BASE_OPTS = [cfg.StrOpt('type', dest='install_type')]\n_CLI_OPTS = [cfg.StrOpt('tag', default=v.get())]\n";
+        let default_tag = Some(DefaultTag::Version);
+        assert_eq!(declared(older), Declared { install_type: true, patches: false, default_tag });
+        let latest = "_CLI_OPTS = [cfg.StrOpt('patches-path', default=None), cfg.StrOpt('tag', help='')]\n";
+        let default_tag = Some(DefaultTag::Release);
+        assert_eq!(declared(latest), Declared { install_type: false, patches: true, default_tag });
+        assert_eq!(declared("_CLI_OPTS = []\n"), Declared::default());
     }
 }

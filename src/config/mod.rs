@@ -13,6 +13,7 @@ pub mod layer;
 pub mod load;
 pub mod nearest;
 pub mod options;
+pub mod pbr;
 pub mod profiles;
 pub mod python;
 pub mod resolve;

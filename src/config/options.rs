@@ -165,16 +165,20 @@ pub const OPTIONS: &[OptionSpec] = &[
     kolla("template_override", Many, "Template override file; may be repeated"),
     ours("strict_overrides", Flag, "Fail when something in the template overrides has no effect"),
     short("docker_dir", 'D', Many, "Directory laid over the image tree, file by file; may be repeated"),
-    ours("images_dir", Text, "Image tree to use instead of the one that ships with the program"),
+    ours(
+        "images_dir",
+        Text,
+        "Image tree, or checkout of Kolla, to use instead of the tree that ships with the program",
+    ),
     ours(
         "template_api",
         Choice(TEMPLATE_APIS),
-        "Kolla release that the image tree is of [default: told by the tree]",
+        "Kolla release whose templates the image tree has [default: told by what it holds]",
     ),
     ours(
         "kolla_package",
         Text,
-        "Directory of the Python package that the image tree is of [default: found beside the tree]",
+        "Kolla's Python package, or checkout, that the image tree is of [default: found beside the tree]",
     ),
     short(
         "install_type",
@@ -190,7 +194,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     kolla("openstack_release_codename", Text, "Code name of the release, for package repositories"),
     kolla("openstack_branch", Text, "Branch of sources, with a dash [default: from the release]"),
     kolla("openstack_branch_slashed", Text, "Branch of sources, with a slash [default: from the release]"),
-    ours("kolla_version", Text, "Version that the kolla_version label and variable give"),
+    ours(
+        "kolla_version",
+        Text,
+        "Version that the kolla_version label and variable give; another tree tells its own",
+    ),
     kolla("tarballs_base", Text, "Base URL of OpenStack's source tarballs"),
     kolla("locals_base", Text, "Directory that local sources are relative to"),
     ours(

@@ -61,7 +61,7 @@ impl Constant {
 /// The top-level constants of a module's text.
 pub fn constants(source: &str) -> BTreeMap<String, Constant> {
     let mut known = BTreeMap::new();
-    for statement in statements(source) {
+    for statement in statements(source, false) {
         if let [Token::Name(name), Token::Sign('='), value @ ..] = statement.as_slice()
             && value.first() != Some(&Token::Sign('='))
         {
@@ -70,6 +70,18 @@ pub fn constants(source: &str) -> BTreeMap<String, Constant> {
         }
     }
     known
+}
+
+/// The plain string that the last statement ends with that binds this name, inside functions too: what is taken
+/// otherwise in `name = '' if condition else 'otherwise'`.
+pub fn last_text(source: &str, name: &str) -> Option<String> {
+    statements(source, true).into_iter().rev().find_map(|mut statement| match statement.as_slice() {
+        [Token::Name(bound), Token::Sign('='), _, ..] if bound == name => match statement.pop() {
+            Some(Token::Text(text)) => text,
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -81,8 +93,8 @@ enum Token {
     Sign(char),
 }
 
-/// The tokens of every statement that starts in the first column.
-fn statements(source: &str) -> Vec<Vec<Token>> {
+/// The tokens of every statement that starts in the first column; with `inner` those of all others too.
+fn statements(source: &str, inner: bool) -> Vec<Vec<Token>> {
     let mut statements = Vec::new();
     let mut current = Vec::new();
     let mut open = 0_usize;
@@ -108,7 +120,7 @@ fn statements(source: &str) -> Vec<Vec<Token>> {
                     Token::Sign(')' | ']' | '}') => open = open.saturating_sub(1),
                     _ => {}
                 }
-                if !indented {
+                if inner || !indented {
                     current.push(token);
                 }
             }
@@ -370,6 +382,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_function_takes_otherwise() {
+        let source = "prefix = 'x-'\ndef parse(conf):\n    if conf.a == 'b':\n        c()\n    prefix = '' if conf.release \\\n\
+                      == 'master' else 'unmaintained-'\n    prefixed = 'no' + prefix\n    other = f(\n        'a')\n";
+        assert_eq!(last_text(source, "prefix").as_deref(), Some("unmaintained-"));
+        assert_eq!(last_text(source, "other"), None);
+        assert_eq!(last_text(source, "conf"), None);
+    }
+
+    #[test]
     fn what_is_no_literal_is_unknown_and_ends_where_it_ends() {
         let list = constant(
             "[f'a', b'b', 1.5, -1, 'a'.join(x for x in [1, 2]), y.z, w if v else u, lambda: 0, 'end']",
@@ -385,6 +406,7 @@ mod tests {
         #[test]
         fn any_text_is_read_to_its_end(source in "x = [\\[\\](){}:,='\"a1.\n\\\\ #]{0,60}") {
             constants(&source);
+            last_text(&source, "x");
         }
     }
 

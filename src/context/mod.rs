@@ -15,5 +15,6 @@ mod pypi;
 pub mod revision;
 pub mod sources;
 mod store;
+pub mod tagged;
 mod unpack;
 pub mod workdir;

@@ -108,7 +108,7 @@ impl Revision {
 }
 
 /// A git whose words we know.
-fn git(directory: &Path) -> Command {
+pub(super) fn git(directory: &Path) -> Command {
     let mut command = Command::new("git");
     for variable in REPOSITORY_VARIABLES {
         command.env_remove(variable);
@@ -118,7 +118,7 @@ fn git(directory: &Path) -> Command {
 }
 
 /// Runs it and gives what it prints.
-fn run(command: &mut Command, directory: &Path) -> Result<String, RevisionError> {
+pub(super) fn run(command: &mut Command, directory: &Path) -> Result<String, RevisionError> {
     let failed = |said: String| RevisionError::Git { directory: directory.to_path_buf(), said };
     let output = command.output().map_err(|error| failed(format!("{error}: is git installed?")))?;
     if output.status.success() {

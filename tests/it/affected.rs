@@ -1,17 +1,10 @@
 //! What changed since a git revision, and what is built on it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
 
 use crate::support::docker::FakeDocker;
+use crate::support::git::git;
 use crate::support::project::{Project, Run};
-
-fn git(directory: &Path, script: &str) {
-    let script = format!("git() {{ command git -c user.name=a -c user.email=a@b \"$@\"; }}\n{script}");
-    let status = Command::new("sh").args(["-ec", &script]).current_dir(directory).status();
-    assert!(status.expect("a shell").success());
-}
 
 /// A tree with a macro, a context file, an override and sources beside it, all committed.
 fn project() -> Project {

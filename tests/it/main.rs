@@ -7,6 +7,7 @@ mod ahead;
 mod bad_input;
 mod bake;
 mod build;
+mod checkouts;
 mod containerd_store;
 mod context;
 mod disk;

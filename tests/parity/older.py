@@ -3,7 +3,7 @@
 import cases
 from cases import Case, with_overrides
 from generated import GENERATED
-from programs import PythonKolla
+from programs import Checkout, PythonKolla
 
 # Of each release the distros that it knows, the default first.
 RELEASES = {
@@ -123,7 +123,20 @@ def check(parity):
             continue
         before = parity.same, parity.total
         parity.render(found, older=python)
+        parity.render(parity.selected(as_checkout(version, bases)), older=checkout(version))
         print(f"Kolla {version}: identical {parity.same - before[0]}/{parity.total - before[1]}", flush=True)
+
+
+def as_checkout(version, bases):
+    """The release's default, and what it says of OpenStack's branches."""
+    names = ["--type", "source"] if major(version) == 9 else []
+    yield Case(f"{version}-as-checkout", names, base=bases[0], unbuildable=major(version) != 9)
+
+
+def checkout(version):
+    made = Checkout(version)
+    made.lay_out()
+    return made
 
 
 def chosen(parity, python, bases):

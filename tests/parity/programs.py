@@ -93,6 +93,25 @@ class PythonKolla:
         return json.loads(results_file.read_text())
 
 
+class Checkout(PythonKolla):
+    """The same release as a git checkout of its own, tagged, for our program to find everything in."""
+
+    @property
+    def tree(self):
+        return SCRATCH / f"checkout-{self.version}"
+
+    def lay_out(self):
+        installed = super().tree
+        shutil.rmtree(self.tree, ignore_errors=True)
+        without_caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(self.package, self.tree / "kolla", ignore=without_caches)
+        if not installed.is_relative_to(self.package):
+            shutil.copytree(installed, self.tree / "docker", ignore=without_caches)
+        author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", self.version], ["tag", self.version]):
+            subprocess.run(["git", *author, *arguments], cwd=self.tree, check=True)
+
+
 class Crash(Exception):
     """Our program ended in a way that is none of its own."""
 

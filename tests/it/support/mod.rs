@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod docker;
 mod dockerfile;
 pub mod files;
+pub mod git;
 mod housekeeping;
 mod http;
 mod messages;
