@@ -109,6 +109,9 @@ fatal_with! {
 
 impl From<WorkDirError> for Fatal {
     fn from(error: WorkDirError) -> Fatal {
+        if matches!(error, WorkDirError::InTheWay { .. }) {
+            return Fatal::new(&error, EXIT_USAGE);
+        }
         let fatal = Fatal::new(&error, EXIT_FAILED);
         match error.io_kind() {
             Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => fatal

@@ -15,6 +15,7 @@ pub mod http;
 pub mod labels;
 pub mod lint;
 pub mod lock;
+pub mod places;
 pub mod plan;
 pub mod platform;
 pub mod prune;
@@ -29,5 +30,6 @@ pub mod template;
 pub mod template_api;
 #[cfg(test)]
 mod testing;
+pub mod util;
 pub mod warnings;
 pub mod watch;

@@ -13,15 +13,17 @@ use crate::context::workdir::{FileContent, TreeFile, WorkDir};
 use crate::dockerfile::mounts::with_run_flags;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::event::{Failure, UnitId};
-use crate::export::bake::{BakeImage, BakeOptions, bake_file};
+use crate::export::bake::{BakeImage, BakeOptions, bake_file, is_bake_file};
 use crate::plan::PlannedUnit;
-use crate::report::files::write_whole;
 use crate::retry::{Again, persist};
 use crate::schedule::contexts::add_sources;
 use crate::schedule::image::Recipe;
 use crate::secret::SecretSpec;
+use crate::util::input;
+use crate::util::write::Destination;
 
-const BAKE_FILE: &str = "docker-bake.json";
+/// Name of the file that `docker buildx bake` reads.
+pub(super) const BAKE_FILE: &str = "docker-bake.json";
 
 /// Contexts completed at once.
 const AT_ONCE: usize = 4;
@@ -38,8 +40,10 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
     let mut recipes = recipes(prepared, env)?;
     let secrets = &prepared.config.build.secrets;
     let files = as_sent(tree_files(prepared, Scope::Contexts)?, &recipes, secrets);
-    let work_dir = WorkDir::keep(dir)?;
     let path = dir.join(BAKE_FILE);
+    refuse_foreign(&path)?;
+    let work_dir = WorkDir::keep(dir)?;
+    let destination = Destination::open(&path).map_err(|error| failed_to_write(&path, &error))?;
     remove(&path)?;
     work_dir.fill(&files)?;
     for recipe in recipes.values_mut() {
@@ -72,7 +76,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
         secrets: secrets.iter().map(|secret| secret.id.as_str()).collect(),
     };
     let file = bake_file(&images, &options);
-    write_whole(&path, &file.text).map_err(|error| failed_to_write(&path, &error))?;
+    destination.write(file.text.as_bytes()).map_err(|error| failed_to_write(&path, &error))?;
     let mut told = format!(
         "Wrote {} targets to {}; build them with: cd {} && docker buildx bake",
         images.len(),
@@ -146,8 +150,23 @@ fn complete<'a>(
     Err(failures.into_iter().fold(fatal, Fatal::caused_by))
 }
 
-/// Takes away what an earlier export has left: without its contexts it is of no use.
+/// Fails when there is a bake file that no export has written.
+fn refuse_foreign(path: &Path) -> Result<(), Fatal> {
+    match input::read(path) {
+        Ok(bytes) if !is_bake_file(&bytes) => {
+            let message = format!("{} was not written by an earlier export", path.display());
+            Err(Fatal::message(message, EXIT_USAGE)
+                .hinted("remove it if nobody needs it, or name another directory: --export-dir DIR"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes away what an earlier export has left: without its contexts it is of no use. A link stays, and is followed.
 fn remove(path: &Path) -> Result<(), Fatal> {
+    if path.is_symlink() {
+        return Ok(());
+    }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed_to_write(path, &error)),
         _ => Ok(()),

@@ -12,12 +12,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::engines::{engine, greet};
+use super::outputs::Outputs;
 use super::prepare::{Prepared, image_dirs};
 use super::registry;
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
 use super::{disk, forecast, lock};
-use crate::config::resolved::OutputOptions;
 use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;
@@ -30,7 +30,6 @@ use crate::plan::{BuildPlan, Disposition, Parent};
 use crate::platform::Platform;
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::files::{Format, ReportFiles, RunFacts};
-use crate::report::json::{JsonSummary, JsonTarget};
 use crate::report::logs::Logs;
 use crate::report::progress::Progress;
 use crate::report::summary::{Summary, SummaryOptions};
@@ -63,6 +62,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     let proxies = settings.proxy_args.values().flat_map(|url| proxy_credentials(url));
     settings.secrets = Secrets::read(&prepared.config.build.secrets, env, proxies)
         .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
+    let outputs = Outputs::open(&prepared.config.output)?;
     let runtime = runtime()?;
     let code = runtime.block_on(async {
         let engine = engine(&prepared.config, env).await?;
@@ -131,7 +131,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             records: forecast::records(env),
             memory: Memory::default(),
         };
-        let reporters = reporters(&prepared, env, engine_name)?;
+        let reporters = reporters(&prepared, env, engine_name, outputs)?;
         let durations_file = cache_dir(env).join("durations.json");
         let fetching = tokio::spawn(ahead::fetch(wanted, sources));
         let code = drive(&prepared, worker, reporters, signals, &work_dir, &durations_file).await;
@@ -267,6 +267,7 @@ fn reporters(
     prepared: &Prepared,
     env: &BTreeMap<String, String>,
     engine: String,
+    outputs: Outputs,
 ) -> Result<Reporters, Fatal> {
     let config = &prepared.config;
     let output = &config.output;
@@ -286,15 +287,16 @@ fn reporters(
     if let Some(dir) = &output.logs_dir {
         reporters.push(Box::new(Logs::create(dir).map_err(|error| Fatal::new(&error, EXIT_FAILED))?));
     }
-    reporters.extend(json_summary(output).map(|summary| Box::new(summary) as Box<dyn Reporter>));
-    let (digests, mut files): (Vec<_>, Vec<_>) = report_files(output)
+    reporters.extend(outputs.summary.map(|summary| Box::new(summary) as Box<dyn Reporter>));
+    let (digests, mut files): (Vec<_>, Vec<_>) = outputs
+        .files
         .into_iter()
         .partition(|(format, _)| matches!(format, Format::Digests | Format::AnsibleDigests));
     if config.build.push {
         files.extend(digests);
     } else {
-        for (_, path) in digests {
-            let path = path.display();
+        for (_, destination) in digests {
+            let path = destination.path().display();
             tell(&format!("warning: {path} is not written, for nothing is pushed: --push is needed"));
         }
     }
@@ -304,28 +306,6 @@ fn reporters(
     }
     let options = SummaryOptions { allowed_to_fail: config.build.allowed_to_fail.clone() };
     Ok(Reporters::new(Summary::new(&prepared.plan, &options), reporters))
-}
-
-/// The JSON summary, when one is asked for.
-pub(super) fn json_summary(output: &OutputOptions) -> Option<JsonSummary> {
-    (output.summary && output.json).then(|| {
-        JsonSummary::new(match &output.summary_json_file {
-            Some(path) => JsonTarget::File(path.clone()),
-            None => JsonTarget::Stdout,
-        })
-    })
-}
-
-/// The files that are asked for.
-pub(super) fn report_files(output: &OutputOptions) -> Vec<(Format, PathBuf)> {
-    let files = [
-        (Format::Json, &output.report),
-        (Format::Junit, &output.junit),
-        (Format::Html, &output.html),
-        (Format::Digests, &output.digests),
-        (Format::AnsibleDigests, &output.digests_ansible),
-    ];
-    files.into_iter().filter_map(|(format, path)| Some((format, path.clone()?))).collect()
 }
 
 pub(super) fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {

@@ -1,9 +1,6 @@
 //! Writing a lock file, and holding a build to one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::Permissions;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +23,7 @@ use crate::reference::Reference;
 use crate::retry::{Again, persist};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::image::{Recipe, engine_failure};
+use crate::util::write::Destination;
 
 /// Sources that are fetched, and base images that are pulled, at once.
 const AT_ONCE: usize = 4;
@@ -44,6 +42,10 @@ pub struct Supply<'a> {
 
 /// Pins everything that the images to build are made from; gives what to tell the user.
 pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -> Result<String, Fatal> {
+    let failed = |error| {
+        Fatal::message(format!("failed to write the lock file {}: {error}", path.display()), EXIT_FAILED)
+    };
+    let destination = Destination::open(path).map_err(failed)?;
     let sources = build::source_cache(prepared, env)?;
     let recipes = recipes(prepared, env)?;
     let runtime = build::runtime()?;
@@ -62,9 +64,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -
     runtime.shutdown_background();
     let (sources, bases) = pinned?;
     let counted = format!("{} and {}", count(sources.len(), "source"), count(bases.len(), "base image"));
-    replace(path, &Lock::new(sources, bases).text()).map_err(|error| {
-        Fatal::message(format!("failed to write the lock file {}: {error}", path.display()), EXIT_FAILED)
-    })?;
+    destination.write(Lock::new(sources, bases).text().as_bytes()).map_err(failed)?;
     Ok(format!("Locked {counted} in {}", path.display()))
 }
 
@@ -271,15 +271,6 @@ fn read(path: &Path) -> Result<Lock, Fatal> {
         failed(EXIT_FAILED, &error).hinted("kolla-build --lock, with the same options, writes it")
     })?;
     Lock::parse(&text).map_err(|error| failed(EXIT_USAGE, &error))
-}
-
-/// Writes a file whole or not at all.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(dir)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// What images to build are built on that no image of the tree is.

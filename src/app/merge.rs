@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::build::{json_summary, report_files};
+use super::outputs::Outputs;
 use super::prepare::Prepared;
 use super::tell;
 use crate::config::settings::settings;
@@ -18,6 +18,7 @@ use crate::report::told::Told;
 /// Joins the files, and those in the directories, and tells of the whole as a build tells of itself; gives its exit code.
 /// With a selection, every image of it must have been told of.
 pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fatal> {
+    let outputs = Outputs::open(&prepared.config.output)?;
     let mut told = Vec::new();
     for path in files(paths)? {
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error, EXIT_FAILED))?;
@@ -35,10 +36,10 @@ pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fat
     let (quiet, debug) = (output.quiet, output.debug);
     let mut errors =
         Console::stderr(ConsoleOptions { quiet, debug, summary: output.summary }).finish(summary);
-    errors.extend(json_summary(output).into_iter().flat_map(|mut json| json.finish(summary)));
+    errors.extend(outputs.summary.into_iter().flat_map(|mut json| json.finish(summary)));
     let facts = RunFacts { engine: merged.engine, configuration: settings(config.layers())? };
     let run = Run { summary, timeline: &merged.timeline, facts: &facts, started: merged.started };
-    errors.extend(write_reports(&run, &report_files(output)));
+    errors.extend(write_reports(&run, &outputs.files));
     for error in &errors {
         tell(&format!("error: {error}"));
     }

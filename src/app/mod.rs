@@ -9,8 +9,10 @@ mod forecast;
 mod lists;
 mod lock;
 mod merge;
+mod outputs;
 mod overrides;
 mod pipeline;
+mod places;
 mod prepare;
 mod print;
 mod prune;
@@ -33,6 +35,7 @@ use crate::config::resolved::{Export, Task};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::graph::export;
 use crate::plan::Disposition;
+use crate::util::write::write_whole;
 use crate::warnings;
 use prepare::{Prepared, prepare};
 
@@ -77,6 +80,7 @@ fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>)
         return output(&print::config(config.layers())?);
     }
     let mut prepared = prepare(config, env)?;
+    places::check(&prepared, line, env)?;
     if let Some(revision) = prepared.config.selection.affected_since.clone() {
         affected::narrow(&mut prepared, load(line, env)?, &revision, env)?;
     }
@@ -101,7 +105,7 @@ fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>)
         }
         Task::SaveDependency(path) => {
             let dot = export::dot(prepared.graph(), &is_matched);
-            std::fs::write(path, dot).map_err(|error| {
+            write_whole(path, dot).map_err(|error| {
                 Fatal::message(
                     format!("failed to write the graph to {}: {error}", path.display()),
                     EXIT_FAILED,

@@ -8,8 +8,9 @@ use crate::config::layer::Entry;
 use crate::config::options::{self, Kind};
 use crate::config::secrets::{is_secret_name, masked};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
-use crate::export::pipeline::{CiSystem, PipelineOptions, pipeline};
-use crate::report::files::write_whole;
+use crate::export::pipeline::{CiSystem, PipelineOptions, WRITTEN_BY, pipeline};
+use crate::util::input;
+use crate::util::write::write_whole;
 
 /// Options that choose images: jobs name their images instead.
 const SELECTION: [&str; 5] = ["regex", "profile", "skip_parents", "skip_existing", "affected_since"];
@@ -49,6 +50,9 @@ pub fn write(
         options.selection.push(".".to_string());
     }
     let files = pipeline(&prepared.plan, system, &options);
+    for (name, _) in files.iter().filter(|(_, text)| text.starts_with(WRITTEN_BY)) {
+        refuse_foreign(&dir.join(name))?;
+    }
     for (name, text) in &files {
         let path = dir.join(name);
         let parent = path.parent().unwrap_or(dir);
@@ -58,6 +62,18 @@ pub fn write(
     }
     let names: Vec<String> = files.iter().map(|(name, _)| dir.join(name).display().to_string()).collect();
     Ok(format!("Jobs for {} images are in {}", prepared.plan.to_build().count(), names.join(", ")))
+}
+
+/// Fails when there is a file that no export has written.
+fn refuse_foreign(path: &Path) -> Result<(), Fatal> {
+    match input::read(path) {
+        Ok(bytes) if !bytes.starts_with(WRITTEN_BY.as_bytes()) => {
+            let message = format!("{} was not written by an earlier export", path.display());
+            Err(Fatal::message(message, EXIT_USAGE)
+                .hinted("remove it if nobody needs it, or name another directory: --export-dir DIR"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Fails when jobs would be for several platforms: a CI system has other machines for each.

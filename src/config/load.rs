@@ -93,6 +93,14 @@ pub fn built_in() -> Result<Vec<Entry>, LoadError> {
     Ok(off.chain(told).collect())
 }
 
+/// The files that [`load`] reads.
+pub fn files(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, LoadError> {
+    let home = env.get("HOME").map(PathBuf::from);
+    let mut files = build_tomls(line, home.as_deref());
+    files.extend(config_files(line, home.as_deref())?);
+    Ok(files)
+}
+
 /// Where [`load`] looks for files: files and directories, of which some may not be there.
 pub fn places(line: &CommandLine, env: &BTreeMap<String, String>) -> Vec<PathBuf> {
     let home = env.get("HOME").map(PathBuf::from);

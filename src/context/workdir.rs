@@ -3,21 +3,27 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, FileTimes, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
+use rustix::fs::OFlags;
 use walkdir::WalkDir;
 
 use super::leftovers::{LOCK_FILE, claim, sweep};
+use crate::util::input;
+use crate::util::write::UNFINISHED_PREFIX;
 
 /// What names of temporary directories begin with.
 const TEMPORARY_PREFIX: &str = "kolla-";
 
 /// Name of the tree of images in a working directory.
 const TREE: &str = "docker";
+
+/// What a lock file says of a tree that no run has made and some run has written to.
+const AMONG_OTHERS: &str = "among others";
 
 /// Permission bits of directories that nothing else is said about.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -53,6 +59,14 @@ pub enum WorkDirError {
         /// The other run's process id, as it wrote it down.
         owner: String,
     },
+    /// Something there is not ours to write over.
+    #[error("{} {what}: remove it if nobody needs it, or name another directory", path.display())]
+    InTheWay {
+        /// What is there.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A name in the tree leads out of it.
     #[error("refusing to write {}: the name leads out of the working directory", .0.display())]
     Outside(PathBuf),
@@ -63,28 +77,55 @@ impl WorkDirError {
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
             WorkDirError::Io { source, .. } => Some(source.kind()),
-            WorkDirError::Read { .. } | WorkDirError::Locked { .. } | WorkDirError::Outside(_) => None,
+            WorkDirError::Read { .. }
+            | WorkDirError::Locked { .. }
+            | WorkDirError::InTheWay { .. }
+            | WorkDirError::Outside(_) => None,
         }
     }
 
     fn at(path: &Path) -> impl FnOnce(io::Error) -> WorkDirError {
         move |source| WorkDirError::Io { path: path.to_path_buf(), source }
     }
+
+    fn in_the_way(path: &Path, what: &'static str) -> WorkDirError {
+        WorkDirError::InTheWay { path: path.to_path_buf(), what }
+    }
+}
+
+/// The tree of images in a working directory.
+pub fn tree_in(dir: &Path) -> PathBuf {
+    dir.join(TREE)
+}
+
+/// The lock file of a working directory.
+pub fn lock_in(dir: &Path) -> PathBuf {
+    dir.join(LOCK_FILE)
+}
+
+/// Whose tree it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// A run has made it, so that whatever is in it may go.
+    Us,
+    /// A run has written there, and the tree was moved or made anew since.
+    OnceUs,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// A directory to render into. A temporary one is removed when this is dropped.
 #[derive(Debug)]
 pub struct WorkDir {
     tree: PathBuf,
-    /// True when a run has made the tree, so that whatever is in it may go.
-    ours: bool,
+    owner: Owner,
     hold: Hold,
 }
 
 /// What keeps the directory ours until it is dropped: an open lock file is the lock.
 #[derive(Debug)]
 struct Hold {
-    _lock: File,
+    lock: File,
     /// None when it is to stay.
     temporary: Option<tempfile::TempDir>,
 }
@@ -94,24 +135,32 @@ impl WorkDir {
     pub fn keep(dir: &Path) -> Result<WorkDir, WorkDirError> {
         fs::create_dir_all(dir).map_err(WorkDirError::at(dir))?;
         let mut lock = lock(dir)?;
-        let lock_path = dir.join(LOCK_FILE);
+        let lock_path = lock_in(dir);
         let mut record = String::new();
         lock.read_to_string(&mut record).map_err(WorkDirError::at(&lock_path))?;
-
-        let tree = dir.join(TREE);
+        if !is_record(&record) {
+            return Err(WorkDirError::in_the_way(&lock_path, "is no lock file of ours"));
+        }
+        let tree = tree_in(dir);
         let made_now = match fs::create_dir(&tree) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(WorkDirError::at(&tree)(error)),
         };
-        let identity = identity(&tree.symlink_metadata().map_err(WorkDirError::at(&tree))?);
-        let ours = made_now || record.lines().nth(1) == Some(identity.as_str());
-        let record = format!("{}\n{}\n", std::process::id(), if ours { &identity } else { "" });
-        lock.set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| lock.write_all(record.as_bytes()))
-            .map_err(WorkDirError::at(&lock_path))?;
-        Ok(WorkDir { tree, ours, hold: Hold { _lock: lock, temporary: None } })
+        let found = tree.symlink_metadata().map_err(WorkDirError::at(&tree))?;
+        if !found.is_dir() {
+            return Err(WorkDirError::in_the_way(&tree, "is no directory"));
+        }
+        let (identity, known) = (identity(&found), record.lines().nth(1).unwrap_or_default());
+        let owner = match known {
+            _ if made_now => Owner::Us,
+            known if known == identity => Owner::Us,
+            "" => Owner::Unknown,
+            _ => Owner::OnceUs,
+        };
+        let known = if owner == Owner::Us { &identity } else { known };
+        write_record(&lock, known).map_err(WorkDirError::at(&lock_path))?;
+        Ok(WorkDir { tree, owner, hold: Hold { lock, temporary: None } })
     }
 
     /// Makes a directory that only this user can read and that does not outlive this value; removes those that killed
@@ -128,7 +177,7 @@ impl WorkDir {
         sweep(dir.path(), TEMPORARY_PREFIX);
         let tree = dir.path().join(TREE);
         fs::create_dir(&tree).map_err(WorkDirError::at(&tree))?;
-        Ok(WorkDir { tree, ours: true, hold: Hold { _lock: lock, temporary: Some(dir) } })
+        Ok(WorkDir { tree, owner: Owner::Us, hold: Hold { lock, temporary: Some(dir) } })
     }
 
     /// The directory to remove when the process ends without dropping this value; none when it is to stay.
@@ -143,12 +192,15 @@ impl WorkDir {
 
     /// Writes everything that the run renders, as [`write_tree`] does, in one call: what an earlier run left in the
     /// tree beside it is removed. A tree that something else made is only written over, for it may hold what we do
-    /// not know.
+    /// not know, and only where it has what a run writes.
     pub fn fill(&self, files: &[TreeFile]) -> Result<(), WorkDirError> {
-        if self.ours {
-            // Files that stay are written in place: on ext4 removing 1,200 files and making them anew costs
-            // 0.3 s, for it does not like to give out inodes again that have just become free.
+        if self.owner == Owner::Us {
             remove_others(&self.tree, files)?;
+        } else {
+            refuse_foreign(&self.tree, files, self.owner == Owner::OnceUs)?;
+            remove_unfinished(&self.tree)?;
+            // What it holds from now on is known by the next run.
+            write_record(&self.hold.lock, AMONG_OTHERS).map_err(WorkDirError::at(&self.tree))?;
         }
         write_tree(&self.tree, files)
     }
@@ -183,7 +235,8 @@ pub enum FileContent {
 }
 
 /// Writes files below `root`, in parallel, and their directories; all of them get the time 0, so that nothing in a
-/// context tells when it was made. What is there already under a file's name is replaced.
+/// context tells when it was made. What is there already under a file's name is replaced by a complete file, and left
+/// alone when it holds the same; no link is written through.
 pub fn write_tree(root: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
     let mut directories: BTreeMap<PathBuf, u32> = BTreeMap::new();
     for file in files {
@@ -203,7 +256,7 @@ pub fn write_tree(root: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
         create_directory(directory)?;
     }
     let contents = files.par_iter().filter(|file| !file.is_directory());
-    contents.try_for_each(|file| write_file(&root.join(&file.name), file))?;
+    contents.try_for_each(|file| write_file(root, file))?;
     // Now that nothing is to be written into them any more. One that may not be entered comes after what is in it.
     let finish =
         |(path, mode): (&PathBuf, &u32)| finish_directory(path, *mode).map_err(WorkDirError::at(path));
@@ -221,47 +274,107 @@ fn finish_directory(path: &Path, mode: u32) -> io::Result<()> {
 
 fn create_directory(path: &Path) -> Result<(), WorkDirError> {
     match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(found) if found.is_symlink() => {
+                Err(WorkDirError::in_the_way(path, "is a link where a directory is to be written"))
+            }
+            _ => Err(WorkDirError::at(path)(error)),
+        },
         result => result.map_err(WorkDirError::at(path)),
     }
 }
 
-fn write_file(path: &Path, file: &TreeFile) -> Result<(), WorkDirError> {
-    let at = WorkDirError::at;
-    let mut out = open_empty(path).map_err(at(path))?;
-    match &file.content {
-        FileContent::Bytes(bytes) => out.write_all(bytes).map_err(at(path))?,
-        FileContent::File(from) => {
-            let read = |source| WorkDirError::Read { path: from.clone(), source };
-            let mut input = File::open(from).map_err(read)?;
-            if !input.metadata().map_err(read)?.is_file() {
-                return Err(read(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-            }
-            // Copies inside the kernel where it can.
-            io::copy(&mut input, &mut out).map_err(at(path))?;
+fn write_file(root: &Path, file: &TreeFile) -> Result<(), WorkDirError> {
+    let path = root.join(&file.name);
+    let mut content = OpenContent::of(&file.content)?;
+    let out = match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(new) => {
+            content.copy_to(&new, &path)?;
+            new
         }
-        FileContent::Directory => {}
-    }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match content.held_by(&path) {
+            Some(same) => same,
+            None => replace(root, &path, &mut content)?,
+        },
+        Err(error) => return Err(WorkDirError::at(&path)(error)),
+    };
     // Set on the open file, for the mode given at creation is subject to the umask.
     out.set_permissions(fs::Permissions::from_mode(file.mode))
         .and_then(|()| out.set_times(epoch()))
-        .map_err(at(path))
+        .map_err(WorkDirError::at(&path))
 }
 
-/// Opens a file with nothing in it. What is there already is emptied only when it is a file of this one name: a link
-/// would be written through, and one of several names may be somebody's precious original.
-fn open_empty(path: &Path) -> io::Result<File> {
-    let create_new = || OpenOptions::new().write(true).create_new(true).open(path);
-    match create_new() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let found = path.symlink_metadata()?;
-            if found.is_file() && found.nlink() == 1 {
-                return OpenOptions::new().write(true).truncate(true).open(path);
+/// Puts a complete file in place of what is there. A killed run leaves an incomplete one at the root, where it is in no
+/// image's directory.
+fn replace(root: &Path, path: &Path, content: &mut OpenContent) -> Result<File, WorkDirError> {
+    let new = tempfile::Builder::new()
+        .prefix(UNFINISHED_PREFIX)
+        .tempfile_in(root)
+        .map_err(WorkDirError::at(root))?;
+    content.copy_to(new.as_file(), path)?;
+    new.persist(path).map_err(|error| WorkDirError::at(path)(error.error))
+}
+
+/// A file's content, to be read from its start.
+enum OpenContent<'a> {
+    Bytes(&'a [u8]),
+    File(File),
+}
+
+impl OpenContent<'_> {
+    fn of(content: &FileContent) -> Result<OpenContent<'_>, WorkDirError> {
+        match content {
+            FileContent::Bytes(bytes) => Ok(OpenContent::Bytes(bytes)),
+            FileContent::File(path) => {
+                let file =
+                    input::open(path).map_err(|source| WorkDirError::Read { path: path.clone(), source })?;
+                Ok(OpenContent::File(file))
             }
-            fs::remove_file(path)?;
-            create_new()
+            FileContent::Directory => Ok(OpenContent::Bytes(&[])),
         }
-        result => result,
+    }
+
+    /// The file at `path`, open, when it is one of this name alone and holds just this.
+    fn held_by(&mut self, path: &Path) -> Option<File> {
+        let found = path.symlink_metadata().ok()?;
+        // One of several names may be somebody's precious original.
+        if !found.is_file() || found.nlink() != 1 {
+            return None;
+        }
+        let mut held = File::open(path).ok()?;
+        let same = match self {
+            OpenContent::Bytes(bytes) => same_bytes(&mut held, *bytes),
+            OpenContent::File(file) => {
+                let same = same_bytes(&mut held, &mut *file);
+                file.rewind().and(same)
+            }
+        };
+        same.is_ok_and(|same| same).then_some(held)
+    }
+
+    fn copy_to(&mut self, mut out: &File, path: &Path) -> Result<(), WorkDirError> {
+        match self {
+            OpenContent::Bytes(bytes) => out.write_all(bytes).map_err(WorkDirError::at(path)),
+            // Copies inside the kernel where it can.
+            OpenContent::File(file) => io::copy(file, &mut out).map(drop).map_err(WorkDirError::at(path)),
+        }
+    }
+}
+
+fn same_bytes(one: impl Read, other: impl Read) -> io::Result<bool> {
+    let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
+    loop {
+        let (a, b) = (one.fill_buf()?, other.fill_buf()?);
+        let common = a.len().min(b.len());
+        if common == 0 {
+            return Ok(a.len() == b.len());
+        }
+        if a[..common] != b[..common] {
+            return Ok(false);
+        }
+        one.consume(common);
+        other.consume(common);
     }
 }
 
@@ -272,14 +385,25 @@ pub(super) fn epoch() -> FileTimes {
 
 /// Takes the directory's lock, or says who has it.
 fn lock(dir: &Path) -> Result<File, WorkDirError> {
-    let path = dir.join(LOCK_FILE);
-    let mut file = OpenOptions::new()
+    let path = lock_in(dir);
+    let unusual = "is not the file that we would have made";
+    // A FIFO is not waited for, a link not followed.
+    let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .open(&path)
-        .map_err(WorkDirError::at(&path))?;
+        .custom_flags(careful)
+        .open(&path);
+    let mut file = opened.map_err(|source| match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => WorkDirError::in_the_way(&path, unusual),
+        _ => WorkDirError::at(&path)(source),
+    })?;
+    let found = file.metadata().map_err(WorkDirError::at(&path))?;
+    if !found.is_file() || found.nlink() != 1 {
+        return Err(WorkDirError::in_the_way(&path, unusual));
+    }
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::Error(source)) => Err(WorkDirError::Io { path, source }),
@@ -294,6 +418,24 @@ fn lock(dir: &Path) -> Result<File, WorkDirError> {
     }
 }
 
+/// Notes which process has the lock, and what is known of the tree.
+fn write_record(mut lock: &File, known: &str) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(format!("{}\n{known}\n", std::process::id()).as_bytes())
+}
+
+/// Whether a run has written this into its lock file: its process id, and what its tree is.
+fn is_record(text: &str) -> bool {
+    let mut lines = text.lines();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_identity = |text: &str| {
+        ["", AMONG_OTHERS].contains(&text)
+            || text.split_once(':').is_some_and(|(dev, ino)| is_number(dev) && is_number(ino))
+    };
+    lines.next().is_none_or(is_number) && lines.next().is_none_or(is_identity) && lines.next().is_none()
+}
+
 /// What tells a directory from another one that was made later under the same name.
 fn identity(metadata: &fs::Metadata) -> String {
     format!("{}:{}", metadata.dev(), metadata.ino())
@@ -301,9 +443,11 @@ fn identity(metadata: &fs::Metadata) -> String {
 
 /// Removes what is in `tree` but for `files` and the directories they are in.
 fn remove_others(tree: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
-    let kept_files: HashSet<&Path> = files.iter().map(|file| file.name.as_path()).collect();
-    let kept_directories: HashSet<&Path> =
+    let (directories, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_directory());
+    let kept_files: HashSet<&Path> = others.iter().map(|file| file.name.as_path()).collect();
+    let mut kept_directories: HashSet<&Path> =
         files.iter().flat_map(|file| file.name.ancestors().skip(1)).collect();
+    kept_directories.extend(directories.iter().map(|directory| directory.name.as_path()));
     let mut found = WalkDir::new(tree).min_depth(1).into_iter();
     while let Some(entry) = found.next() {
         let entry = entry.map_err(|error| {
@@ -322,6 +466,40 @@ fn remove_others(tree: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
             false => fs::remove_file(path),
         };
         removed.map_err(WorkDirError::at(path))?;
+    }
+    Ok(())
+}
+
+/// Fails when a file in the way is none that a run can have written. Runs, Kolla's too, leave a Dockerfile in every
+/// image's directory, Kolla's its template beside it.
+fn refuse_foreign(tree: &Path, files: &[TreeFile], once_ours: bool) -> Result<(), WorkDirError> {
+    let dockerfiles =
+        files.iter().filter(|file| file.name.file_name().is_some_and(|name| name == "Dockerfile"));
+    let image_dirs: Vec<PathBuf> =
+        dockerfiles.filter_map(|file| Some(tree.join(file.name.parent()?))).collect();
+    let is_rendered = |dir: &Path| dir.join("Dockerfile").is_file();
+    let is_kollas = |dir: &PathBuf| is_rendered(dir) && dir.join("Dockerfile.j2").is_file();
+    let is_known = once_ours || image_dirs.iter().any(is_kollas);
+    let holds_something = |dir: &Path| fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    let strange_dir = image_dirs.into_iter().find(|dir| holds_something(dir) && !is_rendered(dir));
+    let strange_file = || {
+        let paths = files.iter().filter(|file| !file.is_directory()).map(|file| tree.join(&file.name));
+        paths.into_iter().find(|path| !is_known && path.symlink_metadata().is_ok())
+    };
+    match strange_dir.or_else(strange_file) {
+        Some(path) => Err(WorkDirError::in_the_way(&path, "was not written by an earlier run")),
+        None => Ok(()),
+    }
+}
+
+/// Removes the incomplete files of runs that were killed.
+fn remove_unfinished(tree: &Path) -> Result<(), WorkDirError> {
+    for entry in fs::read_dir(tree).map_err(WorkDirError::at(tree))? {
+        let entry = entry.map_err(WorkDirError::at(tree))?;
+        let is_unfinished = entry.file_name().as_encoded_bytes().starts_with(UNFINISHED_PREFIX.as_bytes());
+        if is_unfinished && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            fs::remove_file(entry.path()).map_err(WorkDirError::at(&entry.path()))?;
+        }
     }
     Ok(())
 }
@@ -368,6 +546,50 @@ mod tests {
         write_tree(&root, &[file("soft", 0o644, "new"), file("hard", 0o644, "new")]).unwrap();
         assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
         assert_eq!(fs::read_to_string(root.join("soft")).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_is_the_same_is_left_alone_and_what_is_not_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let original = dir.path().join("original");
+        fs::write(&original, "copied").unwrap();
+        let root = dir.path().join("tree");
+        let copied =
+            || TreeFile { name: "copy".into(), mode: 0o644, content: FileContent::File(original.clone()) };
+        let write = |text: &str| {
+            write_tree(&root, &[file("a/same", 0o640, "same"), file("a/b", 0o644, text), copied()])
+        };
+        write("one").unwrap();
+        let inode = |name: &str| root.join(name).metadata().unwrap().ino();
+        let before = ["a/same", "a/b", "copy"].map(inode);
+        let mut reader = File::open(root.join("a/b")).unwrap();
+        fs::set_permissions(root.join("a/same"), fs::Permissions::from_mode(0o600)).unwrap();
+        write("another").unwrap();
+        let after = ["a/same", "a/b", "copy"].map(inode);
+        assert!(before[0] == after[0] && before[1] != after[1] && before[2] == after[2]);
+        assert_eq!(root.join("a/same").metadata().unwrap().mode() & 0o777, 0o640);
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).unwrap();
+        assert_eq!(
+            (seen.as_str(), fs::read_to_string(root.join("a/b")).unwrap().as_str()),
+            ("one", "another")
+        );
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 2);
+
+        // A file that is gone takes nothing with it.
+        fs::remove_file(&original).unwrap();
+        assert!(write("another").is_err());
+        assert_eq!(fs::read_to_string(root.join("copy")).unwrap(), "copied");
+    }
+
+    #[test]
+    fn only_what_runs_write_counts_as_their_lock_file() {
+        for record in ["", "12\n1:2\n", "12\n\n", "12\namong others\n", "12"] {
+            assert!(is_record(record), "{record:?}");
+        }
+        for other in ["notes\n", "12\nx:2\n", "12\n1:2\nmore\n", "\n1:2\n", "12\n1:\n"] {
+            assert!(!is_record(other), "{other:?}");
+        }
     }
 
     #[test]

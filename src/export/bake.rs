@@ -120,6 +120,17 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
     BakeFile { text: format!("{file:#}\n"), withheld: withheld.into_keys().cloned().collect() }
 }
 
+/// Whether [`bake_file`] has made this: each of its targets has labels that only our images have.
+pub fn is_bake_file(bytes: &[u8]) -> bool {
+    let Ok(file) = serde_json::from_slice::<Value>(bytes) else { return false };
+    let has_our_labels = |target: &Value| {
+        ["build-date", "org.opencontainers.image.title"]
+            .iter()
+            .all(|label| target["labels"].get(label).is_some())
+    };
+    file["target"].as_object().is_some_and(|targets| targets.values().all(has_our_labels))
+}
+
 /// A group of all targets, and one for each platform when there are several.
 fn groups(images: &[BakeImage], names: &HashMap<UnitId, String>) -> Value {
     let mut groups: BTreeMap<&str, Vec<&String>> = BTreeMap::new();

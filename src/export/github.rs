@@ -11,6 +11,9 @@ use super::pipeline::{Pipeline, yaml};
 const ABOUT: &str = "# The variable KOLLA_BUILD_RUNNER names other runners than self-hosted ones.\n";
 const RUNNER: &str = "${{ vars.KOLLA_BUILD_RUNNER || 'self-hosted' }}";
 
+/// Where GitHub looks for it.
+pub(super) const FILE: &str = ".github/workflows/kolla-build.yml";
+
 /// The workflow's file.
 pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     let mut jobs = Map::new();
@@ -65,7 +68,7 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
         "permissions": {"contents": "read"},
         "jobs": jobs,
     });
-    vec![(".github/workflows/kolla-build.yml".into(), yaml(&workflow, ABOUT))]
+    vec![(FILE.into(), yaml(&workflow, ABOUT))]
 }
 
 fn checkout() -> Value {

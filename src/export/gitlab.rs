@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use super::pipeline::{Pipeline, yaml};
 use crate::plan::Parent;
 
+/// What a project includes.
+pub(super) const FILE: &str = "kolla-build.gitlab-ci.yml";
+
 /// The pipeline's file.
 pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     let mut jobs = Map::new();
@@ -68,5 +71,5 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     file.insert("stages".to_string(), json!(stages));
     file.insert("variables".to_string(), json!({"GIT_DEPTH": "0"}));
     file.extend(jobs);
-    vec![("kolla-build.gitlab-ci.yml".into(), yaml(&Value::Object(file), ""))]
+    vec![(FILE.into(), yaml(&Value::Object(file), ""))]
 }

@@ -21,6 +21,17 @@ pub enum CiSystem {
     Zuul,
 }
 
+impl CiSystem {
+    /// The files of a pipeline, relative to the root of the project's repository.
+    pub fn file_names(self) -> Vec<PathBuf> {
+        match self {
+            CiSystem::Github => vec![github::FILE.into()],
+            CiSystem::Gitlab => vec![gitlab::FILE.into()],
+            CiSystem::Zuul => zuul::file_names(),
+        }
+    }
+}
+
 /// The most jobs of a matrix that GitHub takes
 /// (<https://docs.github.com/en/actions/reference/limits>).
 const MOST_JOBS_OF_A_MATRIX: usize = 256;
@@ -55,11 +66,14 @@ pub fn pipeline(plan: &BuildPlan, system: CiSystem, options: &PipelineOptions) -
     }
 }
 
+/// What files of a pipeline that may lie among others begin with.
+pub const WRITTEN_BY: &str = "# Written by kolla-build --export";
+
 /// A value as the text of a YAML file that says where it is from.
 pub(super) fn yaml(value: &serde_json::Value, about: &str) -> String {
     let text = serde_yaml::to_string(value).expect("text and lists always serialize into memory");
     format!(
-        "# Written by kolla-build --export; write it anew when images or options change.\n\
+        "{WRITTEN_BY}; write it anew when images or options change.\n\
          # Jobs need kolla-build and a container engine that may push to the registry.\n{about}---\n{text}"
     )
 }

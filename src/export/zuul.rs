@@ -3,7 +3,7 @@
 //! Format: <https://zuul-ci.org/docs/zuul/latest/config/job.html>. Jobs hand the lock file and their summaries on with
 //! `zuul_return`; reports, which are larger, go to the jobs' logs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -47,11 +47,14 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     jobs.push(job("kolla-build-summary", "summary.yaml", &all, &vars));
     let names: Vec<Value> = jobs.iter().map(|job| job["job"]["name"].clone()).collect();
     jobs.push(json!({"project": {"periodic": {"jobs": names}}}));
-    let mut files = vec![("zuul.d/kolla-build.yaml".into(), yaml(&Value::Array(jobs), ABOUT))];
-    files.extend(
-        PLAYBOOKS.map(|(name, text)| (PathBuf::from("playbooks/kolla-build").join(name), text.to_string())),
-    );
-    files
+    let texts = PLAYBOOKS.iter().map(|(_, text)| (*text).to_string());
+    file_names().into_iter().zip([yaml(&Value::Array(jobs), ABOUT)].into_iter().chain(texts)).collect()
+}
+
+/// The names of the configuration and its playbooks.
+pub(super) fn file_names() -> Vec<PathBuf> {
+    let playbooks = PLAYBOOKS.iter().map(|(name, _)| Path::new("playbooks/kolla-build").join(name));
+    [PathBuf::from("zuul.d/kolla-build.yaml")].into_iter().chain(playbooks).collect()
 }
 
 fn job(name: &str, playbook: &str, dependencies: &[String], vars: &Value) -> Value {

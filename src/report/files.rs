@@ -1,9 +1,5 @@
 //! Reports that are written as files at the end of a run: JSON, JUnit, the timing page and digests.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -15,6 +11,7 @@ use crate::config::settings::Setting;
 use crate::error::EXIT_INTERRUPTED;
 use crate::event::Event;
 use crate::plan::BuildPlan;
+use crate::util::write::Destination;
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,14 +75,14 @@ pub fn seconds(duration: Duration) -> f64 {
 pub struct ReportFiles {
     timeline: Timeline,
     facts: RunFacts,
-    targets: Vec<(Format, PathBuf)>,
+    targets: Vec<(Format, Destination)>,
     started: Timestamp,
     clock: Instant,
 }
 
 impl ReportFiles {
     /// Reports of a run that starts now.
-    pub fn new(plan: &BuildPlan, facts: RunFacts, targets: Vec<(Format, PathBuf)>) -> ReportFiles {
+    pub fn new(plan: &BuildPlan, facts: RunFacts, targets: Vec<(Format, Destination)>) -> ReportFiles {
         let timeline = Timeline::new(plan);
         ReportFiles { timeline, facts, targets, started: Timestamp::now(), clock: Instant::now() }
     }
@@ -103,8 +100,8 @@ impl Reporter for ReportFiles {
 }
 
 /// Writes reports of a run that has ended; gives all that could not be written.
-pub fn write_reports(run: &Run, targets: &[(Format, PathBuf)]) -> Vec<ReportError> {
-    let write = |(format, path): &(Format, PathBuf)| {
+pub fn write_reports(run: &Run, targets: &[(Format, Destination)]) -> Vec<ReportError> {
+    let write = |(format, destination): &(Format, Destination)| {
         let (what, text) = match format {
             Format::Json => ("the report", Ok(report_json::report(run))),
             Format::Junit => ("the JUnit report", junit::report(run)),
@@ -112,54 +109,9 @@ pub fn write_reports(run: &Run, targets: &[(Format, PathBuf)]) -> Vec<ReportErro
             Format::Digests => ("the digests", Ok(digests::json(run.timeline))),
             Format::AnsibleDigests => ("the digests for kolla-ansible", Ok(digests::ansible(run.timeline))),
         };
-        let source = text.and_then(|text| write_whole(path, &text)).err()?;
-        Some(ReportError { what: what.to_string(), path: path.display().to_string(), source })
+        let source = text.and_then(|text| destination.write(text.as_bytes())).err()?;
+        let path = destination.path().display().to_string();
+        Some(ReportError { what: what.to_string(), path, source })
     };
     targets.iter().filter_map(write).collect()
-}
-
-/// Writes a file whole or not at all: whoever reads it meanwhile sees the old one.
-pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let path = match fs::metadata(path) {
-        // The file behind a link is replaced, not the link.
-        Ok(file) if file.is_file() => fs::canonicalize(path)?,
-        // What is no file, like /dev/stdout, can't be replaced by one.
-        Ok(_) => return fs::write(path, text),
-        Err(_) => path.to_path_buf(),
-    };
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let mut file = tempfile::Builder::new()
-        .prefix(".kolla-build-")
-        // The umask takes from this what it takes from every new file.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(directory.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.persist(&path)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_replaced_and_a_link_to_it_kept() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
-        fs::write(&file, "old").expect("written");
-        std::os::unix::fs::symlink("file", &link).expect("a link");
-        write_whole(&link, "new").expect("written");
-        assert_eq!(fs::read_to_string(&file).expect("a file"), "new");
-        assert_eq!(fs::read_link(&link).expect("a link"), Path::new("file"));
-        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 2);
-    }
-
-    #[test]
-    fn what_is_no_file_is_written_to() {
-        write_whole(Path::new("/dev/null"), "text").expect("written");
-        assert!(!fs::metadata("/dev/null").expect("still there").is_file());
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        assert!(write_whole(directory.path(), "text").is_err());
-        assert!(write_whole(&directory.path().join("missing/file"), "text").is_err());
-    }
 }

@@ -1,8 +1,6 @@
 //! The summary as JSON, byte for byte as Kolla writes it: scripts compare and cut it.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::Serializer;
@@ -11,14 +9,15 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use super::summary::{KollaSummary, Summary};
 use super::{ReportError, Reporter};
 use crate::event::Event;
+use crate::util::write::Destination;
 
 /// Where the summary goes, which decides on its layout too.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum JsonTarget {
     /// One line, without an end.
     Stdout,
     /// Indented by four.
-    File(PathBuf),
+    File(Destination),
 }
 
 /// Writes the summary at the end of a run.
@@ -42,9 +41,9 @@ impl Reporter for JsonSummary {
             JsonTarget::Stdout => {
                 ("standard output".to_string(), put(io::stdout().lock(), &one_line(&summary)))
             }
-            JsonTarget::File(path) => {
-                let written = File::create(path).and_then(|file| put(file, &indented(&summary)));
-                (path.display().to_string(), written)
+            JsonTarget::File(destination) => {
+                let written = destination.write(indented(&summary).as_bytes());
+                (destination.path().display().to_string(), written)
             }
         };
         let what = "the JSON summary".to_string();
@@ -131,7 +130,8 @@ mod tests {
     fn the_file_has_the_bytes_of_python() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("summary.json");
-        let errors = JsonSummary::new(JsonTarget::File(path.clone())).finish(&summary());
+        let errors = JsonSummary::new(JsonTarget::File(Destination::open(&path).expect("writable")))
+            .finish(&summary());
         assert!(errors.is_empty());
         let expected = r#"{
     "built": [
@@ -162,9 +162,11 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_told_by_name() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("missing/summary.json");
-        let errors = JsonSummary::new(JsonTarget::File(path.clone())).finish(&summary());
-        let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        let path = directory.path().join("gone/summary.json");
+        std::fs::create_dir(directory.path().join("gone")).expect("a directory");
+        let mut json = JsonSummary::new(JsonTarget::File(Destination::open(&path).expect("writable")));
+        std::fs::remove_dir(directory.path().join("gone")).expect("removed");
+        let told: Vec<_> = json.finish(&summary()).iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 1);
         let expected = format!("failed to write the JSON summary to {}: No such file", path.display());
         assert!(told[0].starts_with(&expected), "{}", told[0]);

@@ -83,6 +83,8 @@ pub struct TemplateCatalog {
     files: BTreeMap<String, TreeFile>,
     /// Permission bits of the directories.
     directories: BTreeMap<String, u32>,
+    /// What of it was found by a link.
+    links: Vec<PathBuf>,
     /// Where the tree came from, for messages.
     origin: String,
 }
@@ -106,7 +108,7 @@ impl TemplateCatalog {
                 );
             }
         }
-        TemplateCatalog { files, directories, origin: "docker".to_string() }
+        TemplateCatalog { files, directories, links: Vec::new(), origin: "docker".to_string() }
     }
 
     /// The tree in a directory.
@@ -134,6 +136,9 @@ impl TemplateCatalog {
                 path: entry.path().to_path_buf(),
                 source: error.into(),
             })?;
+            if entry.path_is_symlink() {
+                self.links.push(entry.path().to_path_buf());
+            }
             let relative = entry.path().strip_prefix(dir).unwrap_or(entry.path());
             let relative = relative.to_string_lossy().into_owned();
             let mode = metadata.permissions().mode() & 0o7777;
@@ -164,6 +169,16 @@ impl TemplateCatalog {
     /// Every directory with its permission bits, in order of path.
     pub fn directories(&self) -> impl Iterator<Item = (&str, u32)> {
         self.directories.iter().map(|(path, mode)| (path.as_str(), *mode))
+    }
+
+    /// The templates that lie in this directory, and the links in it, by the paths that they have on disk.
+    pub fn templates_and_links(&self, dir: &Path) -> impl Iterator<Item = &Path> {
+        let on_disk = self.files.values().filter_map(|file| match &file.content {
+            Content::File(path) => Some(path),
+            Content::Embedded(_) => None,
+        });
+        let templates = on_disk.filter(|path| path.extension().is_some_and(|extension| extension == "j2"));
+        templates.chain(&self.links).map(PathBuf::as_path).filter(move |path| path.starts_with(dir))
     }
 
     /// How a file of the tree is called in messages.

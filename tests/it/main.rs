@@ -44,5 +44,6 @@ mod reuse;
 mod secrets;
 mod support;
 mod unchanged;
+mod user_files;
 mod verify;
 mod watch;

@@ -186,10 +186,11 @@ fn an_interrupted_run_has_its_reports() {
 fn a_report_that_cannot_be_written_is_an_error_and_costs_no_other() {
     let daemon = FakeDocker::with_base_image();
     let project = Project::empty().image("base", None, "RUN true\n").with_engine(&daemon).file("old", "old");
-    let run = project.run(["--report", "missing/report.json", "--junit", "home", "--html", "old"]).exits(1);
+    std::os::unix::fs::symlink("/dev/full", project.path("full")).expect("a link");
+    let run = project.run(["--report", "full", "--junit", "new", "--html", "old"]).exits(1);
     assert_eq!(daemon.order(), ["base"]);
-    assert!(run.tells("error: failed to write the report to missing/report.json: No such file"), "{run}");
-    assert!(run.tells("error: failed to write the JUnit report to home: Is a directory"), "{run}");
+    assert!(run.tells("error: failed to write the report to full: No space left"), "{run}");
+    assert!(project.read("new").contains("<testsuite"));
     assert!(project.read("old").starts_with("<!DOCTYPE html>"));
     let entries = std::fs::read_dir(project.path(".")).expect("a directory");
     let left = entries.filter(|entry| {

@@ -1,0 +1,5 @@
+//! What the modules share and none of them is about.
+
+pub mod input;
+pub mod location;
+pub mod write;
