@@ -5,9 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use reqwest::ClientBuilder;
+use reqwest::redirect::{Attempt, Policy};
 
 /// A client that gives up after `patience` without progress, and honours the proxy variables, the host's certificates
-/// and `SSL_CERT_FILE`.
+/// and `SSL_CERT_FILE`. Redirects are followed, but never from https to http.
 pub fn builder(patience: Duration) -> ClientBuilder {
     // Fails only when a provider was chosen before, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -15,6 +16,13 @@ pub fn builder(patience: Duration) -> ClientBuilder {
         .user_agent(concat!("kolla-build/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(patience)
         .read_timeout(patience)
+        .redirect(Policy::custom(|attempt: Attempt<'_>| {
+            match attempt.previous().last().is_some_and(|from| from.scheme() == "https") {
+                true if attempt.url().scheme() != "https" => attempt
+                    .error("it leads from https to http, where anybody on the way could change the answer"),
+                _ => Policy::default().redirect(attempt),
+            }
+        }))
 }
 
 /// An error with everything that caused it, in one line.

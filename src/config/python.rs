@@ -1,7 +1,8 @@
 //! Constants of a Python module, read without running it [pure].
 //!
 //! Kolla keeps facts of a release (users, sources, defaults) as literals in its Python package. What is more than a
-//! literal is [`Constant::Unknown`]; calls keep their arguments, because options are declared by them.
+//! literal is [`Constant::Unknown`]; calls keep their arguments, because options are declared by them. A name stands for a
+//! copy of its value, so what copies make of a few lines is bounded: in depth, and in sum over the module.
 
 use std::collections::BTreeMap;
 
@@ -56,20 +57,56 @@ impl Constant {
     pub fn get(&self, key: &str) -> Option<&Constant> {
         self.entries().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
+
+    /// The values in it, one level down.
+    fn parts(&self) -> Box<dyn Iterator<Item = &Constant> + '_> {
+        match self {
+            Constant::List(items) => Box::new(items.iter()),
+            Constant::Dict(entries) => Box::new(entries.iter().flat_map(|(key, value)| [key, value])),
+            Constant::Call(arguments, named) => {
+                Box::new(arguments.iter().chain(named.iter().map(|(_, value)| value)))
+            }
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// What a copy of it costs, in values and bytes of text, and how deep values lie in it.
+    fn extent(&self) -> Extent {
+        let own = match self {
+            Constant::Text(text) => 1 + text.len(),
+            Constant::Call(_, named) => 1 + named.iter().map(|(name, _)| name.len()).sum::<usize>(),
+            _ => 1,
+        };
+        self.parts().map(Constant::extent).fold(Extent { cost: own, depth: 1 }, |whole, part| Extent {
+            cost: whole.cost + part.cost,
+            depth: whole.depth.max(part.depth + 1),
+        })
+    }
+}
+
+/// How large a value is.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    cost: usize,
+    depth: usize,
 }
 
 /// The top-level constants of a module's text.
 pub fn constants(source: &str) -> BTreeMap<String, Constant> {
-    let mut known = BTreeMap::new();
+    let mut known: BTreeMap<String, (Constant, Extent)> = BTreeMap::new();
+    let mut copies_left = MAX_COPIED;
     for statement in statements(source, false) {
         if let [Token::Name(name), Token::Sign('='), value @ ..] = statement.as_slice()
             && value.first() != Some(&Token::Sign('='))
         {
-            let value = Parser { tokens: value, at: 0, known: &known, depth: 0 }.value();
-            known.insert(name.clone(), value);
+            let mut parser = Parser { tokens: value, at: 0, known: &known, depth: 0, copies_left };
+            let value = parser.value();
+            copies_left = parser.copies_left;
+            let extent = value.extent();
+            known.insert(name.clone(), (value, extent));
         }
     }
-    known
+    known.into_iter().map(|(name, (value, _))| (name, value)).collect()
 }
 
 /// The plain string that the last statement ends with that binds this name, inside functions too: what is taken
@@ -187,11 +224,16 @@ fn string(rest: &str, raw: bool) -> (Option<String>, usize) {
 /// Values within values: those of Kolla are 4 deep.
 const MAX_DEPTH: usize = 50;
 
+/// What names may stand for in a module, all their uses together: Kolla's have some kilobytes.
+const MAX_COPIED: usize = 256 << 10;
+
 struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
-    known: &'a BTreeMap<String, Constant>,
+    known: &'a BTreeMap<String, (Constant, Extent)>,
     depth: usize,
+    /// So much may still be copied.
+    copies_left: usize,
 }
 
 impl Parser<'_> {
@@ -277,13 +319,26 @@ impl Parser<'_> {
             "None" => Constant::None,
             "True" => Constant::Bool(true),
             "False" => Constant::Bool(false),
-            _ => self.known.get(name).cloned().unwrap_or(Constant::Unknown),
+            _ => self.bound_to(name),
         };
         while self.take('.') {
             self.at += 1;
             value = Constant::Unknown;
         }
         if self.next_is('(') { self.call() } else { value }
+    }
+
+    /// A copy of what a name stands for, unless that would be too deep or too much.
+    fn bound_to(&mut self, name: &str) -> Constant {
+        let Some((value, extent)) = self.known.get(name) else { return Constant::Unknown };
+        let left = self.copies_left.checked_sub(extent.cost);
+        match left.filter(|_| self.depth + extent.depth <= MAX_DEPTH) {
+            Some(left) => {
+                self.copies_left = left;
+                value.clone()
+            }
+            None => Constant::Unknown,
+        }
     }
 
     fn call(&mut self) -> Constant {
@@ -407,6 +462,49 @@ mod tests {
         fn any_text_is_read_to_its_end(source in "x = [\\[\\](){}:,='\"a1.\n\\\\ #]{0,60}") {
             constants(&source);
             last_text(&source, "x");
+        }
+    }
+
+    /// Values and bytes of text in all that names are bound to, and the deepest.
+    fn extent_of(source: &str) -> (usize, usize) {
+        let known = constants(source);
+        let extents = known.values().map(Constant::extent);
+        extents.fold((0, 0), |(cost, depth), value| (cost + value.cost, depth.max(value.depth)))
+    }
+
+    #[test]
+    fn names_of_names_do_not_grow_without_bound() {
+        let doubled = |name: usize| format!("a{} = [a{name}, a{name}]\n", name + 1);
+        let lists: String = (0..40).map(doubled).collect();
+        let (cost, _) = extent_of(&format!("a0 = 'text'\n{lists}"));
+        assert!((1000..MAX_COPIED + lists.len()).contains(&cost), "{cost}");
+        let dicts: String =
+            (0..40).map(|n| format!("a{} = {{'x': a{n}, 'y': f(a{n}, k=a{n})}}\n", n + 1)).collect();
+        assert!(extent_of(&format!("a0 = 1\n{dicts}")).0 < MAX_COPIED + 40 * 10);
+        let deeper: String = (0..100_000).map(|n| format!("a{} = [a{n}]\n", n + 1)).collect();
+        let (cost, depth) = extent_of(&format!("a0 = 1\n{deeper}"));
+        assert!(depth <= MAX_DEPTH + 1 && cost < MAX_COPIED + 200_000, "{cost} {depth}");
+        // What Kolla does with names stays: a few of them, each used in a few places.
+        let known = constants("A = ['x']\nB = {'one': A, 'two': A}\n");
+        assert_eq!(known["B"].get("two"), Some(&Constant::List(vec![text("x")])));
+    }
+
+    #[test]
+    fn products_are_no_literals() {
+        for source in ["'x' * 9999999999", "[0] * 9999999999", "9 ** 9 ** 9", "('x' * 10, 1)[0]"] {
+            assert_eq!(constant(source), Constant::Unknown, "{source}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn bindings_stay_within_bounds(
+            lines in proptest::collection::vec("[abc] = [\\[{(]([abc], ?){1,4}[\\]})]", 0..60),
+        ) {
+            let (cost, depth) = extent_of(&(lines.join("\n") + "\n"));
+            proptest::prop_assert!(cost <= MAX_COPIED + 60 * 10 && depth <= MAX_DEPTH + 1);
         }
     }
 

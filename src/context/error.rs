@@ -27,6 +27,9 @@ pub enum Problem {
     /// Nothing came for too long.
     #[error("no progress for {} s (option timeout)", .0.as_secs_f32())]
     Stalled(Duration),
+    /// The server sent parts that do not make a file.
+    #[error("the server sent a part of a file that does not go together with what was asked for")]
+    Misfit,
     /// The server answered something other than the file.
     #[error("the server answered {status}: check location and version in [{section}]")]
     Status {
@@ -72,7 +75,7 @@ impl SourceError {
     /// True when trying again later may help.
     pub fn is_transient(&self) -> bool {
         match &self.problem {
-            Problem::Connection(_) | Problem::Stalled(_) => true,
+            Problem::Connection(_) | Problem::Stalled(_) | Problem::Misfit => true,
             Problem::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
             _ => false,
         }

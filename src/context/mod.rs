@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod assemble;
 mod command;
+mod decompress;
 pub mod digest;
 mod entries;
 mod error;
@@ -10,8 +11,10 @@ mod git;
 mod http;
 mod ignore;
 mod leftovers;
+mod member_times;
 pub mod patches;
 mod pypi;
+mod range;
 pub mod revision;
 pub mod sources;
 mod store;

@@ -1,17 +1,41 @@
-//! Reading tar archives that others have made: any compression, nothing that leads out of its place.
+//! Reading tar archives that others have made: any compression, nothing that leads out of its place, and nothing that
+//! grows without bound. Every archive is read to its end, so that a damaged one is known before any of it is used.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
+use super::decompress::decompressed;
 use super::entries::archive_mode;
+use super::member_times::check_times;
 
-/// More bytes than this are not unpacked from one archive.
-const UNPACKED_LIMIT: u64 = 16 << 30;
+/// What is taken of one archive.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Bytes without compression, and of all members together: a sparse one has more than the archive holds.
+    unpacked: u64,
+    /// Members.
+    members: u64,
+    /// Bytes that stand before one member: its header, long names, pax records, the map of a sparse file.
+    header: u64,
+    /// Bytes of all names together.
+    names: u64,
+}
 
-/// More members than this are not read from one archive.
-const MEMBER_LIMIT: u64 = 4_000_000;
+/// More than any source has: Linux has 90,000 files in 1.5 GiB, with 5 MiB of names.
+const LIMITS: Limits = Limits { unpacked: 16 << 30, members: 4_000_000, header: 1 << 20, names: 256 << 20 };
+
+/// The longest name, and the longest target of a link; no system opens a longer one.
+const LONGEST_NAME: usize = 4096;
+
+/// The deepest place of a member.
+const DEEPEST: usize = 256;
+
+/// Bytes of a header, and what members are filled up to.
+const BLOCK: usize = 512;
 
 /// Why an archive is refused.
 #[derive(Debug, thiserror::Error)]
@@ -22,12 +46,40 @@ pub(super) enum ArchiveFault {
     Hostile { entry: String, why: String },
     #[error("refusing the archive: it unpacks to more than {0} bytes")]
     TooLarge(u64),
+    #[error("refusing the archive: its entry {0} has more than {1} bytes of names and other records")]
+    LongHeader(u64, u64),
     #[error("refusing the archive: it has more than {0} entries")]
     TooMany(u64),
+    #[error("refusing the archive: its names have more than {0} bytes")]
+    LongNames(u64),
     #[error("the archive is damaged: {0}")]
     Damaged(io::Error),
+    #[error("the archive is damaged after its entry '{0}': {1}")]
+    DamagedAfter(String, io::Error),
     #[error("{0}")]
     Output(io::Error),
+}
+
+impl ArchiveFault {
+    /// What an error of reading is; one of ours was only carried by it.
+    fn of_reading(error: io::Error) -> ArchiveFault {
+        error.downcast().unwrap_or_else(ArchiveFault::Damaged)
+    }
+
+    /// The same, for who knows what was read last.
+    fn after(self, entry: Option<&Path>) -> ArchiveFault {
+        match (self, entry) {
+            (ArchiveFault::Damaged(error), Some(entry)) => {
+                ArchiveFault::DamagedAfter(entry.display().to_string(), error)
+            }
+            (fault, _) => fault,
+        }
+    }
+
+    /// Goes through readers that know nothing of it.
+    fn carried(self, kind: io::ErrorKind) -> io::Error {
+        io::Error::new(kind, self)
+    }
 }
 
 /// One member of an archive, its name checked.
@@ -52,64 +104,186 @@ pub(super) enum MemberKind {
 pub(super) struct Inspector {
     /// Names of symbolic links so far: nothing may be unpacked through one.
     links: HashSet<PathBuf>,
-    unpacked_limit: u64,
+    limits: Limits,
 }
 
 impl Inspector {
     pub(super) fn new() -> Inspector {
-        Inspector { links: HashSet::new(), unpacked_limit: UNPACKED_LIMIT }
+        Inspector { links: HashSet::new(), limits: LIMITS }
     }
 
-    /// Reads the archive and hands over each member with its content; the first fault ends it.
+    /// Reads the archive to its end and hands over each member with its content; the first fault ends it.
     pub(super) fn read(
         &mut self,
         archive: &Path,
         mut take: impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
     ) -> Result<(), ArchiveFault> {
-        let stream = open(archive)?;
-        let mut tar = tar::Archive::new(Limited { inner: stream, left: self.unpacked_limit });
-        let fault = |error: io::Error| match error.kind() {
-            io::ErrorKind::FileTooLarge => ArchiveFault::TooLarge(self.unpacked_limit),
-            _ => ArchiveFault::Damaged(error),
-        };
-        let mut count = 0;
-        for entry in tar.entries().map_err(fault)? {
-            let mut entry = match entry {
-                Ok(entry) => entry,
-                // A wrong checksum right at the start: the file is something else.
-                Err(error) if count == 0 && error.kind() != io::ErrorKind::FileTooLarge => {
-                    return Err(ArchiveFault::NotTar);
-                }
-                Err(error) => return Err(fault(error)),
-            };
-            count += 1;
-            if count > MEMBER_LIMIT {
-                return Err(ArchiveFault::TooMany(MEMBER_LIMIT));
-            }
-            if let Some(member) =
-                member(&mut entry).map_err(fault)?.map_err(|(entry, why)| hostile(&entry, why))?
-            {
-                check_place(&member, &self.links).map_err(|why| hostile(&member.name, why))?;
-                match member.kind {
-                    MemberKind::Symlink(_) => drop(self.links.insert(member.name.clone())),
-                    // What comes later under a link's name takes its place.
-                    _ => drop(self.links.remove(&member.name)),
-                }
-                take(member, &mut entry).map_err(|error| match error.kind() {
-                    io::ErrorKind::FileTooLarge | io::ErrorKind::UnexpectedEof => fault(error),
-                    _ => ArchiveFault::Output(error),
-                })?;
-            }
+        let file = File::open(archive).map_err(ArchiveFault::Damaged)?;
+        let stream = decompressed(file).map_err(ArchiveFault::Damaged)?;
+        let allowance = Rc::new(Allowance::of(self.limits));
+        let mut stream = Allowed { inner: stream, allowance: Rc::clone(&allowance) };
+        let mut start = Vec::with_capacity(BLOCK);
+        stream.by_ref().take(BLOCK as u64).read_to_end(&mut start).map_err(ArchiveFault::of_reading)?;
+        if !is_tar(&start) {
+            // Its compression may be damaged all the same.
+            return Err(to_end(stream).err().unwrap_or(ArchiveFault::NotTar));
         }
-        if count == 0 && archive.metadata().map_err(ArchiveFault::Damaged)?.len() == 0 {
-            return Err(ArchiveFault::NotTar);
-        }
-        Ok(())
+        let mut tar = tar::Archive::new(start.chain(stream));
+        let mut last = None;
+        self.members(&mut tar, &allowance, &mut last, &mut take)
+            .map_err(|fault| fault.after(last.as_deref()))?;
+        allowance.header.set(u64::MAX);
+        to_end(tar.into_inner()).map_err(|fault| fault.after(last.as_deref()))
     }
 
     /// Reads the archive to its end for its faults alone.
     pub(super) fn check(archive: &Path) -> Result<(), ArchiveFault> {
         Inspector::new().read(archive, |_, content| io::copy(content, &mut io::sink()).map(drop))
+    }
+
+    fn members<R: Read>(
+        &mut self,
+        tar: &mut tar::Archive<R>,
+        allowance: &Allowance,
+        last: &mut Option<PathBuf>,
+        take: &mut impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
+    ) -> Result<(), ArchiveFault> {
+        let mut entries = tar.entries().map_err(ArchiveFault::of_reading)?;
+        for count in 1.. {
+            // All that is read to find the next member stands before it, for the last was read to its end.
+            allowance.next_header(count);
+            let Some(entry) = entries.next() else { break };
+            let mut entry = entry.map_err(ArchiveFault::of_reading)?;
+            if count > self.limits.members {
+                return Err(ArchiveFault::TooMany(self.limits.members));
+            }
+            allowance.take(&entry)?;
+            let member = member(&mut entry).map_err(ArchiveFault::of_reading)?;
+            if let Some(member) = member.map_err(|(entry, why)| hostile(&entry, why))? {
+                self.admit(&member)?;
+                *last = Some(member.name.clone());
+                take(member, &mut entry).map_err(of_taking)?;
+            }
+            io::copy(&mut entry, &mut io::sink()).map_err(ArchiveFault::of_reading)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what would be unpacked out of its place, and notes links.
+    fn admit(&mut self, member: &Member) -> Result<(), ArchiveFault> {
+        check_place(member, &self.links).map_err(|why| hostile(&member.name, why))?;
+        match member.kind {
+            MemberKind::Symlink(_) => drop(self.links.insert(member.name.clone())),
+            // What comes later under a link's name takes its place.
+            _ => drop(self.links.remove(&member.name)),
+        }
+        Ok(())
+    }
+}
+
+/// What an error of handing a member on is: of the archive, or of what it was put into.
+fn of_taking(error: io::Error) -> ArchiveFault {
+    match error.downcast() {
+        Ok(fault) => fault,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => ArchiveFault::Damaged(error),
+        Err(error) => ArchiveFault::Output(error),
+    }
+}
+
+/// What follows the last member may be anything, but it must be readable: checksums come at the end.
+fn to_end(mut stream: impl Read) -> Result<(), ArchiveFault> {
+    io::copy(&mut stream, &mut io::sink()).map(drop).map_err(ArchiveFault::of_reading)
+}
+
+/// True for the first block of an archive, also for one that is damaged: what looks like no archive at all is a program.
+fn is_tar(start: &[u8]) -> bool {
+    let Ok(block) = <&[u8; BLOCK]>::try_from(start) else { return false };
+    if block.iter().all(|byte| *byte == 0) || block[257..262] == *b"ustar" {
+        return true;
+    }
+    // The checksum's own field counts as spaces.
+    let bytes = block[..148].iter().chain(&[b' '; 8]).chain(&block[156..]);
+    let sum: u32 = bytes.map(|byte| u32::from(*byte)).sum();
+    tar::Header::from_byte_slice(block).cksum().is_ok_and(|told| told == sum)
+}
+
+/// What may still be read of an archive. Known to the reader below `tar`, which gathers whole names and records before it
+/// gives them, and to the loop above.
+struct Allowance {
+    limits: Limits,
+    unpacked: Cell<u64>,
+    members: Cell<u64>,
+    names: Cell<u64>,
+    /// Bytes before the next member's content.
+    header: Cell<u64>,
+    /// Which member comes next, from 1.
+    number: Cell<u64>,
+}
+
+impl Allowance {
+    fn of(limits: Limits) -> Allowance {
+        Allowance {
+            limits,
+            unpacked: Cell::new(limits.unpacked),
+            members: Cell::new(limits.unpacked),
+            names: Cell::new(limits.names),
+            header: Cell::new(u64::MAX),
+            number: Cell::new(0),
+        }
+    }
+
+    fn next_header(&self, number: u64) {
+        self.number.set(number);
+        // The end of the last member's last block comes with it.
+        self.header.set(self.limits.header + BLOCK as u64);
+    }
+
+    /// Counts bytes that were read.
+    fn spend(&self, count: u64) -> Result<(), ArchiveFault> {
+        let Limits { unpacked, header, .. } = self.limits;
+        spend(&self.unpacked, count).ok_or(ArchiveFault::TooLarge(unpacked))?;
+        spend(&self.header, count).ok_or(ArchiveFault::LongHeader(self.number.get(), header))
+    }
+
+    /// Counts what a member will have, and lets it be read.
+    fn take<R: Read>(&self, entry: &tar::Entry<'_, R>) -> Result<(), ArchiveFault> {
+        let name = entry.path_bytes();
+        let target = entry.link_name_bytes().unwrap_or_default();
+        let named = || String::from_utf8_lossy(&name[..name.len().min(LONGEST_NAME)]).into_owned();
+        if name.len() > LONGEST_NAME || target.len() > LONGEST_NAME {
+            let why = format!("has a name or a target of more than {LONGEST_NAME} bytes");
+            return Err(ArchiveFault::Hostile { entry: named(), why });
+        }
+        spend(&self.names, name.len() as u64).ok_or(ArchiveFault::LongNames(self.limits.names))?;
+        spend(&self.members, entry.size()).ok_or_else(|| ArchiveFault::Hostile {
+            entry: named(),
+            why: format!("makes it unpack to more than {} bytes", self.limits.unpacked),
+        })?;
+        self.header.set(u64::MAX);
+        Ok(())
+    }
+}
+
+fn spend(left: &Cell<u64>, count: u64) -> Option<()> {
+    left.set(left.get().checked_sub(count)?);
+    Some(())
+}
+
+/// A reader that ends with a fault where the allowance does.
+struct Allowed<R> {
+    inner: R,
+    allowance: Rc<Allowance>,
+}
+
+impl<R: Read> Read for Allowed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match self.inner.read(buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => return Err(ArchiveFault::Damaged(error).carried(io::ErrorKind::InvalidData)),
+        };
+        self.allowance.spend(count as u64).map_err(|fault| fault.carried(io::ErrorKind::FileTooLarge))?;
+        Ok(count)
     }
 }
 
@@ -118,15 +292,18 @@ fn hostile(entry: &Path, why: impl Into<String>) -> ArchiveFault {
 }
 
 /// Why an entry is refused, and its name.
-type Refusal = (PathBuf, &'static str);
+type Refusal = (PathBuf, String);
 
 /// What an entry is; none when it only describes others.
 fn member<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Result<Option<Member>, Refusal>> {
     let raw_name = entry.path()?.into_owned();
     let target = entry.link_name()?.map(std::borrow::Cow::into_owned).unwrap_or_default();
     let mode = archive_mode(entry.header().mode()?);
+    let refuse = |why: &str| Ok(Err((raw_name.clone(), why.to_string())));
+    if let Err(why) = check_times(entry)? {
+        return refuse(&why);
+    }
     let pax_sparse = entry.pax_extensions()?.into_iter().flatten().flatten();
-    let refuse = |why| Ok(Err((raw_name.clone(), why)));
     if pax_sparse.into_iter().any(|extension| extension.key_bytes().starts_with(b"GNU.sparse.")) {
         return refuse("is a sparse file in the pax format, which is not supported");
     }
@@ -148,19 +325,22 @@ fn member<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Result<Option<Me
     match normal(&raw_name) {
         Ok(name) if name.as_os_str().is_empty() => Ok(Ok(None)),
         Ok(name) => Ok(Ok(Some(Member { name, kind, mode }))),
-        Err(why) => refuse(why),
+        Err(why) => refuse(&why),
     }
 }
 
 /// A name without `.`, or why it is refused.
-fn normal(name: &Path) -> Result<PathBuf, &'static str> {
+fn normal(name: &Path) -> Result<PathBuf, String> {
     let mut clean = PathBuf::new();
-    for part in name.components() {
+    for (depth, part) in name.components().enumerate() {
+        if depth >= DEEPEST {
+            return Err(format!("is more than {DEEPEST} directories deep"));
+        }
         match part {
             Component::Normal(part) => clean.push(part),
             Component::CurDir => {}
-            Component::ParentDir => return Err("has '..' in its name"),
-            Component::RootDir | Component::Prefix(_) => return Err("has an absolute name"),
+            Component::ParentDir => return Err("has '..' in its name".to_string()),
+            Component::RootDir | Component::Prefix(_) => return Err("has an absolute name".to_string()),
         }
     }
     Ok(clean)
@@ -200,68 +380,6 @@ fn leads_out(name: &Path, target: &Path) -> bool {
     false
 }
 
-/// Opens a file and takes the compression off that its first bytes tell.
-fn open(path: &Path) -> Result<Box<dyn Read>, ArchiveFault> {
-    let file = File::open(path).map_err(ArchiveFault::Damaged)?;
-    let mut file = BufReader::with_capacity(64 * 1024, file);
-    let start = file.fill_buf().map_err(ArchiveFault::Damaged)?;
-    Ok(match start {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-        [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-            let memory_limit_kib = 512 * 1024;
-            Box::new(lzma_rust2::XzReader::new_mem_limit(file, true, memory_limit_kib))
-        }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(ZstdFrames { frame: None, rest: Some(file) }),
-        _ => Box::new(file),
-    })
-}
-
-/// A zstd file is one frame after the other, a decoder is for one.
-struct ZstdFrames<R: BufRead> {
-    frame: Option<ruzstd::decoding::StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
-    rest: Option<R>,
-}
-
-impl<R: BufRead> Read for ZstdFrames<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(frame) = &mut self.frame {
-                let count = frame.read(buffer)?;
-                if count > 0 || buffer.is_empty() {
-                    return Ok(count);
-                }
-                self.rest = self.frame.take().map(ruzstd::decoding::StreamingDecoder::into_inner);
-            }
-            let Some(rest) = &mut self.rest else { return Ok(0) };
-            if rest.fill_buf()?.is_empty() {
-                return Ok(0);
-            }
-            self.frame = match self.rest.take() {
-                Some(rest) => Some(
-                    ruzstd::decoding::StreamingDecoder::new(rest)
-                        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?,
-                ),
-                None => None,
-            };
-        }
-    }
-}
-
-/// Fails once more than `left` bytes were read.
-struct Limited<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(count as u64).ok_or(io::ErrorKind::FileTooLarge)?;
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -288,18 +406,121 @@ mod tests {
         tar.into_inner().unwrap()
     }
 
+    /// Small enough for tests to reach.
+    const SMALL: Limits = Limits { unpacked: 1 << 20, members: 40, header: 8192, names: 10_000 };
+
     fn inspect(bytes: &[u8]) -> Result<Vec<String>, String> {
+        inspect_with(bytes, |_, content| io::copy(content, &mut io::sink()).map(drop))
+    }
+
+    fn inspect_with(
+        bytes: &[u8],
+        mut take: impl FnMut(&Member, &mut dyn Read) -> io::Result<()>,
+    ) -> Result<Vec<String>, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         let mut names = Vec::new();
-        let mut inspector = Inspector { unpacked_limit: 1 << 20, ..Inspector::new() };
-        inspector
-            .read(file.path(), |member, content| {
-                names.push(member.name.display().to_string());
-                io::copy(content, &mut io::sink()).map(drop)
-            })
-            .map(|()| names)
-            .map_err(|fault| fault.to_string())
+        let mut inspector = Inspector { limits: SMALL, ..Inspector::new() };
+        let read = inspector.read(file.path(), |member, content| {
+            names.push(member.name.display().to_string());
+            take(&member, content)
+        });
+        read.map(|()| names).map_err(|fault| fault.to_string())
+    }
+
+    /// An archive of one member whose header was changed.
+    fn changed(change: impl FnOnce(&mut tar::GnuHeader)) -> Vec<u8> {
+        let mut bytes = archive(&[(Regular, "file", "")]);
+        let mut header = tar::Header::new_gnu();
+        header.as_mut_bytes().copy_from_slice(&bytes[..BLOCK]);
+        change(header.as_gnu_mut().unwrap());
+        header.set_cksum();
+        bytes[..BLOCK].copy_from_slice(header.as_bytes());
+        bytes
+    }
+
+    /// A member that only describes the next one, with so many bytes.
+    fn described(kind: tar::EntryType, bytes: &[u8]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        tar.append(&header, bytes).unwrap();
+        let mut described = tar.into_inner().unwrap();
+        described.truncate(described.len() - 2 * BLOCK);
+        described.extend(archive(&[(Regular, "file", "text")]));
+        described
+    }
+
+    /// A sparse member of so many bytes, of which only the last ones are there.
+    fn sparse(size: u64) -> Vec<u8> {
+        changed(|header| {
+            header.typeflag = *b"S";
+            let number = |field: &mut [u8; 12], value: u64| {
+                field[0] = 0x80;
+                field[4..].copy_from_slice(&value.to_be_bytes());
+            };
+            number(&mut header.realsize, size);
+            number(&mut header.sparse[0].offset, size);
+            header.sparse[0].numbytes = *b"00000000000\0";
+        })
+    }
+
+    #[test]
+    fn nothing_grows_without_bound() {
+        let long = |length: usize| vec![b'n'; length];
+        let deep = |depth: usize| "d/".repeat(depth).into_bytes();
+        let pax = |record: &str| {
+            described(tar::EntryType::XHeader, format!("{} {record}\n", record.len() + 4).as_bytes())
+        };
+        let many: Vec<_> = (0..50).map(|_| (Regular, "file", "")).collect();
+        let sizes: Vec<_> = (0..3).map(|_| (Regular, "file", "x")).collect();
+        let mut names = Vec::new();
+        for _ in 0..4 {
+            let one = described(tar::EntryType::GNULongName, &long(3000));
+            names.extend(&one[..one.len() - 2 * BLOCK]);
+        }
+        for (bytes, expected) in [
+            (sparse(8 << 60), "entry 'file' makes it unpack to more than 1048576 bytes"),
+            (sparse(40 << 30), "entry 'file' makes it unpack to more than 1048576 bytes"),
+            (
+                described(tar::EntryType::GNULongName, &long(9000)),
+                "entry 1 has more than 8192 bytes of names",
+            ),
+            (
+                described(tar::EntryType::GNULongLink, &long(9000)),
+                "entry 1 has more than 8192 bytes of names",
+            ),
+            (described(tar::EntryType::XHeader, &long(9000)), "entry 1 has more than 8192 bytes of names"),
+            (described(tar::EntryType::XGlobalHeader, &long(2 << 20)), "unpack to more than 1048576 bytes"),
+            (
+                described(tar::EntryType::GNULongName, &long(5000)),
+                "a name or a target of more than 4096 bytes",
+            ),
+            (
+                described(tar::EntryType::GNULongLink, &long(5000)),
+                "a name or a target of more than 4096 bytes",
+            ),
+            (described(tar::EntryType::GNULongName, &deep(300)), "is more than 256 directories deep"),
+            (pax("size=9223372036854775807"), "entry 'file' makes it unpack to more"),
+            (pax("mtime=99999999999999"), "a time that no clock shows"),
+            (pax("mtime=9999999999999999999"), "entry 'file' has a time that no clock shows"),
+            (changed(|header| header.mtime = [0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "no clock shows"),
+            (archive(&many), "it has more than 40 entries"),
+            (names, "its names have more than 10000 bytes"),
+            (archive(&sizes), ""),
+            (sparse(1 << 20), ""),
+            (described(tar::EntryType::GNULongName, &long(4000)), ""),
+            (pax("mtime=1700000000.5"), ""),
+        ] {
+            match inspect(&bytes) {
+                Ok(_) => assert_eq!(expected, ""),
+                Err(error) => {
+                    assert!(!expected.is_empty() && error.contains(expected), "{expected}: {error}")
+                }
+            }
+        }
     }
 
     use tar::EntryType::{Block, Char, Directory, Fifo, Link, Regular, Symlink};
@@ -350,7 +571,8 @@ mod tests {
             if number < 5 {
                 assert_eq!(found, Ok(vec!["file".to_string()]), "{number}");
             } else {
-                assert_eq!(found.unwrap_err(), "refusing the archive: it unpacks to more than 1048576 bytes");
+                let error = found.unwrap_err();
+                assert!(error.ends_with("'zeros' makes it unpack to more than 1048576 bytes"), "{error}");
             }
         }
     }
@@ -379,6 +601,85 @@ mod tests {
         }
         let mut cut = archive(&[(Regular, "file", &"text".repeat(1000))]);
         cut.truncate(1500);
-        assert!(inspect(&cut).unwrap_err().contains("damaged"));
+        assert!(inspect(&cut).unwrap_err().contains("damaged after its entry 'file'"));
+        // What was to be an archive is not taken for a program.
+        let mut spoilt = archive(&[(Regular, "file", "text")]);
+        spoilt[0] ^= 1;
+        assert!(inspect(&spoilt).unwrap_err().contains("damaged: archive header checksum mismatch"));
+    }
+
+    #[test]
+    fn compressed_archives_are_read_to_their_trailer() {
+        let good = archive(&[(Regular, "file", "text")]);
+        let program = b"#!/bin/sh\n".to_vec();
+        for (number, mut bytes) in compressions(&good).into_iter().chain(compressions(&program)).enumerate() {
+            let is_program = number >= 5;
+            // Each ends with a checksum, or with what tells where one is; bzip2 with bits of it.
+            let last = bytes.len() - 2;
+            bytes[last] ^= 0x40;
+            match inspect(&bytes) {
+                Ok(_) => assert_eq!(number, 0, "the end of no compression, which means nothing"),
+                Err(error) if number == 5 => assert!(error.contains("not a tar"), "{error}"),
+                Err(error) => assert!(error.contains("damaged"), "{number} {is_program}: {error}"),
+            }
+        }
+    }
+
+    /// An archive of all that there is.
+    fn everything() -> Vec<u8> {
+        let mut bytes =
+            archive(&[(Directory, "a/", ""), (Regular, "a/file", "text"), (Symlink, "a/link", "file")]);
+        bytes.truncate(bytes.len() - 2 * BLOCK);
+        bytes.extend(&sparse(5000)[..BLOCK]);
+        bytes.extend(described(tar::EntryType::XHeader, b"18 path=a/another\n"));
+        bytes
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn no_archive_leads_out_or_over_the_limits(
+            compression in 0..5_usize,
+            before in proptest::prelude::any::<bool>(),
+            sums in proptest::prelude::any::<bool>(),
+            flips in proptest::collection::vec((0.0..1.0_f64, 0..8_u32), 0..12),
+        ) {
+            let mut bytes = everything();
+            let flip = |bytes: &mut Vec<u8>| for (place, bit) in &flips {
+                let at = (place * bytes.len() as f64) as usize;
+                bytes[at] ^= 1 << bit;
+            };
+            if before {
+                flip(&mut bytes);
+                // With right checksums a header comes further.
+                for block in bytes.chunks_exact_mut(BLOCK).filter(|_| sums) {
+                    if block[257..262] == *b"ustar" {
+                        let mut header = tar::Header::new_gnu();
+                        header.as_mut_bytes().copy_from_slice(block);
+                        header.set_cksum();
+                        block.copy_from_slice(header.as_bytes());
+                    }
+                }
+            }
+            let mut bytes = compressions(&bytes)[compression].clone();
+            if !before {
+                flip(&mut bytes);
+            }
+            let mut total = 0;
+            let read = inspect_with(&bytes, |member, content| {
+                let is_inside = member.name.components().all(|part| matches!(part, Component::Normal(_)));
+                assert!(is_inside && member.name.as_os_str().len() <= LONGEST_NAME, "{member:?}");
+                total += io::copy(content, &mut io::sink())?;
+                Ok(())
+            });
+            proptest::prop_assert!(total <= SMALL.unpacked);
+            proptest::prop_assert!(read.is_ok() || read.is_err_and(|error| !error.is_empty()));
+        }
+
+        #[test]
+        fn any_bytes_are_read_to_an_end(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..2000)) {
+            let _ = inspect(&bytes);
+        }
     }
 }

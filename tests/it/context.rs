@@ -13,6 +13,7 @@ use kolla_build::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assembl
 use kolla_build::context::sources::{Fetched, Problem, SourceCache, SourceError};
 use sha2::{Digest, Sha256};
 
+mod downloads;
 mod git;
 
 use crate::support::files::{Fault, FileServer};

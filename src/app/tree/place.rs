@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::config::kolla_package::CONFIG_MODULE;
@@ -71,8 +72,21 @@ pub fn beside(tree: &Path, package: Option<&Path>, dir: &str, name: &str) -> Opt
     [Some(tree.join(name)), in_package].into_iter().flatten().find(|path| path.is_file())
 }
 
+/// The largest file of a tree that is read for what it says of a release; real ones have some hundred kilobytes.
+const LARGEST_FILE: u64 = 8 << 20;
+
 /// Reads a text file of a tree.
 pub fn read(path: &Path) -> Result<String, Fatal> {
-    fs::read_to_string(path)
-        .map_err(|error| Fatal::message(format!("failed to read {}: {error}", path.display()), EXIT_USAGE))
+    let failed = |reason: &dyn std::fmt::Display| {
+        Fatal::message(format!("failed to read {}: {reason}", path.display()), EXIT_USAGE)
+    };
+    let mut text = String::new();
+    let read = fs::File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
+    match read {
+        Ok(size) if size as u64 > LARGEST_FILE => {
+            Err(failed(&"it is larger than 8 MiB, which no such file is"))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => Err(failed(&error)),
+    }
 }

@@ -23,6 +23,8 @@ pub enum Fault {
     Hang(usize),
     /// The file is elsewhere.
     Redirect(String),
+    /// This answer, head and body, whatever was asked for.
+    Answer(Vec<u8>),
 }
 
 /// One request that came.
@@ -99,6 +101,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     };
     match &fault {
         Some(Fault::Status(status)) => return status_only(&mut exchange, *status, ""),
+        Some(Fault::Answer(bytes)) => return exchange.raw(bytes),
         Some(Fault::Redirect(to)) => return status_only(&mut exchange, 302, &format!("Location: {to}\r\n")),
         _ => {}
     }
