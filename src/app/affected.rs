@@ -17,6 +17,7 @@ use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::event::UnitId;
 use crate::plan::{Disposition, Parent, PlannedUnit};
 use crate::platform::Platform;
+use crate::util::scratch::Scratch;
 
 /// Options that name a file or directory that images are made from.
 pub(super) const INPUTS: [&str; 7] = [
@@ -121,7 +122,7 @@ impl Inputs {
         for file in &mut files {
             file.mode = git_mode(file);
         }
-        let dir = tempfile::tempdir().map_err(|error| unreadable(&std::env::temp_dir(), &error))?;
+        let dir = Scratch::new("affected").map_err(|error| unreadable(&std::env::temp_dir(), &error))?;
         write_tree(dir.path(), &files)?;
         let mut inputs = HashMap::new();
         for (platform, rendered) in &prepared.rendered {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, stream};
 
-use super::build::{build_settings, recipes, runtime, source_cache};
+use super::build::{build_settings, recipes, runtime};
+use super::kept::source_cache;
 use super::prepare::Prepared;
 use super::write::{Scope, tree_files};
 use crate::context::workdir::{FileContent, TreeFile, WorkDir};
@@ -49,7 +50,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
     for recipe in recipes.values_mut() {
         recipe.context = work_dir.tree().join(&recipe.context);
     }
-    complete(prepared, env, recipes.iter())?;
+    complete(prepared, env, &recipes)?;
 
     let below = |context: &Path| context.strip_prefix(dir).unwrap_or(context).to_path_buf();
     let image = |unit| {
@@ -122,12 +123,12 @@ fn as_sent(
 }
 
 /// Puts the sources into the contexts; tells everything that is not to be had.
-fn complete<'a>(
+fn complete(
     prepared: &Prepared,
     env: &BTreeMap<String, String>,
-    recipes: impl Iterator<Item = (&'a UnitId, &'a Recipe)>,
+    recipes: &HashMap<UnitId, Recipe>,
 ) -> Result<(), Fatal> {
-    let sources = source_cache(prepared, env)?;
+    let sources = source_cache(prepared, env, recipes.values())?;
     let retries = prepared.config.build.retries;
     let may_pass = |failure: &Failure| Again::if_transient(failure.transient);
     let runtime = runtime()?;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
@@ -12,15 +11,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::engines::{engine, greet};
+use super::kept::source_cache;
 use super::outputs::Outputs;
 use super::prepare::{Prepared, image_dirs};
 use super::registry;
 use super::tell;
 use super::write::{Scope, platform_dir, tree_files};
-use super::{disk, forecast, lock};
+use super::{disk, kept, lock};
 use crate::config::settings;
 use crate::config::source::Source;
-use crate::context::sources::SourceCache;
 use crate::context::workdir::WorkDir;
 use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
@@ -30,7 +29,6 @@ use crate::plan::{BuildPlan, Disposition, Parent};
 use crate::platform::Platform;
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::files::{Format, ReportFiles, RunFacts};
-use crate::report::logs::Logs;
 use crate::report::progress::Progress;
 use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
@@ -78,7 +76,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         // What can be wrong with the input is known before anything is written.
         let mut recipes = recipes(&prepared, env)?;
         let files = tree_files(&prepared, Scope::Contexts)?;
-        let sources = Arc::new(source_cache(&prepared, env)?);
+        let sources = Arc::new(source_cache(&prepared, env, recipes.values())?);
         let options = &prepared.config.build;
         let several_platforms = prepared.config.has_several_platforms();
         if let Some(path) = &options.locked {
@@ -90,6 +88,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             };
             lock::hold(path, &prepared.plan, &mut recipes, &supply).await?;
         }
+        let outputs = outputs.with_logs(&prepared.config.output)?;
         // From here on there are things to be cleaned up.
         let signals = Signals::catch()?;
         let work_dir = match &prepared.config.build.work_dir {
@@ -128,13 +127,13 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             ahead,
             settings,
             recipes,
-            records: forecast::records(env),
+            records: kept::records(env),
             memory: Memory::default(),
         };
         let reporters = reporters(&prepared, env, engine_name, outputs)?;
-        let durations_file = cache_dir(env).join("durations.json");
+        let durations_file = kept::durations_file(env);
         let fetching = tokio::spawn(ahead::fetch(wanted, sources));
-        let code = drive(&prepared, worker, reporters, signals, &work_dir, &durations_file).await;
+        let code = drive(&prepared, worker, reporters, signals, &work_dir, durations_file.as_deref()).await;
         // Waited for, so that it takes away what it has not finished.
         fetching.abort();
         let _ = fetching.await;
@@ -172,7 +171,7 @@ async fn drive(
     mut reporters: Reporters,
     signals: Signals,
     work_dir: &WorkDir,
-    durations_file: &Path,
+    durations_file: Option<&Path>,
 ) -> u8 {
     let build = &prepared.config.build;
     let push_threads = build.push.then_some(build.push_threads);
@@ -185,7 +184,7 @@ async fn drive(
     let (events, mut heard) = mpsc::unbounded_channel::<Event>();
     let (stop, stopped) = watch::channel(false);
     let listener = tokio::spawn(signals.listen(stop, work_dir.temporary_root()));
-    let mut durations = History::load(durations_file);
+    let mut durations = durations_file.map(History::load).unwrap_or_default();
     let known = durations.clone();
     let cost = |unit: &UnitId| known.cost(unit);
     let places = disk::places(worker.engine.clone(), work_dir.tree().to_path_buf(), build.min_free_disk);
@@ -212,9 +211,10 @@ async fn drive(
     let ((), (summary, errors)) = tokio::join!(running, reporting);
     listener.abort();
     if known != durations
-        && let Err(error) = durations.save(durations_file)
+        && let Some(file) = durations_file
+        && let Err(error) = durations.save(file)
     {
-        tell(&format!("warning: failed to keep durations in {}: {error}", durations_file.display()));
+        tell(&format!("warning: failed to keep durations in {}: {error}", file.display()));
     }
     for error in &errors {
         tell(&format!("error: {error}"));
@@ -284,9 +284,7 @@ fn reporters(
         ConsoleKind::Live => Box::new(Progress::stderr(summary)),
         ConsoleKind::Plain => Box::new(Console::stderr(ConsoleOptions { quiet, debug, summary })),
     }];
-    if let Some(dir) = &output.logs_dir {
-        reporters.push(Box::new(Logs::create(dir).map_err(|error| Fatal::new(&error, EXIT_FAILED))?));
-    }
+    reporters.extend(outputs.logs.map(|logs| Box::new(logs) as Box<dyn Reporter>));
     reporters.extend(outputs.summary.map(|summary| Box::new(summary) as Box<dyn Reporter>));
     let (digests, mut files): (Vec<_>, Vec<_>) = outputs
         .files
@@ -326,26 +324,6 @@ pub(super) fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>
         cache: build.cache,
         keep: build.keep,
     }
-}
-
-/// The user's directory for what can be made again.
-pub(super) fn cache_dir(env: &BTreeMap<String, String>) -> PathBuf {
-    let in_home = || Some(PathBuf::from(env.get("HOME")?).join(".cache"));
-    let user_cache =
-        env.get("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from).or_else(in_home);
-    user_cache.unwrap_or_else(std::env::temp_dir).join("kolla-build")
-}
-
-pub(super) fn source_cache(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
-) -> Result<SourceCache, Fatal> {
-    let default = || cache_dir(env).join("sources");
-    let dir = prepared.config.build.source_cache.clone().unwrap_or_else(default);
-    let patience = Duration::from_secs(prepared.config.build.timeout);
-    let days = prepared.config.build.source_cache_days;
-    let kept = (days > 0).then(|| Duration::from_secs(days.saturating_mul(24 * 3600)));
-    SourceCache::open(&dir, patience, kept).map_err(|error| Fatal::new(&error, EXIT_FAILED))
 }
 
 /// What to build, with contexts relative to the tree that they will be in.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use super::build::{build_settings, cache_dir, runtime, source_cache};
+use super::build::{build_settings, runtime};
 use super::engines::engine;
+use super::kept::{self, source_cache};
 use super::prepare::Prepared;
 use super::registry::{Found, Lookup, registries};
 use super::write::contexts_by_dir;
@@ -27,14 +28,10 @@ use crate::registry::RemoteImage;
 use crate::schedule::bases::BaseImages;
 use crate::schedule::image::{BuildSettings, KEY_LABEL, PARENT_LABEL, Recipe, key_inputs};
 use crate::schedule::records::Records;
+use crate::util::scratch::Scratch;
 
 /// References of git, and images in the registry, that are asked for at once.
 const AT_ONCE: usize = 8;
-
-/// Where records of what images were made from are kept.
-pub(super) fn records(env: &BTreeMap<String, String>) -> Records {
-    Records::in_dir(cache_dir(env).join("inputs"))
-}
 
 /// What would come of every image that is to be brought up to date. Nothing is built, pulled or downloaded.
 pub fn forecasts(
@@ -49,8 +46,8 @@ pub fn forecasts(
             remote: remote(prepared, env, engine.as_deref()).await?,
             engine,
             // Without one, what sources are is not known.
-            sources: source_cache(prepared, env).ok(),
-            records: records(env),
+            sources: source_cache(prepared, env, recipes.values()).ok(),
+            records: kept::records(env),
             settings: build_settings(prepared, env),
             recipes,
             contexts: Contexts { prepared, written: None },
@@ -342,7 +339,7 @@ impl Gathering<'_> {
 /// Build contexts as a run would have them, written when they are asked for.
 struct Contexts<'a> {
     prepared: &'a Prepared,
-    written: Option<(tempfile::TempDir, HashMap<PathBuf, Vec<TreeFile>>)>,
+    written: Option<(Scratch, HashMap<PathBuf, Vec<TreeFile>>)>,
 }
 
 impl Contexts<'_> {
@@ -351,7 +348,7 @@ impl Contexts<'_> {
         let (root, files) = match &mut self.written {
             Some(written) => written,
             written => {
-                let root = tempfile::tempdir().map_err(|error| {
+                let root = Scratch::new("contexts").map_err(|error| {
                     Fatal::message(format!("failed to make a temporary directory: {error}"), EXIT_FAILED)
                 })?;
                 written.insert((root, contexts_by_dir(self.prepared)?))

@@ -9,6 +9,7 @@ use futures_util::stream;
 
 use super::build::{self, recipes};
 use super::engines::{engine, greet};
+use super::kept::source_cache;
 use super::prepare::Prepared;
 use super::tell;
 use crate::config::source::{Origin, Source};
@@ -46,8 +47,8 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -
         Fatal::message(format!("failed to write the lock file {}: {error}", path.display()), EXIT_FAILED)
     };
     let destination = Destination::open(path).map_err(failed)?;
-    let sources = build::source_cache(prepared, env)?;
     let recipes = recipes(prepared, env)?;
+    let sources = source_cache(prepared, env, recipes.values())?;
     let runtime = build::runtime()?;
     let retries = prepared.config.build.retries;
     let pinned = runtime.block_on(async {

@@ -6,6 +6,7 @@ mod build;
 mod disk;
 mod engines;
 mod forecast;
+mod kept;
 mod lists;
 mod lock;
 mod merge;

@@ -6,6 +6,7 @@ use crate::config::resolved::OutputOptions;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::report::files::Format;
 use crate::report::json::{JsonSummary, JsonTarget};
+use crate::report::logs::Logs;
 use crate::util::write::Destination;
 
 /// Where a run is told of.
@@ -14,6 +15,8 @@ pub struct Outputs {
     pub summary: Option<JsonSummary>,
     /// Reports and digests.
     pub files: Vec<(Format, Destination)>,
+    /// A log for each image, when a directory for them is named.
+    pub logs: Option<Logs>,
 }
 
 impl Outputs {
@@ -29,7 +32,14 @@ impl Outputs {
         Ok(Outputs {
             summary: summary.map(JsonSummary::new),
             files: files.collect::<Result<Vec<_>, Fatal>>()?,
+            logs: None,
         })
+    }
+
+    /// Opens the directory of logs too, which only builds have.
+    pub fn with_logs(self, output: &OutputOptions) -> Result<Outputs, Fatal> {
+        let logs = output.logs_dir.as_deref().map(Logs::create).transpose();
+        Ok(Outputs { logs: logs.map_err(|error| Fatal::new(&error, EXIT_FAILED))?, ..self })
     }
 }
 

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::bake::BAKE_FILE;
-use super::build::{cache_dir, recipes};
+use super::build::recipes;
+use super::kept;
 use super::outputs::report_files;
 use super::prepare::Prepared;
 use crate::cli::CommandLine;
@@ -55,9 +56,10 @@ fn written(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<Vec<(W
         Task::Build => {
             list.work_dir("work_dir", prepared.config.build.work_dir.as_deref())?;
             list.cache(prepared, env)?;
-            let kept = cache_dir(env);
-            list.add(Writing::File, "the durations of builds", &kept.join("durations.json"))?;
-            list.add(Writing::Ours, "the records of inputs", &kept.join("inputs"))?;
+            if let (Some(durations), Some(records)) = (kept::durations_file(env), kept::records_dir(env)) {
+                list.add(Writing::File, "the durations of builds", &durations)?;
+                list.add(Writing::Ours, "the records of inputs", &records)?;
+            }
             list.logs(output.logs_dir.as_deref())?;
         }
         Task::TemplateOnly => list.work_dir("work_dir", prepared.config.build.work_dir.as_deref())?,
@@ -168,8 +170,7 @@ impl WrittenPlaces<'_> {
     }
 
     fn cache(&mut self, prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
-        let default = || cache_dir(env).join("sources");
-        let dir = prepared.config.build.source_cache.clone().unwrap_or_else(default);
+        let Some(dir) = kept::sources_dir(prepared, env) else { return Ok(()) };
         self.add(Writing::Ours, &named(self.layers, "source_cache", &dir), &dir)
     }
 

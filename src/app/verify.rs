@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::build::{build_settings, runtime, source_cache};
+use super::build::{build_settings, runtime};
 use super::engines::{engine, greet};
+use super::kept::source_cache;
 use super::prepare::Prepared;
 use super::registry::{Finding, Found, Lookup, registries, report};
 use super::write::{Scope, tree_files};
@@ -18,12 +19,13 @@ use crate::registry::RemoteImage;
 use crate::retry::{Again, persist};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::image::{BuildSettings, KEY_LABEL, PARENT_LABEL, Recipe, key_inputs};
+use crate::util::scratch::Scratch;
 
 /// Compares what the registry has with what a build would make; gives the exit code. Base images count as the engine
 /// has them.
 pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
     let mut recipes = lock::pinned_recipes(prepared, env)?;
-    let contexts = tempfile::tempdir().map_err(|error| {
+    let contexts = Scratch::new("contexts").map_err(|error| {
         Fatal::message(format!("failed to make a temporary directory: {error}"), EXIT_FAILED)
     })?;
     write_tree(contexts.path(), &tree_files(prepared, Scope::Contexts)?)?;
@@ -38,7 +40,7 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
         let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         let verification = Verification {
             bases: BaseImages::new(engine, false, prepared.config.has_several_platforms()),
-            sources: source_cache(prepared, env)?,
+            sources: source_cache(prepared, env, recipes.values())?,
             remote: Lookup { registries: registries(prepared, env, insecure)?, retries: options.retries },
             settings: build_settings(prepared, env),
             recipes,

@@ -204,7 +204,8 @@ pub const OPTIONS: &[OptionSpec] = &[
     ours(
         "source_cache",
         Text,
-        "Directory where fetched sources are kept [default: the user's cache directory]",
+        "Directory where fetched sources are kept: a new or empty one, or one that is a source cache already [default: the \
+         user's cache directory; where that can't be written, a temporary one]",
     ),
     ours(
         "source_cache_days",
@@ -288,7 +289,11 @@ pub const OPTIONS: &[OptionSpec] = &[
         Integer { min: 0 },
         "GiB that should be free where the engine keeps images, and a tenth of it for contexts and sources; warns of less",
     ),
-    kolla("work_dir", Text, "Working directory, which is kept [default: a temporary one]"),
+    kolla(
+        "work_dir",
+        Text,
+        "Working directory, which is kept [default: a temporary one, which only --template-only leaves]",
+    ),
     kolla("template_only", Flag, "Write the Dockerfiles of the matched images and stop"),
     kolla("list_images", Flag, "List the matched images and stop"),
     short("list_dependencies", 'l', Flag, "Print the tree of the matched images as JSON and stop"),

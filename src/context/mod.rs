@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod assemble;
+mod cache_tag;
 mod command;
 mod decompress;
 pub mod digest;
@@ -10,7 +11,6 @@ mod error;
 mod git;
 mod http;
 mod ignore;
-mod leftovers;
 mod member_times;
 pub mod patches;
 mod pypi;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::git::REPOSITORY_VARIABLES;
+use crate::util::scratch::Scratch;
 
 /// A revision that can't be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,7 @@ pub enum RevisionError {
 #[derive(Debug)]
 pub struct Revision {
     name: String,
-    copies: tempfile::TempDir,
+    copies: Scratch,
     /// By the checkout's directory, where its files as they were are.
     checkouts: BTreeMap<PathBuf, PathBuf>,
 }
@@ -58,9 +59,7 @@ pub struct Revision {
 impl Revision {
     /// The revision of this name; what is copied of it goes with this value.
     pub fn new(name: &str) -> Result<Revision, RevisionError> {
-        let copies = tempfile::Builder::new()
-            .prefix("kolla-revision_")
-            .tempdir()
+        let copies = Scratch::new("revision")
             .map_err(|source| RevisionError::Io { path: std::env::temp_dir(), source })?;
         Ok(Revision { name: name.to_string(), copies, checkouts: BTreeMap::new() })
     }

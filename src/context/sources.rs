@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 pub use super::error::{Problem, SourceError, without_secrets};
 
 use super::archive;
+use super::cache_tag::{self, MarkError};
 use super::digest::{HashWriter, hex};
 use super::git::{self, Resolved};
 use super::http::Target;
@@ -21,6 +22,7 @@ use super::store::Store;
 use super::unpack::{ArchiveFault, Inspector};
 use super::{http, pypi};
 use crate::config::source::{Origin, Source};
+use crate::util::scratch::Scratch;
 
 /// A source that is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Fetched {
 #[derive(Debug)]
 pub struct SourceCache {
     store: Store,
+    /// Its directory, when that is to go with it.
+    _temporary: Option<Scratch>,
     patience: Duration,
     /// Made for the first download: reading the host's certificates takes time, and there may be none.
     http: OnceLock<Result<reqwest::Client, Problem>>,
@@ -59,14 +63,42 @@ impl SourceCache {
             location: directory.display().to_string(),
             problem,
         };
+        cache_tag::mark(directory).map_err(|error| {
+            failed(match error {
+                MarkError::Io(error) => Problem::local(directory)(error),
+                foreign @ MarkError::Foreign(_) => Problem::Configuration(foreign.to_string()),
+            })
+        })?;
         let store = Store::open(directory, kept).map_err(|error| failed(Problem::local(directory)(error)))?;
-        Ok(SourceCache {
+        Ok(SourceCache::of(store, None, patience))
+    }
+
+    /// A cache for this run alone, which goes with this value.
+    pub fn temporary(patience: Duration) -> Result<SourceCache, SourceError> {
+        let parent = std::env::temp_dir();
+        let opened = Scratch::new("sources").and_then(|dir| Ok((Store::open(dir.path(), None)?, dir)));
+        let (store, dir) = opened.map_err(|error| SourceError {
+            section: "source cache".to_string(),
+            location: parent.display().to_string(),
+            problem: Problem::local(parent)(error),
+        })?;
+        Ok(SourceCache::of(store, Some(dir), patience))
+    }
+
+    /// What runs without sources have in place of a cache.
+    pub fn none(patience: Duration) -> SourceCache {
+        SourceCache::of(Store::none(), None, patience)
+    }
+
+    fn of(store: Store, temporary: Option<Scratch>, patience: Duration) -> SourceCache {
+        SourceCache {
             store,
+            _temporary: temporary,
             patience,
             http: OnceLock::new(),
             resolved: Once::default(),
             fetched: Once::default(),
-        })
+        }
     }
 
     /// Says what the source is, `sha256:...` or `git:<commit>`, and downloads it only when nothing else tells.

@@ -16,8 +16,8 @@ use super::workdir::epoch;
 #[derive(Debug)]
 pub(super) struct Store {
     root: PathBuf,
-    /// Locked by every run together, and by one that prunes alone.
-    _in_use: File,
+    /// Locked by every run together, and by one that prunes alone; none for a store that holds nothing.
+    in_use: Option<File>,
 }
 
 impl Store {
@@ -34,7 +34,7 @@ impl Store {
         }
         // Whoever prunes is done soon.
         in_use.lock_shared()?;
-        let store = Store { root: root.to_path_buf(), _in_use: in_use };
+        let store = Store { root: root.to_path_buf(), in_use: Some(in_use) };
         for left in fs::read_dir(root.join("partial"))? {
             let left = left?;
             let lock = store.lock_file(&left.file_name().to_string_lossy())?;
@@ -43,6 +43,11 @@ impl Store {
             }
         }
         Ok(store)
+    }
+
+    /// A store that no object can be made in.
+    pub(super) fn none() -> Store {
+        Store { root: PathBuf::new(), in_use: None }
     }
 
     /// Where the object of this key is or will be.
@@ -58,6 +63,9 @@ impl Store {
 
     /// Waits for the key's lock; nobody else then makes its object, in this process or another.
     pub(super) async fn claim(&self, key: &str) -> io::Result<Claim> {
+        if self.in_use.is_none() {
+            return Err(io::Error::other("this run has no source cache"));
+        }
         let lock = self.lock_file(key)?;
         let mut pause = Duration::from_millis(5);
         // Asked again and again rather than waited for in the kernel, so that a run can be stopped meanwhile.

@@ -12,12 +12,9 @@ use rayon::prelude::*;
 use rustix::fs::OFlags;
 use walkdir::WalkDir;
 
-use super::leftovers::{LOCK_FILE, claim, sweep};
 use crate::util::input;
+use crate::util::scratch::{self, LOCK_FILE, Scratch};
 use crate::util::write::UNFINISHED_PREFIX;
-
-/// What names of temporary directories begin with.
-const TEMPORARY_PREFIX: &str = "kolla-";
 
 /// Name of the tree of images in a working directory.
 const TREE: &str = "docker";
@@ -103,6 +100,11 @@ pub fn lock_in(dir: &Path) -> PathBuf {
     dir.join(LOCK_FILE)
 }
 
+/// The name of a temporary working directory, as Kolla's have it.
+fn name_of_now() -> String {
+    jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string()
+}
+
 /// Whose tree it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
@@ -122,12 +124,15 @@ pub struct WorkDir {
     hold: Hold,
 }
 
-/// What keeps the directory ours until it is dropped: an open lock file is the lock.
+/// What keeps the directory ours until it is dropped.
 #[derive(Debug)]
-struct Hold {
-    lock: File,
-    /// None when it is to stay.
-    temporary: Option<tempfile::TempDir>,
+enum Hold {
+    /// The open lock file of one that stays.
+    Lock(File),
+    /// A directory that goes.
+    Temporary(Scratch),
+    /// One that goes unless it is left.
+    Unclaimed(tempfile::TempDir),
 }
 
 impl WorkDir {
@@ -160,29 +165,41 @@ impl WorkDir {
         };
         let known = if owner == Owner::Us { &identity } else { known };
         write_record(&lock, known).map_err(WorkDirError::at(&lock_path))?;
-        Ok(WorkDir { tree, owner, hold: Hold { lock, temporary: None } })
+        Ok(WorkDir { tree, owner, hold: Hold::Lock(lock) })
     }
 
     /// Makes a directory that only this user can read and that does not outlive this value; removes those that killed
     /// runs have left.
     pub fn temporary() -> Result<WorkDir, WorkDirError> {
-        let parent = std::env::temp_dir();
-        let prefix = format!("{TEMPORARY_PREFIX}{}_", jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S"));
-        let dir = tempfile::Builder::new()
-            .prefix(&prefix)
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(&parent)
-            .map_err(|source| WorkDirError::Io { path: parent, source })?;
-        let lock = claim(dir.path()).map_err(WorkDirError::at(dir.path()))?;
-        sweep(dir.path(), TEMPORARY_PREFIX);
-        let tree = dir.path().join(TREE);
+        let dir = Scratch::new(&name_of_now()).map_err(WorkDirError::at(&std::env::temp_dir()))?;
+        WorkDir::made(tree_in(dir.path()), Hold::Temporary(dir))
+    }
+
+    /// The same for one that is to [stay](WorkDir::leave), so that no later run takes it for a killed one's.
+    pub fn to_leave() -> Result<WorkDir, WorkDirError> {
+        let dir = scratch::private(&name_of_now()).map_err(WorkDirError::at(&std::env::temp_dir()))?;
+        WorkDir::made(tree_in(dir.path()), Hold::Unclaimed(dir))
+    }
+
+    /// Leaves it to the user; gives its tree.
+    pub fn leave(self) -> PathBuf {
+        if let Hold::Unclaimed(dir) = self.hold {
+            let _ = dir.keep();
+        }
+        self.tree
+    }
+
+    fn made(tree: PathBuf, hold: Hold) -> Result<WorkDir, WorkDirError> {
         fs::create_dir(&tree).map_err(WorkDirError::at(&tree))?;
-        Ok(WorkDir { tree, owner: Owner::Us, hold: Hold { lock, temporary: Some(dir) } })
+        Ok(WorkDir { tree, owner: Owner::Us, hold })
     }
 
     /// The directory to remove when the process ends without dropping this value; none when it is to stay.
     pub fn temporary_root(&self) -> Option<PathBuf> {
-        self.hold.temporary.as_ref().map(|dir| dir.path().to_path_buf())
+        match &self.hold {
+            Hold::Temporary(dir) => Some(dir.path().to_path_buf()),
+            Hold::Lock(_) | Hold::Unclaimed(_) => None,
+        }
     }
 
     /// The directory that holds the images' directories.
@@ -200,7 +217,9 @@ impl WorkDir {
             refuse_foreign(&self.tree, files, self.owner == Owner::OnceUs)?;
             remove_unfinished(&self.tree)?;
             // What it holds from now on is known by the next run.
-            write_record(&self.hold.lock, AMONG_OTHERS).map_err(WorkDirError::at(&self.tree))?;
+            if let Hold::Lock(lock) = &self.hold {
+                write_record(lock, AMONG_OTHERS).map_err(WorkDirError::at(&self.tree))?;
+            }
         }
         write_tree(&self.tree, files)
     }

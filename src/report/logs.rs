@@ -1,7 +1,7 @@
 //! A log file for each image, and links that bring the failed ones to the top of the directory's listing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use super::text::{self, Record};
 use super::{ReportError, Reporter};
 use crate::event::{Event, UnitId};
 use crate::plan::Disposition;
+use crate::util::write::{append_to, writable_directory};
 
 /// Writes every unit's lines to its own file. Files are made when there is something to write and appended to.
 pub struct Logs {
@@ -22,9 +23,9 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Logs in this directory, which is made when it is missing.
+    /// Logs in this directory, which is made when it is missing. Whether it can be written to is known at once.
     pub fn create(directory: &Path) -> Result<Logs, ReportError> {
-        fs::create_dir_all(directory).map_err(|source| ReportError {
+        writable_directory(directory).map_err(|source| ReportError {
             what: "the images' logs".to_string(),
             path: directory.display().to_string(),
             source,
@@ -48,8 +49,7 @@ impl Logs {
 
     fn file(&mut self, unit: &UnitId, path: &Path) -> io::Result<&mut File> {
         if !self.open.contains_key(unit) {
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
-            self.open.insert(unit.clone(), file);
+            self.open.insert(unit.clone(), append_to(path)?);
         }
         self.open.get_mut(unit).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -58,10 +58,8 @@ impl Logs {
     fn mark(&mut self, unit: &UnitSummary, label: &str) {
         let link = self.directory.join(format!("000_FAILED_{label}.log"));
         let failed = unit.failed_status() == Some("error") && self.written.contains(&unit.unit);
-        let removed = match fs::remove_file(&link) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
+        // What is no link is none of ours.
+        let removed = if link.is_symlink() { fs::remove_file(&link) } else { Ok(()) };
         let marked = removed.and_then(|()| if failed { symlink(log_name(label), &link) } else { Ok(()) });
         if let Err(source) = marked {
             self.note(format!("the link to the log of {label}"), link, source);
@@ -210,6 +208,21 @@ mod tests {
         let told: Vec<_> = logs.finish(&summary).iter().map(|error| error.what.clone()).collect();
         assert_eq!(told, ["the link to the log of cron", "the log of base"]);
         assert!(directory.path().join("cron.log").exists());
+    }
+
+    #[test]
+    fn a_file_in_a_links_place_stays() {
+        let directory = temporary();
+        let file = directory.path().join("000_FAILED_base.log");
+        for end in [finished("base", failed("one")), finished("base", built())] {
+            fs::write(&file, "mine").expect("a file");
+            let (plan, mut logs) = (plan(&["base"]), logs(directory.path()));
+            let summary = summary_of(&plan, &[], std::slice::from_ref(&end));
+            logs.event(&end, &summary);
+            let told = logs.finish(&summary);
+            assert_eq!(told.len(), usize::from(summary.exit_code() != 0));
+            assert_eq!(fs::read_to_string(&file).expect("the file"), "mine");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::UnitId;
+use crate::util::input;
+use crate::util::write::write_whole;
 
 /// How much a new duration counts against what was known: machines and mirrors have bad days.
 const NEW_SHARE: f64 = 0.5;
@@ -22,17 +24,13 @@ pub struct History {
 impl History {
     /// Reads a history; none, or one that can't be read, is an empty one: it only ever saves time.
     pub fn load(path: &Path) -> History {
-        std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        input::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     /// Writes the history in place of the old one, whole or not at all.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(dir)?;
-        let file = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer_pretty(&file, self)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        write_whole(path, serde_json::to_vec_pretty(self)?)
     }
 
     /// Takes note of a build.

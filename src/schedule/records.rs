@@ -1,14 +1,18 @@
 //! The records of what images were made from, kept between runs: one file for each image's full name and platform.
 
-use std::io::{self, Write};
+use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
 use crate::plan::PlannedUnit;
 use crate::record::InputRecord;
+use crate::util::input;
+use crate::util::write::{UNFINISHED_PREFIX, write_whole};
 
 /// A record that was not written for so long is of a tag that nobody builds any more.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -16,41 +20,69 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A directory of records. Runs may share it: a record appears whole or not at all.
 #[derive(Debug)]
 pub struct Records {
-    dir: PathBuf,
+    /// None keeps nothing.
+    dir: Option<PathBuf>,
     forgotten: Once,
+    /// That nothing can be kept is told once: the next would fail too.
+    failed: AtomicBool,
 }
 
 impl Records {
     /// Those in this directory, which need not be there yet.
     pub fn in_dir(dir: PathBuf) -> Records {
-        Records { dir, forgotten: Once::new() }
+        Records { dir: Some(dir), forgotten: Once::new(), failed: AtomicBool::new(false) }
+    }
+
+    /// None, and none are kept.
+    pub fn nowhere() -> Records {
+        Records { dir: None, forgotten: Once::new(), failed: AtomicBool::new(false) }
     }
 
     /// What the unit was made from the last time; none when that is not known. Like a history, it only helps.
     pub fn get(&self, unit: &PlannedUnit) -> Option<InputRecord> {
-        serde_json::from_slice(&std::fs::read(self.path(unit)).ok()?).ok()
+        serde_json::from_slice(&input::read(&path(self.dir.as_ref()?, unit)).ok()?).ok()
     }
 
     /// Takes note of what the unit is made from now.
+    ///
+    /// # Errors
+    /// It can't be kept, nor can those that follow, of which it is not told again.
     pub fn keep(&self, unit: &PlannedUnit, record: &InputRecord) -> io::Result<()> {
-        let path = self.path(unit);
-        let text = serde_json::to_vec(record)?;
-        if std::fs::read(&path).is_ok_and(|known| known == text) {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let kept = self.write(dir, unit, record);
+        if kept.is_err() && self.failed.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        std::fs::create_dir_all(&self.dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        file.write_all(&text)?;
-        file.persist(path).map_err(|error| error.error)?;
-        self.forgotten.call_once(|| forget(&self.dir, SystemTime::now()));
-        Ok(())
+        kept
     }
 
-    fn path(&self, unit: &PlannedUnit) -> PathBuf {
-        let name = Sha256::digest(format!("{} {}", unit.reference, unit.platform));
-        let name: String = name.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        self.dir.join(name + ".json")
+    fn write(&self, dir: &Path, unit: &PlannedUnit, record: &InputRecord) -> io::Result<()> {
+        let path = path(dir, unit);
+        let text = serde_json::to_vec(record)?;
+        if input::read(&path).is_ok_and(|known| known == text) {
+            return Ok(());
+        }
+        std::fs::create_dir_all(dir)?;
+        write_whole(&path, text)?;
+        self.forgotten.call_once(|| forget(dir, SystemTime::now()));
+        Ok(())
     }
+}
+
+/// Bytes of a unit's digest that its record is named by.
+const NAME_BYTES: usize = 16;
+
+fn path(dir: &Path, unit: &PlannedUnit) -> PathBuf {
+    let name = Sha256::digest(format!("{} {}", unit.reference, unit.platform));
+    let name: String = name.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    dir.join(name + ".json")
+}
+
+/// Whether a file can only be one that [`Records`] has made.
+fn is_ours(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let is_record = |stem: &str| stem.len() == 2 * NAME_BYTES && stem.bytes().all(|b| b.is_ascii_hexdigit());
+    name.strip_suffix(".json").is_some_and(is_record) || name.starts_with(UNFINISHED_PREFIX)
 }
 
 /// Removes what was written long before `now`, a killed run's temporary files too. What can't be removed only takes
@@ -59,7 +91,7 @@ fn forget(dir: &Path, now: SystemTime) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let written = entry.metadata().and_then(|metadata| metadata.modified());
         let age = written.ok().and_then(|written| now.duration_since(written).ok());
-        if age.is_some_and(|age| age > KEPT) {
+        if is_ours(&entry.file_name()) && age.is_some_and(|age| age > KEPT) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -100,17 +132,34 @@ mod tests {
         assert_eq!(records.get(&one), Some(record("FROM b")));
         assert_eq!(records.get(&other), Some(record("FROM c")));
         assert_eq!(records.get(&unit("kolla/base:2", Arch::X86_64)), None);
-        std::fs::write(records.path(&one), "{").expect("written");
+        std::fs::write(path(&dir.path().join("new/inputs"), &one), "{").expect("written");
         assert_eq!(records.get(&one), None);
     }
 
     #[test]
-    fn what_nobody_builds_any_more_is_forgotten() {
+    fn what_nobody_builds_any_more_is_forgotten_and_nothing_else() {
         let dir = tempfile::tempdir().expect("a directory");
-        std::fs::write(dir.path().join("old.json"), "").expect("written");
+        let record = path(dir.path(), &unit("kolla/base:1", Arch::X86_64));
+        let (unfinished, other) = (dir.path().join(".kolla-build-x"), dir.path().join("old.json"));
+        for file in [&record, &unfinished, &other] {
+            std::fs::write(file, "").expect("written");
+        }
         forget(dir.path(), SystemTime::now() + KEPT - Duration::from_secs(60));
-        assert!(dir.path().join("old.json").exists());
+        assert!(record.exists() && unfinished.exists());
         forget(dir.path(), SystemTime::now() + KEPT + Duration::from_secs(60));
-        assert!(!dir.path().join("old.json").exists());
+        assert!(!record.exists() && !unfinished.exists() && other.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_told_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("file"), "").expect("written");
+        let records = Records::in_dir(dir.path().join("file/inputs"));
+        let one = unit("kolla/base:1", Arch::X86_64);
+        assert!(records.keep(&one, &record("FROM a")).is_err());
+        assert!(records.keep(&one, &record("FROM a")).is_ok());
+        assert_eq!(records.get(&one), None);
+        let nowhere = Records::nowhere();
+        assert!(nowhere.keep(&one, &record("FROM a")).is_ok() && nowhere.get(&one).is_none());
     }
 }

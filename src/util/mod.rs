@@ -2,4 +2,5 @@
 
 pub mod input;
 pub mod location;
+pub mod scratch;
 pub mod write;

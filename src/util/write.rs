@@ -113,6 +113,20 @@ pub fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     Destination::at(path)?.write(content.as_ref())
 }
 
+/// Opens a file, which may be missing, to write at its end. A FIFO that nobody reads is refused, not waited for.
+pub fn append_to(path: &Path) -> io::Result<File> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => open_stream(path, &found),
+        _ => OpenOptions::new().create(true).append(true).open(path),
+    }
+}
+
+/// Makes sure that files can be made in a directory, which is made when it is missing.
+pub fn writable_directory(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    tempfile::tempfile_in(path).map(drop)
+}
+
 /// Puts a complete file in place of another. Where no file can be put, because it is mounted there or the directory is
 /// not ours to write, it is written in place.
 fn replace(real: &Path, old: Attributes, content: &[u8]) -> io::Result<()> {

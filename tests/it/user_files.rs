@@ -374,3 +374,101 @@ fn what_no_export_has_written_stays() {
         }
     }
 }
+
+/// A tree of one image with a local directory as its source, which is packed in the cache.
+fn project_with_source() -> Project {
+    project()
+        .file(
+            "docker/base/Dockerfile.j2",
+            "FROM {{ base_image }}:{{ base_distro_tag }}\nADD base-archive /\n",
+        )
+        .file("local.toml", "[sources.base]\ntype = \"local\"\nlocation = \"code\"\n")
+}
+
+#[test]
+fn a_directory_that_holds_anything_else_is_no_source_cache() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project_with_source()
+        .with_engine(&daemon)
+        .file("mine/objects/precious", "")
+        .file("mine/partial/precious/deep", "")
+        .file("rust/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n# Made by something else.\n")
+        .file("notes/notes.txt", "");
+    let build = ["--images-dir=docker", "--build-toml=local.toml"];
+    for (dir, held) in [("mine", "objects/precious"), ("rust", "CACHEDIR.TAG"), ("notes", "notes.txt")] {
+        let before = snapshot(&project.path(dir));
+        let run = run_bare(&project, &[&build[..], &["--source-cache", dir]].concat()).exits(2);
+        let is_named = run.stderr.contains("--source-cache DIR")
+            && (run.stderr.contains(held) || run.stderr.contains("partial/precious"));
+        assert!(is_named, "{run}");
+        assert_eq!(snapshot(&project.path(dir)), before);
+    }
+    assert_eq!(daemon.order(), Vec::<String>::new());
+
+    // One of a release without marks goes on to serve.
+    run_bare(&project, &[&build[..], &["--source-cache=old"]].concat()).exits(0);
+    assert!(project.read("old/CACHEDIR.TAG").starts_with("Signature: 8a477f597d28d172789f06886806bc55\n"));
+    fs::remove_file(project.path("old/CACHEDIR.TAG")).unwrap();
+    let objects = snapshot(&project.path("old/objects"));
+    assert_eq!(objects.len(), 1);
+    daemon.forget();
+    run_bare(&project, &[&build[..], &["--source-cache=old"]].concat()).exits(0);
+    assert!(project.path("old/CACHEDIR.TAG").is_file());
+    assert!(objects.keys().all(|object| object.is_file()));
+}
+
+#[test]
+fn a_home_that_cannot_be_written_costs_no_build() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project_with_source().with_engine(&daemon).file("home/.cache", "no directory");
+    // Without sources there is nothing to keep but what helps later runs.
+    let run = run_bare(&project, &["--images-dir=docker"]).exits(0);
+    assert!(!run.stderr.contains("sources are fetched"), "{run}");
+    daemon.forget();
+    let run = run_bare(&project, &["--images-dir=docker", "--build-toml=local.toml"]).exits(0);
+    let told =
+        run.stderr.lines().find(|line| line.starts_with("warning: sources are fetched for this run alone: "));
+    assert!(told.is_some_and(|told| told.contains(".cache") && told.contains("--source-cache DIR")), "{run}");
+    assert_eq!(daemon.order(), ["base"]);
+    assert_eq!(project.temporary_files(), Vec::<PathBuf>::new());
+
+    // Nor does one that is not named, as in containers with a user of their own.
+    daemon.forget();
+    for home in [None, Some("")] {
+        let mut command = project.command(["--images-dir=docker", "--build-toml=local.toml"]);
+        match home {
+            Some(home) => command.env("HOME", home),
+            None => command.env_remove("HOME"),
+        };
+        let run = Running::spawn(command).end().exits(0);
+        assert!(run.tells("warning: sources are fetched for this run alone: neither HOME nor"), "{run}");
+    }
+    assert_eq!(project.temporary_files(), Vec::<PathBuf>::new());
+
+    // One that was named is not passed over in silence.
+    let run = run_bare(
+        &project,
+        &["--images-dir=docker", "--build-toml=local.toml", "--source-cache=home/.cache/x"],
+    );
+    assert!(run.exits(1).stderr.contains("home/.cache/x"));
+}
+
+#[test]
+fn templates_alone_leave_their_tree_where_it_is_told_to_be() {
+    let project = project();
+    let mut trees = Vec::new();
+    for _ in 0..2 {
+        let run = run_bare(&project, &["--template-only", "--images-dir=docker"]).exits(0);
+        let told = run.stderr.lines().find_map(|line| line.strip_prefix("Dockerfiles are generated in "));
+        trees.push(PathBuf::from(told.unwrap_or_else(|| panic!("{run}"))));
+    }
+    // No later run takes it away.
+    let daemon = FakeDocker::with_base_image();
+    let project = project.with_engine(&daemon);
+    run_bare(&project, &["--images-dir=docker"]).exits(0);
+    for tree in &trees {
+        assert!(tree.starts_with(project.path("tmp")) && tree.ends_with("docker"), "{}", tree.display());
+        assert!(fs::read_to_string(tree.join("base/Dockerfile")).unwrap().starts_with("FROM debian"));
+    }
+    assert_eq!(project.temporary_files().len(), trees.len());
+}

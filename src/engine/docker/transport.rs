@@ -21,12 +21,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use rustls::pki_types::ServerName;
-use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint::{Authority, Endpoint};
 use super::ssh::{self, Complaint};
 use super::tls;
+use crate::util::scratch::Scratch;
 
 /// An endpoint that takes longer than this to take a connection counts as not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ pub(super) struct Transport {
 struct Means {
     tls: OnceLock<Arc<rustls::ClientConfig>>,
     /// The private directory of the connection that `ssh` shares.
-    ssh: Mutex<Option<TempDir>>,
+    ssh: Mutex<Option<Scratch>>,
 }
 
 /// Why an exchange failed before there was an answer.
@@ -172,7 +172,7 @@ impl Transport {
         let mut directory = self.means.ssh.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = match &mut *directory {
             Some(directory) => directory,
-            none => none.insert(TempDir::with_prefix("kolla-ssh-")?),
+            none => none.insert(Scratch::new("ssh")?),
         };
         Ok(directory.path().to_path_buf())
     }

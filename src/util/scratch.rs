@@ -1,15 +1,48 @@
-//! Temporary directories of runs that were killed: they could not remove them, so the next run does.
+//! Temporary directories, and those of runs that were killed: these could not remove them, so the next run does.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use tempfile::TempDir;
+
 /// The file in a directory whose lock says that the directory is in use.
-pub(super) const LOCK_FILE: &str = ".kolla-build.lock";
+pub const LOCK_FILE: &str = ".kolla-build.lock";
+
+/// What names of temporary directories begin with.
+const PREFIX: &str = "kolla-";
+
+/// A directory that only this user can read and that goes with this value, or with the next run when this one is killed.
+#[derive(Debug)]
+pub struct Scratch {
+    dir: TempDir,
+    _claim: File,
+}
+
+impl Scratch {
+    /// Makes one, and removes those that killed runs have left. `name` tells people what it is for.
+    pub fn new(name: &str) -> io::Result<Scratch> {
+        let dir = private(name)?;
+        let claim = claim(dir.path())?;
+        sweep(dir.path(), PREFIX);
+        Ok(Scratch { dir, _claim: claim })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// A new directory that only this user can read. Without a claim nobody takes it for a killed run's.
+pub fn private(name: &str) -> io::Result<TempDir> {
+    let mut made = tempfile::Builder::new();
+    made.prefix(&format!("{PREFIX}{name}_")).permissions(Permissions::from_mode(0o700)).tempdir()
+}
 
 /// Says that a new directory is in use, as long as the file that this gives is open.
-pub(super) fn claim(dir: &Path) -> io::Result<File> {
+fn claim(dir: &Path) -> io::Result<File> {
     // Locked before it has its name, so that nobody finds it unlocked.
     let file = tempfile::NamedTempFile::new_in(dir)?;
     file.as_file().try_lock()?;
@@ -18,7 +51,7 @@ pub(super) fn claim(dir: &Path) -> io::Result<File> {
 
 /// Removes the directories beside `ours` that runs of the same user have left: those with such a prefix, claimed, and
 /// used by nobody. What can't be removed stays: it harms nothing but the space it takes.
-pub(super) fn sweep(ours: &Path, prefix: &str) {
+fn sweep(ours: &Path, prefix: &str) {
     let (Some(parent), Ok(user)) = (ours.parent(), ours.metadata().map(|metadata| metadata.uid())) else {
         return;
     };
