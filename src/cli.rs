@@ -1,9 +1,12 @@
 //! The command line, made from the table of options.
 
+mod abbreviations;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
@@ -66,6 +69,7 @@ const AFTER_SHORT_HELP: &str = "--help tells about every option.";
 
 const AFTER_HELP: &str = "\
 Every switch --x has a twin --nox that turns it off, whatever a file says.
+Names may be written short as long as they are unambiguous: --list-im, --thread 4.
 Options are also keys of kolla-build.conf ([DEFAULT], '-' written '_') and of build.toml ([options]).
 
 Exit codes: 0 every image asked for is built or unchanged; 1 an image failed, or nothing matched;
@@ -73,6 +77,8 @@ Exit codes: 0 every image asked for is built or unchanged; 1 an image failed, or
 
 /// Reads the command line; clap's error is ready to be shown and knows its exit code.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+    let args = abbreviations::expand(args)
+        .map_err(|ambiguous| command().error(ErrorKind::UnknownArgument, ambiguous))?;
     let matches = command().try_get_matches_from(args)?;
     let mut line = CommandLine {
         build_tomls: paths(&matches, "build-toml").map(|(_, path)| path).collect(),

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io::ErrorKind;
 
-use crate::config::layer::ValueError;
+use crate::config::layer::{ValueError, ValueErrors};
 use crate::config::load::LoadError;
 use crate::config::nearest::hint;
 use crate::context::workdir::WorkDirError;
@@ -105,6 +105,20 @@ fatal_with! {
     OverrideError => EXIT_USAGE,
     RepositoriesError => EXIT_USAGE,
     GraphError => EXIT_FAILED,
+}
+
+impl From<ValueErrors> for Fatal {
+    fn from(ValueErrors(errors): ValueErrors) -> Fatal {
+        match errors.as_slice() {
+            [only] => Fatal::new(only, EXIT_USAGE),
+            many => {
+                let message = format!("{} values of the configuration can't be used", many.len());
+                many.iter().fold(Fatal::message(message, EXIT_USAGE), |fatal, error| {
+                    fatal.caused_by(error.to_string())
+                })
+            }
+        }
+    }
 }
 
 impl From<WorkDirError> for Fatal {

@@ -1,13 +1,24 @@
-//! Image references: `[registry/]path[:tag][@digest]`.
+//! Image references: `[registry/]path[:tag][@digest]` [pure].
 //!
-//! The grammar is the distribution project's (`reference.go`): a first component counts as a registry only when it
-//! holds a dot or a colon, or is `localhost`.
+//! The grammar is the distribution project's (`reference.go`), in words:
+//!
+//! - registry: a host name, an IPv4 address or an IPv6 one in brackets, with an optional port. A first component counts
+//!   as one only when it holds a dot, a colon or a capital letter, or is `localhost`; else it is part of the path.
+//! - path: components with `/` between them, 255 characters at most. A component is lower-case letters and digits, with
+//!   one `.`, one or two `_` or any number of `-` between them.
+//! - tag: a letter, a digit or `_`, then up to 127 of these, `.` and `-`.
+//! - digest: an algorithm, `:` and hexadecimal digits.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
 use regex::Regex;
+
+pub mod parts;
+
+/// The longest path that registries take.
+const PATH_MAX: usize = 255;
 
 /// A parsed image reference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +33,13 @@ pub struct Reference {
     pub digest: Option<String>,
 }
 
+impl Reference {
+    /// Whether it is a name alone, without tag and digest.
+    pub fn is_bare(&self) -> bool {
+        self.tag.is_none() && self.digest.is_none()
+    }
+}
+
 /// Text that is no image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an image reference ([registry/]name[:tag][@digest], name in lower case)")]
@@ -29,14 +47,18 @@ pub struct InvalidReference(pub String);
 
 static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r"(?x)^
-        (?: (?<registry> (?: localhost | [A-Za-z0-9-]+ (?: \.[A-Za-z0-9-]+)+ ) (?: :[0-9]+ )?
-                       | (?: [A-Za-z0-9-]+ | \[[0-9A-Fa-f:]+\] ) :[0-9]+ ) / )?
+        (?: (?<registry> (?: localhost | LABEL (?: \. LABEL )+ | \[[0-9A-Fa-f:]+\] ) PORT?
+                       | LABEL PORT
+                       | [A-Za-z0-9-]* [A-Z] [A-Za-z0-9-]* ) / )?
         (?<path> COMPONENT (?: / COMPONENT )* )
         (?: : (?<tag> [A-Za-z0-9_] [A-Za-z0-9_.-]{0,127} ) )?
         (?: @ (?<digest> [A-Za-z] [A-Za-z0-9]* (?: [-_+.] [A-Za-z] [A-Za-z0-9]* )* : [0-9A-Fa-f]+ ) )?
         $";
+    let label = "(?: [A-Za-z0-9] (?: [A-Za-z0-9-]* [A-Za-z0-9] )? )";
     let component = "[a-z0-9]+ (?: (?: [.] | __? | -+ ) [a-z0-9]+ )*";
-    Regex::new(&pattern.replace("COMPONENT", component)).expect("the pattern is valid")
+    let pattern =
+        pattern.replace("COMPONENT", component).replace("LABEL", label).replace("PORT", "(?: :[0-9]+ )");
+    Regex::new(&pattern).expect("the pattern is valid")
 });
 
 impl FromStr for Reference {
@@ -45,12 +67,12 @@ impl FromStr for Reference {
     fn from_str(text: &str) -> Result<Reference, InvalidReference> {
         let parts = REFERENCE.captures(text).ok_or_else(|| InvalidReference(text.to_string()))?;
         let part = |name| parts.name(name).map(|part| part.as_str().to_string());
-        Ok(Reference {
-            registry: part("registry"),
-            path: part("path").unwrap_or_default(),
-            tag: part("tag"),
-            digest: part("digest"),
-        })
+        let (registry, path) = (part("registry"), part("path").unwrap_or_default());
+        let is_host = registry.as_ref().is_none_or(|host| !host.starts_with('-') && !host.ends_with('-'));
+        if path.len() > PATH_MAX || !is_host {
+            return Err(InvalidReference(text.to_string()));
+        }
+        Ok(Reference { registry, path, tag: part("tag"), digest: part("digest") })
     }
 }
 
@@ -79,6 +101,13 @@ mod tests {
 
     proptest! {
         #![proptest_config(cases())]
+
+        #[test]
+        fn any_text_is_read_as_it_stands_or_refused(text in any::<String>()) {
+            if let Ok(reference) = text.parse::<Reference>() {
+                prop_assert_eq!(reference.to_string(), text);
+            }
+        }
 
         #[test]
         fn what_is_read_prints_the_same(
@@ -112,6 +141,10 @@ mod tests {
             "localhost/base:x",
             "base@sha256:abc",
             "r.example:443/a/b:t@sha256:abc",
+            "[2001:db8::1]/a",
+            "[::1]:5000/a:t",
+            "Host/a",
+            "R.Example.com/a__b/c---d",
         ] {
             assert_eq!(text.parse::<Reference>().map(|r| r.to_string()), Ok(text.to_string()));
         }
@@ -140,8 +173,16 @@ mod tests {
             ":/a",
             "./a",
             "r.example:/a",
+            "-r.example/a",
+            "R-/a",
+            "a/B/c",
+            "a b/c",
+            "a:t\n",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text} was accepted");
         }
+        assert!("a/".repeat(127).parse::<Reference>().is_err());
+        assert!(format!("{}a", "a/".repeat(127)).parse::<Reference>().is_ok());
+        assert!(format!("{}a", "a/".repeat(128)).parse::<Reference>().is_err());
     }
 }

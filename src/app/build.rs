@@ -353,7 +353,12 @@ pub(super) fn recipes(
                 source: config.source(&unit.image, *platform)?,
                 plugins: extras(prepared, &unit.image, "plugin", *platform)?,
                 additions: extras(prepared, &unit.image, "additions", *platform)?,
-                labels: labels::image_labels(&unit.image, &config.tag, &config.maintainer, created),
+                labels: labels::image_labels(
+                    &unit.image,
+                    config.names.tag.as_str(),
+                    &config.maintainer,
+                    created,
+                ),
                 run_flags: run_flags.clone(),
             };
             recipes.insert(unit.id(), recipe);

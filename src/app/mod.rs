@@ -12,6 +12,7 @@ mod lock;
 mod merge;
 mod outputs;
 mod overrides;
+mod patches;
 mod pipeline;
 mod places;
 mod prepare;
@@ -29,9 +30,10 @@ use std::ffi::OsString;
 use std::io::{BufWriter, Write};
 
 use crate::cli::{self, CommandLine};
+use crate::config::inputs;
 use crate::config::layer::Layers;
 use crate::config::load::load;
-use crate::config::resolve::resolve;
+use crate::config::resolve::{complete, resolve};
 use crate::config::resolved::{Export, Task};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::graph::export;
@@ -76,10 +78,17 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
 /// Does what the command line and the layers ask for, once.
 fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
     let tree_warnings = tree::add_tree_facts(&mut layers)?;
+    if line.print_config {
+        let mut layers = layers.clone();
+        complete(&mut layers)?;
+        output(&print::config(&layers)?)?;
+    }
+    // What can't be used is told behind what is in force, too.
     let config = resolve(layers)?;
     if line.print_config {
-        return output(&print::config(config.layers())?);
+        return Ok(0);
     }
+    inputs::check(config.layers())?;
     let mut prepared = prepare(config, env)?;
     places::check(&prepared, line, env)?;
     if let Some(revision) = prepared.config.selection.affected_since.clone() {
@@ -88,7 +97,10 @@ fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>)
     for warning in tree_warnings {
         tell(&format!("warning: {warning}"));
     }
-    for warning in warnings::unknown_settings(prepared.config.layers(), &prepared.image_names()) {
+    for warning in warnings::about(&prepared.config, &prepared.image_names(), &prepared.plan)? {
+        tell(&format!("warning: {warning}"));
+    }
+    for warning in patches::warnings(&prepared)? {
         tell(&format!("warning: {warning}"));
     }
     for warning in overrides::warnings(&prepared)? {

@@ -1,6 +1,6 @@
 //! From configuration to a plan: the tree, rendering, the graph and the selection, for every platform.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::graph::select::{Decision, SelectError, select};
 use crate::labels::source_date_epoch;
 use crate::plan::{BuildPlan, PlannedUnit};
 use crate::platform::Platform;
+use crate::reference::Reference;
 use crate::template::catalog::{Content, ImageTemplate, TemplateCatalog, TreeFile};
 use crate::template::context::RenderContext;
 use crate::template::overrides::MergedOverride;
@@ -78,6 +79,7 @@ pub fn prepare(config: Config, env: &BTreeMap<String, String>) -> Result<Prepare
         return Err(errors.into());
     }
     let (graphs, plan) = plan(&config, &images, &rendered)?;
+    nameable(&plan)?;
     Ok(Prepared { config, catalog, images, renderer, rendered, graphs, plan })
 }
 
@@ -148,6 +150,26 @@ fn plan(
     match nothing {
         Some(error) if units.is_empty() => Err(error.into()),
         _ => Ok((graphs, BuildPlan { units })),
+    }
+}
+
+/// Makes sure that the images to be built can have their names.
+fn nameable(plan: &BuildPlan) -> Result<(), Fatal> {
+    let is_name = |reference: &str| reference.parse::<Reference>().is_ok();
+    let unnamed: BTreeSet<String> = plan
+        .to_build()
+        .filter(|unit| !is_name(&unit.reference))
+        .map(|unit| format!("{}: no image can be called {}", unit.image, unit.reference))
+        .collect();
+    let mut unnamed = unnamed.into_iter();
+    match unnamed.next() {
+        None => Ok(()),
+        Some(first) => {
+            let fatal = unnamed.fold(Fatal::message(first, EXIT_USAGE), Fatal::caused_by);
+            Err(fatal.hinted(
+                "an image is called as its directory: lower-case letters and digits, with '.', '_' or '-' between them",
+            ))
+        }
     }
 }
 

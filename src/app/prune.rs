@@ -82,7 +82,7 @@ fn rules(prepared: &Prepared, tags: Option<&str>) -> Result<Rules, Fatal> {
     Ok(Rules {
         // Of every image, whatever was asked for now.
         needed: prepared.plan.units.iter().map(|unit| unit.reference.clone()).collect(),
-        names: format!("{}/{}", config.namespace, config.image_prefix),
+        names: format!("{}/{}", config.names.space(), config.names.prefix),
         tags: regex.map_err(|error| Fatal::new(&error, EXIT_USAGE).during("--prune-tags is no regex"))?,
     })
 }

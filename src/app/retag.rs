@@ -10,6 +10,7 @@ use super::{build, tell};
 use crate::config::resolved::Retag;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::reference::Reference;
+use crate::reference::parts::Tag;
 use crate::registry::Registries;
 use crate::registry::error::RegistryError;
 use crate::registry::manifest::Manifest;
@@ -60,7 +61,7 @@ fn wanted(prepared: &Prepared, tags: &Retag) -> Result<Vec<Wanted>, Fatal> {
     for unit in prepared.plan.to_build().filter(|unit| seen.insert(&unit.image)) {
         let named: Reference =
             unit.reference.parse().map_err(|error| Fatal::message(format!("{error}"), EXIT_USAGE))?;
-        let tagged = |tag: &str| Reference { tag: Some(tag.to_string()), ..named.clone() };
+        let tagged = |tag: &Tag| Reference { tag: Some(tag.to_string()), ..named.clone() };
         wanted.push(Wanted { image: unit.image.clone(), from: tagged(&tags.from), to: tagged(&tags.to) });
     }
     Ok(wanted)

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::layer::{DEFAULT, Entry, Layers, ValueError, value_error};
-use crate::platform::Platform;
+use crate::platform::{Arch, Platform};
+use crate::reference::Reference;
 use crate::secret::SecretSpec;
 
 const NEEDS_BUILDKIT: &str = "only Docker's BuildKit can do this: use --buildkit, with --engine docker";
@@ -66,7 +67,18 @@ pub fn cache_from(layers: &Layers, buildkit: bool) -> Result<Vec<CacheSource>, V
                 reference
             }
         };
-        Ok(CacheSource(reference))
+        // In place of what stands for the image and its architecture.
+        let example = cache_of(&reference, "image", Platform::new(Arch::X86_64));
+        match example.parse::<Reference>() {
+            Ok(_) => Ok(CacheSource(reference)),
+            Err(_) => {
+                let reason = format!(
+                    "'{reference}' is not the reference of an image: expected [REGISTRY/]NAME[:TAG], in lower case, \
+                     without a scheme"
+                );
+                Err(value_error(entry, reason))
+            }
+        }
     };
     given(layers, "cache_from", buildkit)?.into_iter().map(read).collect()
 }
@@ -100,7 +112,14 @@ fn given<'a>(
     }
 }
 
-/// `name=value,name=value`; none for a plain reference.
+/// `name=value,name=value`, each name once; none for a plain reference.
 fn fields(text: &str) -> Option<BTreeMap<&str, &str>> {
-    text.split(',').map(|field| field.split_once('=')).collect()
+    let mut fields = BTreeMap::new();
+    for field in text.split(',') {
+        let (name, value) = field.split_once('=')?;
+        if fields.insert(name, value).is_some() {
+            return None;
+        }
+    }
+    Some(fields)
 }

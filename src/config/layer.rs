@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
+use super::nearest;
 use super::options::{self, Kind, OptionSpec};
 use super::value;
 
 /// The section that holds the program's own options.
 pub const DEFAULT: &str = "DEFAULT";
+
+/// The largest number that an option takes: more seconds than anybody waits.
+const LARGEST: i64 = 1_000_000_000;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,13 +69,32 @@ pub struct ValueError {
     pub reason: String,
 }
 
+impl ValueError {
+    /// An error about the value of an option that counts.
+    pub fn of(layers: &Layers, key: &str, reason: String) -> ValueError {
+        let place = layers.entry(DEFAULT, key).map_or(Place::Derived, |entry| entry.place.clone());
+        ValueError { place, section: DEFAULT.to_string(), key: key.to_string(), reason }
+    }
+}
+
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ValueError { place, section, key, reason } = self;
         match (place, options::find(key)) {
+            (Place::CommandLine, Some(option)) if option.name == "regex" => f.write_str(reason),
             (Place::CommandLine, Some(option)) => write!(f, "--{}: {reason}", option.long()),
             _ => write!(f, "{place}: [{section}] {key}: {reason}"),
         }
+    }
+}
+
+/// All that is wrong with the values of a configuration; never nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueErrors(pub Vec<ValueError>);
+
+impl From<ValueError> for ValueErrors {
+    fn from(error: ValueError) -> ValueErrors {
+        ValueErrors(vec![error])
     }
 }
 
@@ -142,6 +165,9 @@ impl Layers {
                 Some(Kind::Integer { min }) if section == DEFAULT && number < min => {
                     Err(format!("{number} is too small: at least {min}"))
                 }
+                Some(Kind::Integer { .. }) if section == DEFAULT && number > LARGEST => {
+                    Err(format!("{number} is too large: at most {LARGEST}"))
+                }
                 _ => Ok(number),
             }
         })
@@ -173,7 +199,8 @@ impl Layers {
     pub fn choice(&self, key: &str) -> Result<Option<String>, ValueError> {
         self.parsed(DEFAULT, key, |text| match options::find(key).map(|option| option.kind) {
             Some(Kind::Choice(words)) if !words.contains(&text) => {
-                Err(format!("'{text}' is not one of {}", words.join(", ")))
+                let hint = nearest::hint(text, words.iter().copied());
+                Err(format!("'{text}' is not one of {}{hint}", words.join(", ")))
             }
             _ => Ok(text.to_string()),
         })
@@ -198,6 +225,16 @@ impl Layers {
             .collect()
     }
 
+    /// The values of an option that count, with the entries they stand in: all when it may be repeated, else the last.
+    pub fn counting(&self, option: &OptionSpec) -> Result<Vec<(&Entry, String)>, ValueError> {
+        let given = self.entries.iter().filter(|entry| entry.section == DEFAULT && entry.key == option.name);
+        let counting: Vec<&Entry> = match option.kind {
+            Kind::Many => given.collect(),
+            _ => self.entry(DEFAULT, option.name).into_iter().collect(),
+        };
+        counting.into_iter().map(|entry| Ok((entry, self.interpolate(entry)?))).collect()
+    }
+
     /// Every value that an option of the section `DEFAULT` was given, each read as what it stands for.
     pub fn many_parsed<T: FromStr<Err = String>>(&self, key: &str) -> Result<Vec<T>, ValueError> {
         self.entries
@@ -215,7 +252,12 @@ impl Layers {
     ) -> Result<Option<T>, ValueError> {
         let Some(entry) = self.entry(section, key) else { return Ok(None) };
         let text = self.interpolate(entry)?;
-        parse(&text).map(Some).map_err(|reason| value_error(entry, reason))
+        parse(&text).map(Some).map_err(|mut reason| {
+            if has_comment(entry) {
+                reason.push_str("; a comment takes a line of its own");
+            }
+            value_error(entry, reason)
+        })
     }
 }
 
@@ -229,6 +271,11 @@ fn fact_kind(entry: &Entry) -> (&'static str, String) {
         section if section.ends_with("-user") => ("users", String::new()),
         _ => ("sources", String::new()),
     }
+}
+
+/// Whether a value in a file seems to end in a comment, which oslo.config takes for a part of it.
+pub fn has_comment(entry: &Entry) -> bool {
+    matches!(entry.place, Place::File(..)) && (entry.text.contains(" #") || entry.text.contains("\t#"))
 }
 
 /// An error about an entry.

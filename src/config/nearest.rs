@@ -16,6 +16,11 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, count: 
     scored.into_iter().take(count).map(|(_, candidate)| candidate).collect()
 }
 
+/// The few names nearest to what a regex seems to ask for.
+pub fn near_pattern<'a>(pattern: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    nearest(pattern.trim_matches(|c: char| !c.is_ascii_alphanumeric()), known, 3)
+}
+
 /// `: did you mean 'x'?`, or nothing when no name is near.
 pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known, 1).first().map(|best| format!(": did you mean '{best}'?")).unwrap_or_default()

@@ -3,6 +3,7 @@
 //! Names, short forms and meanings of options marked [`Origin::Kolla`] are those of Python kolla 23.0.0.
 
 use super::layer::{DEFAULT, Layers};
+use super::meaning::Meaning;
 use crate::template_api::TEMPLATE_APIS;
 
 /// What an option's value is.
@@ -43,6 +44,17 @@ pub enum Origin {
     Ours,
 }
 
+/// What an option has to do with what a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It says how something is done.
+    Setting,
+    /// It asks for something to be done instead of building.
+    Task,
+    /// It says how something is done that one of these options asks for, and nothing else.
+    Of(&'static [&'static str]),
+}
+
 /// One option.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionSpec {
@@ -52,13 +64,33 @@ pub struct OptionSpec {
     pub short: Option<char>,
     /// What its value is.
     pub kind: Kind,
+    /// What its value, or each of several, stands for.
+    pub meaning: Meaning,
     /// Whose it is.
     pub origin: Origin,
+    /// What it has to do with what a run does.
+    pub role: Role,
     /// One sentence about it.
     pub help: &'static str,
 }
 
 impl OptionSpec {
+    const fn new(name: &'static str, kind: Kind, origin: Origin, help: &'static str) -> OptionSpec {
+        OptionSpec { name, short: None, kind, meaning: Meaning::Text, origin, role: Role::Setting, help }
+    }
+
+    const fn means(self, meaning: Meaning) -> OptionSpec {
+        OptionSpec { meaning, ..self }
+    }
+
+    const fn task(self) -> OptionSpec {
+        OptionSpec { role: Role::Task, ..self }
+    }
+
+    const fn of(self, tasks: &'static [&'static str]) -> OptionSpec {
+        OptionSpec { role: Role::Of(tasks), ..self }
+    }
+
     /// What it is about, without the default that its help tells.
     pub fn summary(&self) -> &'static str {
         self.help.split_once(" [default: ").map_or(self.help, |(summary, _)| summary)
@@ -95,19 +127,19 @@ pub fn shipped_default(option: &OptionSpec, built_in: &Layers) -> Option<String>
 }
 
 const fn kolla(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind, origin: Origin::Kolla, help }
+    OptionSpec::new(name, kind, Origin::Kolla, help)
 }
 
 const fn short(name: &'static str, short: char, kind: Kind, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: Some(short), kind, origin: Origin::Kolla, help }
+    OptionSpec { short: Some(short), ..OptionSpec::new(name, kind, Origin::Kolla, help) }
 }
 
 const fn file(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind, origin: Origin::KollaFile, help }
+    OptionSpec::new(name, kind, Origin::KollaFile, help)
 }
 
 const fn ours(name: &'static str, kind: Kind, help: &'static str) -> OptionSpec {
-    OptionSpec { name, short: None, kind, origin: Origin::Ours, help }
+    OptionSpec::new(name, kind, Origin::Ours, help)
 }
 
 /// Headings that the options come under, each with the option it starts at.
@@ -140,8 +172,8 @@ const LOCK_FILE: Kind = File { unnamed: "build.lock" };
 /// The options, in the order in which `--help` shows them.
 pub const OPTIONS: &[OptionSpec] = &[
     short("base", 'b', Choice(&["centos", "debian", "rhel", "rocky", "ubuntu"]), "Distro of the images"),
-    kolla("base_tag", Text, "Tag of the base image [default: the distro's]"),
-    kolla("base_image", Text, "Name of the base image [default: the distro's]"),
+    kolla("base_tag", Text, "Tag of the base image [default: the distro's]").means(Meaning::BaseTag),
+    kolla("base_image", Text, "Name of the base image [default: the distro's]").means(Meaning::BaseImage),
     kolla(
         "base_arch",
         Choice(&["x86_64", "aarch64"]),
@@ -153,18 +185,19 @@ pub const OPTIONS: &[OptionSpec] = &[
         "Debian's name of the architecture, used in download URLs [default: from base_arch]",
     ),
     kolla("platform", Text, "Platforms to build for: linux/amd64, linux/arm64, or both separated by a comma"),
-    short("namespace", 'n', Text, "Namespace of the images' names"),
-    kolla("registry", Text, "Registry host in front of the namespace"),
-    kolla("tag", Text, "Tag of the images [default: <release>-<base>-<base tag>]"),
-    kolla("image_name_prefix", Text, "Text in front of every image's name"),
+    short("namespace", 'n', Text, "Namespace of the images' names").means(Meaning::Namespace),
+    kolla("registry", Text, "Registry host in front of the namespace").means(Meaning::Registry),
+    kolla("tag", Text, "Tag of the images [default: <release>-<base>-<base tag>]").means(Meaning::Tag),
+    kolla("image_name_prefix", Text, "Text in front of every image's name").means(Meaning::NamePrefix),
     short("profile", 'p', Many, "Build a named set of images; may be repeated"),
     kolla("enable_unbuildable", Flag, "Include images known not to build on this distro or architecture"),
     kolla("skip_parents", Flag, "Leave out images that others are built on"),
     kolla("skip_existing", Flag, "Leave out images that the engine already has under their name"),
     ours("affected_since", Text, "Leave out images whose files are what they were at this git revision"),
-    kolla("template_override", Many, "Template override file; may be repeated"),
+    kolla("template_override", Many, "Template override file; may be repeated").means(Meaning::InputFile),
     ours("strict_overrides", Flag, "Fail when something in the template overrides has no effect"),
-    short("docker_dir", 'D', Many, "Directory laid over the image tree, file by file; may be repeated"),
+    short("docker_dir", 'D', Many, "Directory laid over the image tree, file by file; may be repeated")
+        .means(Meaning::InputDir),
     ours(
         "images_dir",
         Text,
@@ -179,15 +212,16 @@ pub const OPTIONS: &[OptionSpec] = &[
         "kolla_package",
         Text,
         "Kolla's Python package, or checkout, that the image tree is of [default: found beside the tree]",
-    ),
+    )
+    .means(Meaning::InputDir),
     short(
         "install_type",
         't',
         Choice(&["binary", "source", "rdo", "rhos"]),
         "Where OpenStack is installed from, in trees of Kolla 9",
     ),
-    kolla("repos_yaml", Text, "File whose entries replace those of the tree's repos.yaml"),
-    kolla("patches_path", Text, "Directory of patches: <image>/series and the files it names"),
+    kolla("repos_yaml", Text, "File whose entries replace those of the tree's repos.yaml").means(Meaning::InputFile),
+    kolla("patches_path", Text, "Directory of patches: <image>/series and the files it names").means(Meaning::InputDir),
     kolla("use_dumb_init", Flag, "Start containers through dumb-init"),
     kolla("docker_healthchecks", Flag, "Put the healthcheck scripts into the images"),
     kolla("openstack_release", Text, "OpenStack release"),
@@ -229,7 +263,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     kolla("buildkit", Flag, "Build with BuildKit; without, with Docker's classic builder"),
     kolla("buildkit_builder", Text, "Name of the buildx builder to use"),
     kolla("network_mode", Text, "Network of RUN steps"),
-    kolla("build_args", Dict, "Values of build arguments: KEY:value,KEY:value"),
+    kolla("build_args", Dict, "Values of build arguments: KEY:value,KEY:value").means(Meaning::BuildArguments),
     ours(
         "secret",
         Many,
@@ -270,12 +304,12 @@ pub const OPTIONS: &[OptionSpec] = &[
         "registry_ca",
         Text,
         "File of certificate authorities to trust registries by, beside the host's and certs.d's",
-    ),
+    ).means(Meaning::InputFile),
     ours(
         "insecure_registries",
         List,
         "Registries (host:port or network) that need no TLS, beside loopback and those that the engine knows",
-    ),
+    ).means(Meaning::RegistryHost),
     ours(
         "watch",
         Flag,
@@ -294,66 +328,66 @@ pub const OPTIONS: &[OptionSpec] = &[
         Text,
         "Working directory, which is kept [default: a temporary one, which only --template-only leaves]",
     ),
-    kolla("template_only", Flag, "Write the Dockerfiles of the matched images and stop"),
-    kolla("list_images", Flag, "List the matched images and stop"),
-    short("list_dependencies", 'l', Flag, "Print the tree of the matched images as JSON and stop"),
+    kolla("template_only", Flag, "Write the Dockerfiles of the matched images and stop").task(),
     kolla(
         "save_dependency",
         Text,
         "Write the graph of the matched images to this file in Graphviz's language and stop",
-    ),
+    ).task(),
+    kolla("list_images", Flag, "List the matched images and stop").task(),
+    short("list_dependencies", 'l', Flag, "Print the tree of the matched images as JSON and stop").task(),
     ours(
         "list_blocks",
         Flag,
         "List what images offer to overrides, blocks and customisable lists, and stop; a regex chooses images",
-    ),
+    ).task(),
     ours(
         "explain",
         Text,
         "Tell where an image's blocks and lists come from and what overrides change in it, and stop",
-    ),
+    ).task(),
     ours(
         "lock",
         LOCK_FILE,
         "Write what the matched images are built from to this lock file (--lock alone: build.lock), and stop",
-    ),
+    ).task(),
     ours(
         "verify_registry",
         Flag,
         "Tell whether the registry has the matched images as they would be built, and stop",
-    ),
+    ).task(),
     ours(
         "manifest_lists",
         Flag,
         "List the platforms of the matched images, as the registry has them, under one name each, and stop",
-    ),
-    ours("retag", Text, "Give the matched images in the registry another tag, as FROM:TO, and stop"),
+    ).task(),
+    ours("retag", Text, "Give the matched images in the registry another tag, as FROM:TO, and stop").task(),
     ours(
         "export",
         Choice(&["bake", "matrix=github", "matrix=gitlab", "matrix=zuul"]),
         "Write what others need to build the matched images, and stop: bake, for docker buildx bake, or jobs of a CI system",
-    ),
-    ours("images_per_job", Integer { min: 1 }, "Images that a job of an exported pipeline builds"),
-    ours("export_dir", Text, "Directory that an export is written to"),
+    ).task(),
+    ours("images_per_job", Integer { min: 1 }, "Images that a job of an exported pipeline builds").of(&["export"]),
+    ours("export_dir", Text, "Directory that an export is written to").of(&["export"]),
     ours(
         "merge_summaries",
         Many,
         "Tell of several runs as of one, from their reports or summaries (files, or directories of them), and stop; of a \
          selection every image must be there",
-    ),
-    ours("plan", Flag, "Print what would be built, and why, and stop"),
-    ours("plan_format", Choice(&["text", "json"]), "Format of the plan, and of what --prune shows"),
+    ).task(),
+    ours("plan", Flag, "Print what would be built, and why, and stop").task(),
+    ours("plan_format", Choice(&["text", "json"]), "Format of the plan, and of what --prune shows").of(&["plan", "prune"]),
     ours(
         "prune",
         Flag,
         "Remove images of ours without a tag that no image or container needs and their build cache, and stop",
-    ),
+    ).task(),
     ours(
         "prune_tags",
         Text,
         "With --prune: remove images under other tags of ours too, those that this regex is found in",
-    ),
-    ours("dry_run", Flag, "With --prune: only show what would be removed"),
+    ).of(&["prune"]).means(Meaning::Regex),
+    ours("dry_run", Flag, "With --prune: only show what would be removed").of(&["prune"]),
     kolla("logs_dir", Text, "Directory for one log per image"),
     kolla("summary", Flag, "Tell at the end what became of every image"),
     short("format", 'f', Choice(&["json", "none"]), "Format of the summary for programs"),
@@ -369,13 +403,13 @@ pub const OPTIONS: &[OptionSpec] = &[
     ),
     short("quiet", 'q', Flag, "Do not show the images' logs on the console"),
     short("debug", 'd', Flag, "Tell more"),
-    file("regex", Many, "Regexes of the images to build, when the command line names none"),
+    file("regex", Many, "Regexes of the images to build, when the command line names none").means(Meaning::Regex),
     file("maintainer", Text, "Content of the maintainer label"),
     file("distro_package_manager", Text, "Package manager [default: the distro's]"),
     file("base_package_type", Text, "Package type, rpm or deb [default: the distro's]"),
     file("rpm_setup_config", List, ".rpm and .repo files or URLs installed into the base image first"),
-    file("apt_sources_list", Text, "File that replaces base/sources.list"),
-    file("apt_preferences", Text, "File that replaces base/apt_preferences"),
+    file("apt_sources_list", Text, "File that replaces base/sources.list").means(Meaning::InputFile),
+    file("apt_preferences", Text, "File that replaces base/apt_preferences").means(Meaning::InputFile),
     file("squash_cleanup", Flag, "Remove the image that was squashed"),
     file("squash_tmp_dir", Text, "Directory for squashing"),
     file("clean_package_cache", Flag, "Remove package caches from the images"),

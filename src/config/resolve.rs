@@ -5,23 +5,44 @@ use std::path::PathBuf;
 
 use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
 use super::buildkit;
-use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
-use super::nearest;
+use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, ValueErrors, value_error};
+use super::names::Names;
 use super::options::OPTIONS;
 use super::resolved::{
-    BuildOptions, Config, EngineChoice, Export, OutputOptions, Retag, Selection, Task, TemplateOptions,
+    BuildOptions, Config, EngineChoice, Export, OutputOptions, Selection, Task, TemplateOptions,
 };
-use crate::export::pipeline::CiSystem;
+use super::{meaning, nearest, tasks};
 use crate::platform::{Arch, Platform};
-use crate::reference::Reference;
+use crate::reference::parts::Tag;
 use crate::template_api::{InstallType, TemplateApi};
 
 /// Options that can be set and are not supported: the value that changes nothing, and the reason.
 pub const UNSUPPORTED: &[(&str, &str, &str)] =
     &[("buildkit_builder", "", "builds go to the engine's own BuildKit")];
 
+/// Makes sure that every value is of its option's kind, as Kolla does too when nothing comes to use it, and puts below
+/// all others what follows from them.
+pub fn complete(layers: &mut Layers) -> Result<(), ValueErrors> {
+    let wrong: Vec<ValueError> = OPTIONS.iter().filter_map(|option| layers.check(option).err()).collect();
+    if !wrong.is_empty() {
+        return Err(ValueErrors(wrong));
+    }
+    let api = template_api(layers)?;
+    let base = base(layers)?;
+    let (platforms, _) = platforms(layers)?;
+    Ok(derive(layers, &base, &platforms, api)?)
+}
+
 /// Gives every value its type.
-pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
+pub fn resolve(mut layers: Layers) -> Result<Config, ValueErrors> {
+    complete(&mut layers)?;
+    check(&layers)?;
+    Ok(typed(layers)?)
+}
+
+/// Makes sure that every value stands for something that there can be.
+fn check(layers: &Layers) -> Result<(), ValueErrors> {
+    let mut wrong = Vec::new();
     for (key, harmless, reason) in UNSUPPORTED {
         if let Some(entry) = layers.entry(DEFAULT, key) {
             let same = match layers.flag_in(DEFAULT, key) {
@@ -29,18 +50,42 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
                 _ => entry.text == *harmless,
             };
             if !same {
-                return Err(value_error(entry, (*reason).to_string()));
+                wrong.push(value_error(entry, (*reason).to_string()));
             }
         }
     }
-    for option in OPTIONS {
-        // Kolla refuses a wrong value too when nothing comes to use it.
-        layers.check(option)?;
+    let base = base(layers)?;
+    for error in OPTIONS.iter().filter_map(|option| meaning::check(layers, option).err()).flatten() {
+        let error = traced(layers, &base, error)?;
+        if !wrong.iter().any(|told: &ValueError| told.key == error.key && told.place == error.place) {
+            wrong.push(error);
+        }
     }
+    if wrong.is_empty() { Ok(()) } else { Err(ValueErrors(wrong)) }
+}
+
+/// An error about a value that follows from another one, as one about that.
+fn traced(layers: &Layers, base: &str, error: ValueError) -> Result<ValueError, ValueError> {
+    if error.place != Place::Derived {
+        return Ok(error);
+    }
+    if let Some(entry) = layers.entry(&distro_section(base), &error.key) {
+        return Ok(value_error(entry, error.reason));
+    }
+    for key in ["openstack_release", "base_tag", "kolla_version"] {
+        let text = layers.text(DEFAULT, key)?.unwrap_or_default();
+        if let Err(reason) = text.parse::<Tag>() {
+            let reason = format!("{reason}; images are tagged with it unless --tag names another");
+            return Ok(ValueError::of(layers, key, reason));
+        }
+    }
+    Ok(error)
+}
+
+fn typed(layers: Layers) -> Result<Config, ValueError> {
     let api = template_api(&layers)?;
     let base = base(&layers)?;
     let (platforms, platform_given) = platforms(&layers)?;
-    derive(&mut layers, &base, &platforms, api)?;
     let required = |key: &str| Ok(layers.option(key)?.unwrap_or_default());
     let path = |key: &str| Ok::<_, ValueError>(layers.option(key)?.map(PathBuf::from));
     let paths =
@@ -52,7 +97,6 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         Some(value) => Ok::<_, ValueError>(value),
         None => distro(key),
     };
-    let namespace = required("namespace")?;
     let (base_tag, package_type) = (required("base_tag")?, or_distro("base_package_type", "package_type")?);
     let package_manager = match layers.option("distro_package_manager")? {
         None if api.has_yum(&base, &base_tag) => "yum".to_string(),
@@ -66,47 +110,7 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         _ => EngineChoice::Docker,
     };
     let buildkit = layers.flag("buildkit")? && engine == EngineChoice::Docker;
-    let dry_run = layers.flag("dry_run")?;
-    if let Some(entry) = layers.entry(DEFAULT, "dry_run").filter(|_| dry_run)
-        && !layers.flag("prune")?
-    {
-        // Whoever asks for it does not want to see images built.
-        let reason = "it goes with --prune alone; --plan tells what would be built";
-        return Err(value_error(entry, reason.to_string()));
-    }
-    let task = if layers.flag("template_only")? {
-        Task::TemplateOnly
-    } else if let Some(file) = path("save_dependency")? {
-        Task::SaveDependency(file)
-    } else if layers.flag("list_images")? {
-        Task::ListImages
-    } else if layers.flag("list_dependencies")? {
-        Task::ListDependencies
-    } else if layers.flag("list_blocks")? {
-        Task::ListBlocks
-    } else if let Some(image) = layers.option("explain")? {
-        Task::Explain(image)
-    } else if layers.flag("plan")? {
-        Task::Plan
-    } else if layers.flag("prune")? {
-        Task::Prune { tags: layers.option("prune_tags")?, dry_run }
-    } else if let Some(file) = path("lock")? {
-        Task::Lock(file)
-    } else if layers.flag("verify_registry")? {
-        Task::VerifyRegistry
-    } else if layers.flag("manifest_lists")? {
-        Task::ManifestLists
-    } else if let Some(tags) = retag(&layers)? {
-        Task::Retag(tags)
-    } else if let Some(export) = export(&layers)? {
-        Task::Export(export)
-    } else if let paths = paths("merge_summaries")?
-        && !paths.is_empty()
-    {
-        Task::MergeSummaries(paths)
-    } else {
-        Task::Build
-    };
+    let task = tasks::task(&layers)?;
     let pip_args = [
         ("PIP_INDEX_URL", "pip_index_url"),
         ("PIP_TRUSTED_HOST", "pip_trusted_host"),
@@ -121,22 +125,14 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         .collect::<Result<Vec<_>, _>>()?;
     // buildx is BuildKit too, and its builders know more kinds of cache.
     let bakes = matches!(task, Task::Export(Export::Bake(_)));
-    Ok(Config {
-        base_image: required("base_image")?,
+    let config = Config {
+        base_image: or_distro("base_image", "base_image")?,
         base_tag,
         pretty_name: distro("pretty_name")?,
         package_type,
         package_manager,
-        namespace: match layers.option("registry")? {
-            Some(registry) => format!("{registry}/{namespace}"),
-            None => namespace,
-        },
-        image_prefix: match install_type {
-            Some(install_type) => format!("{base}-{}-", install_type.name()),
-            None => required("image_name_prefix")?,
-        },
+        names: Names::read(&layers, install_type.map(|it| format!("{base}-{}-", it.name())))?,
         install_type,
-        tag: required("tag")?,
         maintainer: required("maintainer")?,
         selection,
         task,
@@ -209,7 +205,12 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueError> {
         base,
         platforms,
         layers,
-    })
+    };
+    for platform in &config.platforms {
+        let tag = config.platform_tag(*platform).parse::<Tag>();
+        tag.map_err(|reason| ValueError::of(config.layers(), "tag", reason.to_string()))?;
+    }
+    Ok(config)
 }
 
 fn template_api(layers: &Layers) -> Result<TemplateApi, ValueError> {
@@ -225,7 +226,8 @@ fn base(layers: &Layers) -> Result<String, ValueError> {
         layers.sections().into_iter().filter_map(|section| section.strip_prefix(&prefix)).collect();
     match layers.entry(DEFAULT, "base") {
         Some(entry) if !known.contains(&base.as_str()) => {
-            Err(value_error(entry, format!("'{base}' is not one of {}", known.join(", "))))
+            let hint = nearest::hint(&base, known.iter().copied());
+            Err(value_error(entry, format!("'{base}' is not one of {}{hint}", known.join(", "))))
         }
         _ => Ok(base),
     }
@@ -233,7 +235,14 @@ fn base(layers: &Layers) -> Result<String, ValueError> {
 
 fn install_type(layers: &Layers, api: TemplateApi, base: &str) -> Result<Option<InstallType>, ValueError> {
     if !api.has_install_types() {
-        return Ok(None);
+        return match layers.entry(DEFAULT, "install_type") {
+            // So does Kolla, which ignores it in files.
+            Some(entry) if entry.place == Place::CommandLine => {
+                let reason = "this tree has no install types, and everything comes from source: leave it out";
+                Err(value_error(entry, reason.to_string()))
+            }
+            _ => Ok(None),
+        };
     }
     let word = layers.choice("install_type")?;
     let install_type = word.as_deref().and_then(InstallType::parse).unwrap_or_default();
@@ -243,21 +252,6 @@ fn install_type(layers: &Layers, api: TemplateApi, base: &str) -> Result<Option<
         }
         _ => Ok(Some(install_type)),
     }
-}
-
-/// What is to be exported, if anything is.
-fn export(layers: &Layers) -> Result<Option<Export>, ValueError> {
-    let Some(kind) = layers.choice("export")? else { return Ok(None) };
-    let dir = PathBuf::from(layers.option("export_dir")?.unwrap_or_default());
-    let images_per_job = layers.integer(DEFAULT, "images_per_job")?.unwrap_or(1).max(1) as usize;
-    let pipeline = |system, dir| Some(Export::Pipeline { system, images_per_job, dir });
-    Ok(match kind.as_str() {
-        "bake" => Some(Export::Bake(dir)),
-        "matrix=github" => pipeline(CiSystem::Github, dir),
-        "matrix=gitlab" => pipeline(CiSystem::Gitlab, dir),
-        "matrix=zuul" => pipeline(CiSystem::Zuul, dir),
-        _ => None,
-    })
 }
 
 /// What to build for, and whether that was asked for.
@@ -323,6 +317,11 @@ fn selection(layers: &Layers) -> Result<Selection, ValueError> {
     let mut profile_regexes = Vec::new();
     for name in layers.many("profile")? {
         let images = layers.list(PROFILES, &name)?;
+        if let Some(reason) = images.iter().find_map(|pattern| meaning::regex(pattern).err())
+            && let Some(entry) = layers.entry(PROFILES, &name)
+        {
+            return Err(value_error(entry, reason));
+        }
         if images.is_empty() {
             let known: Vec<&str> =
                 layers.entries().iter().filter(|e| e.section == PROFILES).map(|e| e.key.as_str()).collect();
@@ -354,26 +353,16 @@ fn selection(layers: &Layers) -> Result<Selection, ValueError> {
     })
 }
 
-fn retag(layers: &Layers) -> Result<Option<Retag>, ValueError> {
-    let (Some(text), Some(entry)) = (layers.option("retag")?, layers.entry(DEFAULT, "retag")) else {
-        return Ok(None);
-    };
-    let is_tag = |tag: &str| format!("image:{tag}").parse::<Reference>().is_ok_and(|it| it.digest.is_none());
-    match text.split_once(':') {
-        Some((from, to)) if is_tag(from) && is_tag(to) => {
-            Ok(Some(Retag { from: from.to_string(), to: to.to_string() }))
-        }
-        _ => Err(value_error(entry, format!("'{text}' is not two tags with a colon between them"))),
-    }
-}
-
 /// Dockerfile lines for `rpm_setup_config`.
 fn rpm_setup(layers: &Layers, api: TemplateApi) -> Result<Vec<String>, ValueError> {
     layers
         .list(DEFAULT, "rpm_setup_config")?
         .into_iter()
         .map(|item| {
-            if item.ends_with(".rpm") {
+            // Kolla makes an empty line of it, too.
+            if item.is_empty() {
+                Ok(item)
+            } else if item.ends_with(".rpm") {
                 let manager = if api.has_install_types() { "yum" } else { "dnf" };
                 Ok(format!("RUN {manager} -y install {item}"))
             } else if item.ends_with(".repo") && item.starts_with("http") {

@@ -6,8 +6,10 @@ use std::str::FromStr;
 
 use super::buildkit::CacheSource;
 use super::layer::Layers;
+use super::names::Names;
 use crate::export::pipeline::CiSystem;
 use crate::platform::{Arch, Platform};
+use crate::reference::parts::Tag;
 use crate::secret::SecretSpec;
 use crate::template_api::{InstallType, TemplateApi};
 
@@ -26,14 +28,10 @@ pub struct Config {
     pub package_type: String,
     /// `dnf` or `apt`.
     pub package_manager: String,
-    /// Namespace with the registry in front, when there is one.
-    pub namespace: String,
+    /// What images are called.
+    pub names: Names,
     /// Where OpenStack is installed from, in releases that leave that open.
     pub install_type: Option<InstallType>,
-    /// Text in front of every image's name.
-    pub image_prefix: String,
-    /// Tag of the images.
-    pub tag: String,
     /// What to render and build for, without repetitions.
     pub platforms: Vec<Platform>,
     /// Content of the maintainer label.
@@ -95,9 +93,9 @@ pub enum Task {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retag {
     /// The one they have.
-    pub from: String,
+    pub from: Tag,
     /// The one they get.
-    pub to: String,
+    pub to: Tag,
 }
 
 /// Something that the matched images can be built with in our place.
@@ -316,7 +314,7 @@ impl Config {
 
     /// The full name of an image for one platform, tag included.
     pub fn image_reference(&self, image: &str, platform: Platform) -> String {
-        self.reference(image, &self.platform_tag(platform))
+        self.names.reference(image, &self.platform_tag(platform))
     }
 
     /// Whether the run is for more than one platform.
@@ -326,19 +324,15 @@ impl Config {
 
     /// The full name under which an image's platforms are listed; none when the run has only one.
     pub fn list_reference(&self, image: &str) -> Option<String> {
-        self.has_several_platforms().then(|| self.reference(image, &self.tag))
+        self.has_several_platforms().then(|| self.names.reference(image, self.names.tag.as_str()))
     }
 
     /// The tag of images for one platform. With several, each has its own (`2026.2-debian-trixie-aarch64`), for in most
     /// engines and registries a name stands for one image.
     pub fn platform_tag(&self, platform: Platform) -> String {
         match self.has_several_platforms() {
-            true => format!("{}-{}", self.tag, platform.arch.kolla()),
-            false => self.tag.clone(),
+            true => format!("{}-{}", self.names.tag, platform.arch.kolla()),
+            false => self.names.tag.to_string(),
         }
-    }
-
-    fn reference(&self, image: &str, tag: &str) -> String {
-        format!("{}/{}{image}:{tag}", self.namespace, self.image_prefix)
     }
 }

@@ -1,6 +1,7 @@
 //! How oslo.config reads typed values from text, and what they look like when another value refers to them.
 
 use super::options::{self, Kind};
+use super::secrets::masked;
 
 /// On or off.
 pub fn flag(text: &str) -> Result<bool, String> {
@@ -32,7 +33,12 @@ pub fn dict(text: &str) -> Result<Vec<(String, String)>, String> {
         open.push_str(part);
         let Some((key, value)) = open.split_once(':') else {
             if parts.peek().is_none() {
-                return Err(format!("'{open}' is not written key:value"));
+                let is_not = "is not written key:value";
+                return Err(match open.split_once('=').map(|(key, value)| (key, masked(key, value))) {
+                    Some((key, value)) => format!("'{key}={value}' {is_not}: write {key}:{value}"),
+                    None if pairs.is_empty() => format!("'{open}' {is_not}"),
+                    None => format!("'{open}' {is_not}, and a value can't hold a comma"),
+                });
             }
             open.push(',');
             continue;
@@ -105,8 +111,12 @@ mod tests {
         assert_eq!(pairs("A:1,B,C:2"), Ok(vec![pair("A", "1"), pair("B,C", "2")]));
         assert_eq!(pairs(" A: \"x y\" , B: "), Ok(vec![pair("A", "\"x y\""), pair("B", "")]));
         assert_eq!(pairs(""), Ok(Vec::new()));
-        assert_eq!(pairs("A:1,B"), Err("'B' is not written key:value".to_string()));
-        assert_eq!(pairs("A:1,"), Err("'' is not written key:value".to_string()));
+        let comma = "is not written key:value, and a value can't hold a comma";
+        assert_eq!(pairs("A:1,B"), Err(format!("'B' {comma}")));
+        assert_eq!(pairs("A:1,"), Err(format!("'' {comma}")));
+        assert_eq!(pairs("A"), Err("'A' is not written key:value".to_string()));
+        assert_eq!(pairs("A:1,B=2"), Err("'B=2' is not written key:value: write B:2".to_string()));
+        assert_eq!(pairs("PWD=2"), Err("'PWD=***' is not written key:value: write PWD:***".to_string()));
         assert_eq!(pairs("A:1,A:2"), Err("the key 'A' is there twice".to_string()));
         assert_eq!(pairs(":1"), Err("':1' has no key".to_string()));
     }

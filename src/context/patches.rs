@@ -3,13 +3,15 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use crate::error::unknown_name;
+
 /// Patches that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PatchError {
     /// A series that can't be read.
-    #[error("failed to read the series of patches {path}: {source}")]
+    #[error("failed to read the patches {path}: {source}")]
     Unreadable {
-        /// The series.
+        /// The series, or the directory.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -68,9 +70,77 @@ pub fn patch_files(patches_path: Option<&Path>, image: &str) -> Result<Vec<(Stri
     Ok(files)
 }
 
+/// One line for every directory of patches that no image is patched with.
+pub fn idle(patches_path: &Path, images: &[&str]) -> Result<Vec<String>, PatchError> {
+    let unreadable = |source| PatchError::Unreadable { path: patches_path.to_path_buf(), source };
+    let mut told = Vec::new();
+    for entry in std::fs::read_dir(patches_path).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !path.is_dir() || name.starts_with('.') {
+            continue;
+        }
+        if !images.contains(&name.as_str()) {
+            let unknown = unknown_name("image", &name, images.iter().copied());
+            told.push(format!("{}: {unknown}; its patches are used nowhere", path.display()));
+        } else if !path.join("series").is_file() {
+            told.push(format!(
+                "{}: without a file series that names them, no patch is applied",
+                path.display()
+            ));
+        }
+    }
+    told.sort();
+    Ok(told)
+}
+
+/// Whether a Dockerfile takes up the directory of patches in its context.
+pub fn applies(dockerfile: &str) -> bool {
+    let lines = dockerfile.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let takes_all = |line: &str| {
+        let mut words = line.split_whitespace();
+        let copies = words.next().is_some_and(|word| ["COPY", "ADD"].contains(&word.to_uppercase().as_str()));
+        copies && words.any(|word| [".", "./", "*", "./*"].contains(&word))
+    };
+    lines.into_iter().any(|line| line.contains("patches") || takes_all(line))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_patches_no_image_is_told() {
+        let dir = tempfile::tempdir().expect("tmp");
+        for name in [".git", "nova-base", "nova-bsae", "keystone"] {
+            std::fs::create_dir(dir.path().join(name)).expect("mkdir");
+        }
+        for file in ["README", "nova-base/a.patch", "keystone/series"] {
+            std::fs::write(dir.path().join(file), "").expect("write");
+        }
+        let root = dir.path().display();
+        assert_eq!(
+            idle(dir.path(), &["nova-base", "keystone"]).expect("readable"),
+            [
+                format!("{root}/nova-base: without a file series that names them, no patch is applied"),
+                format!(
+                    "{root}/nova-bsae: unknown image 'nova-bsae': did you mean 'nova-base'?; its patches are used nowhere"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_dockerfile_takes_up_patches_or_all_there_is() {
+        for text in
+            ["FROM a\nCOPY patches /patches", "  copy . /x", "ADD ./* /x/", "RUN --mount=source=patches true"]
+        {
+            assert!(applies(text), "{text}");
+        }
+        for text in ["FROM a\nRUN x", "# COPY patches /x", "COPY a.b /x", "RUN cp . /x"] {
+            assert!(!applies(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_series_names_its_patches_and_a_missing_one_is_an_error() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fancy_regex::Regex;
 
 use super::{ImageGraph, Node};
-use crate::config::nearest;
+use crate::config::nearest::near_pattern;
 use crate::config::resolved::Selection;
 use crate::plan::Disposition;
 use crate::platform::Arch;
@@ -83,12 +83,9 @@ pub fn select(
     if matched.iter().all(Option::is_none) {
         let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
         let mut near: Vec<String> = Vec::new();
-        for pattern in patterns {
-            let word = pattern.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-            for name in nearest::nearest(word, names.iter().copied(), 3) {
-                if !near.iter().any(|known| known == name) {
-                    near.push(name.to_string());
-                }
+        for name in patterns.iter().flat_map(|pattern| near_pattern(pattern, names.iter().copied())) {
+            if !near.iter().any(|known| known == name) {
+                near.push(name.to_string());
             }
         }
         return Err(SelectError::NothingMatched { patterns: patterns.clone(), nearest: near });

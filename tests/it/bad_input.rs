@@ -109,6 +109,7 @@ fn configuration_files() {
         refused(conf("threads = 4\n"), &conf_args),
         refused(conf("[DEFAULT\nthreads = 4\n"), &conf_args),
         refused(conf("[DEFAULT]\n\nthreads = many\n"), &conf_args),
+        refused(conf("[DEFAULT]\nthreads = 4 # two a core\npush = yes # please\n"), &conf_args),
         refused(conf("[DEFAULT]\nthreads = 0\n"), &conf_args),
         refused(conf("[DEFAULT]\npush_threads = 1\nnocache = perhaps\ncache = perhaps\n"), &conf_args),
         refused(conf("[DEFAULT]\nnamespace = $registri/kolla\n"), &conf_args),
@@ -128,13 +129,164 @@ fn the_command_line_and_the_environment() {
     let all = [
         refused(project(), &["--base", "centos"]),
         refused(project(), &["--threads", "0"]),
-        refused(project(), &["--thread", "4"]),
+        refused(project(), &["--threds", "4"]),
+        refused(project(), &["--no", "--thread", "0"]),
+        refused(project(), &["--thread", "0"]),
+        refused(project(), &["--type", "binary"]),
         refused(project(), &["--platform", "linux/s390x"]),
         refused(project(), &["--platform", "linux/amd64,linux/arm64", "--export", "matrix=github"]),
         refused(project(), &["--manifest-lists"]),
         refused(project(), &["--build-args", "flavour"]),
+        refused(project(), &["--build-args", "flavour=vanilla"]),
+        refused(project(), &["--build-args", "SPEC=git+https://h/x@v1"]),
+        refused(project(), &["--build-args", "NO_PROXY:a,b,FTP_PROXY:c"]),
+        refused(project(), &["--timeout", "99999999999999"]),
     ];
     insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn names_of_images() {
+    let conf = |text: &str| project().file("k.conf", &format!("[DEFAULT]\n{text}"));
+    let conf_args = ["--config-file", "k.conf"];
+    let upper = project().image("Nova", Some("base"), "");
+    let distro = project().file("mine.toml", "[distros.debian]\nbase_image = \"Debian\"\n");
+    let all = [
+        refused(project(), &["--registry", "https://r.example.com"]),
+        refused(project(), &["--registry", "r.example.com/"]),
+        refused(project(), &["--registry", "https://me:hush@r.example.com"]),
+        refused(project(), &["-n", "kolla/"]),
+        refused(project(), &["--namespace", ""]),
+        refused(project(), &["-n", "Kolla"]),
+        refused(project(), &["--registry", "r.example.com", "-n", "s.example.com:5000/kolla"]),
+        refused(project(), &["--image-name-prefix=-x"]),
+        refused(project(), &["--tag", "a/b"]),
+        refused(project(), &["--tag", &"t".repeat(125), "--platform", "linux/amd64,linux/arm64"]),
+        refused(conf("tag = 2025.1  # my tag\nnamespace = 'kolla/ '\n"), &conf_args),
+        refused(conf("openstack_release = 2025.1 ; ours\n"), &conf_args),
+        refused(project(), &["--base-image", "Debian"]),
+        refused(project(), &["--base-image", "debian:trixie"]),
+        refused(project(), &["--base-tag", "trixie slim"]),
+        refused(distro, &["--build-toml", "mine.toml"]),
+        refused(project(), &["--retag", "2026.2"]),
+        refused(project(), &["--retag", "5000/a:b"]),
+        refused(project(), &["--cache-from", "https://r.example.com/cache"]),
+        refused(project(), &["--cache-from", "type=registry,ref=R.example.com/Cache,ref=x"]),
+        refused(project(), &["--insecure-registries", "r.example:5000,http://s.example"]),
+        refused(upper, &[]),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn files_and_directories_that_are_not_there() {
+    let patches = project().file("patches", "no directory").file("mine.j2", "").file("trees/x/a", "");
+    let all = [
+        refused(
+            patches,
+            &[
+                "--patches-path=patches",
+                "--template-override=mien.j2",
+                "--docker-dir=tree",
+                "--repos-yaml=trees",
+                "--registry-ca=ca.pem",
+            ],
+        ),
+        refused(project().file("k.conf", "[DEFAULT]\napt_preferences = p\n"), &["--config-file", "k.conf"]),
+        refused(project(), &["--patches-path", "patches"]),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn two_tasks_at_once() {
+    let conf = project().file("k.conf", "[DEFAULT]\nlist_images = true\n");
+    let all = [
+        refused(project(), &["--prune", "--template-only"]),
+        refused(project(), &["--verify-registry", "--prune"]),
+        refused(project(), &["--plan", "--lock=x"]),
+        refused(project(), &["--merge-summaries", "a", "--list-images"]),
+        refused(conf, &["--config-file", "k.conf", "--plan"]),
+        refused(project(), &["--dry-run"]),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn of_kollas_own_tasks_the_first_counts_as_there() {
+    let list = |arguments: &[&str]| project().run(arguments).exits(0);
+    let run = list(&["--list-dependencies", "--list-images"]);
+    assert!(run.stdout.starts_with("1 : "), "{run}");
+    let run = list(&["--list-images", "--save-dependency", "graph.dot", "--list-dependencies"]);
+    assert!(
+        run.stdout.is_empty() && run.tells("Container images dependency are saved in graph.dot"),
+        "{run}"
+    );
+    let run =
+        list(&["--list-images", "--template-only", "--save-dependency", "graph.dot", "--work-dir", "w"]);
+    assert!(run.stdout.is_empty() && run.stderr.contains("Dockerfiles are generated in w/docker"), "{run}");
+}
+
+#[test]
+fn what_is_wrong_is_told_behind_the_values_in_force() {
+    let project = project().file("k.conf", "[DEFAULT]\ntag = 1  # mine\nregistry = https://r\n");
+    let run = project.run(["--config-file", "k.conf", "--print-config"]).exits(2);
+    assert!(run.stdout.contains("tag = \"1  # mine\"    # k.conf:2"), "{run}");
+    assert!(run.tells("error: 2 values of the configuration can't be used"), "{run}");
+    assert!(run.stderr.contains("k.conf:3: [DEFAULT] registry: 'https://r'"), "{run}");
+}
+
+#[test]
+fn names_that_kolla_builds_under_are_built_under() {
+    for (arguments, image) in [
+        (vec!["--registry", "r.example:5000/team", "-n", "a/b"], "r.example:5000/team/a/b/keystone"),
+        (vec!["--registry", "[::1]:5000"], "[::1]:5000/kolla/keystone"),
+        (vec!["--registry", "localhost", "--image-name-prefix", "x-"], "localhost/kolla/x-keystone"),
+        (vec!["--registry", "", "-n", "r.example.com"], "r.example.com/keystone"),
+        (vec!["--base-image", "", "--build-args", "A:x=y,B:u://v"], "kolla/keystone"),
+    ] {
+        let daemon = FakeDocker::with_base_image();
+        let run = project()
+            .with_engine(&daemon)
+            .run([arguments, vec!["--tag", "_t", "^keystone$"]].concat())
+            .exits(0);
+        let tagged = format!("Successfully tagged {image}:_t");
+        assert!(run.stderr.contains(&tagged), "{tagged}: {run}");
+    }
+}
+
+#[test]
+fn what_does_nothing_is_told_and_the_rest_done() {
+    let daemon = FakeDocker::with_base_image();
+    let conf = "[DEFAULT]\nallowed_to_fail = keystoen\ninstall_type = source\nregistry = quay\nlocals_base = . # here\n\n\
+                [profiles]\nmine = keystone,memcache$\n";
+    let toml = "[unbuildable]\n\"debain+aarch64\" = [\"keystone\", \"nova\"]\n";
+    let project = project()
+        .with_engine(&daemon)
+        .file("k.conf", conf)
+        .file("mine.toml", toml)
+        .file("patches/keystone/series", "a.patch\n")
+        .file("patches/keystone/a.patch", "")
+        .file("patches/memcached/b.patch", "")
+        .file("patches/keystoen/series", "");
+    let files = ["--config-file", "k.conf", "--build-toml", "mine.toml", "--patches-path", "patches"];
+    let told =
+        [vec!["--profile", "mine"], vec!["keystone", "mariabd", "--plan-format", "json"]].map(|more| {
+            let run = project.run([&files[..], &more].concat()).exits(0);
+            let warnings: Vec<&str> =
+                run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+            format!("$ kolla-build {}\n{}\n\n", more.join(" "), warnings.join("\n"))
+        });
+    insta::assert_snapshot!(told.concat());
+}
+
+#[test]
+fn options_may_be_written_short() {
+    let run = project().run(["--list-im", "--thread", "4", "--enab", "keystone"]).exits(0);
+    assert_eq!(run.stdout.lines().count(), 2, "{run}");
+    let conf = project().file("k.conf", "[DEFAULT]\ntag = short\n");
+    let run = conf.run(["--config-f", "k.conf", "--print-c"]).exits(0);
+    assert!(run.stdout.contains("tag = short    # k.conf:2"), "{run}");
 }
 
 #[test]

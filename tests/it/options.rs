@@ -116,8 +116,16 @@ of these; regexes of the command line replace those of files. `kolla-build --pri
 was set.
 
 Configuration files are read as oslo.config reads them: quotes, continued lines, `$name`, `${name}`, `${section.name}`,
-`$$`, lists, dicts. Kolla ignores unknown keys and sections; here they are told with the nearest valid name. Different on
-purpose: an empty number is an error here, while Kolla goes on without one; `${DEFAULT.name}` works.
+`$$`, lists, dicts. Kolla ignores unknown keys and sections; here they are told with the nearest valid name. A comment
+takes a line of its own, as there; what looks like one behind a value is told. Different on purpose: an empty number is an
+error here, while Kolla goes on without one; `${DEFAULT.name}` works.
+
+On the command line, names may be written short: `--list-im`, `--thread 4`. What is unambiguous among Kolla's options means
+what it means to Kolla; other abbreviations stand for the options that are new.
+
+What can't be used is told at once, with its file and line or its option, and all of it together: values of the wrong kind,
+names that no image can have, files and directories that are not there. Options that are done instead of building exclude
+each other, but Kolla's own: of these the first counts, in the order in which they stand below.
 
 ";
 
@@ -167,15 +175,35 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "counts from the last sign of progress, and a build goes on while its engine answers: a download or a step may take long",
     ),
     ("template_override", "what has no effect in them is told; Kolla is silent"),
-    ("patches_path", "a patch that a series names and that is not there is an error; Kolla is silent"),
+    (
+        "patches_path",
+        "it must be there, and what a series names too; directories of no image, without a series or not copied by the \
+         Dockerfile are told; Kolla is silent",
+    ),
+    ("registry", "as Kolla takes it, a path behind the host included; what makes no names is refused"),
+    ("namespace", "what makes no names is refused, with what to write; Kolla lets every build fail"),
+    ("tag", "what is no tag is refused, with what to write; Kolla lets every build fail"),
+    ("image_name_prefix", "what makes no names is refused"),
+    ("base_image", "what is no name, or has a tag, is refused"),
+    ("base_tag", "TAG or TAG@DIGEST; anything else is refused"),
+    (
+        "build_args",
+        "names that no ARG can have are refused: of `A=b:c` Kolla makes the argument `A=b`, which reaches no build",
+    ),
     (
         "base",
         "`centos` is for trees of Kolla 22 and earlier, `rhel` for those of Kolla 9: what a tree lacks is refused",
     ),
-    ("install_type", "as in Kolla 9; not there any more in Kolla 23, and ignored with its trees"),
+    (
+        "install_type",
+        "as in Kolla 9; with trees that have none it is refused on the command line, as by Kolla 23, and told in files",
+    ),
     ("quiet", "the last lines of failed images are told at the end all the same"),
-    ("allowed_to_fail", "covers what is built on such an image too"),
-    ("regex", "one that matches nothing fails the run; Kolla succeeds in silence"),
+    ("allowed_to_fail", "covers what is built on such an image too; names of no image are told"),
+    (
+        "regex",
+        "one that matches nothing is told, and fails the run when no other matches; Kolla succeeds in silence",
+    ),
 ];
 
 fn document() -> String {

@@ -130,8 +130,11 @@ fn patterns(command: &str) -> Vec<String> {
 fn every_image_is_built_once_after_what_it_is_built_on() {
     let project = Project::new();
     for (system, _) in SYSTEMS {
-        let jobs =
-            export(&project, system, &["--images-per-job=2", "--tag=it's", "--registry=r.example:5000"]);
+        let jobs = export(
+            &project,
+            system,
+            &["--images-per-job=2", "--build-args=A:it's", "--registry=r.example:5000"],
+        );
         let built: Vec<Vec<String>> =
             jobs.iter().flat_map(|job| &job.commands).map(|it| patterns(it)).collect();
         let built: Vec<&Vec<String>> = built.iter().filter(|images| !images.is_empty()).collect();
@@ -147,7 +150,7 @@ fn every_image_is_built_once_after_what_it_is_built_on() {
             "{system}"
         );
         let [lock, .., summary] = jobs.as_slice() else { panic!("{system}: {jobs:?}") };
-        let options = ["--tag=it's", "--registry=r.example:5000"].map(String::from);
+        let options = ["--build-args=A:it's", "--registry=r.example:5000"].map(String::from);
         for command in jobs.iter().flat_map(|job| &job.commands) {
             assert!(options.iter().all(|option| words(command).contains(option)), "{system}: {command}");
         }
@@ -182,9 +185,10 @@ fn a_selection_a_lock_file_and_secrets() {
         }
         std::fs::remove_dir_all(project.path("out")).expect("removed");
         let matrix = format!("--export=matrix={system}");
-        for argument in
-            [format!("--build-args=A:b,API_TOKEN:{SECRET}"), format!("--registry=me:{SECRET}@r.example")]
-        {
+        for argument in [
+            format!("--build-args=A:b,API_TOKEN:{SECRET}"),
+            format!("--tarballs-base=https://me:{SECRET}@r.example"),
+        ] {
             let run = project.run([matrix.as_str(), "--export-dir=out", &argument]).exits(2);
             assert!(run.stderr.contains("holds a secret"), "{run}");
             assert!(!run.stderr.contains(SECRET) && !project.path("out").exists(), "{run}");

@@ -1,0 +1,111 @@
+//! What images are called: the parts that options give, put together [pure].
+
+use super::layer::{Layers, ValueError};
+use crate::reference::Reference;
+use crate::reference::parts::{NamePrefix, Namespace, Registry, Tag};
+
+/// The parts that every image's name has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// What stands in front of the namespace.
+    pub registry: Option<Registry>,
+    /// The namespace alone.
+    pub namespace: Namespace,
+    /// Text in front of every image's name.
+    pub prefix: NamePrefix,
+    /// The tag that was asked for.
+    pub tag: Tag,
+}
+
+impl Names {
+    /// Reads the parts; `prefix` is for releases that put the names together themselves.
+    pub fn read(layers: &Layers, prefix: Option<String>) -> Result<Names, ValueError> {
+        let given = |key: &str| Ok::<_, ValueError>(layers.option(key)?.unwrap_or_default());
+        let registry = match layers.option("registry")? {
+            Some(text) => Some(part(layers, "registry", &text)?),
+            None => None,
+        };
+        let prefix = match prefix {
+            Some(prefix) => prefix,
+            None => given("image_name_prefix")?,
+        };
+        let names = Names {
+            registry,
+            namespace: part(layers, "namespace", &given("namespace")?)?,
+            prefix: part(layers, "image_name_prefix", &prefix)?,
+            tag: part(layers, "tag", &given("tag")?)?,
+        };
+        if names.reference("a", names.tag.as_str()).parse::<Reference>().is_err() {
+            // Each is in order by itself, so that both name a registry, or the whole is too long.
+            let reason = format!(
+                "'{}' makes no names behind --registry {}: a registry belongs in one of them alone, and a name \
+                 has 255 characters at most",
+                names.namespace,
+                given("registry")?
+            );
+            return Err(ValueError::of(layers, "namespace", reason));
+        }
+        Ok(names)
+    }
+
+    /// The namespace with the registry in front, when there is one.
+    pub fn space(&self) -> String {
+        match &self.registry {
+            Some(registry) => format!("{registry}/{}", self.namespace),
+            None => self.namespace.to_string(),
+        }
+    }
+
+    /// An image's full name under a tag.
+    pub fn reference(&self, image: &str, tag: &str) -> String {
+        format!("{}/{}{image}:{tag}", self.space(), self.prefix)
+    }
+}
+
+fn part<T: std::str::FromStr<Err: std::fmt::Display>>(
+    layers: &Layers,
+    key: &str,
+    text: &str,
+) -> Result<T, ValueError> {
+    text.parse().map_err(|error: T::Err| ValueError::of(layers, key, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layer::{DEFAULT, Entry, Place};
+    use super::*;
+
+    fn names(given: &[(&str, &str)]) -> Result<Names, String> {
+        let defaults = [("namespace", "kolla"), ("tag", "t")];
+        let mut layers = Layers::default();
+        layers.push(defaults.iter().chain(given).map(|(key, text)| Entry {
+            section: DEFAULT.to_string(),
+            key: key.to_string(),
+            text: text.to_string(),
+            place: Place::CommandLine,
+        }));
+        Names::read(&layers, None).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn parts_make_a_name() {
+        let reference = |given: &[(&str, &str)]| {
+            names(given).map(|names| names.reference("nova-api", names.tag.as_str()))
+        };
+        assert_eq!(reference(&[]), Ok("kolla/nova-api:t".to_string()));
+        let all =
+            [("registry", "[::1]:5000"), ("namespace", "a/b"), ("image_name_prefix", "x-"), ("tag", "1")];
+        assert_eq!(reference(&all), Ok("[::1]:5000/a/b/x-nova-api:1".to_string()));
+        let registry_in_namespace = [("registry", ""), ("namespace", "r.example:5000/kolla")];
+        assert_eq!(reference(&registry_in_namespace), Ok("r.example:5000/kolla/nova-api:t".to_string()));
+    }
+
+    #[test]
+    fn two_registries_are_one_too_many() {
+        let told =
+            names(&[("registry", "r.example"), ("namespace", "s.example:5000/kolla")]).expect_err("two");
+        assert!(told.starts_with("--namespace: 's.example:5000/kolla' makes no names behind"), "{told}");
+        assert!(names(&[("namespace", &"a/".repeat(127)[..253])]).is_ok());
+        assert!(names(&[("registry", "r.x/y"), ("namespace", &"a/".repeat(127)[..253])]).is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! What a run is asked to do instead of building [pure].
+
+use std::path::PathBuf;
+
+use super::layer::{DEFAULT, Layers, Place, ValueError, value_error};
+use super::options::{Kind, OPTIONS, OptionSpec, Origin, Role};
+use super::resolved::{Export, Retag, Task};
+use crate::export::pipeline::CiSystem;
+use crate::reference::parts::Tag;
+
+/// The task that was asked for. Of several that Kolla has, the first in the order of the table counts, as there; all
+/// others exclude each other.
+pub fn task(layers: &Layers) -> Result<Task, ValueError> {
+    let mut asked = Vec::new();
+    for option in OPTIONS.iter().filter(|option| option.role == Role::Task) {
+        if is_asked(layers, option)? {
+            asked.push(option);
+        }
+    }
+    let ours = asked.iter().find(|option| option.origin == Origin::Ours);
+    let others = |one: &OptionSpec| asked.iter().copied().find(|option| option.name != one.name);
+    if let Some((one, other)) = ours.and_then(|one| Some((one, others(one)?))) {
+        return Err(conflict(layers, one, other));
+    }
+    dry_run(layers)?;
+    asked.first().map_or(Ok(Task::Build), |option| read(layers, option.name))
+}
+
+/// Options of the command line that say how something is done that is not asked for.
+pub fn without_effect(layers: &Layers) -> Result<Vec<String>, ValueError> {
+    let mut told = Vec::new();
+    for option in OPTIONS {
+        let Role::Of(tasks) = option.role else { continue };
+        let given = layers.entry(DEFAULT, option.name);
+        if given.is_some_and(|entry| entry.place == Place::CommandLine) {
+            let mut asked = false;
+            for task in OPTIONS.iter().filter(|task| tasks.contains(&task.name)) {
+                asked |= is_asked(layers, task)?;
+            }
+            if !asked {
+                let tasks = OPTIONS.iter().filter(|task| tasks.contains(&task.name));
+                let tasks: Vec<String> = tasks.map(|task| format!("--{}", task.long())).collect();
+                told.push(format!("--{} means nothing without {}", option.long(), tasks.join(" or ")));
+            }
+        }
+    }
+    Ok(told)
+}
+
+fn is_asked(layers: &Layers, option: &OptionSpec) -> Result<bool, ValueError> {
+    match option.kind {
+        Kind::Flag => layers.flag(option.name),
+        Kind::Many => Ok(layers.many(option.name)?.iter().any(|value| !value.is_empty())),
+        _ => Ok(layers.option(option.name)?.is_some()),
+    }
+}
+
+fn conflict(layers: &Layers, one: &OptionSpec, other: &OptionSpec) -> ValueError {
+    let place = |option: &OptionSpec| layers.entry(DEFAULT, option.name).map(|entry| &entry.place);
+    let from_file = |option: &OptionSpec| place(option).filter(|place| **place != Place::CommandLine);
+    // The error stands where one of them is written; the other one is told with its place.
+    let (one, other) = if from_file(one).is_some() { (other, one) } else { (one, other) };
+    let mut reason = format!("it can't be done together with --{}", other.long());
+    if let Some(place) = from_file(other) {
+        reason.push_str(&format!(" ({place})"));
+    }
+    reason.push_str(": each is done instead of building; ask for one");
+    if other.kind == Kind::Flag && from_file(other).is_some() {
+        reason.push_str(&format!("; --no{} turns off what the file asks for", other.long()));
+    }
+    let place = place(one).cloned().unwrap_or(Place::CommandLine);
+    ValueError { place, section: DEFAULT.to_string(), key: one.name.to_string(), reason }
+}
+
+fn dry_run(layers: &Layers) -> Result<(), ValueError> {
+    match layers.entry(DEFAULT, "dry_run") {
+        // Whoever asks for it does not want to see images built.
+        Some(entry) if layers.flag("dry_run")? && !layers.flag("prune")? => {
+            let reason = "it goes with --prune alone; --plan tells what would be built";
+            Err(value_error(entry, reason.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read(layers: &Layers, name: &str) -> Result<Task, ValueError> {
+    let text = || layers.option(name).map(Option::unwrap_or_default);
+    let path = || text().map(PathBuf::from);
+    Ok(match name {
+        "template_only" => Task::TemplateOnly,
+        "save_dependency" => Task::SaveDependency(path()?),
+        "list_images" => Task::ListImages,
+        "list_dependencies" => Task::ListDependencies,
+        "list_blocks" => Task::ListBlocks,
+        "explain" => Task::Explain(text()?),
+        "lock" => Task::Lock(path()?),
+        "verify_registry" => Task::VerifyRegistry,
+        "manifest_lists" => Task::ManifestLists,
+        "retag" => Task::Retag(retag(layers)?),
+        "export" => Task::Export(export(layers)?),
+        "merge_summaries" => {
+            Task::MergeSummaries(layers.many(name)?.into_iter().map(PathBuf::from).collect())
+        }
+        "plan" => Task::Plan,
+        "prune" => Task::Prune { tags: layers.option("prune_tags")?, dry_run: layers.flag("dry_run")? },
+        other => unreachable!("{other} is a task in the table of options and none here"),
+    })
+}
+
+fn retag(layers: &Layers) -> Result<Retag, ValueError> {
+    let text = layers.option("retag")?.unwrap_or_default();
+    let (from, to) = text.split_once(':').unwrap_or((&text, ""));
+    let tags = tag(from).and_then(|from| Ok(Retag { from, to: tag(to)? }));
+    tags.map_err(|reason| {
+        let reason = format!("'{text}' is not two tags with a colon between them (FROM:TO): {reason}");
+        ValueError::of(layers, "retag", reason)
+    })
+}
+
+fn tag(text: &str) -> Result<Tag, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+fn export(layers: &Layers) -> Result<Export, ValueError> {
+    let dir = PathBuf::from(layers.option("export_dir")?.unwrap_or_default());
+    let images_per_job = layers.integer(DEFAULT, "images_per_job")?.unwrap_or(1).max(1) as usize;
+    let pipeline = |system, dir| Export::Pipeline { system, images_per_job, dir };
+    Ok(match layers.option("export")?.as_deref() {
+        Some("matrix=github") => pipeline(CiSystem::Github, dir),
+        Some("matrix=gitlab") => pipeline(CiSystem::Gitlab, dir),
+        Some("matrix=zuul") => pipeline(CiSystem::Zuul, dir),
+        // Other words were refused with its kind.
+        _ => Export::Bake(dir),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::layer::Entry;
+    use super::*;
+
+    fn value_of(option: &OptionSpec) -> &'static str {
+        match (option.name, option.kind) {
+            ("retag", _) => "a:b",
+            (_, Kind::Choice(words)) => words[0],
+            (_, Kind::Flag) => "true",
+            _ => "x",
+        }
+    }
+
+    fn layers(given: &[&OptionSpec], place: &Place) -> Layers {
+        let mut layers = Layers::default();
+        layers.push(given.iter().map(|option| Entry {
+            section: DEFAULT.to_string(),
+            key: option.name.to_string(),
+            text: value_of(option).to_string(),
+            place: place.clone(),
+        }));
+        layers
+    }
+
+    fn tasks() -> Vec<&'static OptionSpec> {
+        OPTIONS.iter().filter(|option| option.role == Role::Task).collect()
+    }
+
+    #[test]
+    fn every_task_of_the_table_is_read() {
+        assert_eq!(task(&Layers::default()), Ok(Task::Build));
+        for option in tasks() {
+            let found = task(&layers(&[option], &Place::CommandLine)).expect(option.name);
+            assert_ne!(found, Task::Build, "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn two_tasks_exclude_each_other_unless_kolla_has_both() {
+        for one in tasks() {
+            for other in tasks().into_iter().filter(|other| other.name != one.name) {
+                let found = task(&layers(&[one, other], &Place::CommandLine));
+                if one.origin == Origin::Kolla && other.origin == Origin::Kolla {
+                    let first = tasks().into_iter().find(|it| [one.name, other.name].contains(&it.name));
+                    let first = first.expect("one of them comes first");
+                    assert_eq!(found, task(&layers(&[first], &Place::CommandLine)));
+                } else {
+                    let told = found.expect_err(one.name).to_string();
+                    for option in [one, other] {
+                        assert!(told.contains(&format!("--{}", option.long())), "{told}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn kollas_own_have_its_order() {
+        let kollas: Vec<&str> =
+            tasks().iter().filter(|it| it.origin == Origin::Kolla).map(|it| it.name).collect();
+        assert_eq!(kollas, ["template_only", "save_dependency", "list_images", "list_dependencies"]);
+    }
+
+    #[test]
+    fn what_a_file_asks_for_is_told_with_its_place() {
+        let [list_images, plan] =
+            ["list_images", "plan"].map(|name| super::super::options::find(name).expect(name));
+        let file = Place::File(Path::new("k.conf").to_path_buf(), Some(3));
+        let mut both = layers(&[list_images], &file);
+        both.push(layers(&[plan], &Place::CommandLine).entries().to_vec());
+        assert_eq!(
+            task(&both).expect_err("two tasks").to_string(),
+            "--plan: it can't be done together with --list-images (k.conf:3): each is done instead of building; ask for \
+             one; --nolist-images turns off what the file asks for"
+        );
+    }
+
+    #[test]
+    fn what_a_task_would_need_is_told_on_the_command_line_alone() {
+        let [format, prune] =
+            ["plan_format", "prune"].map(|name| super::super::options::find(name).expect(name));
+        let told = |given: &[&OptionSpec], place| {
+            without_effect(&layers(given, place)).expect("values of their kinds")
+        };
+        assert_eq!(
+            told(&[format], &Place::CommandLine),
+            ["--plan-format means nothing without --plan or --prune"]
+        );
+        assert_eq!(told(&[format, prune], &Place::CommandLine), [""; 0]);
+        assert_eq!(told(&[format], &Place::File("k.conf".into(), Some(1))), [""; 0]);
+    }
+}

@@ -1,0 +1,298 @@
+//! The parts that image references are put together from, each given by an option of its own [pure].
+//!
+//! A part is what it is when it makes a [`Reference`] together with others that are in order. An error tells what to
+//! write instead, where that can be guessed: people add schemes, slashes and comments.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::Reference;
+use crate::config::secrets::masked;
+
+/// Text that is not the part of a reference that it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is not {what}: {mend}")]
+pub struct InvalidPart {
+    text: String,
+    what: &'static str,
+    mend: String,
+}
+
+/// A kind of part: its name, what it consists of, and how to know one.
+struct Part {
+    what: &'static str,
+    expected: &'static str,
+    fits: fn(&str) -> bool,
+}
+
+impl Part {
+    fn read(&self, text: &str) -> Result<String, InvalidPart> {
+        if (self.fits)(text) {
+            return Ok(text.to_string());
+        }
+        let mend = match mended(text, self.fits) {
+            Some((meant, how)) => format!("write {meant}, {}", how.join(", ")),
+            None => format!("expected {}", self.expected),
+        };
+        Err(InvalidPart { text: masked("", text), what: self.what, mend })
+    }
+}
+
+/// What takes something off a text; with what is said of it.
+type Step<'a> = &'a dyn Fn(&str) -> (String, String);
+
+/// Text that was probably meant, and how it comes from what was written.
+fn mended(text: &str, fits: impl Fn(&str) -> bool) -> Option<(String, Vec<String>)> {
+    static SCHEME: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^[A-Za-z][A-Za-z0-9+.-]*://").expect("the pattern is valid"));
+    static COMMENT: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?s)\s+[#;].*$").expect("the pattern is valid"));
+    let comment = |text: &str| {
+        let rest = COMMENT.replace(text, "").into_owned();
+        (rest, "with the comment on a line of its own".to_string())
+    };
+    let quotes = |text: &str| {
+        let around = |c: char| c.is_whitespace() || c == '\'' || c == '"';
+        (text.trim_matches(around).to_string(), "without quotes and spaces".to_string())
+    };
+    let scheme = |text: &str| {
+        let scheme = SCHEME.find(text).map_or("", |found| found.as_str());
+        (text[scheme.len()..].to_string(), format!("without {scheme}"))
+    };
+    let user = |text: &str| {
+        let host = text.split_once('/').map_or(text, |(host, _)| host);
+        let after = host.rfind('@').map_or(0, |at| at + 1);
+        (text[after..].to_string(), "without the user, whom docker login knows".to_string())
+    };
+    let slashes = |text: &str| {
+        let side = if text.starts_with('/') { "start" } else { "end" };
+        (text.trim_matches('/').to_string(), format!("without the / at its {side}"))
+    };
+    let capitals = |text: &str| (text.to_lowercase(), "in lower case".to_string());
+    let steps: [Step; 6] = [&comment, &quotes, &scheme, &user, &slashes, &capitals];
+    let (mut meant, mut how) = (text.to_string(), Vec::new());
+    for step in steps {
+        let (next, said) = step(&meant);
+        if next != meant {
+            meant = next;
+            how.push(said);
+            if fits(&meant) {
+                return Some((meant, how));
+            }
+        }
+    }
+    None
+}
+
+/// Whether text in front of an image's name makes a name.
+fn leads(text: &str) -> bool {
+    format!("{text}/a").parse().is_ok_and(|name: Reference| name.is_bare())
+}
+
+/// Whether text behind an image's name is its tag.
+fn tags(text: &str) -> bool {
+    let tagged: Result<Reference, _> = format!("a:{text}").parse();
+    tagged.is_ok_and(|it| it.registry.is_none() && it.tag.as_deref() == Some(text))
+}
+
+macro_rules! part {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $fits:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Its text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidPart;
+
+            fn from_str(text: &str) -> Result<$name, InvalidPart> {
+                Part { what: $what, expected: $expected, fits: $fits }.read(text).map($name)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+part! {
+    /// What stands in front of the namespace: `host[:port]`, or more than that (`host/team`), as Kolla takes it.
+    Registry, "a registry", "HOST or HOST:PORT", leads
+}
+
+part! {
+    /// What stands in front of an image's name, behind the registry when there is one: `a`, `a/b`. It may name a
+    /// registry itself, but none that only a capital letter makes one.
+    Namespace, "a namespace", "lower-case letters and digits with '.', '_', '-' or '/' between them",
+    |text| leads(text) && (!leads_by_capital(text))
+}
+
+part! {
+    /// What is put in front of every image's name, with nothing between them.
+    NamePrefix, "the start of image names", "lower-case letters and digits with '.', '_', '-' or '/' between them",
+    |text| text.is_empty() || format!("a/{text}a").parse().is_ok_and(|name: Reference| name.is_bare())
+}
+
+part! {
+    /// A tag.
+    Tag, "a tag", "at most 128 letters, digits, '_', '.' and '-', with neither '.' nor '-' first", tags
+}
+
+part! {
+    /// The tag of a base image, with a digest when it is pinned.
+    BaseTag, "the tag of a base image", "TAG or TAG@DIGEST",
+    |text| match text.split_once('@') {
+        Some((tag, digest)) => tags(tag) && format!("a@{digest}").parse::<Reference>().is_ok(),
+        None => tags(text),
+    }
+}
+
+part! {
+    /// The name of a base image, whose tag is given apart.
+    BaseImage, "the name of an image", "[REGISTRY/]NAME in lower case, without a tag",
+    |text| text.parse().is_ok_and(|name: Reference| name.is_bare())
+}
+
+fn leads_by_capital(text: &str) -> bool {
+    let first = text.split('/').next().unwrap_or_default();
+    !first.contains(['.', ':']) && first != first.to_lowercase()
+}
+
+impl Registry {
+    /// Whether engines take it for a host; without a dot, a port or a capital letter it is a namespace to them, of
+    /// the registry that they use by default.
+    pub fn is_host(&self) -> bool {
+        format!("{}/a", self.0).parse().is_ok_and(|name: Reference| name.registry.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{cases, text_of};
+
+    fn refused<T: FromStr<Err = InvalidPart> + fmt::Debug>(text: &str) -> String {
+        text.parse::<T>().expect_err(text).to_string()
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn what_is_taken_makes_a_reference_and_what_is_advised_is_taken(
+            text in text_of(&["a", "B", "/", ":", "@", ".", "_", "-", "localhost", "r.example", "50", "https://", " #", "'", "é"])
+        ) {
+            let around = |before: &str, after: &str| format!("{before}{text}{after}").parse::<Reference>();
+            prop_assert_eq!(text.parse::<Registry>().is_ok(), around("", "/a").is_ok_and(|it| it.is_bare()));
+            if text.parse::<Namespace>().is_ok() {
+                prop_assert_eq!(around("", "/a:t").map(|it| it.to_string()), Ok(format!("{text}/a:t")));
+            }
+            if text.parse::<NamePrefix>().is_ok() {
+                prop_assert!(around("a/", "a:t").is_ok());
+            }
+            if text.parse::<BaseImage>().is_ok() {
+                prop_assert!(around("", ":t").is_ok_and(|it| it.tag.as_deref() == Some("t")));
+            }
+            if text.parse::<BaseTag>().is_ok() {
+                prop_assert!(around("r/a:", "").is_ok());
+            }
+            match text.parse::<Tag>() {
+                Ok(tag) => prop_assert_eq!(around("r/a:", "").map(|it| it.tag), Ok(Some(tag.to_string()))),
+                Err(error) => if let Some(advised) = error.mend.strip_prefix("write ") {
+                    let advised = advised.split(", with").next().unwrap_or(advised);
+                    let advised = advised.strip_suffix(", in lower case").unwrap_or(advised);
+                    prop_assert!(advised.parse::<Tag>().is_ok(), "{}", error);
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_taken_or_refused(text in any::<String>()) {
+            if let Ok(tag) = text.parse::<Tag>() {
+                prop_assert_eq!(tag.as_str(), text.as_str());
+            }
+            let _ = (text.parse::<Registry>(), text.parse::<Namespace>(), text.parse::<BaseTag>());
+        }
+    }
+
+    #[test]
+    fn what_kolla_takes_and_builds_is_taken() {
+        for text in [
+            "r.example.com",
+            "r:5000",
+            "localhost",
+            "[::1]:5000",
+            "[fe80::1]",
+            "10.0.0.1:80",
+            "r.x/team",
+            "me",
+        ] {
+            assert!(text.parse::<Registry>().is_ok(), "{text}");
+        }
+        for text in ["kolla", "a/b/c", "a__b", "r.example.com", "localhost:5000/kolla"] {
+            assert!(text.parse::<Namespace>().is_ok(), "{text}");
+        }
+        for text in ["", "a", "a-", "a_", "team/", "x.y-"] {
+            assert!(text.parse::<NamePrefix>().is_ok(), "{text}");
+        }
+        for text in ["2026.2-debian-trixie", "_x", &"t".repeat(128)] {
+            assert!(text.parse::<Tag>().is_ok(), "{text}");
+        }
+        assert!("trixie@sha256:00112233445566778899aabbccddeeff".parse::<BaseTag>().is_ok());
+        assert!("quay.io:443/rockylinux/rockylinux".parse::<BaseImage>().is_ok());
+    }
+
+    #[test]
+    fn what_is_refused_comes_with_what_to_write() {
+        for (found, told) in [
+            (refused::<Registry>("https://r.example.com"), "write r.example.com, without https://"),
+            (refused::<Registry>("r.example.com/"), "write r.example.com, without the / at its end"),
+            (
+                refused::<Registry>("http://me:word@r.example.com:5000/"),
+                "write r.example.com:5000, without http://, without the user, whom docker login knows, without the \
+                 / at its end",
+            ),
+            (refused::<Namespace>("kolla/"), "write kolla, without the / at its end"),
+            (refused::<Namespace>("Kolla"), "write kolla, in lower case"),
+            (refused::<Tag>("2025.1  # my tag"), "write 2025.1, with the comment on a line of its own"),
+            (refused::<Tag>("\"x\""), "write x, without quotes and spaces"),
+            (refused::<BaseImage>("Debian"), "write debian, in lower case"),
+        ] {
+            assert!(found.ends_with(&format!(": {told}")), "{found}");
+        }
+        for found in [
+            refused::<Namespace>(""),
+            refused::<Tag>(""),
+            refused::<Tag>("a/b"),
+            refused::<Tag>("5000/b"),
+            refused::<Tag>("a:b"),
+            refused::<Tag>(&"t".repeat(129)),
+            refused::<BaseImage>("debian:trixie"),
+            refused::<NamePrefix>("-x"),
+        ] {
+            assert!(found.contains(": expected "), "{found}");
+        }
+        assert!(!refused::<Registry>("https://me:word@r/ /").contains("word"));
+    }
+
+    #[test]
+    fn a_word_is_no_host() {
+        let is_host = |text: &str| text.parse::<Registry>().is_ok_and(|registry| registry.is_host());
+        assert!(is_host("localhost") && is_host("r:80") && is_host("r.example") && is_host("Host"));
+        assert!(!is_host("quay"));
+    }
+}
