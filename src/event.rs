@@ -113,6 +113,12 @@ pub struct Failure {
     pub transient: bool,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl Failure {
     /// A failure that trying again will not mend.
     pub fn permanent(kind: FailureKind, message: impl Into<String>) -> Failure {

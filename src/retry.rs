@@ -1,5 +1,6 @@
 //! When to try again what failed, and how long to wait before.
 
+use std::fmt;
 use std::time::Duration;
 
 /// When to ask again.
@@ -28,24 +29,44 @@ pub fn backoff(attempt: u32, jitter: f64) -> Duration {
     Duration::from_secs_f64(seconds * (1.0 - 0.5 * jitter.clamp(0.0, 1.0)))
 }
 
-/// Asks until it succeeds, fails for good, or has been asked once and `retries` times more.
+/// A wait before the next try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// How long.
+    pub wait: Duration,
+    /// Whether the other side has asked for it.
+    pub asked: bool,
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.wait.as_secs_f32();
+        let asked = if self.asked { ", as it asks (Retry-After)" } else { "" };
+        write!(f, "trying again in {seconds:.1} s{asked}")
+    }
+}
+
+/// Asks until it succeeds, fails for good, or has been asked once and `retries` times more. Each wait is told before it
+/// begins.
 pub async fn persist<T, E, Asked: Future<Output = Result<T, E>>>(
     retries: u32,
     again: impl Fn(&E) -> Again,
+    waits: impl Fn(&E, Pause),
     ask: impl Fn() -> Asked,
 ) -> Result<T, E> {
     let mut attempt = 1;
     loop {
-        let result = ask().await;
-        let wait = match &result {
-            Err(error) if attempt <= retries => match again(error) {
-                Again::Never => return result,
-                Again::Later => backoff(attempt, 0.5),
-                Again::After(wait) => wait,
-            },
-            _ => return result,
+        let error = match ask().await {
+            Err(error) if attempt <= retries => error,
+            result => return result,
         };
-        tokio::time::sleep(wait).await;
+        let pause = match again(&error) {
+            Again::Never => return Err(error),
+            Again::Later => Pause { wait: backoff(attempt, 0.5), asked: false },
+            Again::After(wait) => Pause { wait, asked: true },
+        };
+        waits(&error, pause);
+        tokio::time::sleep(pause.wait).await;
         attempt += 1;
     }
 }
@@ -63,9 +84,14 @@ mod tests {
         };
         let start = tokio::time::Instant::now();
         let again = |_: &u32| Again::After(Duration::from_secs(7));
-        assert_eq!(persist(2, again, ask).await, Err(3));
+        let told = std::cell::RefCell::new(Vec::new());
+        let waits = |error: &u32, pause: Pause| told.borrow_mut().push(format!("{error}: {pause}"));
+        assert_eq!(persist(2, again, waits, ask).await, Err(3));
         assert_eq!(start.elapsed(), Duration::from_secs(14));
-        assert_eq!(persist(2, |_| Again::Never, ask).await, Err(4));
+        let asked = "trying again in 7.0 s, as it asks (Retry-After)";
+        assert_eq!(*told.borrow(), [format!("1: {asked}"), format!("2: {asked}")]);
+        assert_eq!(persist(2, |_| Again::Never, waits, ask).await, Err(4));
+        assert_eq!(told.borrow().len(), 2);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, stream};
 
-use super::build::{build_settings, recipes, runtime};
+use super::build::{build_settings, recipes};
 use super::kept::source_cache;
 use super::prepare::Prepared;
+use super::threads::runtime;
 use super::write::{Scope, tree_files};
 use crate::context::workdir::{FileContent, TreeFile, WorkDir};
 use crate::dockerfile::mounts::with_run_flags;
@@ -135,7 +136,7 @@ fn complete(
     let mut failures: Vec<String> = runtime.block_on(async {
         stream::iter(recipes)
             .map(async |(unit, recipe)| {
-                (unit, persist(retries, may_pass, || add_sources(recipe, &sources)).await)
+                (unit, persist(retries, may_pass, super::tell_pause, || add_sources(recipe, &sources)).await)
             })
             .buffer_unordered(AT_ONCE)
             .filter_map(async |(unit, added)| Some(format!("{}: {}", unit.image, added.err()?.message)))

@@ -2,28 +2,28 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use super::engines::{engine, greet};
+use super::engines::{engine, greet, proxy_urls};
 use super::kept::source_cache;
 use super::outputs::Outputs;
 use super::prepare::{Prepared, image_dirs};
 use super::registry;
 use super::tell;
+use super::threads::runtime;
 use super::write::{Scope, platform_dir, tree_files};
 use super::{disk, kept, lock};
 use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::workdir::WorkDir;
-use crate::engine::Engine;
+use crate::engine::{Engine, too_long};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::event::{Event, Outcome, UnitId};
+use crate::interrupt::{self, Orderly};
 use crate::labels;
 use crate::plan::{BuildPlan, Disposition, Parent};
 use crate::platform::Platform;
@@ -57,18 +57,24 @@ const PROXY_VARIABLES: [&str; 8] = [
 /// Builds what the plan says; gives the exit code.
 pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
     let mut settings = build_settings(&prepared, env);
-    let proxies = settings.proxy_args.values().flat_map(|url| proxy_credentials(url));
+    let configured = proxy_urls(&prepared.config, env)?;
+    let proxies = settings.proxy_args.values().chain(&configured).flat_map(|url| proxy_credentials(url));
     settings.secrets = Secrets::read(&prepared.config.build.secrets, env, proxies)
         .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
     let outputs = Outputs::open(&prepared.config.output)?;
     let runtime = runtime()?;
     let code = runtime.block_on(async {
         let engine = engine(&prepared.config, env).await?;
-        let (engine_name, facts) = greet(engine.as_ref(), "Building").await?;
+        let (engine_name, facts) = greet(&prepared.config, engine.as_ref(), "Building").await?;
         if prepared.config.build.squash && !facts.squashes {
             return Err(Fatal::message(format!("{} does not squash", facts.name), EXIT_USAGE).hinted(
                 "Docker does it as an experimental engine: \"experimental\": true in its daemon.json",
             ));
+        }
+        let takes_long_arguments = facts.takes_long_arguments && settings.buildkit;
+        if let Some(reason) = too_long(&settings.build_args, takes_long_arguments) {
+            return Err(Fatal::message(reason, EXIT_USAGE)
+                .hinted("put it into a file of a build context, or hand it over with --secret"));
         }
         if prepared.config.selection.skip_existing {
             skip_existing(&mut prepared.plan, engine.as_ref()).await?;
@@ -89,8 +95,6 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             lock::hold(path, &prepared.plan, &mut recipes, &supply).await?;
         }
         let outputs = outputs.with_logs(&prepared.config.output)?;
-        // From here on there are things to be cleaned up.
-        let signals = Signals::catch()?;
         let work_dir = match &prepared.config.build.work_dir {
             Some(dir) => WorkDir::keep(dir)?,
             None => WorkDir::temporary()?,
@@ -133,7 +137,8 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         let reporters = reporters(&prepared, env, engine_name, outputs)?;
         let durations_file = kept::durations_file(env);
         let fetching = tokio::spawn(ahead::fetch(wanted, sources));
-        let code = drive(&prepared, worker, reporters, signals, &work_dir, durations_file.as_deref()).await;
+        let orderly = interrupt::orderly();
+        let code = drive(&prepared, worker, reporters, &orderly, &work_dir, durations_file.as_deref()).await;
         // Waited for, so that it takes away what it has not finished.
         fetching.abort();
         let _ = fetching.await;
@@ -142,14 +147,6 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     // A blocked download or hash must not keep an interrupted run from ending.
     runtime.shutdown_background();
     code
-}
-
-/// What asynchronous work runs in.
-pub(super) fn runtime() -> Result<Runtime, Fatal> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fatal::message(format!("failed to start the runtime: {error}"), EXIT_FAILED))
 }
 
 /// Leaves out what the engine has under the name it would get, whatever is in it.
@@ -164,12 +161,12 @@ async fn skip_existing(plan: &mut BuildPlan, engine: &dyn Engine) -> Result<(), 
     Ok(())
 }
 
-/// Runs the plan while reporters listen and signals are heard.
+/// Runs the plan while reporters listen, until its end or until it is asked to stop.
 async fn drive(
     prepared: &Prepared,
     worker: ImageWorker,
     mut reporters: Reporters,
-    signals: Signals,
+    orderly: &Orderly,
     work_dir: &WorkDir,
     durations_file: Option<&Path>,
 ) -> u8 {
@@ -182,8 +179,6 @@ async fn drive(
         fail_fast: build.fail_fast.then(|| build.allowed_to_fail.iter().cloned().collect()),
     };
     let (events, mut heard) = mpsc::unbounded_channel::<Event>();
-    let (stop, stopped) = watch::channel(false);
-    let listener = tokio::spawn(signals.listen(stop, work_dir.temporary_root()));
     let mut durations = durations_file.map(History::load).unwrap_or_default();
     let known = durations.clone();
     let cost = |unit: &UnitId| known.cost(unit);
@@ -191,7 +186,7 @@ async fn drive(
     let warnings = events.clone();
     let warn = move |text| drop(warnings.send(Event::Warning { text }));
     let watching = async { disk::watch(&places.await, disk::free, warn).await };
-    let building = run(&prepared.plan, Arc::new(worker), cost, limits, stopped.clone(), events);
+    let building = run(&prepared.plan, Arc::new(worker), cost, limits, orderly.stop(), events);
     let running = async {
         tokio::select! {
             () = building => {}
@@ -209,7 +204,6 @@ async fn drive(
         reporters.finish()
     };
     let ((), (summary, errors)) = tokio::join!(running, reporting);
-    listener.abort();
     if known != durations
         && let Some(file) = durations_file
         && let Err(error) = durations.save(file)
@@ -220,46 +214,9 @@ async fn drive(
         tell(&format!("error: {error}"));
     }
     match summary.exit_code() {
-        _ if *stopped.borrow() => EXIT_INTERRUPTED,
+        _ if orderly.is_stopped() => EXIT_INTERRUPTED,
         0 if !errors.is_empty() => EXIT_FAILED,
         code => code,
-    }
-}
-
-/// The signals that ask to stop.
-pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// From now on they no longer end the process; one that comes before [`Signals::listen`] is not lost.
-    pub(super) fn catch() -> Result<Signals, Fatal> {
-        let catch = |kind| {
-            signal(kind)
-                .map_err(|error| Fatal::message(format!("failed to listen to signals: {error}"), EXIT_FAILED))
-        };
-        Ok(Signals { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
-    }
-
-    /// The first one stops the run in order, the second at once.
-    async fn listen(mut self, stop: watch::Sender<bool>, temporary: Option<PathBuf>) {
-        self.next().await;
-        // Nobody to tell when the run has just ended by itself.
-        let _ = stop.send(true);
-        self.next().await;
-        if let Some(dir) = &temporary {
-            let _ = std::fs::remove_dir_all(dir);
-        }
-        std::process::exit(i32::from(EXIT_INTERRUPTED));
-    }
-
-    /// Waits for one.
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

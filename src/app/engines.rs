@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::tell;
 use crate::config::resolved::{Config, EngineChoice, EngineHost};
-use crate::engine::docker::{Credentials, Docker, Endpoint, configuration_directory, locate, tcp_of};
+use crate::engine::docker::{
+    Credentials, Docker, Endpoint, Proxies, configuration_directory, locate, tcp_of,
+};
 use crate::engine::fleet::{Candidate, Fleet, Gathered, Suited, gather};
 use crate::engine::watched::Watched;
 use crate::engine::{Engine, EngineError, EngineFacts};
@@ -16,12 +18,9 @@ use crate::reference::Reference;
 
 /// The engine that was asked for: one, or several that work as one. Only several are contacted.
 pub async fn engine(config: &Config, env: &BTreeMap<String, String>) -> Result<Arc<dyn Engine>, Fatal> {
-    let patience = Duration::from_secs(config.build.timeout);
-    let credentials = credentials(env)?;
-    let watched = |endpoint| {
-        let docker = Docker::new(endpoint, credentials.clone());
-        Arc::new(Watched::new(Arc::new(docker), patience)) as Arc<dyn Engine>
-    };
+    let docker = maker(config, env);
+    let watched =
+        |endpoint| Arc::new(Watched::new(Arc::new(docker(endpoint)), patience(config))) as Arc<dyn Engine>;
     let mut named = endpoints(config, env)?.into_iter();
     match (named.next(), config.build.engine_hosts.is_empty()) {
         (Some((endpoint, _)), true) => Ok(watched(endpoint)),
@@ -34,9 +33,48 @@ pub async fn engine(config: &Config, env: &BTreeMap<String, String>) -> Result<A
 
 /// Every engine that is named, each for itself; nothing is contacted yet.
 pub fn every(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<Docker>, Fatal> {
-    let credentials = credentials(env)?;
-    let docker = |(endpoint, _)| Docker::new(endpoint, credentials.clone());
-    Ok(endpoints(config, env)?.into_iter().map(docker).collect())
+    let docker = maker(config, env);
+    Ok(endpoints(config, env)?.into_iter().map(|(endpoint, _)| docker(endpoint)).collect())
+}
+
+/// Makes engines of endpoints.
+fn maker(config: &Config, env: &BTreeMap<String, String>) -> impl Fn(Endpoint) -> Docker {
+    let (credentials, patience) = (credentials(config, env), patience(config));
+    let proxies = proxies(config, env);
+    move |endpoint| {
+        let arguments = proxies.arguments(&endpoint);
+        Docker::patient(endpoint, credentials.clone(), patience).with_proxies(arguments)
+    }
+}
+
+/// How long nothing may move.
+pub fn patience(config: &Config) -> Duration {
+    Duration::from_secs(config.build.timeout)
+}
+
+/// Proxies that builds get from the user's Docker configuration; Podman's client looks for none there.
+fn proxies(config: &Config, env: &BTreeMap<String, String>) -> Proxies {
+    let directory = configuration_directory(env).filter(|_| !is_podman(config));
+    directory.and_then(|dir| Proxies::load(&dir).ok()).unwrap_or_default()
+}
+
+/// The values of these proxies, for every engine.
+pub fn proxy_urls(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<String>, Fatal> {
+    let proxies = proxies(config, env);
+    let urls = endpoints(config, env)?.into_iter().flat_map(|(endpoint, _)| proxies.arguments(&endpoint));
+    Ok(urls.map(|(_, url)| url).collect())
+}
+
+/// What is wrong with the user's Docker configuration, of which a run may need nothing.
+pub fn warnings(config: &Config, env: &BTreeMap<String, String>) -> Vec<String> {
+    let Some(directory) = configuration_directory(env) else { return Vec::new() };
+    let broken = Credentials::load(&directory, patience(config)).broken().map(|error| error.to_string());
+    let proxies = Proxies::load(&directory).err().filter(|_| !is_podman(config));
+    broken.into_iter().chain(proxies).map(|problem| format!("{problem}; going on without")).collect()
+}
+
+fn is_podman(config: &Config) -> bool {
+    config.build.engine_hosts.is_empty() && matches!(config.build.engine, EngineChoice::Podman(_))
 }
 
 /// Where the engines are that are named, and what they are to build for.
@@ -58,7 +96,7 @@ fn endpoints(
 async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn Engine>, Fatal> {
     let Gathered { suited, missing, unusable } = gather(candidates, &config.platforms).await;
     match (missing.first(), unusable.first()) {
-        (Some(_), Some(error)) => return Err(unreachable(error)),
+        (Some(_), Some(error)) => return Err(unreachable(config, error)),
         (Some(platform), None) => {
             let message = format!("no engine is named for {platform}");
             return Err(Fatal::message(message, EXIT_USAGE).hinted("name one with --engine-host"));
@@ -101,33 +139,36 @@ fn endpoint(engine: &EngineChoice, env: &BTreeMap<String, String>) -> Result<End
 }
 
 /// What the user's Docker configuration has for registries.
-pub fn credentials(env: &BTreeMap<String, String>) -> Result<Credentials, Fatal> {
-    match configuration_directory(env) {
-        Some(dir) => Credentials::load(&dir).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
-        None => Ok(Credentials::default()),
-    }
+pub fn credentials(config: &Config, env: &BTreeMap<String, String>) -> Credentials {
+    configuration_directory(env).map(|dir| Credentials::load(&dir, patience(config))).unwrap_or_default()
 }
 
 /// Asks the engine what it is, so that a run without one fails at once; gives its name for people, and its facts.
-pub async fn greet(engine: &dyn Engine, doing: &str) -> Result<(String, EngineFacts), Fatal> {
+pub async fn greet(
+    config: &Config,
+    engine: &dyn Engine,
+    doing: &str,
+) -> Result<(String, EngineFacts), Fatal> {
     match engine.facts().await {
         Ok(facts) => {
             let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
             tell(&format!("{doing} with {name}"));
             Ok((name, facts))
         }
-        Err(error) => Err(unreachable(&error)),
+        Err(error) => Err(unreachable(config, &error)),
     }
 }
 
-fn unreachable(error: &EngineError) -> Fatal {
-    let what_to_do = match error {
-        EngineError::Unreachable { endpoint, .. } if endpoint.starts_with("ssh://") => {
-            "ssh must get there, and run docker version, without a question: keys and known hosts are those of ~/.ssh"
-        }
-        _ => "start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock",
+fn unreachable(config: &Config, error: &EngineError) -> Fatal {
+    let fatal = Fatal::new(error, EXIT_FAILED);
+    let fatal = match error {
+        EngineError::Unreachable { endpoint, .. } if endpoint.starts_with("ssh://") => fatal.hinted(
+            "ssh must get there, and run docker version, without a question: keys and known hosts are those of ~/.ssh",
+        ),
+        _ if is_podman(config) => fatal
+            .hinted("start its service: systemctl start podman.socket, for a user's own systemctl --user start podman.socket")
+            .hinted("name its socket in podman_base_url, e.g. unix:///run/podman/podman.sock or unix:///run/user/1000/podman/podman.sock"),
+        _ => fatal.hinted("start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock"),
     };
-    Fatal::new(error, EXIT_FAILED)
-        .hinted(what_to_do)
-        .hinted("--template-only, --list-images, --list-dependencies and --plan need none")
+    fatal.hinted("--template-only, --list-images, --list-dependencies and --plan need none")
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
-use super::build::{build_settings, runtime};
+use super::build::build_settings;
 use super::engines::engine;
 use super::kept::{self, source_cache};
 use super::prepare::Prepared;
 use super::registry::{Found, Lookup, registries};
+use super::threads::runtime;
 use super::write::contexts_by_dir;
 use super::{lock, tell};
 use crate::config::source::{Origin, Source};

@@ -6,7 +6,8 @@ use futures_util::{StreamExt, stream};
 
 use super::prepare::Prepared;
 use super::registry::{Finding, registries, report};
-use super::{build, tell};
+use super::threads::runtime;
+use super::{tell, tell_pause};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::schedule::lists::Members;
 use crate::schedule::remote;
@@ -28,10 +29,10 @@ pub fn list(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, F
     }
     let registries = registries(prepared, env, Vec::new())?;
     let options = &prepared.config.build;
-    let runtime = build::runtime()?;
+    let runtime = runtime()?;
     let findings: Vec<Finding> = runtime.block_on(async {
         let put = stream::iter(&lists).map(async |((image, name), members)| {
-            let listed = remote::list(&registries, name, members, options.retries).await;
+            let listed = remote::list(&registries, name, members, options.retries, tell_pause).await;
             Finding {
                 image: image.to_string(),
                 platform: None,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::build::{self, recipes};
+use super::build::recipes;
 use super::engines::{engine, greet};
 use super::kept::source_cache;
 use super::prepare::Prepared;
-use super::tell;
+use super::threads::runtime;
+use super::{tell, tell_pause};
 use crate::config::source::{Origin, Source};
 use crate::context::sources::{Problem, SourceCache, SourceError};
 use crate::engine::{BuildOutput, Engine};
@@ -49,11 +50,11 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -
     let destination = Destination::open(path).map_err(failed)?;
     let recipes = recipes(prepared, env)?;
     let sources = source_cache(prepared, env, recipes.values())?;
-    let runtime = build::runtime()?;
+    let runtime = runtime()?;
     let retries = prepared.config.build.retries;
     let pinned = runtime.block_on(async {
         let engine = engine(&prepared.config, env).await?;
-        greet(engine.as_ref(), "Locking").await?;
+        greet(&prepared.config, engine.as_ref(), "Locking").await?;
         let several_platforms = prepared.config.has_several_platforms();
         let supply = Supply { engine, sources: &sources, retries, several_platforms };
         let wanted: Vec<(Platform, &Source)> = recipes
@@ -164,7 +165,7 @@ impl Supply<'_> {
         }
         for (reference, platform) in base_images {
             let ask = async || bases.get(&reference, platform, &say).await.map_err(engine_failure);
-            match persist(self.retries, may_pass, ask).await {
+            match persist(self.retries, may_pass, tell_pause, ask).await {
                 Ok(image) => {
                     let pin = BasePin::new(&reference, &image);
                     base_pins.push((reference, platform, pin));
@@ -183,7 +184,7 @@ impl Supply<'_> {
     }
 
     async fn identify(&self, source: &Source) -> Result<String, SourceError> {
-        persist(self.retries, source_may_pass, async || self.sources.identify(source).await).await
+        persist(self.retries, source_may_pass, tell_pause, async || self.sources.identify(source).await).await
     }
 
     /// Makes sure that a pinned source is here, and is what it was.
@@ -197,7 +198,9 @@ impl Supply<'_> {
             Origin::Local(_) => self.identify(source).await,
             _ => {
                 let fetch = async || self.sources.fetch(source).await;
-                persist(self.retries, source_may_pass, fetch).await.map(|fetched| fetched.identity)
+                persist(self.retries, source_may_pass, tell_pause, fetch)
+                    .await
+                    .map(|fetched| fetched.identity)
             }
         };
         match found {
@@ -230,7 +233,9 @@ impl Supply<'_> {
         let named: Reference = reference.parse().map_err(|error| failed(format!("{error}")))?;
         let exact = Reference { tag: None, digest: Some(digest.clone()), ..named.clone() }.to_string();
         let pull = async || self.engine.pull(&exact, platform, &say).await.map_err(engine_failure);
-        let image = persist(self.retries, may_pass, pull).await.map_err(|failure| failed(failure.message))?;
+        let image = persist(self.retries, may_pass, tell_pause, pull)
+            .await
+            .map_err(|failure| failed(failure.message))?;
         let own_name = named.digest.is_none().then(|| reference.to_string());
         for name in own_name.into_iter().chain(bases.alias(reference, platform)) {
             self.engine.tag(&image.id, &name).await.map_err(|error| failed(error.to_string()))?;

@@ -20,6 +20,7 @@ mod print;
 mod prune;
 mod registry;
 mod retag;
+mod threads;
 mod tree;
 mod verify;
 mod watch;
@@ -27,6 +28,7 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{BufWriter, Write};
 
 use crate::cli::{self, CommandLine};
@@ -38,19 +40,23 @@ use crate::config::resolved::{Export, Task};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::graph::export;
 use crate::plan::Disposition;
+use crate::retry::Pause;
 use crate::util::write::write_whole;
-use crate::warnings;
+use crate::{interrupt, plain, warnings};
 use prepare::{Prepared, prepare};
 
 /// Runs the program; gives its exit code. `env` is the process environment, read nowhere else.
 pub fn run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, String>) -> u8 {
-    match try_run(args, env) {
+    let code = match try_run(args, env) {
         Ok(code) => code,
         Err(fatal) => {
             tell(&fatal.to_string());
             fatal.exit_code
         }
-    }
+    };
+    // What background work has not dropped yet.
+    interrupt::clean_up();
+    code
 }
 
 fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
@@ -68,6 +74,7 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     if line.man {
         return output(&print::manual().map_err(|error| output_failed(&error))?);
     }
+    threads::start()?;
     let layers = load(&line, env)?;
     if layers.flag("watch")? && !line.print_config {
         return watch::watch(&line, env);
@@ -105,6 +112,11 @@ fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>)
     }
     for warning in overrides::warnings(&prepared)? {
         tell(&format!("warning: {warning}"));
+    }
+    if uses_docker_configuration(&prepared.config.task) {
+        for warning in engines::warnings(&prepared.config, env) {
+            tell(&format!("warning: {warning}"));
+        }
     }
     let matched = matched(&prepared);
     let is_matched = |name: &str| matched.contains(name);
@@ -158,6 +170,20 @@ fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>)
     }
 }
 
+/// Whether a task asks an engine or a registry, as Docker's configuration says.
+fn uses_docker_configuration(task: &Task) -> bool {
+    matches!(
+        task,
+        Task::Build
+            | Task::Plan
+            | Task::Lock(_)
+            | Task::VerifyRegistry
+            | Task::ManifestLists
+            | Task::Retag(_)
+            | Task::Prune { .. }
+    )
+}
+
 /// Images that are to be built on any platform.
 fn matched(prepared: &Prepared) -> BTreeSet<&str> {
     let units = prepared.plan.units.iter();
@@ -183,7 +209,12 @@ fn output_failed(error: &std::io::Error) -> Fatal {
     Fatal::message(format!("failed to write to standard output: {error}"), EXIT_FAILED)
 }
 
-/// Tells people something on standard error. When even that fails there is nobody to tell.
+/// Tells people that something is tried again, and when.
+fn tell_pause(error: &impl fmt::Display, pause: Pause) {
+    tell(&format!("{error}: {pause}"));
+}
+
+/// Tells people something on standard error, as plain text. When even that fails there is nobody to tell.
 fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", plain::lines(text));
 }

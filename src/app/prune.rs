@@ -7,9 +7,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::DecimalBytes;
 use serde::Serialize;
 
-use super::build::runtime;
 use super::engines;
 use super::prepare::Prepared;
+use super::threads::runtime;
 use super::{output, tell};
 use crate::engine::docker::Docker;
 use crate::engine::{Engine, EngineError};
@@ -59,7 +59,7 @@ pub fn prune(
     runtime()?.block_on(async {
         let mut found = Vec::new();
         for engine in engines {
-            engines::greet(&engine, "Cleaning up").await?;
+            engines::greet(&prepared.config, &engine, "Cleaning up").await?;
             found.push(find(engine, &rules).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
         }
         let shown: Vec<Shown> = found.iter().map(Found::shown).collect();

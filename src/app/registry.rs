@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use super::engines;
 use super::prepare::Prepared;
-use super::{output, tell};
+use super::{output, tell, tell_pause};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::plan::PlannedUnit;
 use crate::platform::Platform;
@@ -34,7 +33,11 @@ pub fn registries(
         authorities: options.registry_ca.clone(),
         insecure: options.insecure_registries.iter().cloned().chain(known_insecure).collect(),
     };
-    Ok(Registries::new(engines::credentials(env)?, trust, Duration::from_secs(options.timeout)))
+    Ok(Registries::new(
+        engines::credentials(&prepared.config, env),
+        trust,
+        engines::patience(&prepared.config),
+    ))
 }
 
 /// What the registry has, or why that is not known.
@@ -52,7 +55,7 @@ impl Lookup {
     /// What the registry has under a reference for a platform.
     pub async fn image(&self, reference: &str, platform: Platform) -> Found {
         let named: Reference = reference.parse().map_err(|error| format!("{error}"))?;
-        persist(self.retries, RegistryError::again, || self.registries.image(&named, platform))
+        persist(self.retries, RegistryError::again, tell_pause, || self.registries.image(&named, platform))
             .await
             .map_err(|error| error.to_string())
     }

@@ -6,7 +6,8 @@ use futures_util::{StreamExt, stream};
 
 use super::prepare::Prepared;
 use super::registry::{Finding, registries, report};
-use super::{build, tell};
+use super::threads::runtime;
+use super::{tell, tell_pause};
 use crate::config::resolved::Retag;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::reference::Reference;
@@ -39,7 +40,7 @@ pub fn retag(prepared: &Prepared, env: &BTreeMap<String, String>, tags: &Retag) 
         retries: options.retries,
         at_once: options.push_threads,
     };
-    let runtime = build::runtime()?;
+    let runtime = runtime()?;
     let (findings, verdict) = runtime.block_on(async {
         let found = source.manifests(&wanted).await;
         let complete: Option<Vec<&Manifest>> = found.iter().map(|it| it.as_ref().ok()).collect();
@@ -71,8 +72,10 @@ impl Source {
     /// The manifest of each image under its present tag, or why there is none.
     async fn manifests(&self, wanted: &[Wanted]) -> Vec<Result<Manifest, String>> {
         let found = stream::iter(wanted).map(async |it| {
-            let asked =
-                persist(self.retries, RegistryError::again, || self.registries.manifest(&it.from)).await;
+            let asked = persist(self.retries, RegistryError::again, tell_pause, || {
+                self.registries.manifest(&it.from)
+            })
+            .await;
             match asked {
                 Ok(Some(manifest)) => Ok(manifest),
                 Ok(None) => Err(format!("the registry has no {}", it.from)),
@@ -107,11 +110,13 @@ impl Source {
 
     async fn put_one(&self, it: &Wanted, manifest: &Manifest) -> Result<&'static str, RegistryError> {
         let ask = || self.registries.digest(&it.to);
-        if persist(self.retries, RegistryError::again, ask).await?.as_deref() == Some(&manifest.digest) {
+        if persist(self.retries, RegistryError::again, tell_pause, ask).await?.as_deref()
+            == Some(&manifest.digest)
+        {
             return Ok("unchanged");
         }
         let put = || self.registries.put(&it.to, manifest);
-        persist(self.retries, RegistryError::again, put).await?;
+        persist(self.retries, RegistryError::again, tell_pause, put).await?;
         Ok("retagged")
     }
 }

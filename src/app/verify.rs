@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::build::{build_settings, runtime};
+use super::build::build_settings;
 use super::engines::{engine, greet};
 use super::kept::source_cache;
 use super::prepare::Prepared;
 use super::registry::{Finding, Found, Lookup, registries, report};
+use super::threads::runtime;
 use super::write::{Scope, tree_files};
-use super::{lock, tell};
+use super::{lock, tell, tell_pause};
 use crate::context::sources::{SourceCache, SourceError};
 use crate::context::workdir::write_tree;
 use crate::error::{EXIT_FAILED, Fatal};
@@ -36,7 +37,7 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
     let options = &prepared.config.build;
     let findings = runtime.block_on(async {
         let engine = engine(&prepared.config, env).await?;
-        greet(engine.as_ref(), "Verifying").await?;
+        greet(&prepared.config, engine.as_ref(), "Verifying").await?;
         let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         let verification = Verification {
             bases: BaseImages::new(engine, false, prepared.config.has_several_platforms()),
@@ -118,7 +119,8 @@ impl Verification {
         let mut sources = Vec::new();
         for source in recipe.sources() {
             let again = |error: &SourceError| Again::if_transient(error.is_transient());
-            let identity = persist(self.remote.retries, again, || self.sources.identify(source)).await;
+            let identity =
+                persist(self.remote.retries, again, tell_pause, || self.sources.identify(source)).await;
             sources.push((source.section.clone(), identity.map_err(|error| error.to_string())?));
         }
         let inputs = key_inputs(unit.platform, &parent, recipe, sources, &self.settings.build_args).await;

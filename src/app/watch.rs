@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::affected::INPUTS;
-use super::build::{Signals, recipes, runtime};
+use super::build::recipes;
 use super::prepare::prepare;
+use super::threads::runtime;
 use super::{round, tell, tree};
 use crate::cli::CommandLine;
 use crate::config::load::{self, load};
@@ -43,8 +44,6 @@ pub fn watch(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<u8, F
     let mut changes = look(first)?;
     settle(&mut changes, line, env)?;
     let runtime = runtime()?;
-    // Heard from now on: a run's own listening ends with the run.
-    let mut signals = runtime.block_on(async { Signals::catch() })?;
     loop {
         match load(line, env).map_err(Fatal::from).and_then(|layers| round(line, layers, env)) {
             Ok(EXIT_INTERRUPTED) => return Ok(EXIT_INTERRUPTED),
@@ -52,14 +51,7 @@ pub fn watch(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<u8, F
             Err(fatal) => tell(&fatal.to_string()),
         }
         tell("Watching for changes; Ctrl-C ends it");
-        let changed = runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = signals.next() => None,
-                changed = changes.next() => Some(changed),
-            }
-        });
-        let Some(changed) = changed else { return Ok(EXIT_INTERRUPTED) };
+        let changed = runtime.block_on(changes.next());
         let names: Vec<String> = changed.iter().take(NAMED).map(|path| path.display().to_string()).collect();
         let more = match changed.len().saturating_sub(NAMED) {
             0 => String::new(),

@@ -1,68 +1,36 @@
 //! Running git and pip: no questions asked, no hanging, and their own words when they fail.
 
-use std::io;
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::error::Problem;
+use crate::process::{self, ProcessError};
 
 /// Lines of a program's errors that are shown.
 const SHOWN_LINES: usize = 12;
 
+/// What such a program may write: names of references, and progress.
+const LONGEST_OUTPUT: usize = 64 << 20;
+
 /// Runs a program to its end and gives what it wrote to stdout. `missing` says what to install when it isn't there.
 ///
-/// It is killed when nothing has come from it for `patience`, or when the future is dropped.
+/// It is killed, with all that it has started, when nothing has come from it for `patience` or the future is dropped.
 pub(super) async fn run(command: &mut Command, patience: Duration, missing: &str) -> Result<String, Problem> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
-    let mut child = command
-        // Answers are read, so they must not be in the user's language.
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Problem::Configuration(format!("{program} is not installed: {missing}"))
-            }
-            _ => Problem::Command(format!("cannot run {program}: {error}")),
-        })?;
-    let stdout = child.stdout.take().expect("stdout was piped");
-    let stderr = child.stderr.take().expect("stderr was piped");
-    let (output, errors) = read_both(stdout, stderr, patience).await?;
-    let status = child.wait().await.map_err(|error| Problem::Command(format!("{program}: {error}")))?;
-    if status.success() {
-        return Ok(String::from_utf8_lossy(&output).into_owned());
+    // Answers are read, so they must not be in the user's language.
+    command.env("LC_ALL", "C");
+    let ended = process::run(command, b"", patience, LONGEST_OUTPUT).await.map_err(|error| match error {
+        ProcessError::Missing(_) => Problem::Configuration(format!("{error}: {missing}")),
+        ProcessError::Stalled { patience, .. } => Problem::Stalled(patience),
+        ProcessError::System { .. } | ProcessError::Endless { .. } => Problem::Command(error.to_string()),
+    })?;
+    if ended.status.success() {
+        return Ok(String::from_utf8_lossy(&ended.output).into_owned());
     }
-    let errors = String::from_utf8_lossy(&errors);
-    let message = format!("{program} failed ({status}):\n{}", last_lines(&errors));
+    let errors = String::from_utf8_lossy(&ended.errors);
+    let message = format!("{program} failed ({}):\n{}", ended.status, last_lines(&errors));
     Err(if looks_transient(&errors) { Problem::Connection(message) } else { Problem::Command(message) })
-}
-
-async fn read_both(
-    mut stdout: impl AsyncRead + Unpin,
-    mut stderr: impl AsyncRead + Unpin,
-    patience: Duration,
-) -> Result<(Vec<u8>, Vec<u8>), Problem> {
-    let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let (mut output_open, mut errors_open) = (true, true);
-    while output_open || errors_open {
-        let step = async {
-            tokio::select! {
-                read = stdout.read_buf(&mut output), if output_open => read.map(|count| output_open = count > 0),
-                read = stderr.read_buf(&mut errors), if errors_open => read.map(|count| errors_open = count > 0),
-            }
-        };
-        tokio::time::timeout(patience, step)
-            .await
-            .map_err(|_| Problem::Stalled(patience))?
-            .map_err(|error| Problem::Command(error.to_string()))?;
-    }
-    Ok((output, errors))
 }
 
 /// The end of a program's errors; progress that overwrites its own line is left out.

@@ -130,7 +130,7 @@ enum Hold {
     /// The open lock file of one that stays.
     Lock(File),
     /// A directory that goes.
-    Temporary(Scratch),
+    Temporary { _directory: Scratch },
     /// One that goes unless it is left.
     Unclaimed(tempfile::TempDir),
 }
@@ -172,7 +172,7 @@ impl WorkDir {
     /// runs have left.
     pub fn temporary() -> Result<WorkDir, WorkDirError> {
         let dir = Scratch::new(&name_of_now()).map_err(WorkDirError::at(&std::env::temp_dir()))?;
-        WorkDir::made(tree_in(dir.path()), Hold::Temporary(dir))
+        WorkDir::made(tree_in(dir.path()), Hold::Temporary { _directory: dir })
     }
 
     /// The same for one that is to [stay](WorkDir::leave), so that no later run takes it for a killed one's.
@@ -192,14 +192,6 @@ impl WorkDir {
     fn made(tree: PathBuf, hold: Hold) -> Result<WorkDir, WorkDirError> {
         fs::create_dir(&tree).map_err(WorkDirError::at(&tree))?;
         Ok(WorkDir { tree, owner: Owner::Us, hold })
-    }
-
-    /// The directory to remove when the process ends without dropping this value; none when it is to stay.
-    pub fn temporary_root(&self) -> Option<PathBuf> {
-        match &self.hold {
-            Hold::Temporary(dir) => Some(dir.path().to_path_buf()),
-            Hold::Lock(_) | Hold::Unclaimed(_) => None,
-        }
     }
 
     /// The directory that holds the images' directories.

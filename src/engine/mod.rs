@@ -8,6 +8,7 @@ pub mod watched;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -163,6 +164,8 @@ impl ImageFacts {
 pub struct EngineFacts {
     /// Whether its classic builder squashes.
     pub squashes: bool,
+    /// Whether BuildKit builds there with arguments that are longer than a request's first line.
+    pub takes_long_arguments: bool,
     /// `Docker 20.10.24`, for people.
     pub name: String,
     /// Version of the API that is spoken with it.
@@ -198,6 +201,17 @@ pub enum EngineError {
         /// What the system said.
         reason: String,
     },
+    /// It was reached, and nothing moved any more.
+    #[error(
+        "the container engine at {endpoint} has made no progress for {} s (option timeout)",
+        patience.as_secs_f32()
+    )]
+    Stalled {
+        /// Where it is.
+        endpoint: String,
+        /// For so long.
+        patience: Duration,
+    },
     /// It ran the build, and the build failed.
     #[error("{0}")]
     Build(String),
@@ -211,7 +225,7 @@ pub enum EngineError {
     #[error("{0}")]
     Push(String),
     /// It refused the request.
-    #[error("the container engine refused the request ({status}): {message}")]
+    #[error("the container engine refused the request ({status}){}", words(*status, message))]
     Refused {
         /// HTTP status.
         status: u16,
@@ -246,6 +260,40 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// Build arguments that are longer than this together need an engine that takes long ones.
+const LONG_ARGUMENTS: usize = 40_000;
+
+/// The kernel gives programs no variable that is longer than this, with its name.
+const LONGEST_VARIABLE: usize = 128 * 1024 - 2;
+
+/// Why builds with these arguments can't be, if they can't; the longest one is named.
+pub fn too_long(build_args: &BTreeMap<String, String>, takes_long_arguments: bool) -> Option<String> {
+    let length = |(name, value): &(&String, &String)| name.len() + value.len();
+    let longest = build_args.iter().max_by_key(length)?;
+    let (name, bytes) = (longest.0, length(&longest));
+    if bytes > LONGEST_VARIABLE {
+        return Some(format!(
+            "the build argument {name} has {bytes} bytes, and no program takes more than 128 KiB"
+        ));
+    }
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(build_args).finish();
+    let fits = form.len() <= LONG_ARGUMENTS || takes_long_arguments;
+    (!fits).then(|| {
+        format!("the build arguments are too long for this engine and builder; the longest is {name} with {bytes} bytes")
+    })
+}
+
+/// What a refusal says, or what to do about one that says nothing.
+fn words(status: u16, message: &str) -> String {
+    match (message.trim(), status) {
+        ("", 300..400) => " and sends elsewhere, as for a name that is not as it should be: \
+             look at --registry, --namespace and --tag for slashes and empty parts"
+            .to_string(),
+        ("", _) => " without a word: its log may say more (journalctl -u docker, or -u podman)".to_string(),
+        (said, _) => format!(": {said}"),
+    }
 }
 
 /// A container engine. Dropping a future that it returned cancels the work at the engine.
@@ -312,4 +360,26 @@ pub trait Engine: Send + Sync {
         reference: &'a str,
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<Option<String>, EngineError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_that_are_too_long_are_told_by_the_longest_one() {
+        let arguments = |length: usize| {
+            BTreeMap::from([("A".to_string(), "b".to_string()), ("CA".to_string(), "x".repeat(length))])
+        };
+        assert_eq!(too_long(&BTreeMap::new(), false), None);
+        assert_eq!(too_long(&arguments(30_000), false), None);
+        assert_eq!(too_long(&arguments(100_000), true), None);
+        for (length, takes_long, told) in [
+            (100_000, false, "the longest is CA with 100002 bytes"),
+            (131_072, true, "the build argument CA has 131074 bytes"),
+        ] {
+            let reason = too_long(&arguments(length), takes_long).expect("refused");
+            assert!(reason.contains(told), "{reason}");
+        }
+    }
 }

@@ -7,16 +7,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+
+use crate::process;
 
 /// What Docker calls its own registry in this file.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+/// What a helper may write; credentials are short.
+const LONGEST_ANSWER: usize = 1 << 20;
+/// So much of what a failed one says is told.
+const SHOWN: usize = 500;
 /// The user name by which a helper says that its secret is an identity token.
 const TOKEN_USER: &str = "<token>";
 
@@ -24,7 +29,7 @@ const TOKEN_USER: &str = "<token>";
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The file can't be read.
-    #[error("failed to read the registry credentials in {path}: {reason}")]
+    #[error("cannot read {path}, which holds registry credentials, proxies and Docker's context: {reason}")]
     File {
         /// The file.
         path: String,
@@ -80,6 +85,12 @@ pub struct Credentials {
     /// The file that they were read from.
     #[serde(skip)]
     file: String,
+    /// Why the file can't be read, if it can't.
+    #[serde(skip)]
+    broken: Option<String>,
+    /// How long a helper may say nothing.
+    #[serde(skip)]
+    patience: Duration,
     auths: BTreeMap<String, Auth>,
     #[serde(rename = "credsStore")]
     store: Option<String>,
@@ -111,22 +122,37 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Reads `config.json` in a directory; no file means no credentials.
-    pub fn load(dir: &Path) -> Result<Credentials, CredentialsError> {
+    /// Reads `config.json` in a directory; no file means no credentials, and one that can't be read has none, which
+    /// [`Credentials::broken`] tells. A helper that says nothing for `patience` is given up.
+    pub fn load(dir: &Path, patience: Duration) -> Credentials {
         let path = dir.join("config.json");
-        let failed = |reason: String| CredentialsError::File { path: path.display().to_string(), reason };
-        match std::fs::read(&path) {
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(credentials) => Ok(Credentials { file: path.display().to_string(), ..credentials }),
+        let file = path.display().to_string();
+        let none = |reason: Option<String>| Credentials { broken: reason, ..Credentials::default() };
+        let read = match std::fs::read(&path) {
+            Ok(bytes) if bytes.trim_ascii().is_empty() => none(Some("it is empty".to_string())),
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
                 // The error's own text may quote what stands in the file.
-                Err(error) => Err(failed(format!(
-                    "line {}, column {} is not as it should be",
-                    error.line(),
-                    error.column()
-                ))),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Credentials::default()),
-            Err(error) => Err(failed(error.to_string())),
+                let (line, column) = (error.line(), error.column());
+                none(Some(format!("line {line}, column {column} is not as it should be")))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return none(None),
+            Err(error) => none(Some(error.to_string())),
+        };
+        Credentials { file, patience, ..read }
+    }
+
+    /// Why there are no credentials in the file that there is; never any of its content.
+    pub fn broken(&self) -> Option<CredentialsError> {
+        let reason = self.broken.clone()?;
+        Some(CredentialsError::File { path: self.file.clone(), reason })
+    }
+
+    /// What a registry is shown, for people; never a secret.
+    pub fn shown(&self, credential: Option<&Credential>, registry: &str) -> String {
+        match (credential, self.broken()) {
+            (Some(credential), _) => credential.source.clone(),
+            (None, Some(broken)) => format!("nothing: {broken}"),
+            (None, None) => format!("nothing, for there are no credentials for {registry}"),
         }
     }
 
@@ -142,7 +168,7 @@ impl Credentials {
             Some(host) => host,
         };
         if let Some(helper) = self.helpers.get(key).or(self.store.as_ref()) {
-            return ask_helper(helper, key).await;
+            return ask_helper(helper, key, self.patience).await;
         }
         let entry = self.auths.iter().find(|(name, _)| name.as_str() == key || host_of(name) == key);
         let Some((name, auth)) = entry else { return Ok(None) };
@@ -176,36 +202,31 @@ fn decode_auth(auth: &str) -> Option<(String, String)> {
     (!user.is_empty()).then(|| (user.to_string(), password.trim_end_matches('\0').to_string()))
 }
 
-async fn ask_helper(helper: &str, registry: &str) -> Result<Option<Credential>, CredentialsError> {
+async fn ask_helper(
+    helper: &str,
+    registry: &str,
+    patience: Duration,
+) -> Result<Option<Credential>, CredentialsError> {
     let failed = |reason: String| CredentialsError::Helper {
         helper: helper.to_string(),
         registry: registry.to_string(),
         reason,
     };
-    let output = async {
-        let mut child = Command::new(format!("docker-credential-{helper}"))
-            .arg("get")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(registry.as_bytes()).await?;
-        }
-        child.wait_with_output().await
-    };
-    let output = output.await.map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout).trim().to_string();
+    let mut command = Command::new(format!("docker-credential-{helper}"));
+    command.arg("get");
+    let ended = process::run(&mut command, registry.as_bytes(), patience, LONGEST_ANSWER)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    if !ended.status.success() {
+        let said = String::from_utf8_lossy(&ended.output).trim().to_string();
         // The protocol has no other sign for this.
         if said.contains("credentials not found") {
             return Ok(None);
         }
-        return Err(failed(said));
+        return Err(failed(said.chars().take(SHOWN).collect()));
     }
     let answer: HelperAnswer =
-        serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer can't be read".to_string()))?;
+        serde_json::from_slice(&ended.output).map_err(|_| failed("its answer can't be read".to_string()))?;
     let is_token = answer.username == TOKEN_USER;
     let (token, password) = if is_token { (Some(answer.secret), None) } else { (None, Some(answer.secret)) };
     Ok(Some(Credential {
@@ -222,10 +243,12 @@ async fn ask_helper(helper: &str, registry: &str) -> Result<Option<Credential>, 
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     fn credentials(json: &str) -> Credentials {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("config.json"), json).unwrap();
-        Credentials::load(dir.path()).unwrap()
+        Credentials::load(dir.path(), PATIENCE)
     }
 
     #[tokio::test]
@@ -259,10 +282,22 @@ mod tests {
         let credentials =
             credentials(r#"{"auths": {"r": {"auth": "c2VjcmV0OnNlY3JldA==", "password": "secret"}}}"#);
         assert!(!format!("{credentials:?}").contains("ecret"));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_can_t_be_read_holds_nothing_and_is_told() {
+        for (content, told) in
+            [("", "it is empty"), (" \n", "it is empty"), (r#"{"auths": "secret"}"#, "line 1")]
+        {
+            let credentials = credentials(content);
+            assert_eq!(credentials.find(Some("r.example")).await.unwrap(), None);
+            let shown = credentials.shown(None, "r.example");
+            assert!(shown.starts_with("nothing: cannot read ") && shown.contains(told), "{shown}");
+            assert!(!shown.contains("secret"), "{shown}");
+        }
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("config.json"), r#"{"auths": "secret"}"#).unwrap();
-        let error = Credentials::load(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("line 1") && !error.contains("secret"), "{error}");
-        assert!(Credentials::load(&dir.path().join("absent")).unwrap().auths.is_empty());
+        let absent = Credentials::load(&dir.path().join("absent"), PATIENCE);
+        assert!(absent.broken().is_none());
+        assert_eq!(absent.shown(None, "r"), "nothing, for there are no credentials for r");
     }
 }

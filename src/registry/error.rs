@@ -57,6 +57,9 @@ pub enum Problem {
     /// It can't be reached, or the connection broke.
     #[error("cannot reach the registry: {0}")]
     Connection(String),
+    /// Nothing came from it for so long.
+    #[error("no progress for {} s (option timeout)", .0.as_secs_f32())]
+    Stalled(Duration),
     /// Its certificate is not one that is trusted.
     #[error(
         "no secure connection: {0}: put its certificate authority into /etc/docker/certs.d/<registry>/ca.crt, name it \
@@ -81,7 +84,7 @@ impl RegistryError {
             Problem::Busy { wait, .. } | Problem::Server { wait, .. } => {
                 wait.map_or(Again::Later, Again::After)
             }
-            Problem::Connection(_) => Again::Later,
+            Problem::Connection(_) | Problem::Stalled(_) => Again::Later,
             Problem::Refused { status: 408 | 425, .. } => Again::Later,
             _ => Again::Never,
         }

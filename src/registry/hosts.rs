@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Identity};
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
 use super::error::Problem;
 use crate::http::{builder, chain};
@@ -45,26 +46,28 @@ impl Trust {
             })
     }
 
-    /// The URL of a host and the client for it.
-    pub(super) async fn connect(&self, host: &str, patience: Duration) -> Result<(String, Client), Problem> {
-        let certificates = self.certificates(host)?;
-        let trusts_own = !certificates.authorities.is_empty();
-        let mut secure = builder(patience).tls_certs_merge(certificates.authorities);
-        if let Some(identity) = certificates.identity {
-            secure = secure.identity(identity);
-        }
+    /// Reaches a host.
+    pub(super) async fn connect(&self, host: &str, patience: Duration) -> Result<Reached, Problem> {
+        let Certificates { authorities, identity } = self.certificates(host)?;
+        let trusts_own = !authorities.is_empty();
+        let with_certificates = || {
+            let builder = builder(patience).tls_certs_merge(authorities.clone());
+            identity.clone().into_iter().fold(builder, ClientBuilder::identity)
+        };
         let secure_url = format!("https://{host}");
         if !self.is_insecure(host) {
-            return Ok((secure_url, client(secure.https_only(true))?));
+            return Reached::new(secure_url, || with_certificates().https_only(true));
         }
         // A proxy is of no use to reach this machine.
         let is_here = Trust::default().is_insecure(host);
-        let local = |builder: reqwest::ClientBuilder| if is_here { builder.no_proxy() } else { builder };
-        let secure = client(local(secure.tls_danger_accept_invalid_certs(!trusts_own)))?;
-        if trusts_own || secure.get(format!("{secure_url}/v2/")).send().await.is_ok() {
-            return Ok((secure_url, secure));
+        let local = |builder: ClientBuilder| if is_here { builder.no_proxy() } else { builder };
+        let secure = Reached::new(secure_url.clone(), || {
+            local(with_certificates().tls_danger_accept_invalid_certs(!trusts_own))
+        })?;
+        if trusts_own || secure.registry.get(format!("{secure_url}/v2/")).send().await.is_ok() {
+            return Ok(secure);
         }
-        Ok((format!("http://{host}"), client(local(builder(patience)))?))
+        Reached::new(format!("http://{host}"), || local(builder(patience)))
     }
 
     fn certificates(&self, host: &str) -> Result<Certificates, Problem> {
@@ -91,7 +94,34 @@ impl Trust {
     }
 }
 
-fn client(builder: reqwest::ClientBuilder) -> Result<Client, Problem> {
+/// A host, and who asks it.
+pub(super) struct Reached {
+    /// With its scheme, without a path.
+    pub url: String,
+    /// Asks the registry.
+    pub registry: Client,
+    /// Asks its token server, with credentials that no other server is to see.
+    pub tokens: Client,
+}
+
+impl Reached {
+    fn new(url: String, builder: impl Fn() -> ClientBuilder) -> Result<Reached, Problem> {
+        let registry = client(builder())?;
+        let tokens = client(builder().redirect(Policy::custom(stay)))?;
+        Ok(Reached { url, registry, tokens })
+    }
+}
+
+/// Follows redirects within one server. What is posted to it, and what it is shown, would go along to another.
+fn stay(attempt: Attempt<'_>) -> Action {
+    let stays = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
+    match stays {
+        true => Policy::default().redirect(attempt),
+        false => attempt.error("the token server sends credentials on to another server"),
+    }
+}
+
+fn client(builder: ClientBuilder) -> Result<Client, Problem> {
     builder.build().map_err(|error| {
         Problem::Local(format!(
             "cannot set HTTPS up: {}: install ca-certificates or set SSL_CERT_FILE",

@@ -18,11 +18,12 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::http::{chain, refused_certificate};
+use crate::plain;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use auth::{Challenge, TokenRequest};
@@ -30,6 +31,7 @@ use credentials::{Credential, Credentials};
 use error::{Problem, RegistryError};
 use manifest::{Content, MEDIA_TYPES, Manifest, digest_of, image_config, is_digest};
 
+use hosts::Reached;
 pub use hosts::Trust;
 
 /// Where Docker's own registry really is.
@@ -58,11 +60,12 @@ pub struct Registries {
 /// A registry that was reached.
 struct Host {
     name: String,
-    /// With its scheme, without a path.
-    url: String,
-    client: Client,
+    reached: Reached,
+    patience: Duration,
     may_be_plain: bool,
     credential: Option<Credential>,
+    /// What it is shown, for people.
+    shown: String,
     /// What it has accepted, by repository and whether it is to be changed.
     accepted: Mutex<HashMap<(String, bool), HeaderValue>>,
 }
@@ -207,7 +210,9 @@ impl Registries {
     pub async fn shown_to(&self, reference: &str) -> String {
         let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);
         match self.credentials.find(registry.as_deref()).await {
-            Ok(credential) => source_of(credential.as_ref(), registry.as_deref().unwrap_or(DOCKER_HUB)),
+            Ok(credential) => {
+                self.credentials.shown(credential.as_ref(), registry.as_deref().unwrap_or(DOCKER_HUB))
+            }
             Err(error) => error.to_string(),
         }
     }
@@ -234,9 +239,11 @@ impl Registries {
 
     async fn connect(&self, name: &str, registry: Option<&str>) -> Result<Host, Problem> {
         let credential = self.credentials.find(registry).await?;
-        let (url, client) = self.trust.connect(name, self.patience).await?;
-        let may_be_plain = self.trust.is_insecure(name);
-        Ok(Host { name: name.to_string(), url, client, may_be_plain, credential, accepted: Mutex::default() })
+        let shown = self.credentials.shown(credential.as_ref(), name);
+        let reached = self.trust.connect(name, self.patience).await?;
+        let (patience, may_be_plain) = (self.patience, self.trust.is_insecure(name));
+        let (name, accepted) = (name.to_string(), Mutex::default());
+        Ok(Host { name, reached, patience, may_be_plain, credential, shown, accepted })
     }
 }
 
@@ -248,13 +255,6 @@ impl std::ops::Deref for HostRef {
 
     fn deref(&self) -> &Host {
         self.0.get().expect("it was reached before")
-    }
-}
-
-fn source_of(credential: Option<&Credential>, registry: &str) -> String {
-    match credential {
-        Some(credential) => credential.source.clone(),
-        None => format!("nothing, for there are no credentials for {registry}"),
     }
 }
 
@@ -331,8 +331,8 @@ impl Host {
     }
 
     fn request(&self, request: &Request<'_>, authorization: Option<HeaderValue>) -> RequestBuilder {
-        let url = format!("{}/v2/{}/{}", self.url, request.repository, request.path);
-        let mut builder = self.client.request(request.method.clone(), url);
+        let url = format!("{}/v2/{}/{}", self.reached.url, request.repository, request.path);
+        let mut builder = self.reached.registry.request(request.method.clone(), url);
         for media_type in MEDIA_TYPES.iter().filter(|_| request.accept == "manifest") {
             builder = builder.header(ACCEPT, *media_type);
         }
@@ -362,13 +362,16 @@ impl Host {
         let request = match TokenRequest::new(&realm, service.as_deref(), scope.as_deref(), credential) {
             TokenRequest::Get { url, basic } => {
                 match basic.and_then(|(user, word)| auth::basic(&user, &word)) {
-                    Some(header) => self.client.get(url).header(AUTHORIZATION, header),
-                    None => self.client.get(url),
+                    Some(header) => self.reached.tokens.get(url).header(AUTHORIZATION, header),
+                    None => self.reached.tokens.get(url),
                 }
             }
-            TokenRequest::Post { url, form } => {
-                self.client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
-            }
+            TokenRequest::Post { url, form } => self
+                .reached
+                .tokens
+                .post(url)
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form),
         };
         let answer = self.accept(self.exchange(request, LARGEST_ANSWER).await?)?;
         match auth::token(&answer.body) {
@@ -400,9 +403,7 @@ impl Host {
         let (status, said) = (answer.status.as_u16(), answer.said());
         let problem = match status {
             200..=299 => return Ok(answer),
-            401 | 403 => {
-                Problem::Denied { status, said, credentials: source_of(self.credential.as_ref(), &self.name) }
-            }
+            401 | 403 => Problem::Denied { status, said, credentials: self.shown.clone() },
             429 => Problem::Busy { said, wait: answer.wait() },
             500.. => Problem::Server { status, said, wait: answer.wait() },
             _ => Problem::Refused { status, said },
@@ -413,6 +414,9 @@ impl Host {
     fn broken(&self, error: reqwest::Error) -> RegistryError {
         if let Some(reason) = refused_certificate(&error) {
             return self.error(Problem::Untrusted(reason));
+        }
+        if error.is_timeout() {
+            return self.error(Problem::Stalled(self.patience));
         }
         let is_ours = error.is_builder() || error.is_redirect();
         let mut reason = chain(&error.without_url());
@@ -449,14 +453,8 @@ impl Answer {
         let Ok(document) = serde_json::from_slice::<Document>(&self.body) else { return String::new() };
         let words: Vec<String> =
             document.errors.iter().map(|entry| format!("{} {}", entry.code, entry.message)).collect();
-        words
-            .join(", ")
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(LONGEST_WORDS)
-            .collect::<String>()
-            .trim()
-            .to_string()
+        let said: String = words.join(", ").chars().take(LONGEST_WORDS).collect();
+        plain::line(&said).trim().to_string()
     }
 
     /// How long it asks to wait, in seconds or until a date.

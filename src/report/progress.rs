@@ -82,7 +82,7 @@ impl Progress {
 
     /// A line above the bars: a word in the first column, then the rest.
     fn tell(&self, colour: Colour, word: &str, rest: &str) {
-        self.print(&format!("{} {rest}", painted(colour, &format!("{word:>10}"))));
+        self.print(&format!("{} {}", painted(colour, &format!("{word:>10}")), printable(rest)));
     }
 
     /// A terminal that has gone away can't be told so.

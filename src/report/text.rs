@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::event::{Event, Outcome, UnitId};
+use crate::plain;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +37,19 @@ pub struct Record {
     pub level: Level,
     /// Whose log it belongs to; none for the run's own.
     pub unit: Option<UnitId>,
-    /// The text, one line.
+    /// The text, one plain line.
     pub text: String,
 }
 
 impl Record {
     /// A line of the run's own.
     pub fn of_run(level: Level, text: impl Into<String>) -> Record {
-        Record { level, unit: None, text: text.into() }
+        Record { level, unit: None, text: plain::line(&text.into()) }
     }
 
     /// A line of a unit's log.
     pub fn of_unit(level: Level, unit: &UnitId, text: impl Into<String>) -> Record {
-        Record { level, unit: Some(unit.clone()), text: text.into() }
+        Record { level, unit: Some(unit.clone()), text: plain::line(&text.into()) }
     }
 
     /// The line in the format of Kolla's log files, which pipelines parse. `label` is the unit's.
@@ -143,36 +144,15 @@ pub fn human(duration: Duration) -> String {
     }
 }
 
-/// A text that can't move the cursor or change colours: no escape sequences, no control characters, and each run
-/// of blanks as one.
+/// A text in one line of plain words, with one blank between them.
 pub fn printable(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(char) = chars.next() {
-        match char {
-            '\u{1b}' if chars.next_if_eq(&'[').is_some() => {
-                // A control sequence goes on to its first letter or the like.
-                chars.by_ref().find(|end| ('@'..='~').contains(end));
-            }
-            blank if blank.is_whitespace() => {
-                if !clean.ends_with(' ') {
-                    clean.push(' ');
-                }
-            }
-            control if control.is_control() => {}
-            other => clean.push(other),
-        }
-    }
-    clean.trim().to_string()
+    let text = plain::lines(&text.replace('\r', "\n"));
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A text that HTML and XML can hold: without control characters, line ends and tabs excepted, and without what is no
-/// character at all.
+/// A text that HTML and XML can hold: plain, and without what is no character at all.
 pub fn clean(text: &str) -> String {
-    let holds = |char: &char| {
-        matches!(char, '\n' | '\t') || !(char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}'))
-    };
-    text.chars().filter(holds).collect()
+    plain::lines(text).replace(['\u{fffe}', '\u{ffff}'], "")
 }
 
 /// The first line of a message that may have several.

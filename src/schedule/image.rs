@@ -443,6 +443,7 @@ pub fn engine_failure(error: EngineError) -> Failure {
     let (kind, transient) = match &error {
         EngineError::Unreachable { .. }
         | EngineError::ConnectionLost { .. }
+        | EngineError::Stalled { .. }
         | EngineError::Garbage { .. } => (FailureKind::Connection, true),
         EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500),
         EngineError::Context { .. } => (FailureKind::Local, false),

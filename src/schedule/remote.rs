@@ -12,7 +12,7 @@ use crate::registry::error::RegistryError;
 use crate::registry::manifest::Manifest;
 use crate::registry::said::Kind;
 use crate::registry::{Registries, RemoteImage};
-use crate::retry::persist;
+use crate::retry::{Pause, persist};
 
 /// The registry side of a run.
 pub struct Remote {
@@ -35,7 +35,7 @@ impl Remote {
             return Ok(None);
         }
         let named = named(reference)?;
-        persist(self.retries, RegistryError::again, || self.registries.image(&named, platform))
+        persist(self.retries, RegistryError::again, |_, _| {}, || self.registries.image(&named, platform))
             .await
             .map_err(failure)
     }
@@ -49,7 +49,7 @@ impl Remote {
         if !self.verify {
             return Ok(told);
         }
-        let found = match self.digest(reference).await {
+        let found = match self.digest(reference, output).await {
             Ok(found) => found,
             Err(failure) => {
                 let message = format!(
@@ -75,7 +75,8 @@ impl Remote {
         members: &Members,
         output: OutputSink<'_>,
     ) -> Result<String, Failure> {
-        let list = list(&self.registries, name, members, self.retries).await.map_err(permanent)?;
+        let list =
+            list(&self.registries, name, members, self.retries, waits(output)).await.map_err(permanent)?;
         let platforms: Vec<String> = members.keys().map(Platform::to_string).collect();
         let said = format!("Listed for {} as {name} {}", platforms.join(" and "), list.digest);
         output(BuildOutput::Line(said));
@@ -93,12 +94,9 @@ impl Remote {
                 message.push_str(&format!("\nshown to the registry: {shown}"));
             }
             Kind::Busy => {
-                output(BuildOutput::Line(
-                    "The registry has too many requests: waiting until it answers".to_string(),
-                ));
                 // The engine does not tell how long the registry asks to wait; the registry tells us. What comes of it
                 // the next push shows.
-                let _ = self.digest(reference).await;
+                let _ = self.digest(reference, output).await;
             }
             _ => {}
         }
@@ -109,33 +107,41 @@ impl Remote {
     }
 
     /// The digest that the registry has under a reference.
-    async fn digest(&self, reference: &str) -> Result<Option<String>, Failure> {
+    async fn digest(&self, reference: &str, output: OutputSink<'_>) -> Result<Option<String>, Failure> {
         let named = named(reference)?;
-        persist(self.retries, RegistryError::again, || self.registries.digest(&named)).await.map_err(failure)
+        let ask = || self.registries.digest(&named);
+        persist(self.retries, RegistryError::again, waits(output), ask).await.map_err(failure)
     }
 }
 
-/// Puts a list of images under a name; gives the list, or why there is none.
+/// Tells in an image's log that the registry is asked again, and when.
+fn waits(output: OutputSink<'_>) -> impl Fn(&RegistryError, Pause) {
+    move |error, pause| output(BuildOutput::Line(format!("{error}: {pause}")))
+}
+
+/// Puts a list of images under a name; gives the list, or why there is none. Every wait for the registry is told.
 pub async fn list(
     registries: &Registries,
     name: &str,
     members: &Members,
     retries: u32,
+    waits: impl Fn(&RegistryError, Pause),
 ) -> Result<Manifest, String> {
     let failed = |reason: String| format!("failed to list the image's platforms as {name}: {reason}");
     let mut images = Vec::new();
     for (platform, member) in members {
         let named: Reference = member.parse().map_err(|error| failed(format!("{error}")))?;
         let ask = || registries.platform_manifest(&named, *platform);
-        let found =
-            persist(retries, RegistryError::again, ask).await.map_err(|error| failed(error.to_string()))?;
+        let found = persist(retries, RegistryError::again, &waits, ask)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         let missing = || failed(format!("the registry has no {member} for {platform}"));
         images.push((*platform, found.ok_or_else(missing)?));
     }
     let list = Manifest::list(&images);
     let named: Reference = name.parse().map_err(|error| failed(format!("{error}")))?;
     let put = || registries.put(&named, &list);
-    persist(retries, RegistryError::again, put).await.map_err(|error| failed(error.to_string()))?;
+    persist(retries, RegistryError::again, &waits, put).await.map_err(|error| failed(error.to_string()))?;
     Ok(list)
 }
 

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::interrupt::Doomed;
+
 /// The file in a directory whose lock says that the directory is in use.
 pub const LOCK_FILE: &str = ".kolla-build.lock";
 
@@ -18,15 +20,18 @@ const PREFIX: &str = "kolla-";
 pub struct Scratch {
     dir: TempDir,
     _claim: File,
+    /// For a process that leaves without dropping anything.
+    _doomed: Doomed,
 }
 
 impl Scratch {
     /// Makes one, and removes those that killed runs have left. `name` tells people what it is for.
     pub fn new(name: &str) -> io::Result<Scratch> {
         let dir = private(name)?;
+        let doomed = Doomed::new(dir.path());
         let claim = claim(dir.path())?;
         sweep(dir.path(), PREFIX);
-        Ok(Scratch { dir, _claim: claim })
+        Ok(Scratch { dir, _claim: claim, _doomed: doomed })
     }
 
     /// Where it is.

@@ -172,7 +172,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("retries", "only failures that may pass are tried again, after a pause: the others would fail again"),
     (
         "timeout",
-        "counts from the last sign of progress, and a build goes on while its engine answers: a download or a step may take long",
+        "counts from the last sign of progress, wherever something is waited for; a build goes on while its engine answers: a download or a step may take long",
     ),
     ("template_override", "what has no effect in them is told; Kolla is silent"),
     (

@@ -137,7 +137,7 @@ async fn a_registry_with_a_password_takes_the_right_one_only() {
     assert!(!run.stderr.contains("hunter2"), "{run}");
     setting.run(&["--verify-registry"]).exits(0);
     setting.run(&["--retag", "1:stable"]).exits(0);
-    let credentials = Credentials::load(&setting.project.path("home/.docker")).expect("credentials");
+    let credentials = Credentials::load(&setting.project.path("home/.docker"), Duration::from_secs(60));
     assert_eq!(setting.digests(), digests_at(&setting, &client(credentials, Trust::default())).await);
 }
 

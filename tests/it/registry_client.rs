@@ -105,10 +105,16 @@ async fn content_that_is_not_what_it_is_said_to_be_is_refused() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_or_hangs_is_worth_another_try() {
-    for fault in [Fault::Cut, Fault::CutInTheMiddle, Fault::Delay(Duration::from_secs(5))] {
+    for fault in
+        [Fault::Cut, Fault::CutInTheMiddle, Fault::StallInTheMiddle, Fault::Delay(Duration::from_secs(5))]
+    {
         for request in [MANIFEST, BLOB] {
             let error = failure(request, fault.clone()).await;
-            assert!(matches!(error.problem, Problem::Connection(_)), "{fault:?}: {error}");
+            let is_right = match fault {
+                Fault::Delay(_) | Fault::StallInTheMiddle => matches!(error.problem, Problem::Stalled(_)),
+                _ => matches!(error.problem, Problem::Connection(_)),
+            };
+            assert!(is_right, "{fault:?}: {error}");
             assert_eq!(error.again(), Again::Later);
         }
     }

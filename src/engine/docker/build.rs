@@ -1,5 +1,6 @@
 //! One build: the request, and its answer followed to the end.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
@@ -14,15 +15,20 @@ use super::super::{BuildOutput, BuildRequest, EngineError, OutputSink};
 use super::messages::Messages;
 use super::progress::Progress;
 use super::session::{Archive, Offer, Session};
-use super::transport::Transport;
+use super::transport::{Exchange, Transport};
 use super::upload::{Changes, Upload};
 use super::{Credentials, fault};
 use crate::secret::Secrets;
+
+/// A longer query does not fit into the first line of our requests, of which 64 KiB is the end.
+const LONGEST_QUERY: usize = 60_000;
 
 /// An engine, and how it takes a build.
 pub(super) struct Site<'a> {
     pub transport: &'a Transport,
     pub endpoint: &'a str,
+    /// Build arguments of a build that has none of these names.
+    pub proxies: &'a BTreeMap<String, String>,
     pub is_podman: bool,
     /// What BuildKit may show registries.
     pub credentials: &'a Credentials,
@@ -37,6 +43,7 @@ pub(super) async fn run(
     request: &BuildRequest,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
+    let request = &with_proxies(request, site.proxies);
     let run_flags = if request.buildkit { request.secrets.mounts().to_vec() } else { Vec::new() };
     let base = request.parent.as_ref().and_then(|parent| parent.alias.clone());
     let (upload, archive) =
@@ -57,23 +64,30 @@ async fn send(
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
     let Site { transport, endpoint, .. } = *site;
-    let needs_session =
-        !request.secrets.mounts().is_empty() || !site.credentials.is_empty() || site.gets_context;
+    let alone = query(request, site.is_podman, None);
+    let is_long = alone.len() > LONGEST_QUERY;
+    if is_long && (!request.buildkit || site.is_podman) {
+        let reason = "the build's arguments and labels are too long for it".to_string();
+        return Err(EngineError::Unusable { endpoint: endpoint.to_string(), reason });
+    }
+    // What is too long for the request's first line takes the place of the context.
+    let gets_context = site.gets_context || is_long;
+    let needs_session = !request.secrets.mounts().is_empty() || !site.credentials.is_empty() || gets_context;
     if !request.buildkit || !needs_session {
-        let query = query(request, site.is_podman, None);
-        return exchange(site, request, &query, archive, output).await;
+        return exchange(site, request, Asked::in_query(&alone, archive), output).await;
     }
     let (context, body) =
-        if site.gets_context { (Some(archive), stream::empty().boxed()) } else { (None, archive) };
+        if gets_context { (Some(archive), stream::empty().boxed()) } else { (None, archive) };
     let offer = Offer {
         secrets: request.secrets.clone(),
         credentials: site.credentials.clone(),
         context: Arc::new(Mutex::new(context)),
     };
     let session = Session::open(transport, endpoint, offer).await?;
-    let remote = site.gets_context.then(|| session.context_url());
+    let remote = gets_context.then(|| session.context_url());
     let query = query(request, site.is_podman, Some((&session.id, remote.as_deref())));
-    let mut exchange = pin!(exchange(site, request, &query, body, output));
+    let asked = if is_long { Asked::in_form(query) } else { Asked::in_query(&query, body) };
+    let mut exchange = pin!(exchange(site, request, asked, output));
     tokio::select! {
         result = &mut exchange => result,
         // What it is still needed for fails at the engine, which tells what it was.
@@ -81,18 +95,46 @@ async fn send(
     }
 }
 
+/// A request for a build.
+struct Asked {
+    target: String,
+    content: &'static str,
+    body: Archive,
+}
+
+impl Asked {
+    /// With the context in its body.
+    fn in_query(query: &str, archive: Archive) -> Asked {
+        Asked { target: format!("/build?{query}"), content: "application/x-tar", body: archive }
+    }
+
+    /// With the parameters in its body, where Docker looks for them too.
+    fn in_form(query: String) -> Asked {
+        let body = stream::iter([Ok(query.into())]).boxed();
+        Asked { target: "/build".to_string(), content: "application/x-www-form-urlencoded", body }
+    }
+}
+
+/// The request with these build arguments, as far as it has none of their names.
+fn with_proxies(request: &BuildRequest, proxies: &BTreeMap<String, String>) -> BuildRequest {
+    let mut request = request.clone();
+    for (name, value) in proxies {
+        request.build_args.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    request
+}
+
 async fn exchange(
     site: &Site<'_>,
     request: &BuildRequest,
-    query: &str,
-    body: Archive,
+    asked: Asked,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
-    let post = Request::post(format!("/build?{query}"))
-        .header(CONTENT_TYPE, "application/x-tar")
-        .body(bollard::body_try_stream(body))
-        .expect("an encoded query makes a valid URI");
-    match site.transport.send(post).await {
+    let post = Request::post(asked.target)
+        .header(CONTENT_TYPE, asked.content)
+        .body(bollard::body_try_stream(asked.body))
+        .map_err(|error| fault::refused(414, &error.to_string()))?;
+    match site.transport.send(Exchange::Build, post).await {
         Ok(response) => follow(response, site.endpoint, &request.secrets, output).await,
         Err(error) => Err(fault::of_transport(site.endpoint, error)),
     }
@@ -151,8 +193,7 @@ async fn follow(
     let masked = |said: BuildOutput| output(said.map(|text| secrets.mask(&text).into_owned()));
     let status = response.status();
     if !status.is_success() {
-        let message = refusal(response.into_body()).await;
-        return Err(EngineError::Refused { status: status.as_u16(), message });
+        return Err(fault::refused(status.as_u16(), &refusal(response.into_body()).await));
     }
     let mut messages = Messages::new(endpoint, response.into_body());
     let mut progress = Progress::default();

@@ -7,8 +7,13 @@ use bollard::errors::Error as BollardError;
 use serde::Deserialize;
 
 use super::super::EngineError;
+use super::patient::GivenUp;
 use super::transport::TransportError;
 use crate::http::chain;
+use crate::plain;
+
+/// So much of what an engine says in place of an answer is told.
+const LONGEST_WORDS: usize = 4000;
 
 /// Sorts an exchange's failure.
 pub(super) fn of_transport(endpoint: &str, error: TransportError) -> EngineError {
@@ -22,6 +27,13 @@ pub(super) fn of_transport(endpoint: &str, error: TransportError) -> EngineError
 
 /// Sorts a failure to read an answer.
 pub(super) fn of_hyper(endpoint: &str, error: &hyper::Error) -> EngineError {
+    match GivenUp::found_in(error) {
+        Some(GivenUp::Silent(patience)) => {
+            return EngineError::Stalled { endpoint: endpoint.to_string(), patience };
+        }
+        Some(endless) => return garbage(endpoint, endless.to_string()),
+        None => {}
+    }
     let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     // hyper tells a chunk header that can't be read from other breaks only by the kind of the io error inside.
     let unreadable = cause.is_some_and(|cause| {
@@ -34,9 +46,7 @@ pub(super) fn of_hyper(endpoint: &str, error: &hyper::Error) -> EngineError {
 /// Sorts bollard's errors.
 pub(super) fn of_bollard(endpoint: &str, error: BollardError) -> EngineError {
     match error {
-        BollardError::DockerResponseServerError { status_code, message } => {
-            EngineError::Refused { status: status_code, message }
-        }
+        BollardError::DockerResponseServerError { status_code, message } => refused(status_code, &message),
         BollardError::HyperResponseError { err } => of_hyper(endpoint, &err),
         BollardError::IOError { err } => match err.downcast::<TransportError>() {
             Ok(error) => of_transport(endpoint, error),
@@ -47,26 +57,26 @@ pub(super) fn of_bollard(endpoint: &str, error: BollardError) -> EngineError {
     }
 }
 
-/// Sorts bollard's errors of a push or a pull, of which `failed` makes what the engine itself says of it: in its answer or,
-/// as newer Podmans do when it comes early, as that message in place of the answer.
+/// What an engine says in place of an answer.
+pub(super) fn refused(status: u16, message: &str) -> EngineError {
+    let words: String = message.chars().take(LONGEST_WORDS).collect();
+    EngineError::Refused { status, message: plain::lines(&words) }
+}
+
+/// Sorts what an engine says in place of the answer to a push or a pull, of which `failed` makes what it says of the
+/// transfer itself: newer Podmans tell so of one that fails early.
 pub(super) fn of_transfer(
-    endpoint: &str,
-    error: BollardError,
+    status: u16,
+    message: &str,
     failed: impl FnOnce(String) -> EngineError,
 ) -> EngineError {
     #[derive(Deserialize)]
     struct Message {
         error: String,
     }
-    match error {
-        BollardError::DockerStreamError { error } => failed(error),
-        BollardError::DockerResponseServerError { status_code, message } => {
-            match serde_json::from_str(&message) {
-                Ok(Message { error }) => failed(error),
-                Err(_) => EngineError::Refused { status: status_code, message },
-            }
-        }
-        other => of_bollard(endpoint, other),
+    match serde_json::from_str(message) {
+        Ok(Message { error }) => failed(error),
+        Err(_) => refused(status, message),
     }
 }
 
@@ -86,14 +96,19 @@ mod tests {
 
     #[test]
     fn what_a_registry_said_is_found_wherever_the_engine_tells_it() {
-        let sorted = |error| of_transfer("e", error, EngineError::Push).to_string();
-        let refused = |message: &str| BollardError::DockerResponseServerError {
-            status_code: 500,
-            message: message.to_string(),
-        };
-        let in_answer = BollardError::DockerStreamError { error: "denied".to_string() };
-        assert_eq!(sorted(in_answer), "denied");
-        assert_eq!(sorted(refused(r#"{"errorDetail":{"message":"denied"},"error":"denied"}"#)), "denied");
-        assert_eq!(sorted(refused("no room")), "the container engine refused the request (500): no room");
+        let sorted = |message: &str| of_transfer(500, message, EngineError::Push).to_string();
+        assert_eq!(sorted(r#"{"errorDetail":{"message":"denied"},"error":"denied"}"#), "denied");
+        assert_eq!(sorted("no room"), "the container engine refused the request (500): no room");
+    }
+
+    #[test]
+    fn a_refusal_without_a_word_says_what_to_do() {
+        let told = |status| refused(status, " ").to_string();
+        assert!(
+            told(500)
+                .ends_with("(500) without a word: its log may say more (journalctl -u docker, or -u podman)")
+        );
+        assert!(told(301).contains("look at --registry, --namespace and --tag"), "{}", told(301));
+        assert!(refused(500, &"x".repeat(1 << 20)).to_string().len() < 5000);
     }
 }

@@ -1,20 +1,14 @@
-//! Images of an engine: looked up, pulled, named, pushed.
+//! Images of an engine: looked up, pulled, named.
 
-use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
 use bollard::models::ImageInspect;
-use bollard::query_parameters::{
-    CreateImageOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
-};
+use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 use form_urlencoded::Serializer;
-use futures_util::StreamExt;
 use serde_json::json;
 
-use super::super::{BuildOutput, EngineError, ImageFacts, OutputSink};
-use super::{Docker, fault, log};
+use super::super::{EngineError, ImageFacts, OutputSink};
+use super::Docker;
 use crate::platform::Platform;
-use crate::reference::Reference;
-use crate::registry::credentials::Credential;
 
 impl Docker {
     /// What the engine holds under a reference or as an id; none when that is nothing.
@@ -85,25 +79,7 @@ impl Docker {
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
-        // Without a tag, an engine takes it that every tag is to be pulled.
-        let named =
-            reference.parse::<Reference>().is_ok_and(|name| name.tag.is_some() || name.digest.is_some());
-        let full = if named { reference.to_string() } else { format!("{reference}:latest") };
-        let options =
-            CreateImageOptionsBuilder::new().from_image(&full).platform(&platform.to_string()).build();
-        let credentials = self.credentials_for(reference).await?;
-        let mut answer = self.client.create_image(Some(options), None, credentials);
-        while let Some(message) = answer.next().await {
-            match message {
-                // Progress of single layers is for nobody.
-                Ok(message) if message.id.is_some() => {}
-                Ok(message) => {
-                    let status = message.status.unwrap_or_default();
-                    output(BuildOutput::Line(log::plain(&status)));
-                }
-                Err(error) => return Err(fault::of_transfer(&self.endpoint, error, EngineError::Pull)),
-            }
-        }
+        self.pull_reference(reference, platform, output).await?;
         if let Some(image) = self.look_up_for(reference, platform).await? {
             return Ok(image);
         }
@@ -119,58 +95,6 @@ impl Docker {
         let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
         self.client.tag_image(reference, Some(options)).await.map_err(|error| self.sort(error))
     }
-
-    pub(super) async fn push_image(
-        &self,
-        reference: &str,
-        output: OutputSink<'_>,
-    ) -> Result<Option<String>, EngineError> {
-        let parsed: Reference =
-            reference.parse().map_err(|error| EngineError::Push(format!("cannot push: {error}")))?;
-        // Without a tag in the query, an engine takes it that every tag is to be pushed.
-        let tag = parsed.tag.clone().unwrap_or_else(|| "latest".to_string());
-        let name = Reference { tag: None, digest: None, ..parsed }.to_string();
-        let options = PushImageOptionsBuilder::new().tag(&tag).build();
-        // Without any, bollard sends the empty ones that anonymous pushes need.
-        let credentials = self.credentials_for(reference).await?;
-        let mut answer = self.client.push_image(&name, Some(options), credentials);
-        let mut digest = None;
-        let mut last = String::new();
-        while let Some(message) = answer.next().await {
-            let status = match message {
-                Ok(message) => message.status.unwrap_or_default(),
-                Err(error) => return Err(fault::of_transfer(&self.endpoint, error, EngineError::Push)),
-            };
-            digest = digest.or_else(|| digest_in(&status, &tag));
-            // One message per layer and moment: words about work in progress, or the same again, tell nothing.
-            let in_progress = ["Preparing", "Waiting", "Pushing"].contains(&status.as_str());
-            let counts_down = seconds_to_retry(&status)
-                .is_some_and(|now| seconds_to_retry(&last).is_some_and(|before| now < before));
-            if counts_down {
-                last = status;
-            } else if !status.is_empty() && !in_progress && status != last {
-                output(BuildOutput::Line(log::plain(&status)));
-                last = status;
-            }
-        }
-        Ok(digest)
-    }
-
-    async fn credentials_for(&self, reference: &str) -> Result<Option<DockerCredentials>, EngineError> {
-        let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);
-        Ok(self.credentials.find(registry.as_deref()).await?.map(in_docker_s_words))
-    }
-}
-
-/// The seconds in `Retrying in 5 seconds`, which an engine counts down.
-fn seconds_to_retry(status: &str) -> Option<u32> {
-    status.strip_prefix("Retrying in ")?.split(' ').next()?.parse().ok()
-}
-
-/// The digest in `TAG: digest: sha256:... size: N`, the only place where bollard leaves it.
-fn digest_in(status: &str, tag: &str) -> Option<String> {
-    let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
-    rest.split_whitespace().next().map(str::to_string)
 }
 
 pub(super) fn wrong_platform(
@@ -182,17 +106,6 @@ pub(super) fn wrong_platform(
     EngineError::WrongPlatform { reference: reference.to_string(), found: image.built_for(), asked, reason }
 }
 
-fn in_docker_s_words(credential: Credential) -> DockerCredentials {
-    DockerCredentials {
-        username: credential.username,
-        password: credential.password,
-        identitytoken: credential.identity_token,
-        registrytoken: credential.registry_token,
-        serveraddress: Some(credential.server),
-        ..DockerCredentials::default()
-    }
-}
-
 fn facts_of(image: ImageInspect) -> ImageFacts {
     ImageFacts {
         id: image.id.unwrap_or_default(),
@@ -202,17 +115,5 @@ fn facts_of(image: ImageInspect) -> ImageFacts {
         layers: image.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len()),
         size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
         repo_digests: image.repo_digests.unwrap_or_default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_digest_is_read_from_the_last_status_of_a_push() {
-        let status = "2026.2: digest: sha256:0f9a size: 527";
-        assert_eq!(digest_in(status, "2026.2").as_deref(), Some("sha256:0f9a"));
-        assert_eq!(digest_in("Pushed", "2026.2"), None);
     }
 }

@@ -36,14 +36,6 @@ pub enum LocateError {
         /// What is wrong.
         reason: String,
     },
-    /// Docker's configuration can't be read.
-    #[error("cannot read {}: {reason}", path.display())]
-    Configuration {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong; never any of its content.
-        reason: String,
-    },
 }
 
 /// Docker's own directory: `DOCKER_CONFIG`, else `~/.docker`; none without a home.
@@ -73,7 +65,7 @@ pub fn locate(env: &BTreeMap<String, String>) -> Result<Endpoint, LocateError> {
     let Some(directory) = configuration_directory(env) else { return Ok(Endpoint::default()) };
     let (context, origin) = match given("DOCKER_CONTEXT") {
         Some(context) => (context.clone(), "the variable DOCKER_CONTEXT".to_string()),
-        None => match current_context(&directory)? {
+        None => match current_context(&directory) {
             Some(context) => (context, directory.join("config.json").display().to_string()),
             None => return Ok(Endpoint::default()),
         },
@@ -90,20 +82,12 @@ struct Configuration {
     current_context: String,
 }
 
-fn current_context(directory: &Path) -> Result<Option<String>, LocateError> {
-    let path = directory.join("config.json");
-    let failed = |reason: String| LocateError::Configuration { path: path.clone(), reason };
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error.to_string())),
-    };
-    // The error's own text may quote what stands in the file, which holds passwords too.
-    let place = |error: serde_json::Error| {
-        failed(format!("line {}, column {} is not as it should be", error.line(), error.column()))
-    };
-    let configuration: Configuration = serde_json::from_slice(&bytes).map_err(place)?;
-    Ok(Some(configuration.current_context).filter(|context| !context.is_empty()))
+/// The context that the user has chosen. A file that can't be read names none, as for Docker's own client; whoever reads
+/// the credentials in it tells.
+fn current_context(directory: &Path) -> Option<String> {
+    let bytes = fs::read(directory.join("config.json")).ok()?;
+    let configuration: Configuration = serde_json::from_slice(&bytes).ok()?;
+    Some(configuration.current_context).filter(|context| !context.is_empty())
 }
 
 #[derive(Deserialize)]
@@ -216,9 +200,9 @@ mod tests {
         };
         assert!(told("insecure").contains("skips the check"), "{}", told("insecure"));
         assert!(told("none").contains("there is no context of this name"), "{}", told("none"));
-        fs::write(directory.path().join("config.json"), r#"{"auths": {}, "currentContext": hush}"#)
-            .expect("a file");
-        let error = locate(&env(&[("DOCKER_CONFIG", &path)])).expect_err("no JSON").to_string();
-        assert!(error.contains("line 1") && !error.contains("hush"), "{error}");
+        for broken in ["", r#"{"auths": {}, "currentContext": hush}"#] {
+            fs::write(directory.path().join("config.json"), broken).expect("a file");
+            assert_eq!(locate(&env(&[("DOCKER_CONFIG", &path)])).expect("the default"), Endpoint::default());
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::plain;
+
 /// A line longer than this is cut, so that output without line ends can't fill the memory.
 const LONGEST_LINE: usize = 16 * 1024;
 
@@ -43,38 +45,8 @@ impl LineBuffer {
 
     fn take(&mut self) -> String {
         self.returned = false;
-        plain(&String::from_utf8_lossy(&std::mem::take(&mut self.pending)))
+        plain::line(&String::from_utf8_lossy(&std::mem::take(&mut self.pending)))
     }
-}
-
-/// A text without terminal control: escape sequences and control characters, tabs excepted.
-pub(super) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\x1b' => match chars.next() {
-                // CSI: parameters, then one final character.
-                Some('[') => {
-                    chars.find(|c| ('\x40'..='\x7e').contains(c));
-                }
-                // OSC: up to BEL or ESC \.
-                Some(']') => {
-                    let end = chars.find(|c| matches!(c, '\x07' | '\x1b'));
-                    chars.next_if(|&c| end == Some('\x1b') && c == '\\');
-                }
-                // Character sets: one more character.
-                Some('(' | ')' | '*' | '+') => {
-                    chars.next();
-                }
-                _ => {}
-            },
-            '\t' => plain.push(c),
-            c if c.is_control() => {}
-            c => plain.push(c),
-        }
-    }
-    plain
 }
 
 /// The last lines of a log, for the message of a failure.
@@ -133,13 +105,6 @@ mod tests {
         assert_eq!(lines_of(&["10%\r50%", "\r100%\n"]), ["100%"]);
         assert_eq!(lines_of(&["dos\r\nlines\r\n"]), ["dos", "lines"]);
         assert_eq!(lines_of(&["done\r"]), ["done"]);
-    }
-
-    #[test]
-    fn terminal_control_is_dropped() {
-        assert_eq!(lines_of(&["\x1b[91m\x1b[1;31mred\x1b[0m\x07\ttab\n"]), ["red\ttab"]);
-        assert_eq!(lines_of(&["\x1b]0;title\x07text \x1b]8;;url\x1b\\link\x1b(B\n"]), ["text link"]);
-        assert_eq!(lines_of(&["cut \x1b["]), ["cut "]);
     }
 
     #[test]

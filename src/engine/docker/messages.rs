@@ -1,4 +1,4 @@
-//! The messages of a running build: one JSON object a line in the answer's body.
+//! The messages of a running build, pull or push: one JSON object a line in the answer's body.
 
 use bytes::BytesMut;
 use http_body_util::BodyExt;
@@ -29,6 +29,13 @@ pub(super) struct Message {
     pub error_detail: Option<ErrorDetail>,
     /// The same for old readers; the only one that Podman sends.
     pub error: Option<String>,
+}
+
+impl Message {
+    /// Why the engine has failed, when this is what it says.
+    pub fn failure(&self) -> Option<String> {
+        self.error_detail.as_ref().map(|detail| &detail.message).or(self.error.as_ref()).cloned()
+    }
 }
 
 /// Why a build has failed.
@@ -96,7 +103,8 @@ impl<'a> Messages<'a> {
             if self.ended && error.is_eof() {
                 return fault::lost(self.endpoint, "the answer ends in the middle of a message");
             }
-            let start: String = String::from_utf8_lossy(line).chars().take(80).collect();
+            let start: String =
+                String::from_utf8_lossy(&line[..line.len().min(400)]).chars().take(80).collect();
             fault::garbage(self.endpoint, format!("{error} in {start:?}"))
         })
     }

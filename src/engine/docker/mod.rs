@@ -9,14 +9,18 @@ mod images;
 mod locate;
 mod log;
 mod messages;
+mod patient;
 mod progress;
+mod proxies;
 mod session;
 mod ssh;
 mod tls;
 mod trace;
+mod transfer;
 mod transport;
 mod upload;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -32,14 +36,16 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use super::{BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use crate::plain;
 use crate::platform::Platform;
 use images::wrong_platform;
-use transport::Transport;
+use transport::{Exchange, Transport};
 
 pub use crate::registry::credentials::{Credentials, CredentialsError};
 pub use endpoint::{Authority, Endpoint, InvalidEndpoint, SshHost, Tcp};
 pub use housekeeping::{CacheRecord, HeldImage};
 pub use locate::{LocateError, configuration_directory, locate, tcp_of};
+pub use proxies::Proxies;
 
 /// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
 const OLDEST_API: (usize, usize) = (1, 41);
@@ -47,11 +53,8 @@ const OLDEST_API: (usize, usize) = (1, 41);
 /// The first API that looks images up by platform, that of Docker 28.1.
 const INSPECTS_PLATFORMS: (usize, usize) = (1, 49);
 
-/// How long an engine may take to say what it is. Long enough for a busy one, short enough for a user.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long an engine may take to begin an answer to any other question than a build.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long nothing may move when nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How an engine names the driver of its images that are kept as containerd does.
 const CONTAINERD_STORE: &str = "io.containerd.snapshotter.v1";
@@ -63,6 +66,8 @@ pub struct Docker {
     transport: Transport,
     client: bollard::Docker,
     credentials: Credentials,
+    /// Build arguments of every build that has none of these names.
+    proxies: BTreeMap<String, String>,
     is_podman: OnceLock<bool>,
     /// Whether it keeps images as containerd does, once that was asked.
     has_containerd_store: OnceCell<bool>,
@@ -73,35 +78,41 @@ pub struct Docker {
 impl Docker {
     /// The engine at an endpoint, and what it is to show registries. Nothing is contacted yet.
     pub fn new(endpoint: Endpoint, credentials: Credentials) -> Docker {
+        Docker::patient(endpoint, credentials, PATIENCE)
+    }
+
+    /// The same, of which nothing but a build may be silent for longer than `patience`.
+    pub fn patient(endpoint: Endpoint, credentials: Credentials, patience: Duration) -> Docker {
         let name = endpoint.to_string();
-        let transport = Transport::new(endpoint);
-        let client = transport.client(ANSWER_TIMEOUT);
-        let (is_podman, has_containerd_store, is_asked_by_platform) = Default::default();
+        let transport = Transport::new(endpoint, patience);
+        let client = transport.client();
+        let (proxies, is_podman, has_containerd_store, is_asked_by_platform) = Default::default();
         Docker {
             endpoint: name,
             transport,
             client,
             credentials,
+            proxies,
             is_podman,
             has_containerd_store,
             is_asked_by_platform,
         }
     }
 
+    /// Gives these build arguments to every build that has none of the same names.
+    pub fn with_proxies(self, proxies: BTreeMap<String, String>) -> Docker {
+        Docker { proxies, ..self }
+    }
+
     async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
-        let version = match tokio::time::timeout(GREETING_TIMEOUT, self.client.version()).await {
-            Ok(answer) => answer.map_err(|error| self.sort(error))?,
-            Err(_) => {
-                let reason = format!("it gives no answer within {} seconds", GREETING_TIMEOUT.as_secs());
-                return Err(EngineError::Unreachable { endpoint: self.endpoint.clone(), reason });
-            }
-        };
+        let version = self.client.version().await.map_err(|error| self.sort(error))?;
         let api_version = self.agree_on(version.api_version.as_deref().unwrap_or_default())?;
         let is_podman = is_podman(&version);
         // Known before the first build, for an engine is asked what it is before it is asked to build.
         let _ = self.is_podman.set(is_podman);
         Ok(EngineFacts {
             squashes: is_podman || version.experimental == Some(true),
+            takes_long_arguments: !is_podman,
             name: name_of(&version),
             api_version,
             architecture: version.arch.unwrap_or_default(),
@@ -149,12 +160,14 @@ impl Docker {
     async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
         let get =
             Request::get(path).body(bollard::body_full(Bytes::new())).expect("paths are made of valid parts");
-        let response =
-            self.transport.send(get).await.map_err(|error| fault::of_transport(&self.endpoint, error))?;
+        let response = self
+            .transport
+            .send(Exchange::Question, get)
+            .await
+            .map_err(|error| fault::of_transport(&self.endpoint, error))?;
         let status = response.status();
         if !status.is_success() {
-            let message = build::refusal(response.into_body()).await;
-            return Err(EngineError::Refused { status: status.as_u16(), message });
+            return Err(fault::refused(status.as_u16(), &build::refusal(response.into_body()).await));
         }
         let body = response.into_body().collect().await;
         let body = body.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
@@ -225,6 +238,7 @@ impl Docker {
         let site = build::Site {
             transport: &self.transport,
             endpoint: &self.endpoint,
+            proxies: &self.proxies,
             is_podman: self.is_podman.get() == Some(&true),
             credentials: &self.credentials,
             // Up to Docker 27 (moby/moby#47717); newer ones take either way.
@@ -248,7 +262,7 @@ fn is_podman(version: &SystemVersion) -> bool {
 /// `Docker 20.10.24` or `Podman 4.3.1`.
 fn name_of(version: &SystemVersion) -> String {
     let name = if is_podman(version) { "Podman" } else { "Docker" };
-    format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version"))
+    plain::line(&format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version")))
 }
 
 impl Engine for Docker {

@@ -1,9 +1,10 @@
 //! Follows one build's messages, of either builder: what to show, what was built, why it failed [pure].
 
 use super::super::BuildOutput;
-use super::log::{LineBuffer, Tail, plain};
+use super::log::{LineBuffer, Tail};
 use super::messages::Message;
 use super::trace::Trace;
+use crate::plain;
 
 /// What is known of a build so far.
 #[derive(Debug, Default)]
@@ -19,9 +20,10 @@ impl Progress {
     /// Takes the next message, gives what it shows; an error says why it can't be read.
     pub fn push(&mut self, message: Message) -> Result<Vec<BuildOutput>, String> {
         let mut output = Vec::new();
+        let error = message.failure();
         if let Some(piece) = message.stream {
             if is_classic_own(&piece) {
-                output.extend(self.finish());
+                output.extend(self.end_line());
             }
             for line in self.stream.push(piece.as_bytes()) {
                 self.classic_line(line, &mut output);
@@ -32,7 +34,7 @@ impl Progress {
                 Some(id) => format!("{id}: {status}"),
                 None => status,
             };
-            output.push(BuildOutput::Line(plain(&line)));
+            output.push(BuildOutput::Line(plain::line(&line)));
         }
         match message.aux {
             Some(serde_json::Value::String(trace))
@@ -47,16 +49,23 @@ impl Progress {
             }
             None => {}
         }
-        if let Some(error) = message.error_detail.map(|detail| detail.message).or(message.error) {
+        if let Some(error) = error {
             output.extend(self.finish());
-            let quoted = || self.tail.under(plain(&error).trim_end());
+            let quoted = || self.tail.under(plain::lines(&error).trim_end());
             self.failure = Some(self.trace.failure().map_or_else(quoted, str::to_string));
         }
         Ok(output)
     }
 
-    /// At the end of the messages: the line that was never ended.
-    pub fn finish(&mut self) -> Option<BuildOutput> {
+    /// At the end of the messages: the lines that were never ended.
+    pub fn finish(&mut self) -> Vec<BuildOutput> {
+        let mut output: Vec<BuildOutput> = self.end_line().into_iter().collect();
+        self.trace.finish(&mut output);
+        output
+    }
+
+    /// The line of the classic builder's log that is not ended.
+    fn end_line(&mut self) -> Option<BuildOutput> {
         let line = self.stream.finish()?;
         self.tail.push(&line);
         Some(BuildOutput::Line(line))

@@ -22,7 +22,7 @@ use prost::Message;
 
 use super::super::EngineError;
 use super::grpc::{self, Code, framed, message_in, refuse, reply, reply_all};
-use super::transport::Transport;
+use super::transport::{Exchange, Transport};
 use super::{Credentials, fault};
 use crate::secret::Secrets;
 
@@ -129,7 +129,11 @@ impl Session {
             post = post.header("X-Docker-Expose-Session-Grpc-Method", method);
         }
         let post = post.body(bollard::body_full(Bytes::new())).expect("the headers are plain");
-        let response = transport.send(post).await.map_err(|error| fault::of_transport(endpoint, error))?;
+        // What comes after this answer may be silent, the answer itself not.
+        let patience = transport.patience();
+        let answer = tokio::time::timeout(patience, transport.send(Exchange::Build, post)).await;
+        let answer = answer.map_err(|_| EngineError::Stalled { endpoint: endpoint.to_string(), patience })?;
+        let response = answer.map_err(|error| fault::of_transport(endpoint, error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let reason = format!("it opens no session ({}), which BuildKit needs", response.status());
             return Err(EngineError::Unusable { endpoint: endpoint.to_string(), reason });
@@ -229,7 +233,7 @@ mod tests {
         let config = r#"{"auths": {"https://index.docker.io/v1/": {"username": "u", "password": "p"},
                          "r:5000": {"identitytoken": "t"}}}"#;
         std::fs::write(directory.path().join("config.json"), config).expect("a file");
-        let credentials = Credentials::load(directory.path()).expect("JSON");
+        let credentials = Credentials::load(directory.path(), std::time::Duration::from_secs(5));
         let answer = |username: &str, secret: &str| CredentialsResponse {
             username: username.to_string(),
             secret: secret.to_string(),

@@ -5,26 +5,50 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, ReadBuf};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 use super::endpoint::SshHost;
+use crate::process::Group;
 
 /// How long `ssh` may take to say why it has failed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// What `ssh` has to say, beside the connection.
-pub(super) struct Complaint(ChildStderr);
+/// So much of what it says is kept.
+const LONGEST_COMPLAINT: usize = 16 * 1024;
+
+/// What `ssh` has to say, beside the connection. It is read all the time, so that it never waits to be heard.
+pub(super) struct Complaint {
+    said: Arc<Mutex<Vec<u8>>>,
+    listening: JoinHandle<()>,
+}
 
 impl Complaint {
+    fn listen(mut stderr: ChildStderr) -> Complaint {
+        let said: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let heard = said.clone();
+        let listening = tokio::spawn(async move {
+            let mut piece = [0; 1024];
+            while let Ok(count @ 1..) = stderr.read(&mut piece).await {
+                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = LONGEST_COMPLAINT.saturating_sub(heard.len());
+                heard.extend_from_slice(&piece[..count.min(room)]);
+            }
+        });
+        Complaint { said, listening }
+    }
+
     /// After the connection has failed: why.
     pub async fn hear(mut self) -> String {
-        let mut said = Vec::new();
         // What ssh has started may hold the stream open; what was said until then is enough.
-        let _ = tokio::time::timeout(LAST_WORDS, self.0.read_to_end(&mut said)).await;
+        let _ = tokio::time::timeout(LAST_WORDS, &mut self.listening).await;
+        self.listening.abort();
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&said)
             .lines()
             .map(str::trim)
@@ -34,28 +58,32 @@ impl Complaint {
     }
 }
 
-/// Both directions of the connection. Dropped, it ends `ssh`.
+/// Both directions of the connection. Dropped, it ends `ssh` and what that has started.
 pub(super) struct SshStream {
     joined: Join<ChildStdout, ChildStdin>,
-    _ssh: Child,
+    _ssh: Group,
 }
 
-/// Starts `ssh`. Connections to one host share one that `ssh` keeps open a little longer, by its socket `control`.
-pub(super) fn connect(host: &SshHost, control: &Path) -> io::Result<(SshStream, Complaint)> {
-    let mut ssh = Command::new("ssh")
-        .args(arguments(host, control))
+/// Starts `ssh`, which gives up on a host that takes no connection for `patience`. Connections to one host share one that `ssh` keeps open a little longer, by its socket `control`.
+pub(super) fn connect(
+    host: &SshHost,
+    control: &Path,
+    patience: Duration,
+) -> io::Result<(SshStream, Complaint)> {
+    let mut command = Command::new("ssh");
+    command
+        .args(arguments(host, control, patience))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
+        .stderr(Stdio::piped());
+    let mut ssh = Group::spawn(&mut command)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot run the program ssh: {error}")))?;
     let taken = ssh.stdin.take().zip(ssh.stdout.take()).zip(ssh.stderr.take());
     let ((stdin, stdout), stderr) = taken.expect("all three were asked for");
-    Ok((SshStream { joined: tokio::io::join(stdout, stdin), _ssh: ssh }, Complaint(stderr)))
+    Ok((SshStream { joined: tokio::io::join(stdout, stdin), _ssh: ssh }, Complaint::listen(stderr)))
 }
 
-fn arguments(host: &SshHost, control: &Path) -> Vec<String> {
+fn arguments(host: &SshHost, control: &Path, patience: Duration) -> Vec<String> {
     let mut arguments = Vec::new();
     for option in [
         // Many builds run at once: there is nobody to answer, and sshd takes few new connections at a time.
@@ -63,7 +91,7 @@ fn arguments(host: &SshHost, control: &Path) -> Vec<String> {
         "ControlMaster=auto".to_string(),
         format!("ControlPath={}", control.display()),
         "ControlPersist=30".to_string(),
-        "ConnectTimeout=10".to_string(),
+        format!("ConnectTimeout={}", patience.as_secs().max(1)),
         "ServerAliveInterval=15".to_string(),
     ] {
         arguments.extend(["-o".to_string(), option]);
@@ -115,7 +143,7 @@ mod tests {
 
     fn words(address: &str) -> String {
         let Ok(Endpoint::Ssh(host)) = address.parse() else { panic!("{address} is no ssh endpoint") };
-        let arguments = arguments(&host, Path::new("/c"));
+        let arguments = arguments(&host, Path::new("/c"), Duration::from_secs(1));
         let from = arguments.iter().rposition(|word| word == "-o").map_or(0, |at| at + 2);
         arguments[from..].join(" ")
     }

@@ -1,14 +1,15 @@
 //! BuildKit's progress, as it comes inside `moby.buildkit.trace` messages: the few fields of its protobuf
 //! `StatusResponse` that a log needs [pure].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 
 use super::super::BuildOutput;
-use super::log::{LineBuffer, Tail, plain};
+use super::log::{LineBuffer, Tail};
+use crate::plain;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StatusResponse {
@@ -31,6 +32,8 @@ pub(super) struct Vertex {
     pub cached: bool,
     #[prost(message, optional, tag = "5")]
     pub started: Option<Timestamp>,
+    #[prost(message, optional, tag = "6")]
+    pub completed: Option<Timestamp>,
     #[prost(string, tag = "7")]
     pub error: String,
 }
@@ -64,9 +67,25 @@ struct Told {
     name: String,
     started: bool,
     cached: bool,
-    parts: Vec<String>,
+    parts: HashSet<String>,
     streams: HashMap<i64, LineBuffer>,
     tail: Tail,
+}
+
+impl Told {
+    fn show(&mut self, lines: impl IntoIterator<Item = String>, output: &mut Vec<BuildOutput>) {
+        for line in lines {
+            self.tail.push(&line);
+            output.push(BuildOutput::Line(line));
+        }
+    }
+
+    /// At the step's end: the lines that it has never ended.
+    fn finish(&mut self, output: &mut Vec<BuildOutput>) {
+        let mut open: Vec<_> = self.streams.drain().collect();
+        open.sort_by_key(|(stream, _)| *stream);
+        self.show(open.into_iter().filter_map(|(_, mut stream)| stream.finish()), output);
+    }
 }
 
 /// Turns the trace into a log.
@@ -89,20 +108,23 @@ impl Trace {
         }
         for status in response.statuses {
             let told = self.steps.entry(status.vertex).or_default();
-            if !told.parts.contains(&status.id) {
-                output.push(BuildOutput::Line(plain(&status.id)));
-                told.parts.push(status.id);
+            let line = plain::line(&status.id);
+            if told.parts.insert(status.id) {
+                output.push(BuildOutput::Line(line));
             }
         }
         for log in response.logs {
             let told = self.steps.entry(log.vertex).or_default();
-            for line in told.streams.entry(log.stream).or_default().push(&log.msg) {
-                told.tail.push(&line);
-                output.push(BuildOutput::Line(line));
-            }
+            let lines = told.streams.entry(log.stream).or_default().push(&log.msg);
+            told.show(lines, output);
         }
-        for vertex in response.vertexes.iter().filter(|vertex| !vertex.error.is_empty()) {
-            self.fail(vertex, output);
+        for vertex in &response.vertexes {
+            if vertex.completed.is_some() || !vertex.error.is_empty() {
+                self.steps.entry(vertex.digest.clone()).or_default().finish(output);
+            }
+            if !vertex.error.is_empty() {
+                self.fail(vertex);
+            }
         }
         Ok(())
     }
@@ -114,7 +136,7 @@ impl Trace {
 
     fn announce(&mut self, vertex: &Vertex, output: &mut Vec<BuildOutput>) {
         let told = self.steps.entry(vertex.digest.clone()).or_default();
-        told.name = plain(&vertex.name);
+        told.name = plain::line(&vertex.name);
         let starts = vertex.started.is_some() && !told.started;
         let cached = vertex.cached && !told.cached;
         if cached {
@@ -129,15 +151,16 @@ impl Trace {
         }
     }
 
-    fn fail(&mut self, vertex: &Vertex, output: &mut Vec<BuildOutput>) {
+    /// At the end of the build: the lines that its steps have never ended.
+    pub fn finish(&mut self, output: &mut Vec<BuildOutput>) {
+        self.steps.values_mut().for_each(|told| told.finish(output));
+    }
+
+    fn fail(&mut self, vertex: &Vertex) {
         let told = self.steps.entry(vertex.digest.clone()).or_default();
-        for line in told.streams.values_mut().filter_map(LineBuffer::finish) {
-            told.tail.push(&line);
-            output.push(BuildOutput::Line(line));
-        }
         // The others were stopped because this one failed.
         if self.failure.is_none() && !vertex.error.ends_with("context canceled") {
-            self.failure = Some(told.tail.under(&format!("{}: {}", told.name, plain(&vertex.error))));
+            self.failure = Some(told.tail.under(&format!("{}: {}", told.name, plain::lines(&vertex.error))));
         }
     }
 }

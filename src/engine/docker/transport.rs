@@ -24,17 +24,37 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint::{Authority, Endpoint};
+use super::patient::{Bounds, Patient, Pulse};
 use super::ssh::{self, Complaint};
 use super::tls;
 use crate::util::scratch::Scratch;
 
-/// An endpoint that takes longer than this to take a connection counts as not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// An answer longer than this is none; lists of ten thousand images are shorter.
+const LONGEST_ANSWER: u64 = 128 << 20;
+
+/// bollard's own time-out, which is not to strike before that of the connection.
+const NEVER: u64 = 1 << 32;
+
+/// What an exchange is, for how long the engine may be silent in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exchange {
+    /// A question, which is answered without delay and at no great length.
+    Question,
+    /// An image on its way to or from a registry. The engine moves only a few layers at a time, and is silent about those
+    /// that wait for their turn: it makes progress as long as any of them does.
+    Transfer,
+    /// A build or what belongs to it: it may say nothing for an hour.
+    Build,
+}
 
 /// Opens connections to one endpoint.
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
     endpoint: Endpoint,
+    /// How long nothing may move.
+    patience: Duration,
+    /// When an image last moved.
+    transfers: Pulse,
     /// What connections are made with, once the first one was.
     means: Arc<Means>,
     /// `/v1.41`, once agreed on; until then requests name no version, which an engine reads as its newest.
@@ -70,8 +90,23 @@ impl fmt::Display for TransportError {
 impl std::error::Error for TransportError {}
 
 impl Transport {
-    pub fn new(endpoint: Endpoint) -> Transport {
-        Transport { endpoint, means: Arc::default(), version_prefix: Arc::default() }
+    pub fn new(endpoint: Endpoint, patience: Duration) -> Transport {
+        let (means, version_prefix) = Default::default();
+        Transport { endpoint, patience, transfers: Pulse::new(), means, version_prefix }
+    }
+
+    /// How long nothing may move.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    fn bounds(&self, exchange: Exchange) -> Bounds {
+        let silence = |pulse| Some((pulse, self.patience));
+        match exchange {
+            Exchange::Question => Bounds { silence: silence(Pulse::new()), length: Some(LONGEST_ANSWER) },
+            Exchange::Transfer => Bounds { silence: silence(self.transfers.clone()), length: None },
+            Exchange::Build => Bounds { silence: None, length: None },
+        }
     }
 
     /// Makes every later request name this version of the API; the first call counts.
@@ -80,10 +115,15 @@ impl Transport {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub async fn send(&self, mut request: BollardRequest) -> Result<Response<Incoming>, TransportError> {
+    pub async fn send(
+        &self,
+        kind: Exchange,
+        mut request: BollardRequest,
+    ) -> Result<Response<Incoming>, TransportError> {
         *request.uri_mut() = self.target_of(request.uri());
         request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
         let (stream, complaint) = self.connect().await?;
+        let stream = Patient::new(stream, self.bounds(kind));
         let exchange = async {
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             // Ends by itself when the exchange is over or dropped.
@@ -109,13 +149,13 @@ impl Transport {
         }
     }
 
-    /// A bollard client that sends through this transport.
-    pub fn client(&self, answer_timeout: Duration) -> bollard::Docker {
+    /// A bollard client that sends questions through this transport.
+    pub fn client(&self) -> bollard::Docker {
         let transport = self.clone();
         let send = move |request: BollardRequest| {
             let transport = transport.clone();
             async move {
-                transport.send(request).await.map_err(|error| match error {
+                transport.send(Exchange::Question, request).await.map_err(|error| match error {
                     TransportError::Broken(err) => BollardError::HyperResponseError { err },
                     // Found again by `fault::of_bollard`.
                     unreachable => BollardError::IOError { err: io::Error::other(unreachable) },
@@ -124,8 +164,7 @@ impl Transport {
         };
         // The address only completes bollard's URIs.
         let address = Some("http://localhost");
-        let timeout = answer_timeout.as_secs();
-        bollard::Docker::connect_with_custom_transport(send, address, timeout, bollard::API_DEFAULT_VERSION)
+        bollard::Docker::connect_with_custom_transport(send, address, NEVER, bollard::API_DEFAULT_VERSION)
             .expect("a custom transport is taken as it is")
     }
 
@@ -147,16 +186,22 @@ impl Transport {
                     (Box::new(connector.connect(name, dial(authority).await?).await?), None)
                 }
                 Endpoint::Ssh(host) => {
-                    let (stream, complaint) = ssh::connect(host, &self.ssh_directory()?.join("shared"))?;
+                    let (stream, complaint) =
+                        ssh::connect(host, &self.ssh_directory()?.join("shared"), self.patience)?;
                     (Box::new(stream), Some(complaint))
                 }
             };
             io::Result::Ok(opened)
         };
-        match tokio::time::timeout(CONNECT_TIMEOUT, opened).await {
+        match tokio::time::timeout(self.patience, opened).await {
             Ok(Ok(opened)) => Ok(opened),
             Ok(Err(error)) => Err(TransportError::Unreachable(explain(&error))),
-            Err(_) => Err(TransportError::Unreachable("it takes no connection".to_string())),
+            Err(_) => {
+                let seconds = self.patience.as_secs_f32();
+                Err(TransportError::Unreachable(format!(
+                    "it takes no connection for {seconds} s (option timeout)"
+                )))
+            }
         }
     }
 
@@ -191,7 +236,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// What the system said, and what to do about it.
 fn explain(error: &io::Error) -> String {
     let hint = match error.kind() {
-        io::ErrorKind::NotFound => "is the engine installed and running, and DOCKER_HOST right?",
+        io::ErrorKind::NotFound => "is the engine installed and running?",
         io::ErrorKind::ConnectionRefused => "nothing listens there; is the engine running?",
         io::ErrorKind::PermissionDenied => "run as root or as a member of the group that owns the socket",
         _ => return error.to_string(),

@@ -56,6 +56,17 @@ pub enum Fault {
     BuiltFor(String),
 }
 
+/// How the daemon never ends an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stall {
+    /// It does not begin it.
+    BeforeHead,
+    /// It begins it.
+    AfterHead,
+    /// It sends without end what is no end of anything.
+    Endless,
+}
+
 /// A build request as it was received.
 #[derive(Debug, Clone)]
 pub struct Build {
@@ -121,6 +132,10 @@ pub struct State {
     /// With how often it still strikes; none for always.
     pub build_faults: HashMap<String, (Fault, Option<usize>)>,
     pub push_faults: HashMap<String, Fault>,
+    /// By the beginning of requests (`GET /info`), without the version.
+    pub stalls: Vec<(String, Stall)>,
+    /// Stands in everything that it says of itself and others.
+    pub scrawl: String,
     pub delay: Duration,
     /// Once a build was asked for, the daemon no longer says what it is.
     pub falls_silent: bool,
@@ -224,6 +239,18 @@ impl FakeDocker {
     /// Every push of the image goes wrong.
     pub fn fail_push(self, image: &str, fault: Fault) -> FakeDocker {
         self.state().push_faults.insert(image.to_string(), fault);
+        self
+    }
+
+    /// Requests that begin so (`GET /info`) get an answer that does not end.
+    pub fn stall(self, request: &str, stall: Stall) -> FakeDocker {
+        self.state().stalls.push((request.to_string(), stall));
+        self
+    }
+
+    /// Puts this into everything that it says.
+    pub fn scrawl(self, text: &str) -> FakeDocker {
+        self.state().scrawl = text.to_string();
         self
     }
 

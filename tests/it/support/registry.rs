@@ -29,6 +29,10 @@ pub enum Fault {
     Cut,
     /// The answer breaks off in the middle.
     CutInTheMiddle,
+    /// The answer does not go on after its first half.
+    StallInTheMiddle,
+    /// It sends to another place.
+    Elsewhere(String),
     /// It says that the content has another digest.
     WrongDigest,
     /// The content is another one.
@@ -66,6 +70,8 @@ struct State {
     faults: VecDeque<(String, Fault)>,
     demand: Option<Demand>,
     requests: Vec<String>,
+    /// Stands in what it says about errors.
+    scrawl: String,
 }
 
 impl FakeRegistry {
@@ -87,6 +93,11 @@ impl FakeRegistry {
     /// Nothing without this from now on.
     pub fn demand(&self, demand: Demand) {
         self.state().demand = Some(demand);
+    }
+
+    /// Puts this into what it says about errors.
+    pub fn scrawl(&self, text: &str) {
+        self.state().scrawl = text.to_string();
     }
 
     /// The host and port, as it stands in references.
@@ -177,11 +188,20 @@ impl FakeRegistry {
             Some(Fault::Cut) => return Ok(()),
             Some(Fault::Status(status, wait)) => {
                 let wait = wait.map(|wait| format!("Retry-After: {wait}\r\n")).unwrap_or_default();
-                let error = json!({"errors": [{"code": "FAULT", "message": format!("status {status}")}]});
+                let scrawl = &self.state().scrawl;
+                let error =
+                    json!({"errors": [{"code": "FAULT", "message": format!("status {status}{scrawl}")}]});
                 return respond(&mut exchange, status, &wait, error.to_string().as_bytes());
             }
             Some(Fault::Delay(delay)) => exchange.wait(delay)?,
+            Some(Fault::Elsewhere(url)) => {
+                return respond(&mut exchange, 307, &format!("Location: {url}\r\n"), b"");
+            }
             _ => {}
+        }
+        if exchange.path == "/token" && matches!(fault, Some(Fault::StallInTheMiddle)) {
+            exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")?;
+            return exchange.wait(Duration::from_secs(3600));
         }
         if exchange.path == "/token" {
             return self.token(&mut exchange);
@@ -201,6 +221,12 @@ impl FakeRegistry {
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
                 exchange.raw(head.as_bytes())?;
                 return exchange.raw(&body[..body.len() / 2]);
+            }
+            Some(Fault::StallInTheMiddle) => {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+                exchange.raw(head.as_bytes())?;
+                exchange.raw(&body[..body.len() / 2])?;
+                return exchange.wait(Duration::from_secs(3600));
             }
             Some(Fault::Endless) => {
                 exchange.raw(format!("HTTP/1.1 200 OK\r\n{headers}\r\n").as_bytes())?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::buildkit::BuildKit;
-use super::docker::{Build, Fault, Image, PATIENCE, Shared};
+use super::docker::{Build, Fault, Image, PATIENCE, Shared, Stall};
 use super::dockerfile::{self, Instruction};
 use super::http::{Exchange, Socket, without_version};
 use super::messages::{Builder, Classic, line};
@@ -23,12 +23,16 @@ impl Shared {
         let Some(mut exchange) = Exchange::accept(socket)? else { return Ok(()) };
         self.state().requests.push(format!("{} {}", exchange.method, exchange.path));
         let path = without_version(&exchange.path).to_string();
+        if let Some(stall) = self.stall_of(&format!("{} {path}", exchange.method)) {
+            return stall_in(&mut exchange, stall);
+        }
         match (exchange.method.as_str(), path.as_str()) {
             ("GET", "/_ping") => exchange.answer(200, &json!("OK")),
             ("GET", "/version") if self.is_silent() => exchange.wait(FOR_EVER),
             ("GET", "/version") => {
                 let (version, api) =
                     if self.keeps_variants() { ("28.5.2", "1.51") } else { ("20.10.24", "1.41") };
+                let version = format!("{version}{}", self.state().scrawl);
                 exchange.answer(
                     200,
                     &json!({"Version": version, "ApiVersion": api, "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
@@ -75,6 +79,11 @@ impl Shared {
             }
             _ => exchange.answer(404, &json!({"message": "page not found"})),
         }
+    }
+
+    fn stall_of(&self, request: &str) -> Option<Stall> {
+        let state = self.state();
+        state.stalls.iter().find(|(start, _)| request.starts_with(start)).map(|(_, stall)| *stall)
     }
 
     fn is_silent(&self) -> bool {
@@ -129,7 +138,7 @@ impl Shared {
             return exchange.answer(404, &json!({"message": message}));
         }
         exchange.begin()?;
-        let status = format!("Status: Image is up to date for {reference}");
+        let status = format!("Status: Image is up to date for {reference}{}", self.state().scrawl);
         stream(exchange, &[line(&json!({"status": status}))])
     }
 
@@ -156,6 +165,12 @@ impl Shared {
             self.die();
             return Ok(());
         }
+        let is_form = exchange.headers.get("content-type").is_some_and(|kind| kind.ends_with("-urlencoded"));
+        if is_form {
+            let mut form = Vec::new();
+            exchange.body().read_to_end(&mut form)?;
+            exchange.query.extend(form_urlencoded::parse(&form).into_owned());
+        }
         let tag = exchange.query.get("t").cloned().unwrap_or_default();
         let name = image_name(&tag);
         let fault = self.build_fault(&name);
@@ -167,7 +182,11 @@ impl Shared {
         }
         let mut archive = Vec::new();
         exchange.body().read_to_end(&mut archive)?;
-        let files = read_tar(&archive)?;
+        // Then the context is in a session, and nobody has asked for it.
+        let files = match is_form {
+            true => [("Dockerfile".to_string(), b"FROM scratch\n".to_vec())].into(),
+            false => read_tar(&archive)?,
+        };
         let build = Build { image: name.clone(), query: exchange.query.clone(), files, archive };
         let delay = {
             let mut state = self.state();
@@ -293,7 +312,9 @@ impl Shared {
         let mut messages = vec![
             line(&json!({"status": format!("The push refers to repository [{name}]")})),
             line(&json!({"status": "Preparing", "progressDetail": {}, "id": "5f70bf18a086"})),
-            line(&json!({"status": "Pushed", "progressDetail": {}, "id": "5f70bf18a086"})),
+            line(
+                &json!({"status": format!("Pushed{}", self.state().scrawl), "progressDetail": {}, "id": "5f70bf18a086"}),
+            ),
         ];
         match fault {
             Some(Fault::Refused(status, message)) => {
@@ -308,6 +329,11 @@ impl Shared {
                 exchange.begin()?;
                 return messages.iter().take(count).try_for_each(|message| exchange.chunk(message));
             }
+            Some(Fault::Hangs) => {
+                exchange.begin()?;
+                messages.iter().take(2).try_for_each(|message| exchange.chunk(message))?;
+                return exchange.wait(FOR_EVER);
+            }
             Some(other) => panic!("{other:?} is no fault of a push"),
             None => {
                 let remote = self.state().remote.clone();
@@ -321,6 +347,21 @@ impl Shared {
         }
         exchange.begin()?;
         stream(exchange, &messages)
+    }
+}
+
+/// Answers without an end.
+fn stall_in(exchange: &mut Exchange, stall: Stall) -> io::Result<()> {
+    if stall == Stall::BeforeHead {
+        return exchange.wait(FOR_EVER);
+    }
+    exchange.begin()?;
+    exchange.chunk(b"{\"status\": \"")?;
+    if stall == Stall::AfterHead {
+        return exchange.wait(FOR_EVER);
+    }
+    loop {
+        exchange.chunk(&[b'x'; 1 << 16])?;
     }
 }
 

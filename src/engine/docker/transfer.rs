@@ -1,0 +1,193 @@
+//! Images on their way from and to registries: the engine's request, and its answer followed to the end.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE;
+use bollard::auth::DockerCredentials;
+use form_urlencoded::Serializer;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::CONTENT_TYPE;
+
+use super::super::{BuildOutput, EngineError, OutputSink};
+use super::messages::{Message, Messages};
+use super::transport::Exchange;
+use super::{Docker, build, fault};
+use crate::plain;
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::registry::credentials::Credential;
+use crate::registry::said::Kind;
+
+/// Where an engine looks for what a registry is to be shown.
+const AUTHORIZATION: &str = "X-Registry-Auth";
+
+impl Docker {
+    /// Has the engine pull what a reference names, for a platform.
+    pub(super) async fn pull_reference(
+        &self,
+        reference: &str,
+        platform: Platform,
+        output: OutputSink<'_>,
+    ) -> Result<(), EngineError> {
+        // Without a tag, an engine takes it that every tag is to be pulled.
+        let named =
+            reference.parse::<Reference>().is_ok_and(|name| name.tag.is_some() || name.digest.is_some());
+        let full = if named { reference.to_string() } else { format!("{reference}:latest") };
+        let query = Serializer::new(String::new())
+            .append_pair("fromImage", &full)
+            .append_pair("platform", &platform.to_string())
+            .finish();
+        let path = format!("/images/create?{query}");
+        let follow = |message: Message| {
+            // Progress of single layers is for nobody.
+            if message.id.is_none() {
+                output(BuildOutput::Line(plain::line(&message.status.unwrap_or_default())));
+            }
+        };
+        self.transfer(&path, reference, EngineError::Pull, follow).await
+    }
+
+    /// Has the engine push an image; gives the manifest's digest when it tells it.
+    pub(super) async fn push_image(
+        &self,
+        reference: &str,
+        output: OutputSink<'_>,
+    ) -> Result<Option<String>, EngineError> {
+        let parsed: Reference =
+            reference.parse().map_err(|error| EngineError::Push(format!("cannot push: {error}")))?;
+        // Without a tag in the query, an engine takes it that every tag is to be pushed.
+        let tag = parsed.tag.clone().unwrap_or_else(|| "latest".to_string());
+        let name = Reference { tag: None, digest: None, ..parsed }.to_string();
+        let query = Serializer::new(String::new()).append_pair("tag", &tag).finish();
+        let mut digest = None;
+        let mut told = Told::default();
+        let follow = |message: Message| {
+            let status = plain::line(&message.status.unwrap_or_default());
+            digest = digest.take().or_else(|| digest_in(&status, &tag));
+            if told.is_news(&status) {
+                output(BuildOutput::Line(status));
+            }
+        };
+        let path = format!("/images/{name}/push?{query}");
+        self.transfer(&path, reference, EngineError::Push, follow).await?;
+        Ok(digest)
+    }
+
+    /// Asks for a transfer and follows it to its end; `failed` makes an error of what the engine says of it.
+    async fn transfer(
+        &self,
+        path: &str,
+        reference: &str,
+        failed: fn(String) -> EngineError,
+        mut follow: impl FnMut(Message),
+    ) -> Result<(), EngineError> {
+        let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);
+        let credential = self.credentials.find(registry.as_deref()).await?;
+        // One that was denied for want of credentials is to know why there are none.
+        let explained = |said: String| {
+            let said = plain::lines(&said);
+            let broken = self.credentials.broken().filter(|_| Kind::of(&said) == Kind::Denied);
+            failed(
+                broken
+                    .map_or(said.clone(), |error| format!("{said}\nthe registry was shown nothing: {error}")),
+            )
+        };
+        let post = Request::post(path)
+            .header(CONTENT_TYPE, "application/json")
+            // Pushes need some, be they empty.
+            .header(AUTHORIZATION, in_docker_s_words(credential))
+            .body(bollard::body_full(Bytes::new()))
+            .map_err(|error| failed(format!("'{reference}' can't be asked for: {error}")))?;
+        let sent = self.transport.send(Exchange::Transfer, post).await;
+        let response = sent.map_err(|error| fault::of_transport(&self.endpoint, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let said = build::refusal(response.into_body()).await;
+            return Err(fault::of_transfer(status.as_u16(), &said, explained));
+        }
+        let mut messages = Messages::new(&self.endpoint, response.into_body());
+        while let Some(message) = messages.next().await? {
+            match message.failure() {
+                Some(said) => return Err(explained(said)),
+                None => follow(message),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was told of a push: it sends a message for each layer and moment.
+#[derive(Default)]
+struct Told {
+    last: String,
+}
+
+impl Told {
+    /// Whether a status tells anything: one about work in progress, or the same again, does not.
+    fn is_news(&mut self, status: &str) -> bool {
+        let in_progress = ["Preparing", "Waiting", "Pushing"].contains(&status);
+        let counts_down = seconds_to_retry(status)
+            .is_some_and(|now| seconds_to_retry(&self.last).is_some_and(|before| now < before));
+        let is_news = !counts_down && !status.is_empty() && !in_progress && status != self.last;
+        if is_news || counts_down {
+            self.last = status.to_string();
+        }
+        is_news
+    }
+}
+
+/// The seconds in `Retrying in 5 seconds`, which an engine counts down.
+fn seconds_to_retry(status: &str) -> Option<u32> {
+    status.strip_prefix("Retrying in ")?.split(' ').next()?.parse().ok()
+}
+
+/// The digest in `TAG: digest: sha256:... size: N`, the only place where every engine tells it.
+fn digest_in(status: &str, tag: &str) -> Option<String> {
+    let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
+    rest.split_whitespace().next().map(str::to_string)
+}
+
+/// A credential as engines want to have it.
+fn in_docker_s_words(credential: Option<Credential>) -> String {
+    let words = match credential {
+        Some(credential) => DockerCredentials {
+            username: credential.username,
+            password: credential.password,
+            identitytoken: credential.identity_token,
+            registrytoken: credential.registry_token,
+            serveraddress: Some(credential.server),
+            ..DockerCredentials::default()
+        },
+        None => DockerCredentials::default(),
+    };
+    BASE64_URL_SAFE.encode(serde_json::to_vec(&words).expect("texts are JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_read_from_the_last_status_of_a_push() {
+        let status = "2026.2: digest: sha256:0f9a size: 527";
+        assert_eq!(digest_in(status, "2026.2").as_deref(), Some("sha256:0f9a"));
+        assert_eq!(digest_in("Pushed", "2026.2"), None);
+    }
+
+    #[test]
+    fn of_a_push_only_news_is_told() {
+        let mut told = Told::default();
+        let statuses = [
+            "Preparing",
+            "Pushing",
+            "Retrying in 5 seconds",
+            "Retrying in 4 seconds",
+            "Retrying in 5 seconds",
+            "Pushed",
+            "Pushed",
+            "",
+        ];
+        let news: Vec<&str> = statuses.into_iter().filter(|status| told.is_news(status)).collect();
+        assert_eq!(news, ["Retrying in 5 seconds", "Retrying in 5 seconds", "Pushed"]);
+    }
+}
