@@ -54,7 +54,7 @@ fn names(config: &Config) -> Vec<String> {
     }
     // On the command line it is refused.
     let unused = layers.entry(DEFAULT, "install_type").filter(|_| config.install_type.is_none());
-    if unused.is_some_and(|entry| matches!(entry.place, Place::File(..))) {
+    if unused.is_some_and(|entry| entry.place.is_users()) {
         let reason = "this tree has no install types: everything comes from source".to_string();
         warnings.push(ValueError::of(layers, "install_type", reason).to_string());
     }

@@ -27,8 +27,17 @@ pub enum Place {
     Derived,
     /// A configuration file, with the line when the format tells it.
     File(PathBuf, Option<usize>),
+    /// A variable of the environment.
+    Environment(String),
     /// The command line.
     CommandLine,
+}
+
+impl Place {
+    /// Whether a user wrote the value, rather than the program or an image tree bringing it along.
+    pub fn is_users(&self) -> bool {
+        matches!(self, Place::File(..) | Place::Environment(_) | Place::CommandLine)
+    }
 }
 
 impl fmt::Display for Place {
@@ -38,6 +47,7 @@ impl fmt::Display for Place {
             Place::Derived => f.write_str("derived"),
             Place::File(path, Some(line)) => write!(f, "{}:{line}", path.display()),
             Place::Tree(path) | Place::File(path, None) => write!(f, "{}", path.display()),
+            Place::Environment(name) => write!(f, "variable {name}"),
             Place::CommandLine => f.write_str("command line"),
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::build_toml::{self, BuildTomlError};
+use super::environment;
 use super::ini::{self, IniError};
 use super::layer::{DEFAULT, Entry, Layers, Place};
 use super::options::{Kind, OPTIONS};
@@ -72,6 +73,7 @@ pub fn load(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Layers
             place: Place::File(path.clone(), Some(assignment.line)),
         }));
     }
+    layers.push(environment::entries(env));
     if line.entries.iter().any(|entry| entry.key == "regex") {
         // Unlike other values that may be repeated, those of the command line replace those of files.
         layers.remove_option("regex");

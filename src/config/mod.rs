@@ -2,10 +2,11 @@
 //!
 //! Every value is text in a layer until [`resolve`] gives it its type. Layers, the least important first: the
 //! build.toml inside the program, shipped profiles, facts of the image tree that is used, values derived from others, a user's build.toml files,
-//! kolla-build.conf files in order, the command line.
+//! kolla-build.conf files in order, variables of the environment, the command line.
 
 pub mod build_toml;
 pub mod buildkit;
+mod environment;
 pub mod ini;
 pub mod inputs;
 mod interpolate;

@@ -43,7 +43,7 @@ fn patterns(layers: &Layers) -> Vec<(&Entry, String)> {
     }
     let profiles = layers.many("profile").unwrap_or_default();
     let chosen = profiles.iter().filter_map(|name| layers.entry(PROFILES, name));
-    let own = chosen.filter(|entry| matches!(entry.place, Place::File(..)));
+    let own = chosen.filter(|entry| entry.place.is_users());
     own.flat_map(|entry| {
         let patterns = layers.list(PROFILES, &entry.key).unwrap_or_default();
         patterns.into_iter().map(move |pattern| (entry, pattern))
@@ -55,7 +55,7 @@ fn patterns(layers: &Layers) -> Vec<(&Entry, String)> {
 pub fn unknown_images(layers: &Layers, images: &[&str]) -> Vec<String> {
     let allowed = layers.entry(DEFAULT, "allowed_to_fail");
     let unbuildable = in_section(layers, UNBUILDABLE);
-    let lists = allowed.into_iter().chain(unbuildable).filter(|entry| matches!(entry.place, Place::File(..)));
+    let lists = allowed.into_iter().chain(unbuildable).filter(|entry| entry.place.is_users());
     let mut told = Vec::new();
     for entry in lists {
         for name in layers.list(&entry.section, &entry.key).unwrap_or_default() {
@@ -71,7 +71,7 @@ pub fn unknown_images(layers: &Layers, images: &[&str]) -> Vec<String> {
 /// Sets of images that do not build for a distro or an architecture that there is not.
 pub fn unknown_sets(layers: &Layers, distros: &[&str]) -> Vec<String> {
     let known: Vec<&str> = distros.iter().copied().chain(Arch::ALL.map(Arch::kolla)).collect();
-    let own = in_section(layers, UNBUILDABLE).filter(|entry| matches!(entry.place, Place::File(..)));
+    let own = in_section(layers, UNBUILDABLE).filter(|entry| entry.place.is_users());
     let unknown = own.flat_map(|entry| entry.key.split('+').map(move |word| (entry, word)));
     let unknown = unknown.filter(|(_, word)| !known.contains(word));
     unknown

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::support::docker::FakeDocker;
-use crate::support::project::Project;
+use crate::support::project::{Project, Running};
 
 /// A small tree that is in order.
 fn project() -> Project {
@@ -278,6 +278,36 @@ fn what_does_nothing_is_told_and_the_rest_done() {
             format!("$ kolla-build {}\n{}\n\n", more.join(" "), warnings.join("\n"))
         });
     insta::assert_snapshot!(told.concat());
+}
+
+#[test]
+fn variables_count_more_than_files_and_less_than_the_command_line() {
+    let project = project().file("k.conf", "[DEFAULT]\ntag = file\nnamespace = file\nthreads = 2\n");
+    let run = |arguments: &[&str]| {
+        let variables = [
+            ("OS_DEFAULT__NAMESPACE", "team"),
+            ("OS_DEFAULT__TAG", "variable"),
+            ("OS_DEFAULT__TRANSPORT_URL", "rabbit://of-nova"),
+            ("OS_KEYSTONE__VERSION", "7"),
+        ];
+        let mut command = project.command([&["--config-file", "k.conf"], arguments].concat());
+        command.envs(variables);
+        Running::spawn(command).end()
+    };
+    let printed = run(&["--print-config", "--tag=line"]).exits(0);
+    for line in [
+        "tag = line    # command line",
+        "namespace = team    # variable OS_DEFAULT__NAMESPACE",
+        "threads = 2    # k.conf:4",
+        "version = 7    # variable OS_KEYSTONE__VERSION",
+    ] {
+        assert!(printed.stdout.lines().any(|told| told == line), "{line}: {printed}");
+    }
+    assert!(!printed.stdout.contains("of-nova") && printed.stderr.is_empty(), "{printed}");
+    let mut command = project.command(["--list-images"]);
+    command.env("OS_DEFAULT__TAG", "a/b");
+    let refused = Running::spawn(command).end().exits(2);
+    assert!(refused.tells("error: variable OS_DEFAULT__TAG: [DEFAULT] tag: 'a/b' is not a tag"), "{refused}");
 }
 
 #[test]

@@ -111,14 +111,16 @@ const INTRODUCTION: &str = "\
 Every option can be given on the command line, as a key of `[DEFAULT]` in a `kolla-build.conf`, and as a key of a
 `build.toml`. What counts, the least important first: the `build.toml` inside the program, values worked out from others,
 your `build.toml` (`--build-toml`, else `~/.kolla` or `/etc/kolla`), your `kolla-build.conf` files (`--config-file`,
-`--config-dir`, else those that oslo.config searches for), the command line. Options that may be repeated add up over all
-of these; regexes of the command line replace those of files. `kolla-build --print-config` shows every value and where it
+`--config-dir`, else those that oslo.config searches for), variables of the environment as oslo.config reads them
+(`OS_DEFAULT__TAG=x`, `OS_ETCD__VERSION=x`), the command line. Options that may be repeated add up over all of these;
+regexes of the command line replace those of files. `kolla-build --print-config` shows every value and where it
 was set.
 
 Configuration files are read as oslo.config reads them: quotes, continued lines, `$name`, `${name}`, `${section.name}`,
 `$$`, lists, dicts. Kolla ignores unknown keys and sections; here they are told with the nearest valid name. A comment
 takes a line of its own, as there; what looks like one behind a value is told. Different on purpose: an empty number is an
-error here, while Kolla goes on without one; `${DEFAULT.name}` works.
+error here, while Kolla goes on without one; `${DEFAULT.name}` works; the command line counts more than a variable also when
+a file sets the same, where oslo.config forgets it.
 
 On the command line, names may be written short: `--list-im`, `--thread 4`. What is unambiguous among Kolla's options means
 what it means to Kolla; other abbreviations stand for the options that are new.

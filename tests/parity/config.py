@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import random
+import re
 import subprocess
 import sys
 
@@ -16,6 +17,11 @@ NOT_COMPARED = {
     "DEFAULT.base_image",  # Kolla sets it too late for its own interpolation
     "DEFAULT.config_file", "DEFAULT.config_dir", "DEFAULT.config_source", "DEFAULT.shell_completion",
 }
+# Values that Kolla takes and that make no image's name, or no build argument: ours are printed, and then refused.
+REFUSED_HERE = {
+    "tag", "namespace", "registry", "image-name-prefix", "image_name_prefix", "base-image", "base_image", "base-tag",
+    "base_tag", "build-args", "build_args", "openstack_release",
+}
 GENERATED = 200
 
 
@@ -27,6 +33,7 @@ class Case:
     files: dict
     args: list = None
     sections: tuple = ()
+    variables: dict = dataclasses.field(default_factory=dict)
 
     def command_line(self, directory):
         for name, text in self.files.items():
@@ -111,6 +118,18 @@ def written():
     for number, args in enumerate(lines):
         yield Case(f"command-line-{number}", file, ["--config-file={dir}/a.conf", *args])
 
+    variables = {
+        "OS_DEFAULT__TAG": "v", "OS_DEFAULT__PUSH": "no", "OS_DEFAULT__THREADS": "5", "OS_DEFAULT__BUILD_ARGS": "B:$tag",
+        "OS_DEFAULT__ALLOWED_TO_FAIL": "a,b", "OS_DEFAULT__BASE-TAG": "x", "os_default__namespace": "x",
+        "OS_ETCD__VERSION": "9", "OS_DEFAULT__NONSENSE": "x",
+    }
+    sections = ("etcd",)
+    yield Case("variables", {}, ["--config-file=/dev/null"], sections, variables)
+    yield Case("variables-and-file", file, sections=sections, variables=variables)
+    yield Case("variables-and-line", {}, ["--config-file=/dev/null", "--tag=l", "-T", "7"], sections, variables)
+    for name, text in ("THREADS", "x"), ("PUSH", "maybe"), ("TAG", "$nope"), ("BASE", "suse"):
+        yield Case(f"variables-wrong-{name}", {}, ["--config-file=/dev/null"], variables={f"OS_DEFAULT__{name}": text})
+
 
 def generated():
     """Values of odd signs put together at random, the same in every run."""
@@ -157,6 +176,14 @@ def our_values(printed):
     return texts
 
 
+def refused_here(error):
+    """Whether nothing but values is refused that only Kolla lets pass."""
+    lines = [line for line in error.splitlines() if line.startswith(("error: ", "  caused by: "))]
+    told = [line for line in lines if not line.endswith("values of the configuration can't be used")]
+    option = re.compile(r"(?:--|\[DEFAULT\] )([a-z_-]+): ")
+    return bool(told) and all((found := option.search(line)) and found[1] in REFUSED_HERE for line in told)
+
+
 def different(theirs, ours):
     """The values that are not the same; an empty one counts as none."""
     lines = []
@@ -188,11 +215,14 @@ def check(parity):
     for case in found:
         directory = parity.scratch / case.name
         directory.mkdir()
-        jobs.append({"args": case.command_line(directory), "sections": case.sections})
+        jobs.append({"args": case.command_line(directory), "sections": case.sections, "variables": case.variables})
     same = 0
     for case, job, theirs in zip(found, jobs, ask_python(parity, jobs)):
-        ours = parity.ours.run(parity.our_args([*job["args"], "--print-config"]), parity.scratch)
-        if "error" in theirs or ours["failed"]:
+        ours = parity.ours.run(
+            parity.our_args([*job["args"], "--print-config"]), parity.scratch, variables=case.variables
+        )
+        is_printed = not ours["failed"] or (ours["stdout"] and refused_here(ours["error"]))
+        if "error" in theirs or not is_printed:
             difference = "" if "error" in theirs and ours["failed"] else parity.errors({"error": theirs.get("error")}, ours)
         else:
             difference = different(their_values(theirs["values"]), our_values(ours["stdout"]))

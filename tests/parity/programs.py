@@ -120,9 +120,9 @@ class OurKolla:
     def __init__(self, binary):
         self.binary = binary
 
-    def run(self, args, scratch, timeout=120, memory=resource.RLIM_INFINITY):
+    def run(self, args, scratch, timeout=120, memory=resource.RLIM_INFINITY, variables=()):
         done = subprocess.run(
-            [self.binary, *args], env=environment(scratch), cwd=scratch,
+            [self.binary, *args], env={**environment(scratch), **dict(variables)}, cwd=scratch,
             capture_output=True, text=True, timeout=timeout,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
         )

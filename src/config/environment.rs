@@ -1,0 +1,62 @@
+//! Options in variables of the environment, as oslo.config reads them: `OS_<SECTION>__<KEY>` [pure].
+
+use std::collections::BTreeMap;
+
+use super::build_toml::PROFILES;
+use super::layer::{DEFAULT, Entry, Place};
+use super::options::{self, SOURCE_KEYS, USER_KEYS};
+
+/// What the environment sets. Variables of the same form that are meant for other programs are none of ours.
+pub fn entries(env: &BTreeMap<String, String>) -> Vec<Entry> {
+    let read = |(name, text): (&String, &String)| {
+        let (section, key) = name.strip_prefix("OS_")?.split_once("__")?;
+        // As they are made from names: a variable in lower case is another one.
+        if name.to_uppercase() != *name {
+            return None;
+        }
+        let (section, key) = (section.to_lowercase(), key.to_lowercase());
+        let section = if section == DEFAULT.to_lowercase() { DEFAULT.to_string() } else { section };
+        let is_known = match section.as_str() {
+            DEFAULT => options::find(&key).is_some(),
+            PROFILES => true,
+            section if section.ends_with("-user") => USER_KEYS.contains(&key.as_str()),
+            _ => SOURCE_KEYS.contains(&key.as_str()),
+        };
+        is_known.then(|| Entry { section, key, text: text.clone(), place: Place::Environment(name.clone()) })
+    };
+    env.iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_oslo_config_are_read_and_others_left() {
+        let variables = [
+            ("OS_DEFAULT__TAG", "t"),
+            ("OS_DEFAULT__NETWORK_MODE", "none"),
+            ("OS_NOVA-BASE__VERSION", "1"),
+            ("OS_NOVA-USER__UID", "5"),
+            ("OS_PROFILES__MINE", "nova,glance"),
+            ("OS_DEFAULT__TRANSPORT_URL", "of nova"),
+            ("OS_AUTH_URL", "https://keystone"),
+            ("os_default__tag", "lower"),
+            ("DEFAULT__TAG", "without"),
+        ];
+        let env = variables.map(|(name, text)| (name.to_string(), text.to_string()));
+        let found = entries(&BTreeMap::from(env));
+        let found: Vec<String> =
+            found.iter().map(|entry| format!("[{}] {} = {}", entry.section, entry.key, entry.text)).collect();
+        assert_eq!(
+            found,
+            [
+                "[DEFAULT] network_mode = none",
+                "[DEFAULT] tag = t",
+                "[nova-base] version = 1",
+                "[nova-user] uid = 5",
+                "[profiles] mine = nova,glance",
+            ]
+        );
+    }
+}
