@@ -4,6 +4,7 @@
 //! More than 64 MiB is a failure.
 
 #![allow(clippy::print_stdout, reason = "the figures are its output")]
+#![allow(clippy::disallowed_methods, reason = "it reads and writes what it has made itself")]
 
 #[path = "../tests/it/support/http.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]

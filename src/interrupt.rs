@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::error::EXIT_INTERRUPTED;
 use crate::process;
+use crate::util::input;
 
 /// Enough for what the thread does; not that of other threads, for which there may be no room any more.
 const STACK: usize = 256 * 1024;
@@ -80,7 +81,7 @@ impl Signals {
     fn catch() -> io::Result<Signals> {
         let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
         // `nohup` asks to go on without a terminal.
-        if !ignores_hangups(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+        if !ignores_hangups(&input::read_to_string(Path::new("/proc/self/status")).unwrap_or_default()) {
             kinds.push(SignalKind::hangup());
         }
         kinds.into_iter().map(signal).collect::<io::Result<_>>().map(Signals)

@@ -1,5 +1,10 @@
 //! Builds OpenStack's container images from Kolla's templates.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests read and write what they have made themselves")
+)]
+
 pub mod app;
 pub mod cli;
 pub mod config;

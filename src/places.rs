@@ -58,7 +58,7 @@ pub enum Reading {
 }
 
 /// What is written to a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Writing {
     /// It is a file.
     File,

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::util::input;
+
 /// What is shown in place of a value.
 const MASK: &str = "***";
 /// BuildKit takes no larger ones.
@@ -110,7 +112,7 @@ impl SecretSpec {
         let (value, place) = match &self.origin {
             SecretOrigin::File(path) => {
                 let place = path.display().to_string();
-                (std::fs::read(path).map_err(|error| unusable(format!("{place}: {error}")))?, place)
+                (input::read(path).map_err(|error| unusable(format!("{place}: {error}")))?, place)
             }
             SecretOrigin::Variable(name) => {
                 let value =

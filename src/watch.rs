@@ -9,6 +9,10 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
+use crate::places::Writing;
+use crate::util::location;
+use crate::util::write::UNFINISHED_PREFIX;
+
 /// How long nothing may change before a change counts as complete: an editor, a checkout or a copy writes many files.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -22,15 +26,15 @@ pub struct Watched {
     /// What would have to come first for an input to come into being: the input, or the outermost directory that it
     /// lacks.
     awaited: BTreeSet<PathBuf>,
-    /// What a run writes itself: no change of these counts.
-    outputs: BTreeSet<PathBuf>,
+    /// What a run writes itself, by its full name: no change of these counts.
+    outputs: BTreeSet<(Writing, PathBuf)>,
 }
 
 impl Watched {
     /// From what a run reads, and what it writes.
     pub fn new(
         inputs: impl IntoIterator<Item = PathBuf>,
-        outputs: impl IntoIterator<Item = PathBuf>,
+        outputs: impl IntoIterator<Item = (Writing, PathBuf)>,
     ) -> Watched {
         let mut watched = Watched::default();
         for input in inputs {
@@ -41,7 +45,9 @@ impl Watched {
                 Err(_) => missing(&input).is_some_and(|first| watched.awaited.insert(first)),
             };
         }
-        watched.outputs = outputs.into_iter().filter_map(|path| full_name(&path)).collect();
+        let outputs = outputs.into_iter();
+        watched.outputs =
+            outputs.filter_map(|(writing, path)| Some((writing, location::full_name(&path).ok()?))).collect();
         watched
     }
 
@@ -61,11 +67,25 @@ impl Watched {
         if self.files.contains(path) || self.awaited.contains(path) {
             return true;
         }
-        let is_ours = self.outputs.iter().any(|output| path.starts_with(output));
+        let is_ours = self.outputs.iter().any(|(writing, output)| is_output(path, *writing, output));
         let tree = self.trees.iter().find(|tree| path.starts_with(tree));
         let inside = tree.and_then(|tree| path.strip_prefix(tree).ok());
         !is_ours
             && inside.is_some_and(|inside| !inside.iter().any(|part| is_passing(&part.to_string_lossy())))
+    }
+}
+
+/// Whether a path is something that is written to this place, or made on the way to it.
+fn is_output(path: &Path, writing: Writing, output: &Path) -> bool {
+    match writing {
+        Writing::Ours => path.starts_with(output),
+        Writing::File | Writing::Stream => path == output,
+        // Logs, and the directory itself when it is made.
+        Writing::Beside => {
+            path == output
+                || (path.parent() == Some(output)
+                    && path.extension().is_some_and(|extension| extension == "log"))
+        }
     }
 }
 
@@ -87,8 +107,8 @@ fn full_name(path: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Files that editors make for themselves (vim's swap, backup and probe files, Emacs's locks and autosaves, others' `~`)
-/// and what git keeps.
+/// Files that editors make for themselves (vim's swap, backup and probe files, Emacs's locks and autosaves, others' `~`),
+/// what git keeps, and what we have not finished.
 fn is_passing(name: &str) -> bool {
     let is_swap = || {
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -98,6 +118,7 @@ fn is_passing(name: &str) -> bool {
         || name == "4913"
         || name.ends_with('~')
         || name.starts_with(".#")
+        || name.starts_with(UNFINISHED_PREFIX)
         || (name.starts_with('#') && name.ends_with('#'))
         || is_swap()
 }
@@ -181,17 +202,44 @@ mod tests {
         let root = std::fs::canonicalize(dir.path()).expect("there");
         std::fs::create_dir(root.join("images")).expect("mkdir");
         std::fs::write(root.join("mine.j2"), "").expect("write");
+        // Outputs that are links into what is watched.
+        std::os::unix::fs::symlink("images/report.json", root.join("report")).expect("a link");
+        std::os::unix::fs::symlink("images/ours", root.join("w")).expect("a link");
         let watched = Watched::new(
             [root.join("images"), root.join("mine.j2"), root.join("absent")],
-            [root.join("images/logs")],
+            [
+                (Writing::Beside, root.join("images/logs")),
+                (Writing::Beside, root.join("images")),
+                (Writing::File, root.join("report")),
+                (Writing::Ours, root.join("w/docker")),
+            ],
         );
         let counts = |name: &str| watched.concerns(&root.join(name));
-        for name in
-            ["images/nova/Dockerfile.j2", "images/new", "mine.j2", "images/x/.config", "images/a.swift"]
-        {
+        for name in [
+            "images/nova/Dockerfile.j2",
+            "images/new",
+            "mine.j2",
+            "images/x/.config",
+            "images/a.swift",
+            "images/nova/nova.log",
+            "images/ours/file",
+        ] {
             assert!(counts(name), "{name}");
         }
-        let passing = [".nova.swp", "nova~", "4913", ".#nova", "#nova#", ".git/index", "logs/nova.log"];
+        let passing = [
+            ".nova.swp",
+            "nova~",
+            "4913",
+            ".#nova",
+            "#nova#",
+            ".git/index",
+            "logs",
+            "logs/nova.log",
+            "nova.log",
+            "report.json",
+            ".kolla-build-x",
+            "ours/docker/nova/Dockerfile",
+        ];
         for name in passing.map(|name| format!("images/{name}")) {
             assert!(!counts(&name), "{name}");
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::prepare::Prepared;
 use super::tell;
+use crate::config::resolved::Config;
 use crate::context::sources::{Problem, SourceCache};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::schedule::image::Recipe;
@@ -37,8 +38,8 @@ pub fn durations_file(env: &BTreeMap<String, String>) -> Option<PathBuf> {
 }
 
 /// Where fetched sources are; none when no place is named.
-pub fn sources_dir(prepared: &Prepared, env: &BTreeMap<String, String>) -> Option<PathBuf> {
-    let named = prepared.config.build.source_cache.clone();
+pub fn sources_dir(config: &Config, env: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let named = config.build.source_cache.clone();
     named.or_else(|| Some(cache_dir(env)?.join("sources")))
 }
 
@@ -56,7 +57,7 @@ pub fn source_cache<'a>(
     }
     let days = options.source_cache_days;
     let kept = (days > 0).then(|| Duration::from_secs(days.saturating_mul(24 * 3600)));
-    let reason = match sources_dir(prepared, env) {
+    let reason = match sources_dir(&prepared.config, env) {
         Some(dir) => match SourceCache::open(&dir, patience, kept) {
             Err(error)
                 if options.source_cache.is_none() && matches!(error.problem, Problem::Local { .. }) =>

@@ -25,6 +25,7 @@ use crate::reference::Reference;
 use crate::retry::{Again, persist};
 use crate::schedule::bases::BaseImages;
 use crate::schedule::image::{Recipe, engine_failure};
+use crate::util::input;
 use crate::util::write::Destination;
 
 /// Sources that are fetched, and base images that are pulled, at once.
@@ -273,7 +274,7 @@ fn read(path: &Path) -> Result<Lock, Fatal> {
     let failed = |code, error: &dyn std::fmt::Display| {
         Fatal::message(format!("failed to read the lock file {}: {error}", path.display()), code)
     };
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = input::read_to_string(path).map_err(|error| {
         failed(EXIT_FAILED, &error).hinted("kolla-build --lock, with the same options, writes it")
     })?;
     Lock::parse(&text).map_err(|error| failed(EXIT_USAGE, &error))

@@ -14,6 +14,7 @@ use crate::report::console::{Console, ConsoleOptions};
 use crate::report::files::{Run, RunFacts, write_reports};
 use crate::report::merge::{MergeOptions, merge};
 use crate::report::told::Told;
+use crate::util::input;
 
 /// Joins the files, and those in the directories, and tells of the whole as a build tells of itself; gives its exit code.
 /// With a selection, every image of it must have been told of.
@@ -21,7 +22,7 @@ pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fat
     let outputs = Outputs::open(&prepared.config.output)?;
     let mut told = Vec::new();
     for path in files(paths)? {
-        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error, EXIT_FAILED))?;
+        let text = input::read_to_string(&path).map_err(|error| unreadable(&path, &error, EXIT_FAILED))?;
         told.push(Told::read(&text).map_err(|error| unreadable(&path, &error, EXIT_USAGE))?);
     }
     let config = &prepared.config;

@@ -13,7 +13,7 @@ use crate::cli::CommandLine;
 use crate::config::layer::{DEFAULT, Layers, Place as Written};
 use crate::config::load;
 use crate::config::options;
-use crate::config::resolved::{Export, Task};
+use crate::config::resolved::{Config, Export, Task};
 use crate::config::source::Origin;
 use crate::context::workdir;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
@@ -24,7 +24,7 @@ use crate::util::location::locate;
 /// Fails when anything that the run would write lies over what it reads, or over another thing that it writes. Nothing
 /// has been written yet then.
 pub fn check(prepared: &Prepared, line: &CommandLine, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
-    let written = written(prepared, env)?;
+    let written = written(&prepared.config, env)?;
     if written.is_empty() {
         return Ok(());
     }
@@ -49,39 +49,39 @@ fn refused(overlap: &Overlap) -> Fatal {
 }
 
 /// Everything that the run writes.
-fn written(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<Vec<(Writing, Place)>, Fatal> {
-    let mut list = WrittenPlaces { layers: prepared.config.layers(), places: Vec::new() };
-    let output = &prepared.config.output;
-    match &prepared.config.task {
+pub fn written(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<(Writing, Place)>, Fatal> {
+    let mut list = WrittenPlaces { layers: config.layers(), places: Vec::new() };
+    let output = &config.output;
+    match &config.task {
         Task::Build => {
-            list.work_dir("work_dir", prepared.config.build.work_dir.as_deref())?;
-            list.cache(prepared, env)?;
+            list.work_dir("work_dir", config.build.work_dir.as_deref())?;
+            list.cache(config, env)?;
             if let (Some(durations), Some(records)) = (kept::durations_file(env), kept::records_dir(env)) {
                 list.add(Writing::File, "the durations of builds", &durations)?;
                 list.add(Writing::Ours, "the records of inputs", &records)?;
             }
             list.logs(output.logs_dir.as_deref())?;
         }
-        Task::TemplateOnly => list.work_dir("work_dir", prepared.config.build.work_dir.as_deref())?,
+        Task::TemplateOnly => list.work_dir("work_dir", config.build.work_dir.as_deref())?,
         Task::SaveDependency(path) => list.file("save_dependency", path)?,
         Task::Lock(path) => {
             list.file("lock", path)?;
-            list.cache(prepared, env)?;
+            list.cache(config, env)?;
         }
         Task::Export(Export::Bake(dir)) => {
             list.work_dir("export_dir", Some(dir))?;
             list.file("export_dir", &dir.join(BAKE_FILE))?;
-            list.cache(prepared, env)?;
+            list.cache(config, env)?;
         }
         Task::Export(Export::Pipeline { system, dir, .. }) => {
             for name in system.file_names() {
                 list.file("export_dir", &dir.join(name))?;
             }
         }
-        Task::Plan | Task::VerifyRegistry => list.cache(prepared, env)?,
+        Task::Plan | Task::VerifyRegistry => list.cache(config, env)?,
         _ => {}
     }
-    if matches!(prepared.config.task, Task::Build | Task::MergeSummaries(_)) {
+    if matches!(config.task, Task::Build | Task::MergeSummaries(_)) {
         if let Some(path) = output.summary_json_file.as_ref().filter(|_| output.summary && output.json) {
             list.file("summary_json_file", path)?;
         }
@@ -169,8 +169,8 @@ impl WrittenPlaces<'_> {
         self.add(Writing::File, &name, &workdir::lock_in(dir))
     }
 
-    fn cache(&mut self, prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
-        let Some(dir) = kept::sources_dir(prepared, env) else { return Ok(()) };
+    fn cache(&mut self, config: &Config, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
+        let Some(dir) = kept::sources_dir(config, env) else { return Ok(()) };
         self.add(Writing::Ours, &named(self.layers, "source_cache", &dir), &dir)
     }
 

@@ -7,7 +7,7 @@ use super::affected::INPUTS;
 use super::build::recipes;
 use super::prepare::prepare;
 use super::threads::runtime;
-use super::{round, tell, tree};
+use super::{places, round, tell, tree};
 use crate::cli::CommandLine;
 use crate::config::load::{self, load};
 use crate::config::resolve::resolve;
@@ -16,19 +16,6 @@ use crate::config::source::{Origin, Source};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::schedule::image::Recipe;
 use crate::watch::{Changes, Watched};
-
-/// Options that name what a run writes.
-const OUTPUTS: [&str; 9] = [
-    "work_dir",
-    "logs_dir",
-    "source_cache",
-    "summary_json_file",
-    "report",
-    "junit",
-    "html",
-    "digests",
-    "digests_ansible",
-];
 
 /// How many changed files are told by name.
 const NAMED: usize = 3;
@@ -92,11 +79,9 @@ fn watched(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Watched
     if let Some(package) = layers.option("kolla_package")?.map(PathBuf::from) {
         inputs.extend(["common", "template"].map(|dir| package.join(dir)));
     }
-    let mut outputs = Vec::new();
-    for key in OUTPUTS {
-        outputs.extend(layers.option(key)?.map(PathBuf::from));
-    }
     let config = resolve(layers)?;
+    let outputs: Vec<_> =
+        places::written(&config, env)?.into_iter().map(|(writing, place)| (writing, place.path)).collect();
     match config.task {
         // A tree that can't be rendered is told by the run; what is asked for is known once it is mended.
         Task::Build => inputs.extend(local_sources(config, env).unwrap_or_default()),

@@ -109,11 +109,15 @@ fn files(
     // Empty directories count too: a Dockerfile may copy one.
     let directories = prepared.catalog.directories().filter(|(path, _)| in_scope(path));
     let mut files: Vec<TreeFile> = directories
-        .map(|(path, mode)| TreeFile { name: path.into(), mode, content: FileContent::Directory })
+        .map(|(path, mode)| TreeFile {
+            name: prepared.catalog.name_on_disk(path).to_path_buf(),
+            mode,
+            content: FileContent::Directory,
+        })
         .collect();
     let of_tree = prepared.catalog.files().filter(|(path, _)| in_scope(path));
     files.extend(of_tree.map(|(path, file)| TreeFile {
-        name: PathBuf::from(path),
+        name: prepared.catalog.name_on_disk(path).to_path_buf(),
         mode: file.mode,
         content: match &file.content {
             Content::Embedded(bytes) => FileContent::Bytes((*bytes).into()),

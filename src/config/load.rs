@@ -11,6 +11,7 @@ use super::layer::{DEFAULT, Entry, Layers, Place};
 use super::options::{Kind, OPTIONS};
 use super::profiles::{self, ProfileError};
 use crate::cli::{CommandLine, ConfigPath};
+use crate::util::input;
 
 /// The build.toml inside the program.
 const BUILT_IN: &str = include_str!("../../build.toml");
@@ -128,7 +129,7 @@ pub fn places(line: &CommandLine, env: &BTreeMap<String, String>) -> Vec<PathBuf
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {
-    std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_path_buf(), source })
+    input::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_path_buf(), source })
 }
 
 /// oslo.config's search path.

@@ -1,11 +1,11 @@
 //! Tar archives that depend on nothing but names, modes and contents, so that equal trees give equal bytes.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::entries::{self, Entry, EntryKind, at};
+use crate::util::input;
 
 /// Writes the build context in `dir` as a tar stream; no file is held in memory.
 ///
@@ -68,7 +68,7 @@ impl<W: Write> ArchiveWriter<W> {
             EntryKind::Directory => self.append_directory(&entry.name, entry.mode),
             EntryKind::Link(target) => self.append_link(&entry.name, target, entry.mode),
             EntryKind::File(size) => {
-                let file = File::open(&entry.path).map_err(|error| at(&entry.path, error))?;
+                let file = input::open(&entry.path).map_err(|error| at(&entry.path, error))?;
                 let mut content = Named { path: &entry.path, inner: file };
                 self.append_file(&entry.name, entry.mode, *size, &mut content)
             }

@@ -10,6 +10,7 @@ use super::entries;
 use super::sources::{Fetched, Problem, SourceError};
 use super::unpack::{Inspector, Member, MemberKind};
 use super::workdir::epoch;
+use crate::util::input;
 
 /// Name of the archive of all plugins in a context.
 pub const PLUGINS_ARCHIVE: &str = "plugins-archive";
@@ -46,9 +47,10 @@ fn place(source: &Fetched, target: &Path) -> io::Result<()> {
     if source.cached && fs::hard_link(&source.path, target).is_ok() {
         return Ok(());
     }
-    fs::copy(&source.path, target)?;
-    fs::set_permissions(target, fs::Permissions::from_mode(0o644))?;
-    File::open(target)?.set_times(epoch())
+    let mut copy = File::create_new(target)?;
+    io::copy(&mut input::open(&source.path)?, &mut copy)?;
+    copy.set_permissions(fs::Permissions::from_mode(0o644))?;
+    copy.set_times(epoch())
 }
 
 /// Packs the directory `top` of the context, if it has one, and then the members of every source into one archive.

@@ -1,7 +1,6 @@
 //! Digests of what a directory holds: equal exactly when the archives of it are.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -11,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::entries::{self, Entry, EntryKind, at};
+use crate::util::{input, names};
 
 /// Digests of a directory tree, whole and entry by entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextDigest {
-    /// Name below the root to the lower-case hex sha256 of type, mode and content or link target. Bytes of a name
-    /// that are not UTF-8 are shown as replacement characters here; the whole digest takes them as they are.
+    /// Name below the root, as [`names::text`] has it, to the lower-case hex sha256 of type, mode and content or link
+    /// target.
     pub entries: BTreeMap<String, String>,
     /// Lower-case hex sha256 over all entries and their names.
     pub whole: String,
@@ -45,7 +45,7 @@ pub fn digest_entries(dir: &Path, exclude: &[&Path]) -> io::Result<ContextDigest
         whole.update((name.len() as u64).to_le_bytes());
         whole.update(name);
         whole.update(digest);
-        entries.insert(entry.name.display().to_string(), hex(&digest));
+        entries.insert(names::text(&entry.name), hex(&digest));
     }
     Ok(ContextDigest { entries, whole: hex(&whole.finalize()) })
 }
@@ -66,7 +66,7 @@ fn digest_entry(entry: &Entry) -> io::Result<[u8; 32]> {
         }
         EntryKind::File(size) => {
             start(b'f', *size);
-            File::open(&entry.path)
+            input::open(&entry.path)
                 .and_then(|mut file| io::copy(&mut file, &mut HashWriter(&mut hasher)))
                 .map_err(|error| at(&entry.path, error))?;
         }

@@ -11,6 +11,7 @@ use super::archive::ArchiveWriter;
 use super::command::run;
 use super::entries::{self, EntryKind};
 use super::error::Problem;
+use crate::util::write::write_whole;
 
 /// Variables of the environment that tell git which repository to work on.
 pub(super) const REPOSITORY_VARIABLES: [&str; 5] =
@@ -169,7 +170,7 @@ async fn strip(dir: &Path, patience: Duration) -> Result<(), Problem> {
     }
     let repository = dir.join(".git");
     let plain = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n";
-    fs::write(repository.join("config"), plain).map_err(Problem::local(&repository))?;
+    write_whole(&repository.join("config"), plain).map_err(Problem::local(&repository))?;
     for name in ["logs", "refs/remotes"] {
         match fs::remove_dir_all(repository.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

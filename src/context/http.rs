@@ -16,6 +16,8 @@ use super::digest::{HashWriter, hex};
 use super::error::Problem;
 use super::range::ContentRange;
 use crate::http::{self, chain, refused_certificate};
+use crate::util::input;
+use crate::util::write::write_whole;
 
 /// So many further requests are made for one download: to go on, as long as each brought something, or to start anew.
 const FURTHER_REQUESTS: u32 = 5;
@@ -178,7 +180,7 @@ impl Target {
             opened => opened?,
         };
         let mut target = Target::new(path, file, true);
-        let validator = fs::read(beside(path)).ok().and_then(|text| HeaderValue::from_bytes(&text).ok());
+        let validator = input::read(&beside(path)).ok().and_then(|text| HeaderValue::from_bytes(&text).ok());
         match validator.filter(|validator| !validator.is_empty()) {
             None => target.restart()?,
             validator => {
@@ -252,7 +254,7 @@ impl Target {
     /// Keeps what tells the server that the start, once more of it is here, is of this file.
     fn keep(&mut self, validator: Option<HeaderValue>) -> io::Result<()> {
         if self.kept && validator != self.validator {
-            fs::write(beside(&self.path), validator.as_ref().map_or(&b""[..], HeaderValue::as_bytes))?;
+            write_whole(&beside(&self.path), validator.as_ref().map_or(&b""[..], HeaderValue::as_bytes))?;
         }
         self.validator = validator;
         Ok(())

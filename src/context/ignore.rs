@@ -1,6 +1,5 @@
 //! `.dockerignore`: which files of a context directory are left out, by Docker's rules.
 
-use std::fs;
 use std::io;
 use std::iter::Peekable;
 use std::path::Path;
@@ -9,6 +8,7 @@ use std::str::Chars;
 use regex::Regex;
 
 use super::entries::at;
+use crate::util::input;
 
 /// The file that holds the rules.
 const IGNORE_FILE: &str = ".dockerignore";
@@ -29,7 +29,7 @@ impl IgnoreRules {
     /// Reads the rules of the context in `dir`; none when it has no `.dockerignore`.
     pub(super) fn of(dir: &Path) -> io::Result<IgnoreRules> {
         let path = dir.join(IGNORE_FILE);
-        match fs::read_to_string(&path) {
+        match input::read_to_string(&path) {
             Ok(text) => IgnoreRules::parse(&text).map_err(|error| at(&path, error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(IgnoreRules::default()),
             Err(error) => Err(at(&path, error)),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::unknown_name;
+use crate::util::input;
 
 /// Patches that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub fn patch_files(patches_path: Option<&Path>, image: &str) -> Result<Vec<(Stri
         return Ok(Vec::new());
     };
     let series = dir.join("series");
-    let text = match std::fs::read_to_string(&series) {
+    let text = match input::read_to_string(&series) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(PatchError::Unreadable { path: series, source }),

@@ -13,6 +13,8 @@ use super::archive::ArchiveWriter;
 use super::command::run;
 use super::entries::at;
 use super::error::Problem;
+use crate::util::input;
+use crate::util::write::write_whole;
 
 const MISSING: &str = "install python3 with pip, which sources of type = pypi need";
 
@@ -52,8 +54,8 @@ fn pip(
     }
     let (path, requirements) = (dir.join("path"), dir.join("requirements"));
     fs::create_dir_all(&path)
-        .and_then(|()| fs::write(path.join("sitecustomize.py"), METADATA_ONLY))
-        .and_then(|()| fs::write(&requirements, format!("{package}=={version} --hash=sha256:{sha256}\n")))
+        .and_then(|()| write_whole(&path.join("sitecustomize.py"), METADATA_ONLY))
+        .and_then(|()| write_whole(&requirements, format!("{package}=={version} --hash=sha256:{sha256}\n")))
         .map_err(Problem::local(dir))?;
     let mut command = Command::new("python3");
     command
@@ -106,7 +108,7 @@ pub(super) fn is_wheel(file: &Path) -> bool {
 pub(super) fn pack_wheel(wheel: &Path, top: &str, out: &Path) -> io::Result<()> {
     let mut archive = ArchiveWriter::new(BufWriter::new(File::create_new(out)?));
     archive.append_directory(Path::new(top), 0o755)?;
-    let mut content = File::open(wheel).map_err(|error| at(wheel, error))?;
+    let mut content = input::open(wheel).map_err(|error| at(wheel, error))?;
     let size = content.metadata()?.len();
     let name = Path::new(top).join(wheel.file_name().unwrap_or_default());
     archive.append_file(&name, 0o644, size, &mut content)?;

@@ -22,6 +22,7 @@ use super::store::Store;
 use super::unpack::{ArchiveFault, Inspector};
 use super::{http, pypi};
 use crate::config::source::{Origin, Source};
+use crate::util::input;
 use crate::util::scratch::Scratch;
 
 /// A source that is here.
@@ -428,7 +429,7 @@ fn local_digest(path: &Path) -> Result<String, Problem> {
         return pack_hashing(path, io::sink()).map_err(Problem::local(path));
     }
     let mut hasher = Sha256::new();
-    File::open(path)
+    input::open(path)
         .and_then(|mut file| io::copy(&mut file, &mut HashWriter(&mut hasher)))
         .map_err(Problem::local(path))?;
     Ok(hex(&hasher.finalize()))

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
@@ -11,6 +10,7 @@ use std::rc::Rc;
 use super::decompress::decompressed;
 use super::entries::archive_mode;
 use super::member_times::check_times;
+use crate::util::input;
 
 /// What is taken of one archive.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +118,7 @@ impl Inspector {
         archive: &Path,
         mut take: impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
     ) -> Result<(), ArchiveFault> {
-        let file = File::open(archive).map_err(ArchiveFault::Damaged)?;
+        let file = input::open(archive).map_err(ArchiveFault::Damaged)?;
         let stream = decompressed(file).map_err(ArchiveFault::Damaged)?;
         let allowance = Rc::new(Allowance::of(self.limits));
         let mut stream = Allowed { inner: stream, allowance: Rc::clone(&allowance) };

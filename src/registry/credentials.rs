@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use crate::process;
+use crate::util::input;
 
 /// What Docker calls its own registry in this file.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -128,7 +129,7 @@ impl Credentials {
         let path = dir.join("config.json");
         let file = path.display().to_string();
         let none = |reason: Option<String>| Credentials { broken: reason, ..Credentials::default() };
-        let read = match std::fs::read(&path) {
+        let read = match input::read(&path) {
             Ok(bytes) if bytes.trim_ascii().is_empty() => none(Some("it is empty".to_string())),
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
                 // The error's own text may quote what stands in the file.

@@ -15,6 +15,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
 use super::error::Problem;
 use crate::http::{builder, chain};
+use crate::util::input;
 
 /// Whom to trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -156,7 +157,7 @@ fn authorities(file: &Path) -> Result<Vec<Certificate>, Problem> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Problem> {
-    fs::read(file).map_err(|error| invalid(file, &error.to_string()))
+    input::read(file).map_err(|error| invalid(file, &error.to_string()))
 }
 
 fn invalid(file: &Path, reason: &str) -> Problem {

@@ -28,6 +28,7 @@ use crate::platform::Platform;
 use crate::record::InputRecord;
 use crate::registry::said::Kind;
 use crate::secret::Secrets;
+use crate::util::input;
 
 /// The label that carries an image's content key.
 pub const KEY_LABEL: &str = "kolla-build.key";
@@ -388,7 +389,7 @@ pub async fn key_inputs(
     let archives = archive_names(recipe);
     let context = recipe.context.clone();
     let (dockerfile, context) = blocking(move || {
-        let dockerfile = std::fs::read_to_string(context.join("Dockerfile"))?;
+        let dockerfile = input::read_to_string(&context.join("Dockerfile"))?;
         let mut excluded: Vec<&Path> = archives.iter().map(Path::new).collect();
         excluded.push(Path::new("Dockerfile"));
         Ok((dockerfile, digest::digest_entries(&context, &excluded)?))

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
+
+use crate::util::{input, names};
 
 /// The image tree that ships inside the binary.
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/docker");
@@ -37,7 +39,7 @@ impl TreeFile {
     pub fn read(&self) -> io::Result<Cow<'static, [u8]>> {
         match &self.content {
             Content::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
-            Content::File(path) => std::fs::read(path).map(Cow::Owned),
+            Content::File(path) => input::read(path).map(Cow::Owned),
         }
     }
 }
@@ -62,6 +64,12 @@ pub enum CatalogError {
         /// What the system said.
         source: io::Error,
     },
+    /// Something in it is neither a file nor a directory.
+    #[error("the image tree holds {0}, which is neither a file nor a directory")]
+    NoFile(PathBuf),
+    /// An image whose directory has a name that is no text.
+    #[error("the directory of {0:?} is to be an image, and its name is not UTF-8: rename it")]
+    Unnamed(PathBuf),
     /// It holds no templates at all.
     #[error("no Dockerfile.j2 below {0}: it is no image tree")]
     Empty(PathBuf),
@@ -83,6 +91,8 @@ pub struct TemplateCatalog {
     files: BTreeMap<String, TreeFile>,
     /// Permission bits of the directories.
     directories: BTreeMap<String, u32>,
+    /// The names of those whose path here is another, for theirs is not UTF-8.
+    odd_names: BTreeMap<String, PathBuf>,
     /// What of it was found by a link.
     links: Vec<PathBuf>,
     /// Where the tree came from, for messages.
@@ -108,7 +118,7 @@ impl TemplateCatalog {
                 );
             }
         }
-        TemplateCatalog { files, directories, links: Vec::new(), origin: "docker".to_string() }
+        TemplateCatalog { files, directories, origin: "docker".to_string(), ..TemplateCatalog::default() }
     }
 
     /// The tree in a directory.
@@ -129,8 +139,12 @@ impl TemplateCatalog {
                 source: error.into_io_error().unwrap_or_else(|| io::Error::other("its links go in a circle")),
             })?;
             let kind = entry.file_type();
-            if !kind.is_file() && !kind.is_dir() {
+            // Programs leave sockets where they run; builds leave them out.
+            if kind.is_socket() {
                 continue;
+            }
+            if !kind.is_file() && !kind.is_dir() {
+                return Err(CatalogError::NoFile(entry.into_path()));
             }
             let metadata = entry.metadata().map_err(|error| CatalogError::Unreadable {
                 path: entry.path().to_path_buf(),
@@ -139,8 +153,14 @@ impl TemplateCatalog {
             if entry.path_is_symlink() {
                 self.links.push(entry.path().to_path_buf());
             }
-            let relative = entry.path().strip_prefix(dir).unwrap_or(entry.path());
-            let relative = relative.to_string_lossy().into_owned();
+            let name = entry.path().strip_prefix(dir).unwrap_or(entry.path());
+            let relative = names::text(name);
+            if name.to_str() != Some(&relative) {
+                if entry.file_name() == TEMPLATE_NAME {
+                    return Err(CatalogError::Unnamed(entry.into_path()));
+                }
+                self.odd_names.insert(relative.clone(), name.to_path_buf());
+            }
             let mode = metadata.permissions().mode() & 0o7777;
             if kind.is_dir() {
                 self.directories.insert(relative, mode);
@@ -169,6 +189,11 @@ impl TemplateCatalog {
     /// Every directory with its permission bits, in order of path.
     pub fn directories(&self) -> impl Iterator<Item = (&str, u32)> {
         self.directories.iter().map(|(path, mode)| (path.as_str(), *mode))
+    }
+
+    /// The name that a file or directory of the tree has on disk, by its path here.
+    pub fn name_on_disk<'a>(&'a self, path: &'a str) -> &'a Path {
+        self.odd_names.get(path).map_or(Path::new(path), PathBuf::as_path)
     }
 
     /// The templates that lie in this directory, and the links in it, by the paths that they have on disk.
@@ -225,6 +250,9 @@ fn is_template(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     fn write(dir: &Path, path: &str, text: &str) {
@@ -250,6 +278,24 @@ mod tests {
         assert_eq!(names, ["base", "extra"]);
         let directories: Vec<_> = catalog.directories().map(|(path, _)| path).collect();
         assert_eq!(directories, ["base", "empty", "group", "group/extra"]);
+    }
+
+    #[test]
+    fn names_that_are_no_text_stay_apart_and_name_no_image() {
+        let tree = tempfile::tempdir().expect("tmp");
+        write(tree.path(), "base/Dockerfile.j2", "");
+        let odd = |name: &[u8]| Path::new("base").join(OsStr::from_bytes(name));
+        for name in [odd(b"caf\xe9"), odd(b"caf\xea")] {
+            std::fs::write(tree.path().join(name), "").expect("write");
+        }
+        let catalog = TemplateCatalog::from_dir(tree.path()).expect("tree");
+        let names: Vec<_> =
+            catalog.files().map(|(path, _)| catalog.name_on_disk(path).to_path_buf()).collect();
+        assert_eq!(names, ["base/Dockerfile.j2".into(), odd(b"caf\xe9"), odd(b"caf\xea")]);
+        let image = tree.path().join(OsStr::from_bytes(b"im\xe9"));
+        std::fs::create_dir(&image).expect("mkdir");
+        std::fs::write(image.join(TEMPLATE_NAME), "").expect("write");
+        assert!(matches!(TemplateCatalog::from_dir(tree.path()), Err(CatalogError::Unnamed(_))));
     }
 
     #[test]

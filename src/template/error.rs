@@ -6,6 +6,7 @@ use std::fmt;
 use super::catalog::TemplateCatalog;
 use super::environment::{TemplateOrigin, origin};
 use super::overrides::MergedOverride;
+use crate::util::input;
 
 /// An image whose templates could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +64,7 @@ fn place(name: &str, line: usize, catalog: &TemplateCatalog, merged: Option<&Mer
             (catalog.display_path(path), line, text.map(|text| String::from_utf8_lossy(&text).into_owned()))
         }
         (TemplateOrigin::Override, Some(merged)) => match merged.locate(line) {
-            Some((path, line)) => (path.display().to_string(), line, std::fs::read_to_string(path).ok()),
+            Some((path, line)) => (path.display().to_string(), line, input::read_to_string(path).ok()),
             None => return (None, Vec::new()),
         },
         (TemplateOrigin::Override, None) => return (None, Vec::new()),

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::prelex::normalize_newlines;
+use crate::util::input;
 
 /// Lines that are dropped from the second file on: any that hold an `extends` tag.
 static EXTENDS_LINE: LazyLock<Regex> =
@@ -36,8 +37,8 @@ impl MergedOverride {
     pub fn load(paths: &[PathBuf]) -> Result<Option<MergedOverride>, OverrideError> {
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| OverrideError { path: path.clone(), source })?;
+            let text =
+                input::read_to_string(path).map_err(|source| OverrideError { path: path.clone(), source })?;
             files.push((path.clone(), text));
         }
         Ok(MergedOverride::merge(files))

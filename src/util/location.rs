@@ -31,6 +31,12 @@ pub fn locate(path: &Path) -> io::Result<Location> {
     Ok(Location::new(lineage))
 }
 
+/// The full name of what a path leads to, be it there already or not.
+pub fn full_name(path: &Path) -> io::Result<PathBuf> {
+    let (real, missing) = resolve(path)?;
+    Ok(if missing.as_os_str().is_empty() { real } else { real.join(missing) })
+}
+
 /// The part of a path that exists, without links, and what is missing below it. What a link to nothing leads to is
 /// missing.
 pub(super) fn resolve(path: &Path) -> io::Result<(PathBuf, PathBuf)> {

@@ -2,5 +2,6 @@
 
 pub mod input;
 pub mod location;
+pub mod names;
 pub mod scratch;
 pub mod write;

@@ -59,7 +59,7 @@ impl Destination {
     pub fn open(path: &Path) -> io::Result<Destination> {
         let destination = Destination::at(path)?;
         match &destination.way {
-            Way::Rename(real) => drop(tempfile::tempfile_in(directory_of(real))?),
+            Way::Rename(real) => probe(directory_of(real))?,
             // Somebody who has taken the right to write away wants to keep the file.
             Way::Replace(real, _) => drop(OpenOptions::new().write(true).open(real)?),
             Way::Stream(_) | Way::Stdout | Way::Stderr => {}
@@ -124,7 +124,12 @@ pub fn append_to(path: &Path) -> io::Result<File> {
 /// Makes sure that files can be made in a directory, which is made when it is missing.
 pub fn writable_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
-    tempfile::tempfile_in(path).map(drop)
+    probe(path)
+}
+
+/// Makes a file and takes it away again.
+fn probe(directory: &Path) -> io::Result<()> {
+    tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(directory)?.close()
 }
 
 /// Puts a complete file in place of another. Where no file can be put, because it is mounted there or the directory is

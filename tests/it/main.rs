@@ -1,6 +1,7 @@
 //! Integration tests, through the binary.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+#![allow(clippy::disallowed_methods, reason = "tests read and write what they have made themselves")]
 
 mod affected;
 mod ahead;

@@ -472,3 +472,83 @@ fn templates_alone_leave_their_tree_where_it_is_told_to_be() {
     }
     assert_eq!(project.temporary_files().len(), trees.len());
 }
+
+#[test]
+fn a_fifo_in_a_files_place_is_refused_and_not_waited_for() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project_with_source().with_engine(&daemon).file("in/x", "");
+    for fifo in ["fifo", "in/one.json", "in/two.conf", "patches/fifo", "docker/fifo"] {
+        assert!(Command::new("mkfifo").arg(project.path(fifo)).status().unwrap().success());
+    }
+    let project = project
+        .file("fifo.toml", "[sources.base]\ntype = \"local\"\nlocation = \"fifo\"\n")
+        .file("fifo.conf", "[DEFAULT]\napt_sources_list = fifo\n");
+    fs::create_dir_all(project.path("series/base")).unwrap();
+    assert!(Command::new("mkfifo").arg(project.path("series/base/series")).status().unwrap().success());
+    let refuses = |arguments: &[&str], named: &str| {
+        let run = run_bare(&project, arguments);
+        assert!(matches!(run.status, Some(1 | 2)), "{arguments:?}: {run}");
+        assert!(run.stderr.contains(named), "{arguments:?} does not name {named}: {run}");
+    };
+    // The tree itself, and then one without.
+    refuses(&["--images-dir=docker"], "docker/fifo, which is neither a file nor a directory");
+    fs::remove_file(project.path("docker/fifo")).unwrap();
+    let is_fifo = "it is a FIFO, not a file";
+    for arguments in [
+        &["--config-file=fifo"][..],
+        &["--config-dir=in"],
+        &["--build-toml=fifo"],
+        &["--template-override=fifo"],
+        &["--repos-yaml=fifo"],
+        &["--secret=id=s,src=fifo"],
+        &["--locked=fifo"],
+        &["--merge-summaries=fifo"],
+        &["--merge-summaries=in"],
+        &["--patches-path=series"],
+        &["--build-toml=fifo.toml"],
+    ] {
+        refuses(&[&["--images-dir=docker"], arguments].concat(), is_fifo);
+    }
+    refuses(&["--images-dir=docker", "--config-file=fifo.conf"], "fifo is no readable file");
+    refuses(&["--images-dir=docker", "--config-file=/dev/zero"], "it is a device, not a file");
+    assert_eq!(daemon.order(), Vec::<String>::new());
+    refuses(&["--images-dir=docker", "--push", "--registry=localhost:1", "--registry-ca=fifo"], is_fifo);
+    // What the shell hands over is read, and nothing is a file too.
+    let mut shell = Command::new("sh");
+    let script = format!(
+        "printf '[DEFAULT]\\ntag = handed\\n' | {} -b debian --images-dir docker --config-file /dev/null --config-file /dev/stdin",
+        env!("CARGO_BIN_EXE_kolla-build")
+    );
+    shell.args(["-c", &script]).current_dir(project.path("")).env("DOCKER_HOST", daemon.endpoint());
+    Running::spawn(shell).end().exits(0);
+    assert!(daemon.image("kolla/base:handed").is_some());
+}
+
+#[test]
+fn files_whose_names_are_no_text_stay_apart() {
+    use std::os::unix::ffi::OsStrExt;
+    let daemon = FakeDocker::with_base_image();
+    let project = project().with_engine(&daemon);
+    let odd = |byte: u8| {
+        let name = [b"docker/base/f".as_slice(), &[byte]].concat();
+        project.path(std::ffi::OsStr::from_bytes(&name))
+    };
+    fs::write(odd(0xe9), "one").unwrap();
+    fs::write(odd(0xea), "two").unwrap();
+    let build = ["--images-dir=docker", "--work-dir=w"];
+    run_bare(&project, &build).exits(0);
+    let names: Vec<_> = snapshot(&project.path("w/docker/base")).into_keys().collect();
+    for byte in [0xe9, 0xea] {
+        let name = odd(byte).file_name().unwrap().to_os_string();
+        assert!(names.iter().any(|path| path.file_name() == Some(&name)), "{names:?}");
+    }
+    // Either one is in the key.
+    for byte in [0xe9, 0xea] {
+        let before = daemon.order().len();
+        run_bare(&project, &build).exits(0);
+        assert_eq!(daemon.order().len(), before);
+        fs::write(odd(byte), "changed").unwrap();
+        run_bare(&project, &build).exits(0);
+        assert_eq!(daemon.order().len(), before + 1, "{byte:x}");
+    }
+}

@@ -165,6 +165,56 @@ fn what_comes_into_being_after_the_start_is_watched() {
 }
 
 #[test]
+fn what_a_run_writes_into_what_is_watched_is_no_change() {
+    let daemon = FakeDocker::with_base_image();
+    let project =
+        Project::empty().image("base", None, "RUN true\n").file("images/all/x", "").with_engine(&daemon);
+    for (link, target) in [("logs", "images/all"), ("page", "images/all/page.html")] {
+        std::os::unix::fs::symlink(target, project.path(link)).expect("a link");
+    }
+    let arguments = [
+        "--watch",
+        "--report=images/report.json",
+        "--junit=images/all/junit.xml",
+        "--html=page",
+        "--summary-json-file=images/summary.json",
+        "--logs-dir=logs",
+    ];
+    let running = Running::start_with_log(&project, arguments, LOG);
+    wait_for(&project, "Watching for changes", 1);
+    // A change that is one comes after all that the run has written.
+    let project = project.image("base", None, "RUN false\n");
+    wait_for(&project, "Watching for changes", 2);
+    let told = project.read(LOG);
+    let changed = format!("Changed: {}\n", project.path("images/base/Dockerfile.j2").display());
+    assert!(told.matches("Changed: ").count() == 1 && told.contains(&changed), "{told}");
+    assert_eq!(built(&daemon, "base"), 2);
+    for written in
+        ["images/report.json", "images/all/page.html", "images/all/base.log", "images/summary.json"]
+    {
+        assert!(project.path(written).is_file(), "{written}");
+    }
+    running.signal("INT");
+    running.end().exits(130);
+    drop(project);
+}
+
+#[test]
+fn a_change_beside_what_a_run_writes_counts() {
+    let daemon = FakeDocker::with_base_image();
+    let project = Project::empty().image("base", None, "RUN true\n").with_engine(&daemon);
+    let arguments = ["--watch", "--work-dir=.", "--logs-dir=."];
+    let running = Running::start_with_log(&project, arguments, LOG);
+    wait_for(&project, "Watching for changes", 1);
+    let project = project.image("base", None, "RUN false\n");
+    wait_for(&project, "Watching for changes", 2);
+    assert_eq!(built(&daemon, "base"), 2);
+    running.signal("INT");
+    running.end().exits(130);
+    drop(project);
+}
+
+#[test]
 fn what_can_t_be_watched_is_refused() {
     let run = Project::new().run(["--watch", "--list-images"]).exits(2);
     assert!(run.tells("error: --watch goes with building"), "{run}");

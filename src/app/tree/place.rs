@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::config::kolla_package::CONFIG_MODULE;
 use crate::error::{EXIT_USAGE, Fatal};
 use crate::template::catalog::TEMPLATE_NAME;
+use crate::util::input;
 
 /// Files by any of which the package is known.
 const PACKAGE_FILES: [&str; 3] = [CONFIG_MODULE, "common/sources.yaml", "template/repos.yaml"];
@@ -81,7 +82,7 @@ pub fn read(path: &Path) -> Result<String, Fatal> {
         Fatal::message(format!("failed to read {}: {reason}", path.display()), EXIT_USAGE)
     };
     let mut text = String::new();
-    let read = fs::File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
+    let read = input::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
     match read {
         Ok(size) if size as u64 > LARGEST_FILE => {
             Err(failed(&"it is larger than 8 MiB, which no such file is"))

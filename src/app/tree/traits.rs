@@ -1,7 +1,6 @@
 //! What in a tree and its package tells which release they are of [I/O].
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde_yaml::Value;
@@ -11,6 +10,7 @@ use crate::config::kolla_package::Declared;
 use crate::error::Fatal;
 use crate::template::catalog::TEMPLATE_NAME;
 use crate::template_api::{RepositoryStyle, TreeTraits};
+use crate::util::input;
 
 /// Looks for what tells releases apart in all templates of a tree, and in its package's options.
 pub fn traits(tree: &Path, package: Option<&Path>, declared: &Declared) -> Result<TreeTraits, Fatal> {
@@ -29,7 +29,7 @@ pub fn traits(tree: &Path, package: Option<&Path>, declared: &Declared) -> Resul
         {
             continue;
         }
-        let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap_or_default()).into_owned();
+        let text = String::from_utf8_lossy(&input::read(entry.path()).unwrap_or_default()).into_owned();
         traits.install_type |= text.contains("install_type");
         traits.python_version |= text.contains("distro_python_version");
         traits.patches |= text.contains("patches_path");

@@ -1,11 +1,11 @@
 //! Which version of Kolla a package is of: by its metadata, or by the tags of the checkout that it is in [I/O].
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::place::{directories, name_of};
 use crate::config::pbr::Version;
 use crate::context::tagged::tagged_version;
+use crate::util::input;
 
 /// The version of a package and where it is told, or why it can't be.
 pub fn version(package: &Path) -> Result<(Version, PathBuf), Vec<String>> {
@@ -34,7 +34,7 @@ fn metadata(around: &Path) -> Option<(String, PathBuf)> {
         .flat_map(|path| [path.join("METADATA"), path.join("PKG-INFO")])
         .chain([around.join("PKG-INFO")]);
     metadata.into_iter().find_map(|path| {
-        let text = fs::read_to_string(&path).ok()?;
+        let text = input::read_to_string(&path).ok()?;
         let headers = text.lines().take_while(|line| !line.is_empty());
         let field = |name: &str| headers.clone().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let version = field("Version:").filter(|_| field("Name:") == Some("kolla"))?.to_string();

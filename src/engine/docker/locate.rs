@@ -2,7 +2,6 @@
 //! `config.json` names, else the default socket. See <https://docs.docker.com/engine/manage-resources/contexts/>.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::endpoint::{Endpoint, InvalidEndpoint, Tcp};
 use crate::context::digest::hex;
+use crate::util::input;
 
 /// The context that is none: the default socket.
 const DEFAULT_CONTEXT: &str = "default";
@@ -85,7 +85,7 @@ struct Configuration {
 /// The context that the user has chosen. A file that can't be read names none, as for Docker's own client; whoever reads
 /// the credentials in it tells.
 fn current_context(directory: &Path) -> Option<String> {
-    let bytes = fs::read(directory.join("config.json")).ok()?;
+    let bytes = input::read(&directory.join("config.json")).ok()?;
     let configuration: Configuration = serde_json::from_slice(&bytes).ok()?;
     Some(configuration.current_context).filter(|context| !context.is_empty())
 }
@@ -108,7 +108,7 @@ struct ContextEndpoint {
 fn endpoint_of(directory: &Path, context: &str) -> Result<Endpoint, String> {
     let id = id_of(context);
     let path = directory.join("contexts/meta").join(&id).join("meta.json");
-    let text = fs::read(&path).map_err(|error| match error.kind() {
+    let text = input::read(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             "there is no context of this name; `docker context ls` lists them".to_string()
         }
@@ -136,6 +136,8 @@ fn id_of(context: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

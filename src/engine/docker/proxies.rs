@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::endpoint::Endpoint;
+use crate::util::input;
 
 /// The entry for engines that have none of their own.
 const DEFAULT: &str = "default";
@@ -33,7 +34,7 @@ impl Proxies {
     /// at all names none: whoever reads the credentials in it tells.
     pub fn load(dir: &Path) -> Result<Proxies, String> {
         let path = dir.join("config.json");
-        let bytes = std::fs::read(&path).unwrap_or_default();
+        let bytes = input::read(&path).unwrap_or_default();
         match serde_json::from_slice(&bytes) {
             // The error's own text may quote what stands in the file.
             Err(error) if error.is_data() => Err(format!(

@@ -12,6 +12,7 @@ use super::super::EngineError;
 use crate::context::archive::{write_context, write_context_with};
 use crate::dockerfile::mounts::with_run_flags;
 use crate::dockerfile::on_base;
+use crate::util::input;
 
 const CHUNK: usize = 64 * 1024;
 const CHUNKS_IN_FLIGHT: usize = 4;
@@ -69,7 +70,7 @@ fn archive(directory: &Path, mtime: u64, changes: &Changes, out: impl Write) -> 
     if changes.run_flags.is_empty() && changes.base.is_none() {
         return write_context(directory, mtime, out);
     }
-    let mut dockerfile = std::fs::read_to_string(directory.join("Dockerfile"))?;
+    let mut dockerfile = input::read_to_string(&directory.join("Dockerfile"))?;
     if let Some(base) = &changes.base {
         dockerfile = on_base(&dockerfile, base);
     }

@@ -16,6 +16,7 @@ use minijinja::{Environment, Error, ErrorKind, State};
 use serde_yaml::Mapping;
 
 use crate::template_api::{RepositoryStyle, TemplateApi};
+use crate::util::input;
 
 /// The sections of the tree's `repos.yaml`, and of a user's.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +59,7 @@ impl Repositories {
         }
         let default = parse(style, default.0, default.1)?;
         let Some(path) = user_file else { return Ok(Repositories { default, user: None }) };
-        let text = std::fs::read_to_string(path)
+        let text = input::read_to_string(path)
             .map_err(|source| RepositoriesError::Unreadable { path: path.to_path_buf(), source })?;
         Ok(Repositories { default, user: Some(parse(style, path, &text)?) })
     }
