@@ -7,6 +7,11 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
 use super::limits::{self, Level};
+use super::list::SharedList;
+use super::rewrites;
+
+/// Keys of one dict.
+const MAX_KEYS: usize = 10_000;
 
 /// A dict that can change. Templates' dicts are small: a search through all keys is quick enough.
 pub struct SharedDict {
@@ -22,6 +27,8 @@ impl SharedDict {
 
     fn from_items(items: Vec<(Value, Value)>) -> Result<SharedDict, Error> {
         let dict = SharedDict { items: Mutex::new(Vec::new()), level: Level::default() };
+        let items = items.into_iter().map(|(key, value)| Ok((key, SharedList::bind(value)?)));
+        let items = items.collect::<Result<Vec<_>, Error>>()?;
         for (_, value) in &items {
             limits::check_insertion(&dict.level, value)?;
         }
@@ -47,10 +54,15 @@ impl SharedDict {
     }
 
     fn set(&self, key: Value, value: Value) -> Result<(), Error> {
+        let value = SharedList::bind(value)?;
         limits::check_insertion(&self.level, &value)?;
         let mut items = self.lock();
+        let is_full = items.len() >= MAX_KEYS;
         match items.iter_mut().find(|(other, _)| *other == key) {
             Some(item) => item.1 = value,
+            None if is_full => {
+                return Err(limits::too_much(format!("a dict of over {MAX_KEYS} keys")));
+            }
             None => items.push((key, value)),
         }
         Ok(())
@@ -94,7 +106,9 @@ impl Object for SharedDict {
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
+        let args = &rewrites::arguments(args)[..];
         args.iter().try_for_each(|value| limits::count(state, value))?;
+        limits::count_bytes(state, self.lock().len())?;
         Ok(match (method, args) {
             ("update", [other]) => {
                 for (key, value) in items_of(other)? {

@@ -1,13 +1,17 @@
 //! The Jinja2-compatible environment: MiniJinja with what Kolla's trees and overrides need beyond it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, escape_formatter};
 
-use super::catalog::TemplateCatalog;
+use super::catalog::{TEMPLATE_NAME, TemplateCatalog};
+use super::error::Place;
 use super::overrides::MergedOverride;
+use super::prelex::Rewriting;
 use super::repos::Repositories;
-use super::{filters, functions, limits, methods, prelex, repos};
+use super::syntax::Use;
+use super::{filters, functions, limits, methods, prelex, repos, rewrites};
 use crate::template_api::TemplateApi;
 
 /// Prefix of the names of the tree's templates inside the environment.
@@ -70,18 +74,39 @@ pub fn environment(
         Some(_) => format!("{OVERRIDE}{name}").into(),
         None => format!("{TREE}{name}").into(),
     });
-    env.set_loader(move |name| match (origin(name), &merged) {
-        (TemplateOrigin::Tree(path), _) => load(&catalog, path),
-        (TemplateOrigin::Override, Some(merged)) if override_name(merged) == name => {
-            limits::check_tags(merged.source())?;
-            Ok(Some(prelex::rewrite(merged.source(), true)))
-        }
-        (TemplateOrigin::Override, _) => Ok(None),
-    });
     filters::register(&mut env);
     functions::register(&mut env, api);
+    rewrites::register(&mut env);
     repos::register(&mut env, api, repositories);
+    let names = env.clone();
+    env.set_loader(move |name| {
+        let (text, record) = match (origin(name), &merged) {
+            (TemplateOrigin::Tree(path), _) => match load(&catalog, path)? {
+                Some(text) => (Cow::Owned(text), path.ends_with(TEMPLATE_NAME)),
+                None => return Ok(None),
+            },
+            (TemplateOrigin::Override, Some(merged)) if override_name(merged) == name => {
+                (Cow::Borrowed(merged.source()), true)
+            }
+            (TemplateOrigin::Override, _) => return Ok(None),
+        };
+        let rewriting = Rewriting { record, knows: &|used| knows(&names, used) };
+        prelex::rewrite(&text, rewriting).map(Some).map_err(|refused| {
+            let place = Place { template: name.to_string(), line: refused.line };
+            Error::new(ErrorKind::SyntaxError, refused.message).with_source(place)
+        })
+    });
     env
+}
+
+/// Whether there is a filter or test of a name: one that there is complains of missing arguments.
+fn knows(env: &Environment<'_>, used: &Use<'_>) -> bool {
+    let mut state = env.empty_state();
+    let (tried, unknown) = match used.is_test {
+        true => (state.perform_test(used.name, &[]).err(), ErrorKind::UnknownTest),
+        false => (state.apply_filter(used.name, &[]).err(), ErrorKind::UnknownFilter),
+    };
+    tried.is_none_or(|error| error.kind() != unknown)
 }
 
 fn load(catalog: &TemplateCatalog, path: &str) -> Result<Option<String>, Error> {
@@ -93,8 +118,5 @@ fn load(catalog: &TemplateCatalog, path: &str) -> Result<Option<String>, Error> 
         )
     };
     let bytes = file.read().map_err(|error| unreadable(error.to_string()))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    limits::check_tags(text)?;
-    let record = path.ends_with(super::catalog::TEMPLATE_NAME);
-    Ok(Some(prelex::rewrite(text, record)))
+    String::from_utf8(bytes.into_owned()).map(Some).map_err(|error| unreadable(error.to_string()))
 }

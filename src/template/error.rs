@@ -23,6 +23,16 @@ pub struct TemplateError {
     pub excerpt: Vec<(usize, String)>,
 }
 
+/// Where a template was refused before it was parsed. It goes with the error as its source.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}")]
+pub(super) struct Place {
+    /// The environment's name of the template.
+    pub template: String,
+    /// The line in it, from 1.
+    pub line: usize,
+}
+
 /// Lines shown before and after the one in error.
 const CONTEXT_LINES: usize = 2;
 
@@ -47,17 +57,20 @@ impl TemplateError {
             Some(detail) => format!("{}: {detail}", innermost.kind()),
             None => innermost.kind().to_string(),
         };
-        let (location, excerpt) = match (innermost.name(), innermost.line()) {
-            (Some(name), Some(line)) => place(name, line, catalog, merged),
-            _ => (None, Vec::new()),
+        let refused = innermost.source().and_then(|source| source.downcast_ref::<Place>());
+        let found = match refused {
+            Some(place) => Some((place.template.as_str(), place.line)),
+            None => innermost.name().zip(innermost.line()),
         };
+        let (location, excerpt) =
+            found.map_or((None, Vec::new()), |(name, line)| place(name, line, catalog, merged));
         TemplateError { image: image.to_string(), platform, message, location, excerpt }
     }
 }
 
-type Place = (Option<(String, usize)>, Vec<(usize, String)>);
+type Excerpt = (Option<(String, usize)>, Vec<(usize, String)>);
 
-fn place(name: &str, line: usize, catalog: &TemplateCatalog, merged: Option<&MergedOverride>) -> Place {
+fn place(name: &str, line: usize, catalog: &TemplateCatalog, merged: Option<&MergedOverride>) -> Excerpt {
     let (file, line, text) = match (origin(name), merged) {
         (TemplateOrigin::Tree(path), _) => {
             let text = catalog.get(path).and_then(|file| file.read().ok());

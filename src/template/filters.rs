@@ -15,6 +15,14 @@ pub fn register(env: &mut Environment<'_>) {
     env.add_filter("int", int);
     env.add_filter("float", float);
     env.add_test("sequence", is_sequence);
+    env.add_filter(
+        "first",
+        |value: Value| if value.is_undefined() { Ok(value) } else { filters::first(&value) },
+    );
+    env.add_filter(
+        "last",
+        |value: Value| if value.is_undefined() { Ok(value) } else { filters::last(value) },
+    );
     env.add_filter("center", |text: &str, width: Option<usize>| {
         pad(text, "center", width.unwrap_or(80), " ")
     });
@@ -50,6 +58,14 @@ fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
     if value.kind() == ValueKind::Map { Ok(Value::UNDEFINED) } else { value.get_attr(name) }
 }
 
+/// An undefined value is no number, and has no default.
+fn refuse_undefined(value: &Value) -> Result<(), Error> {
+    if value.is_undefined() {
+        return Err(Error::new(ErrorKind::UndefinedError, "an undefined value can't be made a number"));
+    }
+    Ok(())
+}
+
 /// What is no number gives the default.
 fn int(
     state: &State,
@@ -59,6 +75,7 @@ fn int(
     kwargs: Kwargs,
 ) -> Result<Value, Error> {
     let fallback = or_keyword(default, &kwargs, Value::from(0))?;
+    refuse_undefined(value)?;
     let text = value.as_str().map(str::trim);
     // Python reads 1.5 as 1 here, and 0x1f with base 16.
     let value = match text {
@@ -76,6 +93,7 @@ fn int(
 
 /// What is no number gives the default.
 fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    refuse_undefined(value)?;
     let fallback = or_keyword(default, &kwargs, Value::from(0.0))?;
     Ok(filters::float(state, value, Some(fallback.clone()), kwargs).unwrap_or(fallback))
 }

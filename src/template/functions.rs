@@ -1,21 +1,12 @@
-//! Kolla's filter and functions, and the functions that stand behind the rewrites of [`super::prelex`].
-
-use std::collections::HashMap;
+//! Kolla's filter and functions.
 
 use minijinja::value::{Kwargs, Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use super::dict::SharedDict;
-use super::limits;
 use super::list::{SharedList, python_items};
-use super::literals::{DICT, LIST};
 use super::lookups::{Effect, Lookup, Lookups};
-use super::prelex::{BIND, BIND_TOP_LEVEL};
+use super::rewrites::TopLevelSets;
 use crate::template_api::TemplateApi;
-
-/// What the templates of one image have set at their top level so far. Macros share it.
-#[derive(Default)]
-struct TopLevelSets(HashMap<String, Value>);
 
 /// Adds the functions that do not depend on a run's configuration.
 pub fn register(env: &mut Environment<'_>, api: TemplateApi) {
@@ -25,21 +16,6 @@ pub fn register(env: &mut Environment<'_>, api: TemplateApi) {
         debian_package_install(update, packages, clean, kwargs)
     });
     env.add_function("raise_error", raise_error);
-    env.add_function(LIST, |items: Value| SharedList::bind(items));
-    env.add_function(DICT, |items: Value| SharedDict::new(&items).map(Value::from_object));
-    env.add_function(BIND, |state: &mut State, _name: &str, value: Value| -> Result<Value, Error> {
-        limits::count(state, &value)?;
-        SharedList::bind(value)
-    });
-    env.add_function(
-        BIND_TOP_LEVEL,
-        |state: &mut State, name: String, value: Value| -> Result<Value, Error> {
-            limits::count(state, &value)?;
-            let value = SharedList::bind(value)?;
-            state.get_or_insert_extension(TopLevelSets::default()).0.insert(name, value.clone());
-            Ok(value)
-        },
-    );
 }
 
 /// Changes a list as the image's `<image>_<kind>_override`, `_append` and `_remove` variables ask.
@@ -58,7 +34,7 @@ fn customizable(state: &mut State, value: Value, kind: &str) -> Result<Value, Er
 fn edit(state: &State, value: Value, list: &str) -> Result<(Value, Effect), Error> {
     let variable = |action: &str| {
         let name = format!("{list}_{action}");
-        state.get_extension::<TopLevelSets>().and_then(|sets| sets.0.get(&name)).cloned()
+        state.get_extension::<TopLevelSets>()?.seen_by(state.name(), &name).cloned()
     };
     let (append, remove) = (variable("append"), variable("remove"));
     if let Some(replacement) = variable("override") {

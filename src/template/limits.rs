@@ -1,99 +1,124 @@
 //! Limits on what a template may make, beside the fuel and the recursion limit of the environment.
 //!
-//! Fuel counts instructions, and one instruction can make a text of a gigabyte. Checked are values where they get a name
-//! (`set`, `for`, `with`, arguments), literals, lists that grow, what is printed or joined, and the filters that can
-//! multiply what they are given. What all of these amount to in one image is limited too.
+//! Fuel counts instructions, and one instruction can make a text of a gigabyte or read one. Counted is what templates make
+//! (values that get a name, literals, what operations, filters and methods give, what is printed) and what methods read;
+//! filters that can multiply what they are given are checked before. What cannot be counted, such as comparing long
+//! texts, ends by the clock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 
 use super::dict::SharedDict;
 use super::list::SharedList;
-use super::tags::{TagKind, operations, tags};
+use super::rewrites;
 
 /// Bytes of one text. A Dockerfile has some thousand.
 const MAX_TEXT: usize = 1 << 20;
-/// Bytes of all text that one image's templates name, keep in lists and print.
-const MAX_ALL_TEXT: usize = 256 << 20;
+/// Bytes of all values that one image's templates make, as often as they do.
+const MAX_ALL: usize = 256 << 20;
+/// What a value takes beside its text.
+const VALUE_BYTES: usize = 32;
+/// How long one image's templates may take: those of Kolla take some thousandths of a second.
+const MAX_TIME: Duration = Duration::from_secs(10);
 /// Items of one list.
 pub const MAX_ITEMS: usize = 1_000_000;
 /// Columns, decimals and counts that filters are asked for.
 pub const MAX_WIDTH: usize = 100_000;
 /// Lists within lists.
 const MAX_NESTING: usize = 50;
+/// Bytes of one template.
+pub const MAX_SOURCE: usize = 1 << 20;
+/// Tags within each other, the branches of an `if` counted like these: parsing goes as deep.
+pub const MAX_OPEN: usize = 100;
 
-/// Operations in one tag: parsing goes as deep as they do, whatever they are.
-const MAX_OPERATIONS: usize = 200;
-
-/// Bytes of text that one image's templates have made so far.
-#[derive(Default)]
-struct Made(usize);
-
-/// The filter that what is joined goes through, with the number of times that its expression joins something: so many
-/// times it may be copied.
-pub const JOINED: &str = "__joined";
+/// What one image's templates have made so far.
+struct Made {
+    bytes: usize,
+    since: Instant,
+}
 
 /// Counts a value that gets a name, is kept or printed; an error when there has been too much.
 pub fn count(state: &mut State, value: &Value) -> Result<(), Error> {
     count_times(state, value, 1)
 }
 
-fn count_times(state: &mut State, value: &Value, times: usize) -> Result<(), Error> {
-    let bytes = printed_length(value, MAX_ALL_TEXT).saturating_mul(times);
-    let made = state.get_or_insert_extension(Made::default());
-    made.0 = made.0.saturating_add(bytes);
-    if made.0 > MAX_ALL_TEXT { Err(too_much(format!("text of over {MAX_ALL_TEXT} bytes"))) } else { Ok(()) }
+/// Counts a value that was copied so many times.
+pub fn count_times(state: &mut State, value: &Value, times: usize) -> Result<(), Error> {
+    count_bytes(state, size(value, MAX_ALL).saturating_mul(times))
 }
 
-/// Bytes that a value takes in print, roughly; counted no further than `most`.
-fn printed_length(value: &Value, most: usize) -> usize {
-    if let Some(text) = value.as_str() {
-        return text.len();
+/// Counts bytes that were made, or read to answer a question.
+pub fn count_bytes(state: &mut State, bytes: usize) -> Result<(), Error> {
+    let now = Instant::now();
+    let made = state.get_or_insert_extension(Made { bytes: 0, since: now });
+    made.bytes = made.bytes.saturating_add(bytes);
+    if made.bytes > MAX_ALL {
+        return Err(too_much(format!("text of over {MAX_ALL} bytes")));
     }
-    let mut length = 1;
+    check_time(now - made.since)
+}
+
+fn check_time(taken: Duration) -> Result<(), Error> {
+    if taken > MAX_TIME {
+        Err(too_much(format!("rendering for over {} s", MAX_TIME.as_secs())))
+    } else {
+        Ok(())
+    }
+}
+
+/// Bytes that a value takes, roughly; counted no further than `most`.
+fn size(value: &Value, most: usize) -> usize {
+    if let Some(text) = value.as_str() {
+        return text.len() + VALUE_BYTES;
+    }
+    let mut bytes = VALUE_BYTES;
     if matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
         && let Ok(items) = value.try_iter()
     {
         let is_map = value.kind() == ValueKind::Map;
         for item in items {
-            if length > most {
+            if bytes > most {
                 break;
             }
-            length += printed_length(&item, most);
+            bytes += size(&item, most);
             if is_map && let Ok(held) = value.get_item(&item) {
-                length += printed_length(&held, most);
+                bytes += size(&held, most);
             }
         }
     }
-    length
-}
-
-/// Refuses a template with a tag of more operations than can be parsed.
-pub fn check_tags(source: &str) -> Result<(), Error> {
-    let deep = tags(source).find(|tag| operations(tag.text) > MAX_OPERATIONS);
-    match deep {
-        Some(tag) if !matches!(tag.kind, TagKind::Comment | TagKind::Raw) => {
-            let line = source[..tag.start].matches('\n').count() + 1;
-            let what = too_much(format!("an expression of over {MAX_OPERATIONS} operations"));
-            Err(Error::new(ErrorKind::SyntaxError, format!("line {line}: {what}")))
-        }
-        _ => Ok(()),
-    }
+    bytes
 }
 
 /// An error about something that has become too big.
 pub fn too_much(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidOperation, format!("{what} is more than a template may make"))
+        .with_source(TooMuch)
 }
 
-/// Adds the filter of what is joined, and puts those that can multiply what they are given behind a check of their
-/// arguments.
+/// What the errors of limits have as their source.
+#[derive(Debug, thiserror::Error)]
+#[error("a limit was reached")]
+struct TooMuch;
+
+/// Whether an error is about a limit, which other images with the same templates would reach too.
+pub fn is_limit(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let is_out_of_fuel =
+            error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::OutOfFuel);
+        if is_out_of_fuel || error.is::<TooMuch>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Puts the filters that can multiply what they are given behind a check of their arguments.
 pub fn register(env: &mut Environment<'_>) {
-    env.add_filter(JOINED, |state: &mut State, value: Value, times: usize| {
-        count_times(state, &value, times).map(|()| value)
-    });
     env.add_filter("__batch", filters::batch);
     env.add_filter("__format", filters::format);
     env.add_filter("__indent", filters::indent);
@@ -105,6 +130,10 @@ pub fn register(env: &mut Environment<'_>) {
     env.add_filter("__replace", filters::replace);
     env.add_filter("__round", filters::round);
     env.add_filter("__slice", filters::slice);
+    env.add_filter("__urlencode", filters::urlencode);
+    env.add_filter("__sort", filters::sort);
+    env.add_filter("__min", filters::min);
+    env.add_filter("__max", filters::max);
     for (name, unchecked) in [
         ("batch", "__batch"),
         ("format", "__format"),
@@ -117,6 +146,10 @@ pub fn register(env: &mut Environment<'_>) {
         ("replace", "__replace"),
         ("round", "__round"),
         ("slice", "__slice"),
+        ("urlencode", "__urlencode"),
+        ("sort", "__sort"),
+        ("min", "__min"),
+        ("max", "__max"),
     ] {
         env.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
             let args = args.into_values();
@@ -128,15 +161,30 @@ pub fn register(env: &mut Environment<'_>) {
 
 fn check_arguments(name: &str, args: &[Value]) -> Result<(), Error> {
     match (name, args) {
+        ("list" | "join", [value, ..]) if value.is_none() => {
+            Err(Error::new(ErrorKind::InvalidOperation, format!("none has no items for {name}")))
+        }
         ("list", [value, ..]) => items(value).map(drop),
+        ("sort" | "min" | "max", [value]) => check_sortable(value),
+        ("sort" | "min" | "max", _) => Ok(()),
         ("join", [items, by @ ..]) => {
             check_joined(items, by.first().and_then(Value::as_str).unwrap_or_default())
         }
-        ("pprint" | "string" | "tojson", [value, ..]) => check_printed(value),
+        ("tojson", [value, args @ ..]) => check_json(value, args),
+        ("pprint" | "string" | "urlencode", [value, ..]) => check_printed(value),
+        ("indent", [text, args @ ..]) => check_indent(text.as_str().unwrap_or_default(), args),
         ("format", [text, args @ ..]) => check_format(text.as_str().unwrap_or_default(), args),
-        ("replace", [text, _, to, ..]) => check_replaced(&text.to_string(), &to.to_string()),
+        ("replace", [text, from, to, ..]) => {
+            check_replaced(&text.to_string(), &from.to_string(), &to.to_string())
+        }
         (_, args) => args.iter().skip(1).try_for_each(check_width),
     }
+}
+
+/// Items that are compared with each other.
+fn check_sortable(value: &Value) -> Result<(), Error> {
+    let items = items(value)?;
+    items.windows(2).try_for_each(|pair| rewrites::check_order(&pair[0], &pair[1], "<"))
 }
 
 /// A text that is given a name.
@@ -149,7 +197,7 @@ pub fn check_text(value: &Value) -> Result<(), Error> {
 
 /// Something that is made into a text.
 fn check_printed(value: &Value) -> Result<(), Error> {
-    let length = printed_length(value, MAX_TEXT);
+    let length = size(value, MAX_TEXT);
     if length > MAX_TEXT { Err(too_much(format!("a text of over {MAX_TEXT} bytes"))) } else { Ok(()) }
 }
 
@@ -158,7 +206,7 @@ pub fn check_joined(items: &Value, by: &str) -> Result<(), Error> {
     let Ok(iter) = items.try_iter() else { return Ok(()) };
     let mut length = 0;
     for item in iter {
-        length += printed_length(&item, MAX_TEXT) + by.len();
+        length += size(&item, MAX_TEXT) + by.len();
         if length > MAX_TEXT + by.len() {
             return Err(too_much(format!("a text of over {MAX_TEXT} bytes")));
         }
@@ -176,23 +224,65 @@ pub fn items(value: &Value) -> Result<Vec<Value>, Error> {
     }
 }
 
-/// Text in which each character may be replaced.
-pub fn check_replaced(text: &str, to: &str) -> Result<(), Error> {
-    match text.len().checked_mul(to.len().max(1)) {
-        Some(bytes) if bytes <= MAX_TEXT => Ok(()),
-        _ => Err(too_much(format!("a text of {} bytes", text.len().saturating_mul(to.len())))),
-    }
+/// Text in which every match is replaced.
+pub fn check_replaced(text: &str, from: &str, to: &str) -> Result<(), Error> {
+    let bytes = text.matches(from).count().saturating_mul(to.len()).saturating_add(text.len());
+    check_length(bytes)
+}
+
+fn check_length(bytes: usize) -> Result<(), Error> {
+    if bytes > MAX_TEXT { Err(too_much(format!("a text of {bytes} bytes"))) } else { Ok(()) }
+}
+
+/// Every line may be indented.
+fn check_indent(text: &str, args: &[Value]) -> Result<(), Error> {
+    check_length(widest(args)?.saturating_mul(text.matches('\n').count() + 1).saturating_add(text.len()))
+}
+
+/// Every value may have a line, indented as often as it is deep.
+fn check_json(value: &Value, args: &[Value]) -> Result<(), Error> {
+    check_printed(value)?;
+    let values = size(value, MAX_TEXT) / VALUE_BYTES;
+    check_length(widest(args)?.saturating_mul(MAX_NESTING).saturating_mul(values))
 }
 
 /// Widths and precisions stand in the text of a format, or are arguments where it says `*`.
 pub fn check_format(text: &str, args: &[Value]) -> Result<(), Error> {
-    let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
-    for digits in numbers {
-        if !digits.parse().is_ok_and(|width: usize| width <= MAX_WIDTH) {
-            return Err(too_much(format!("a width of {digits}")));
+    let mut bytes = text.len();
+    for digits in text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()) {
+        match digits.parse::<usize>() {
+            Ok(width) if width <= MAX_WIDTH => bytes += width,
+            _ => return Err(too_much(format!("a width of {digits}"))),
         }
     }
-    if text.contains('*') { args.iter().try_for_each(check_width) } else { Ok(()) }
+    let variable = text.matches('*').count();
+    if variable > 0 {
+        bytes = bytes.saturating_add(widest(args)?.saturating_mul(variable));
+    }
+    // A field can print any argument, and the same one again and again.
+    let longest = args.iter().map(|arg| size(arg, MAX_TEXT)).max().unwrap_or(0);
+    let fields = text.matches(['%', '{']).count();
+    check_length(bytes.saturating_add(longest.saturating_mul(fields)))
+}
+
+/// The greatest of the numbers, none of them over the limit.
+fn widest(args: &[Value]) -> Result<usize, Error> {
+    args.iter().try_for_each(check_width)?;
+    Ok(args.iter().flat_map(numbers).max().unwrap_or(0))
+}
+
+/// The numbers among an argument, and among keyword arguments, which come as one value.
+fn numbers(value: &Value) -> Vec<usize> {
+    match value.kind() {
+        ValueKind::Number => usize::try_from(value.clone()).into_iter().collect(),
+        ValueKind::Map => value
+            .try_iter()
+            .into_iter()
+            .flatten()
+            .filter_map(|key| usize::try_from(value.get_item(&key).ok()?).ok())
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn check_width(value: &Value) -> Result<(), Error> {
@@ -217,7 +307,7 @@ pub fn check_insertion(container: &Level, value: &Value) -> Result<(), Error> {
 }
 
 fn check_nesting(container: &Level, value: &Value, level: usize) -> Result<(), Error> {
-    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map) {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
         return Ok(());
     }
     if level > MAX_NESTING {

@@ -9,6 +9,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
 use super::limits::{self, Level, MAX_ITEMS};
+use super::rewrites;
 
 /// A list that can change.
 pub struct SharedList {
@@ -55,6 +56,7 @@ impl SharedList {
 
     /// Adds items at the end.
     pub fn extend(&self, items: Vec<Value>) -> Result<(), Error> {
+        let items = items.into_iter().map(SharedList::bind).collect::<Result<Vec<Value>, Error>>()?;
         // Checked first: the items may hold this very list.
         for item in &items {
             limits::check_insertion(&self.level, item)?;
@@ -127,18 +129,24 @@ impl Object for SharedList {
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
+        let args = &rewrites::arguments(args)[..];
         args.iter().try_for_each(|value| limits::count(state, value))?;
+        limits::count_bytes(state, self.lock().len())?;
         let none = Value::from(());
         match (method, args) {
             ("append", [item]) => self.extend(vec![item.clone()])?,
             ("extend", [items]) => self.extend(python_items(items)?)?,
             ("insert", [index, item]) => {
-                limits::check_insertion(&self.level, item)?;
+                let item = SharedList::bind(item.clone())?;
+                limits::check_insertion(&self.level, &item)?;
                 let mut items = self.lock();
+                if items.len() >= MAX_ITEMS {
+                    return Err(limits::too_much(format!("a list of over {MAX_ITEMS} items")));
+                }
                 let len = items.len() as i64;
                 let index = i64::try_from(index.clone())?;
                 let index = if index < 0 { (index + len).max(0) } else { index.min(len) };
-                items.insert(index as usize, item.clone());
+                items.insert(index as usize, item);
             }
             ("remove", [item]) => {
                 if !self.remove_first(item) {
@@ -167,7 +175,11 @@ impl Object for SharedList {
                     }
                 };
             }
-            ("sort", []) => self.lock().sort(),
+            ("sort", []) => {
+                let mut items = self.lock();
+                items.windows(2).try_for_each(|pair| rewrites::check_order(&pair[0], &pair[1], "<"))?;
+                items.sort();
+            }
             _ => return Err(Error::from(ErrorKind::UnknownMethod)),
         }
         Ok(none)

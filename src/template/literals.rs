@@ -1,95 +1,9 @@
-//! Rewrites expressions: strings as Python reads them, lists and dicts as objects that can change, what is joined as
-//! something that is counted.
-//!
-//! `[a]` becomes `__list([a])` and `{a: b}` becomes `__dict({a: b})`, because MiniJinja's own never change, while Kolla's
-//! templates append to lists. `a ~ b` becomes `a |__joined(1)~ b`, a filter that gives its value back: texts that are
-//! joined have no other place where their length could be checked.
+//! String literals as Python reads them, in MiniJinja's escapes.
 
 use std::borrow::Cow;
 
-use super::limits::JOINED;
-use super::tags::{joins, string_end};
-
-/// The function that makes a list that can change.
-pub const LIST: &str = "__list";
-/// The function that makes a dict that can change.
-pub const DICT: &str = "__dict";
-
-/// Words after which an operand comes; after any other word a bracket is a subscript and a sign joins.
-const BEFORE_OPERAND: [&str; 11] =
-    ["in", "and", "or", "not", "if", "elif", "else", "is", "include", "with", "extends"];
-
-/// Rewrites what stands between a tag's delimiters.
-pub fn rewrite_tag(tag: &str) -> Cow<'_, str> {
-    match rewrite_expression(&tag[2..tag.len() - 2]) {
-        Cow::Borrowed(_) => Cow::Borrowed(tag),
-        Cow::Owned(inner) => Cow::Owned(format!("{}{inner}{}", &tag[..2], &tag[tag.len() - 2..])),
-    }
-}
-
-/// Rewrites every literal in an expression or statement. What is not closed is left for the parser to complain about.
-pub fn rewrite_expression(text: &str) -> Cow<'_, str> {
-    if !text.contains(['[', '{', '\\', '~', '+']) {
-        return Cow::Borrowed(text);
-    }
-    let joins = joins(text);
-    let mut out = String::with_capacity(text.len() + 16);
-    // For each open bracket, whether a function call was put around it.
-    let mut open: Vec<bool> = Vec::new();
-    let mut at = 0;
-    while let Some(found) = text[at..].find(['\'', '"', '[', ']', '{', '}', '~', '+']).map(|found| at + found)
-    {
-        out.push_str(&text[at..found]);
-        let byte = text.as_bytes()[found];
-        at = found + 1;
-        match byte {
-            b'\'' | b'"' => {
-                let Some(end) = string_end(text, found) else { return Cow::Borrowed(text) };
-                out.push_str(&rewrite_string(&text[found..end]));
-                at = end;
-            }
-            b'~' | b'+' => {
-                // A sign before a number, or one that says what to do with blanks, joins nothing.
-                if !opens_operand(&text[..found]) && !text[at..].trim().is_empty() {
-                    out.push_str(&format!("|{JOINED}({joins})"));
-                }
-                out.push(char::from(byte));
-            }
-            b'[' | b'{' => {
-                let literal = opens_operand(&text[..found]);
-                if literal {
-                    out.push_str(if byte == b'[' { LIST } else { DICT });
-                    out.push('(');
-                }
-                out.push(char::from(byte));
-                open.push(literal);
-            }
-            _ => {
-                out.push(char::from(byte));
-                if open.pop() == Some(true) {
-                    out.push(')');
-                }
-            }
-        }
-    }
-    out.push_str(&text[at..]);
-    if open.is_empty() { Cow::Owned(out) } else { Cow::Borrowed(text) }
-}
-
-/// Whether a bracket after this text starts a literal, not a subscript, and a sign belongs to what comes after it.
-fn opens_operand(before: &str) -> bool {
-    let before = before.trim_end();
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    match before.chars().next_back() {
-        None => true,
-        Some(')' | ']' | '}' | '\'' | '"') => false,
-        Some(c) if word(c) => BEFORE_OPERAND.contains(&before.rsplit(|c| !word(c)).next().unwrap_or("")),
-        Some(_) => true,
-    }
-}
-
 /// A string literal, its quotes included, in MiniJinja's escapes.
-fn rewrite_string(literal: &str) -> Cow<'_, str> {
+pub fn rewrite_string(literal: &str) -> Cow<'_, str> {
     let inner = &literal[1..literal.len() - 1];
     if !inner.contains('\\') {
         return Cow::Borrowed(literal);
@@ -172,26 +86,10 @@ mod tests {
 
     #[test]
     fn strings_are_decoded_as_python_does() {
-        assert_eq!(rewrite_tag(r#"{{ 'a\/b' }}"#), r#"{{ "a\\/b" }}"#);
-        assert_eq!(rewrite_tag(r#"{{ 'it\'s "x"\x41\101\u00e4' }}"#), "{{ \"it's \\\"x\\\"AA\u{e4}\" }}");
-        assert_eq!(rewrite_tag("{{ 'a\\\nb' }}"), "{{ \"ab\"\n }}");
-        assert_eq!(rewrite_tag("{{ 'a\\n\nb' }}"), "{{ \"a\n\\nb\" }}");
-    }
-
-    #[test]
-    fn lists_and_dicts_are_made_by_functions_and_subscripts_are_not() {
-        for (source, expected) in [
-            ("['a', ['b'][0]]", "__list(['a', __list(['b'])[0]])"),
-            ("{'a': [1]}['a'][x]", "__dict({'a': __list([1])})['a'][x]"),
-            ("users[name] + f()[0] ~ 't~+'[1:]", "users[name] |__joined(2)+ f()[0] |__joined(2)~ 't~+'[1:]"),
-            ("+ a if +1 in b else ('x', +2) +", "+ a if +1 in b else ('x', +2) +"),
-            (" for x in ['a'] if not ['b'] ", " for x in __list(['a']) if not __list(['b']) "),
-            ("m(a=[], b = {}, '[')", "m(a=__list([]), b = __dict({}), '[')"),
-            ("- set in_[0] -", "- set in_[0] -"),
-            ("unclosed ['", "unclosed ['"),
-            ("unclosed [1", "unclosed [1"),
-        ] {
-            assert_eq!(rewrite_expression(source), expected);
-        }
+        assert_eq!(rewrite_string(r#"'a\/b'"#), r#""a\\/b""#);
+        assert_eq!(rewrite_string(r#"'it\'s "x"\x41\101\u00e4'"#), "\"it's \\\"x\\\"AA\u{e4}\"");
+        assert_eq!(rewrite_string("'a\\\nb'"), "\"ab\"\n");
+        assert_eq!(rewrite_string("'a\\n\nb'"), "\"a\n\\nb\"");
+        assert_eq!(rewrite_string("'plain'"), "'plain'");
     }
 }

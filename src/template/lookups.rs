@@ -1,5 +1,7 @@
 //! What `customizable` was asked for while an image was rendered. Overrides are checked and explained with it.
 
+use std::collections::BTreeSet;
+
 /// One use of `customizable`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
@@ -37,3 +39,7 @@ pub enum Effect {
 /// The uses during one rendering, in order.
 #[derive(Debug, Default)]
 pub(super) struct Lookups(pub(super) Vec<Lookup>);
+
+/// Names that the tree's templates have set again after an override or another template of the tree had set them.
+#[derive(Debug, Default)]
+pub(super) struct SetAgain(pub(super) BTreeSet<String>);

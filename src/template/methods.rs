@@ -1,17 +1,21 @@
 //! Methods of Python's strings and tuples that neither MiniJinja nor its Python compatibility has.
 
-use minijinja::value::Value;
+use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::limits::{self, MAX_WIDTH};
+use super::rewrites;
 
 /// Calls a method that MiniJinja does not know.
 pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    let args = &rewrites::arguments(args)[..];
+    limits::count(state, value)?;
+    args.iter().try_for_each(|value| limits::count(state, value))?;
     match (value.as_str(), method, args) {
         (Some(text), "format", args) => limits::check_format(text, args)?,
-        (Some(text), "replace", [_, to, ..]) => {
-            limits::check_replaced(text, to.as_str().unwrap_or_default())?
+        (Some(text), "replace", [from, to, ..]) => {
+            limits::check_replaced(text, from.as_str().unwrap_or_default(), to.as_str().unwrap_or_default())?
         }
         (Some(text), "join", [items]) => limits::check_joined(items, text)?,
         _ => {}
@@ -19,12 +23,22 @@ pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> R
     let result = match value.as_str() {
         Some(text) => string_method(text, method, args)?,
         None if value.is_tuple() => tuple_method(value, method, args)?,
+        // The default may be undefined, which is not the same as none.
+        None if value.kind() == ValueKind::Map && method == "get" => match args {
+            [key, default] => match value.get_item(key)? {
+                found if found.is_undefined() => Some(default.clone()),
+                found => Some(found),
+            },
+            _ => None,
+        },
         None => None,
     };
-    match result {
-        Some(result) => Ok(result),
-        None => unknown_method_callback(state, value, method, args),
-    }
+    let result = match result {
+        Some(result) => result,
+        None => unknown_method_callback(state, value, method, args)?,
+    };
+    limits::count(state, &result)?;
+    Ok(result)
 }
 
 fn string_method(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {

@@ -16,6 +16,8 @@ pub mod overrides;
 mod prelex;
 pub mod render;
 pub mod repos;
+mod rewrites;
+mod syntax;
 pub mod tags;
 
 pub use prelex::normalize_newlines;

@@ -1,6 +1,7 @@
 //! Rendering: every image of a tree for one platform.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::value::Value;
 use rayon::prelude::*;
@@ -9,6 +10,7 @@ use super::catalog::{ImageTemplate, TEMPLATE_NAME, TemplateCatalog};
 use super::context::RenderContext;
 use super::environment::{environment, override_name, tree_name};
 use super::error::TemplateError;
+use super::limits;
 use super::lookups::{Lookup, Lookups};
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
@@ -29,6 +31,9 @@ pub struct RenderedDockerfile {
     pub lookups: Vec<Lookup>,
 }
 
+/// What reading, compiling and running templates may need, as deep as limits let them go. It takes memory as it is used.
+const STACK_BYTES: usize = 16 << 20;
+
 /// What the images of a run are rendered with.
 #[derive(Clone)]
 pub struct Renderer {
@@ -45,7 +50,7 @@ pub struct Renderer {
 impl Renderer {
     /// Renders the images for one platform, in the order given.
     ///
-    /// Every image is tried: the error names each one that failed, not only the first.
+    /// Every image is tried, unless one reaches a limit: the error names each one that failed, not only the first.
     pub fn render_all(
         &self,
         images: &[ImageTemplate],
@@ -54,16 +59,29 @@ impl Renderer {
     ) -> Result<Vec<RenderedDockerfile>, Vec<TemplateError>> {
         let env =
             environment(self.catalog.clone(), self.overrides.clone(), self.repositories.clone(), self.api);
-        let results: Vec<Result<RenderedDockerfile, TemplateError>> = images
-            .par_iter()
-            .map(|image| {
-                let (text, lookups) = self.render(&env, image, context).map_err(|error| {
-                    let merged = self.overrides.as_deref();
-                    TemplateError::new(&image.name, platform, &error, &self.catalog, merged)
-                })?;
-                Ok(RenderedDockerfile { image: image.name.clone(), dir: image.dir.clone(), text, lookups })
-            })
-            .collect();
+        // What reached a limit in one image would do so in the others, and each takes its time.
+        let gave_up = AtomicBool::new(false);
+        let render = |image: &ImageTemplate| {
+            if gave_up.load(Ordering::Relaxed) {
+                return None;
+            }
+            let rendered = self.render(&env, image, context).map_err(|error| {
+                gave_up.fetch_or(limits::is_limit(&error), Ordering::Relaxed);
+                TemplateError::new(&image.name, platform, &error, &self.catalog, self.overrides.as_deref())
+            });
+            Some(rendered.map(|(text, lookups)| RenderedDockerfile {
+                image: image.name.clone(),
+                dir: image.dir.clone(),
+                text,
+                lookups,
+            }))
+        };
+        let results: Vec<Result<RenderedDockerfile, TemplateError>> =
+            match rayon::ThreadPoolBuilder::new().stack_size(STACK_BYTES).build() {
+                Ok(pool) => pool.install(|| images.par_iter().filter_map(render).collect()),
+                // No more threads: this one does it alone.
+                Err(_) => images.iter().filter_map(render).collect(),
+            };
         let (rendered, failed): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
         if failed.is_empty() {
             Ok(rendered.into_iter().filter_map(Result::ok).collect())
@@ -94,3 +112,6 @@ impl Renderer {
         Ok((text, lookups.unwrap_or_default().0))
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -29,6 +29,16 @@ pub struct Tag<'a> {
     pub text: &'a str,
 }
 
+impl<'a> Tag<'a> {
+    /// Its text, with plain spaces where it is read as a tag.
+    pub fn plain(&self) -> Cow<'a, str> {
+        match self.kind {
+            TagKind::Comment | TagKind::Raw => Cow::Borrowed(self.text),
+            TagKind::Output | TagKind::Statement => plain_spaces(self.text),
+        }
+    }
+}
+
 /// The tags of a template in order. It ends at a tag that is not closed.
 pub fn tags(source: &str) -> impl Iterator<Item = Tag<'_>> {
     let mut at = 0;
@@ -106,7 +116,7 @@ pub fn string_end(text: &str, at: usize) -> Option<usize> {
 }
 
 /// The tag with a plain space for every other character that Python takes for one, strings left as they are.
-pub fn plain_spaces(tag: &str) -> Cow<'_, str> {
+fn plain_spaces(tag: &str) -> Cow<'_, str> {
     let is_other = |c: char| !c.is_ascii() && c.is_whitespace() || matches!(c, '\x0b' | '\x1c'..='\x1f');
     if !tag.contains(is_other) {
         return Cow::Borrowed(tag);
@@ -136,14 +146,25 @@ pub fn tag_word(tag: &str) -> &str {
 
 /// Where `{% endraw %}` starts.
 fn endraw(text: &str) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = text[from..].find("{%").map(|at| from + at) {
-        if tag_end(&text[at..]).is_some_and(|end| tag_word(&text[at..at + end]) == "endraw") {
-            return Some(at);
-        }
-        from = at + 2;
-    }
-    None
+    text.match_indices("{%").map(|(at, _)| at).find(|at| {
+        let rest = &text[at + 2..];
+        let word = rest.strip_prefix(['-', '+']).unwrap_or(rest).trim_start().strip_prefix("endraw");
+        word.is_some_and(|rest| rest.trim_start().trim_start_matches(['-', '+']).starts_with("%}"))
+    })
+}
+
+/// Where a tag starts, at or after a place, that is not closed.
+pub fn unclosed(source: &str, from: usize) -> Option<usize> {
+    next_tag(source, from + source[from..].find('{')?)
+}
+
+/// Where a tag's text stands between its delimiters and what they say about blanks.
+pub fn inner(tag: &str) -> std::ops::Range<usize> {
+    let start = if tag[2..].starts_with(['-', '+']) { 3 } else { 2 };
+    let end = tag.len() - 2;
+    let closes = if tag.ends_with("}}") { "-" } else { "-+" };
+    let end = end - usize::from(end > start && tag[..end].ends_with(|c| closes.contains(c)));
+    start.min(end)..end
 }
 
 /// The name and the place of the value in `{% set name = value %}`; none for other forms of `set`.
@@ -164,94 +185,6 @@ pub fn set_block_name(tag: &str) -> Option<&str> {
     let name = tag_body(tag).strip_prefix("set")?.trim();
     let name = name.split('|').next()?.trim();
     is_identifier(name).then_some(name)
-}
-
-/// The names that a tag gives to values: `{% macro name(a, b=value) %}`, `{% call(a) ... %}`, `{% for a, b in ... %}`,
-/// `{% with a = value %}` and `{% set a, b = ... %}`; not that of `{% set a = value %}`.
-pub fn bound_names(tag: &str) -> Vec<&str> {
-    let body = tag_body(tag);
-    let word = tag_word(tag);
-    let rest = body[word.len()..].trim_start();
-    let parts = match word {
-        "macro" => rest.find('(').map(|open| split_at_commas(&rest[open + 1..])).unwrap_or_default(),
-        "call" => rest.strip_prefix('(').map(split_at_commas).unwrap_or_default(),
-        "with" => split_at_commas(rest),
-        "for" => {
-            let end = rest.match_indices("in").map(|(at, _)| at).find(|at| {
-                rest[..*at].ends_with(char::is_whitespace)
-                    && rest[at + 2..].starts_with(|c: char| !is_word(c))
-            });
-            end.map(|end| rest[..end].split(',').collect()).unwrap_or_default()
-        }
-        "set" => match rest.split_once('=') {
-            Some((names, _)) if names.contains(',') => names.split(',').collect(),
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    };
-    let names = parts.into_iter().map(|part| {
-        part.split('=')
-            .next()
-            .unwrap_or(part)
-            .trim_matches(|c: char| c.is_whitespace() || matches!(c, '(' | ')'))
-    });
-    names.filter(|name| is_identifier(name)).collect()
-}
-
-/// What commas outside of brackets and strings separate, up to a bracket that closes nothing.
-fn split_at_commas(text: &str) -> Vec<&str> {
-    let bytes = text.as_bytes();
-    let (mut parts, mut depth, mut start, mut at) = (Vec::new(), 0, 0, 0);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\'' | b'"' => match string_end(text, at) {
-                Some(end) => at = end - 1,
-                None => return parts,
-            },
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' if depth == 0 => break,
-            b')' | b']' | b'}' => depth -= 1,
-            b',' if depth == 0 => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    parts.push(&text[start..at]);
-    parts
-}
-
-/// How many operations an expression has, roughly: signs that combine values, and words that do.
-pub fn operations(tag: &str) -> usize {
-    count(tag, "-+~*/%|.<>=", &["and", "else", "if", "in", "is", "not", "or"])
-}
-
-/// How many times an expression joins texts or lists, at most.
-pub fn joins(expression: &str) -> usize {
-    count(expression, "~+", &[])
-}
-
-/// How many of these signs and words there are outside of strings.
-fn count(tag: &str, signs: &str, words: &[&str]) -> usize {
-    let (mut count, mut at) = (0, 0);
-    while let Some(c) = tag[at..].chars().next() {
-        let length = match c {
-            '\'' | '"' => string_end(tag, at).map_or(1, |end| end - at),
-            _ if is_word(c) => {
-                let word = &tag[at..][..tag[at..].find(|c| !is_word(c)).unwrap_or(tag.len() - at)];
-                count += usize::from(words.contains(&word));
-                word.len()
-            }
-            _ => {
-                count += usize::from(signs.contains(c));
-                c.len_utf8()
-            }
-        };
-        at += length;
-    }
-    count
 }
 
 fn is_word(c: char) -> bool {

@@ -5,9 +5,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use proptest::prelude::*;
 
 use super::*;
-use crate::template::limits::JOINED;
-use crate::template::literals::{DICT, LIST};
-use crate::template::tags::Tag;
+use crate::template::rewrites::{COMPARE, DICT, ITERABLE, LIST, MADE, NUMBER, ORDERED, PASSED};
 use crate::testing::{cases, text_of};
 
 const WORDS: &[&str] = &[
@@ -15,6 +13,10 @@ const WORDS: &[&str] = &[
     "\\n", "\\x", "set", "endset", "raw", "endraw", "block", "endblock", "extends", "for", "endfor", "a",
     "=", "==", "(", ")", "[", "]", "{", "}", ",", "|", "%", "#", "1", "é",
 ];
+
+fn rewritten(text: &str, record: bool) -> Result<String, SyntaxError> {
+    rewrite(text, Rewriting { record, knows: &|_| true })
+}
 
 /// Renders with MiniJinja alone; what `__bind` does with lists is for other tests.
 fn render(source: &str) -> Result<String, minijinja::ErrorKind> {
@@ -24,7 +26,12 @@ fn render(source: &str) -> Result<String, minijinja::ErrorKind> {
     env.add_function(BIND_TOP_LEVEL, |_: String, value: Value| value);
     env.add_function(LIST, |value: Value| value);
     env.add_function(DICT, |value: Value| value);
-    env.add_filter(JOINED, |value: Value, _: usize| value);
+    env.add_filter(MADE, |value: Value, _: usize| value);
+    env.add_function(MADE, |value: Value, _: usize| value);
+    for name in [ITERABLE, NUMBER, ORDERED, PASSED] {
+        env.add_function(name, |value: Value| value);
+    }
+    env.add_function(COMPARE, |_: String, left: Value, right: Value| left < right);
     env.render_str(source, ()).map_err(|error| error.kind())
 }
 
@@ -100,19 +107,16 @@ proptest! {
 
     #[test]
     fn any_text_keeps_its_lines(text in text_of(WORDS), record: bool) {
-        let rewritten = rewrite(&text, record);
-        let lines = |text: &str| text.matches('\n').count();
-        prop_assert_eq!(lines(&rewritten), lines(&normalize_newlines(&text)), "{:?}", rewritten);
+        if let Ok(rewritten) = rewritten(&text, record) {
+            let lines = |text: &str| text.matches('\n').count();
+            prop_assert_eq!(lines(&rewritten), lines(&normalize_newlines(&text)), "{:?}", rewritten);
+        }
     }
 
     #[test]
-    fn text_without_anything_to_rewrite_stays(text in text_of(WORDS)) {
-        let text = text.replace("set", "s").replace("extends", "e").replace('\\', "/");
-        let text = text.replace(|c: char| c.is_whitespace() && !c.is_ascii(), " ");
-        let has_literals = |tag: Tag<'_>| tag.kind != TagKind::Comment && tag.text[2..].contains(['[', '{', '~', '+']);
-        if !tags(&normalize_newlines(&text)).any(has_literals) {
-            prop_assert_eq!(rewrite(&text, true), normalize_newlines(&text));
-        }
+    fn text_without_tags_stays(text in text_of(WORDS)) {
+        let text = text.replace(['{', '\\'], "/");
+        prop_assert_eq!(rewritten(&text, true).ok(), Some(normalize_newlines(&text).into_owned()));
     }
 
     #[test]
@@ -128,8 +132,14 @@ proptest! {
     #[test]
     fn sets_and_strings_mean_the_same(template in template(), record: bool) {
         let template = normalize_newlines(&template);
-        let rewritten = rewrite(&template, record);
-        prop_assert_eq!(render(&rewritten), render(&template), "{:?}", rewritten);
+        let Ok(rewritten) = rewritten(&template, record) else {
+            prop_assert!(render(&template).is_err(), "{:?}", template);
+            return Ok(());
+        };
+        // Tuples without brackets are something that MiniJinja alone does not read.
+        if render(&template) != Err(minijinja::ErrorKind::SyntaxError) {
+            prop_assert_eq!(render(&rewritten), render(&template), "{:?}", rewritten);
+        }
         prop_assert_eq!(rewritten.matches('\n').count(), template.matches('\n').count(), "{:?}", rewritten);
     }
 
@@ -137,7 +147,8 @@ proptest! {
     fn every_python_escape_is_decoded(text in prop::collection::vec((any::<char>(), 0..4u8), 0..12)) {
         let literal: String = text.iter().map(|(c, form)| python_escape(*c, *form)).collect();
         let expected: String = text.iter().map(|(c, _)| c).collect();
-        prop_assert_eq!(render(&rewrite(&format!("{{{{ '{literal}' }}}}"), true)), Ok(expected));
+        let rewritten = rewritten(&format!("{{{{ '{literal}' }}}}"), true).expect("a template");
+        prop_assert_eq!(render(&rewritten), Ok(expected));
     }
 }
 

@@ -1,0 +1,9 @@
+//! Jinja2's syntax within tags: read once, to know what is in a tag and how deep, and what is to be changed in it.
+
+mod edits;
+mod expression;
+mod statement;
+mod tokens;
+
+pub use expression::{Parser, Refusal, Use};
+pub use statement::{Form, Statement, output, statement};
