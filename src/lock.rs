@@ -22,6 +22,16 @@ pub enum LockError {
     /// It is no lock file.
     #[error("{0}")]
     Syntax(String),
+    /// A pin that is none.
+    #[error("[sources.{section}]: '{content}' is no {what}")]
+    Pin {
+        /// The section.
+        section: String,
+        /// What it is pinned to.
+        content: String,
+        /// What that should be.
+        what: &'static str,
+    },
     /// It was made by a program that we don't know.
     #[error("its version is {0}, and this program reads version {FORMAT}")]
     Version(u32),
@@ -132,6 +142,32 @@ impl Lock {
             return Err(LockError::Version(version));
         }
         toml::from_str(text).map_err(syntax)
+    }
+
+    /// The same lock, when every source is pinned to what a digest or a commit looks like: names are made of them.
+    pub fn checked(self) -> Result<Lock, LockError> {
+        for (section, pins) in &self.sources {
+            let pins: Vec<&SourcePin> = match pins {
+                Pins::Same(pin) => vec![pin],
+                Pins::Each(pins) => pins.values().collect(),
+            };
+            for pin in pins {
+                let content = pin.content();
+                let (lengths, what) = match pin {
+                    SourcePin::Git { .. } => (&[40, 64][..], "commit"),
+                    _ => (&[64][..], "sha256"),
+                };
+                let is_hex = content.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                if !lengths.contains(&content.len()) || !is_hex {
+                    return Err(LockError::Pin {
+                        section: section.clone(),
+                        content: content.to_string(),
+                        what,
+                    });
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// A lock file's text: sorted, so that a change of one thing changes its lines only.
@@ -411,6 +447,20 @@ local_id = "sha256:id"
         );
         assert_eq!(lock().text(), expected);
         assert_eq!(Lock::parse(&expected), Ok(lock()));
+    }
+
+    #[test]
+    fn what_is_no_pin_is_refused() {
+        let pinned = |content: &str| {
+            let lock =
+                Lock::new([("nova".to_string(), AMD64, SourcePin::new(&url("http://h"), content))], []);
+            lock.checked().map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(pinned(&"a".repeat(64)), Ok(()));
+        assert_eq!(pinned("../x"), Err("[sources.nova]: '../x' is no sha256".to_string()));
+        let commit = SourcePin::new(&git("main"), "--upload-pack=x");
+        let error = Lock::new([("nova".to_string(), AMD64, commit)], []).checked().expect_err("no commit");
+        assert_eq!(error.to_string(), "[sources.nova]: '--upload-pack=x' is no commit");
     }
 
     #[test]

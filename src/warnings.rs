@@ -9,6 +9,7 @@ use crate::config::layer::{DEFAULT, Layers, Place, ValueError, has_comment, valu
 use crate::config::options::{OPTIONS, SOURCE_KEYS, USER_KEYS};
 use crate::config::resolved::Config;
 use crate::config::secrets::masked;
+use crate::config::sections::is_source;
 use crate::config::tasks;
 use crate::error::unknown_name;
 use crate::plan::BuildPlan;
@@ -89,15 +90,6 @@ fn unknown_settings(layers: &Layers, images: &[&str]) -> Vec<String> {
         }
     }
     warnings
-}
-
-/// `image`, `image-plugin-x` or `image-additions-x` of an image that exists.
-fn is_source(section: &str, images: &[&str]) -> bool {
-    images.iter().any(|image| {
-        section.strip_prefix(image).is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with("-plugin-") || rest.starts_with("-additions-")
-        })
-    })
 }
 
 #[cfg(test)]

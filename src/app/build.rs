@@ -307,7 +307,7 @@ pub(super) fn recipes(
                     Parent::Image(name) => config.image_reference(name, *platform),
                     Parent::Base(reference) => reference.clone(),
                 },
-                source: config.source(&unit.image, *platform)?,
+                source: source(prepared, &unit.image, *platform)?,
                 plugins: extras(prepared, &unit.image, "plugin", *platform)?,
                 additions: extras(prepared, &unit.image, "additions", *platform)?,
                 labels: labels::image_labels(
@@ -324,10 +324,19 @@ pub(super) fn recipes(
     Ok(recipes)
 }
 
+/// The source of a section, which is there when it is on this machine.
+fn source(prepared: &Prepared, section: &str, platform: Platform) -> Result<Option<Source>, Fatal> {
+    let source = prepared.config.source(section, platform)?;
+    if let Some(source) = &source {
+        prepared.config.require_local(source)?;
+    }
+    Ok(source)
+}
+
 fn extras(prepared: &Prepared, image: &str, kind: &str, platform: Platform) -> Result<Vec<Source>, Fatal> {
     let mut sources = Vec::new();
     for section in prepared.config.extra_sections(image, kind) {
-        sources.extend(prepared.config.source(&section, platform)?);
+        sources.extend(source(prepared, &section, platform)?);
     }
     Ok(sources)
 }

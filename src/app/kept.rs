@@ -68,7 +68,7 @@ pub fn source_cache<'a>(
                 let is_usage = matches!(error.problem, Problem::Configuration(_));
                 return Err(Fatal::new(&error, if is_usage { EXIT_USAGE } else { EXIT_FAILED }));
             }
-            opened => return opened.map_err(|error| Fatal::new(&error, EXIT_FAILED)),
+            Ok(cache) => return Ok(cache.strict(options.locked.is_some())),
         },
         None => "neither HOME nor XDG_CACHE_HOME names a directory".to_string(),
     };

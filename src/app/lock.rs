@@ -277,7 +277,7 @@ fn read(path: &Path) -> Result<Lock, Fatal> {
     let text = input::read_to_string(path).map_err(|error| {
         failed(EXIT_FAILED, &error).hinted("kolla-build --lock, with the same options, writes it")
     })?;
-    Lock::parse(&text).map_err(|error| failed(EXIT_USAGE, &error))
+    Lock::parse(&text).and_then(Lock::checked).map_err(|error| failed(EXIT_USAGE, &error))
 }
 
 /// What images to build are built on that no image of the tree is.

@@ -110,6 +110,7 @@ fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>)
     for warning in patches::warnings(&prepared)? {
         tell(&format!("warning: {warning}"));
     }
+    prepared.config.check_sources(&prepared.image_names())?;
     for warning in overrides::warnings(&prepared)? {
         tell(&format!("warning: {warning}"));
     }

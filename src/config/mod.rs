@@ -26,5 +26,6 @@ pub mod secrets;
 pub mod sections;
 pub mod settings;
 pub mod source;
+mod source_section;
 pub mod tasks;
 mod value;

@@ -1,12 +1,11 @@
 //! What sections other than `[DEFAULT]` describe: users of the images, and sources.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
-use super::nearest;
+use super::layer::{DEFAULT, Entry, Place, ValueError, value_error};
 use super::resolved::Config;
 use super::source::{Origin, Source};
+use super::source_section;
 use crate::platform::Platform;
 use crate::template_api::InstallType;
 
@@ -46,7 +45,7 @@ impl Config {
         }
         // Most images have none, and there may be many images.
         if !self.has_several_platforms() || self.layers().entry(section, "type").is_none() {
-            return source(self.layers(), section);
+            return source_section::read(self.layers(), section);
         }
         let mut layers = self.layers().clone();
         let per_platform = [("base_arch", platform.arch.kolla()), ("debian_arch", platform.arch.debian())];
@@ -56,7 +55,39 @@ impl Config {
             text: text.to_string(),
             place: Place::Derived,
         }));
-        source(&layers, section)
+        source_section::read(&layers, section)
+    }
+
+    /// Makes sure that every source of these images that a user's files have to do with can be right.
+    pub fn check_sources(&self, images: &[&str]) -> Result<(), ValueError> {
+        let entries = self.layers().entries().iter();
+        let of_files = entries.filter(|entry| matches!(entry.place, Place::File(..)));
+        let sections: BTreeSet<&str> = of_files.map(|entry| entry.section.as_str()).collect();
+        for section in sections.into_iter().filter(|section| is_source(section, images)) {
+            for platform in &self.platforms {
+                self.source(section, *platform)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a local source is there.
+    pub fn require_local(&self, source: &Source) -> Result<(), ValueError> {
+        let Origin::Local(path) = &source.origin else { return Ok(()) };
+        let why = match path.metadata() {
+            Ok(found) if found.is_file() || found.is_dir() => return Ok(()),
+            Ok(_) => "is neither a file nor a directory".to_string(),
+            Err(error) => error.to_string(),
+        };
+        let reason =
+            format!("{}: {why} (a relative location is also looked for in locals_base)", path.display());
+        let section = &source.section;
+        Err(match self.layers().entry(section, "location") {
+            Some(entry) => value_error(entry, reason),
+            None => {
+                ValueError { place: Place::Derived, section: section.clone(), key: "location".into(), reason }
+            }
+        })
     }
 
     /// Sections of an image's plugins, or of its additions, in order of their names.
@@ -69,46 +100,11 @@ impl Config {
     }
 }
 
-fn source(layers: &Layers, section: &str) -> Result<Option<Source>, ValueError> {
-    let Some(type_entry) = layers.entry(section, "type") else { return Ok(None) };
-    if !layers.flag_in(section, "enabled")?.unwrap_or(true) {
-        return Ok(None);
-    }
-    let required = |key: &str| {
-        layers.text(section, key)?.filter(|text| !text.is_empty()).ok_or_else(|| {
-            value_error(type_entry, format!("a source of type '{}' needs '{key}'", type_entry.text))
+/// `image`, `image-plugin-x` or `image-additions-x` of an image that exists.
+pub fn is_source(section: &str, images: &[&str]) -> bool {
+    images.iter().any(|image| {
+        section.strip_prefix(image).is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with("-plugin-") || rest.starts_with("-additions-")
         })
-    };
-    let origin = match layers.text(section, "type")?.unwrap_or_default().as_str() {
-        "url" => Origin::Url(required("location")?),
-        "git" => Origin::Git { url: required("location")?, reference: required("reference")?, commit: None },
-        "local" => {
-            let base = layers.option("locals_base")?.unwrap_or_default();
-            // Kolla leaves it to the location to name $locals_base; joining keeps absolute paths as they are.
-            let location = PathBuf::from(required("location")?);
-            let relative = location.is_relative() && !location.exists();
-            Origin::Local(if relative { PathBuf::from(base).join(location) } else { location })
-        }
-        "pypi" => Origin::Pypi { package: required("name")?, version: required("version")? },
-        other => {
-            let known = ["url", "git", "local", "pypi"];
-            let hint = nearest::hint(other, known);
-            return Err(value_error(
-                type_entry,
-                format!("unknown source type '{other}'{hint} (known: {})", known.join(", ")),
-            ));
-        }
-    };
-    Ok(Some(Source { section: section.to_string(), origin, sha256: sha256(layers, section)? }))
-}
-
-/// The checksum for the architecture: one for all, or one of `amd64:...,arm64:...`.
-fn sha256(layers: &Layers, section: &str) -> Result<Option<String>, ValueError> {
-    let Some(text) = layers.text(section, "sha256")?.filter(|text| !text.is_empty()) else { return Ok(None) };
-    if !text.contains(':') {
-        return Ok(Some(text.to_ascii_lowercase()));
-    }
-    let arch = layers.option("debian_arch")?.unwrap_or_default();
-    let sums = layers.dict(section, "sha256")?;
-    Ok(sums.into_iter().find(|(key, _)| *key == arch).map(|(_, sum)| sum.to_ascii_lowercase()))
+    })
 }

@@ -33,7 +33,7 @@ pub fn assemble(
 ) -> Result<(), SourceError> {
     if let Some(source) = source {
         let target = dir.join(source_archive(&source.section));
-        place(source, &target).map_err(|error| blame(source, Problem::local(target)(error)))?;
+        place(source, &target).map_err(|error| blame(source, Problem::local(&source.path)(error)))?;
     }
     merge(dir, "plugins", &dir.join(PLUGINS_ARCHIVE), plugins)?;
     merge(dir, "additions", &dir.join(ADDITIONS_ARCHIVE), additions)?;
@@ -41,14 +41,13 @@ pub fn assemble(
     File::open(dir).and_then(|open| open.set_times(epoch())).map_err(|error| in_context(dir, error))
 }
 
-/// Links a cached file, copies a user's own or one from another disk.
+/// Copies an archive, inside the file system where that can: a link would let whoever changes the context change what
+/// all runs share.
 fn place(source: &Fetched, target: &Path) -> io::Result<()> {
     remove(target)?;
-    if source.cached && fs::hard_link(&source.path, target).is_ok() {
-        return Ok(());
-    }
     let mut copy = File::create_new(target)?;
     io::copy(&mut input::open(&source.path)?, &mut copy)?;
+    source.proof.check(&source.path, target)?;
     copy.set_permissions(fs::Permissions::from_mode(0o644))?;
     copy.set_times(epoch())
 }
@@ -72,6 +71,8 @@ fn merge(dir: &Path, top: &str, target: &Path, sources: &[Fetched]) -> Result<()
     }
     let mut inspector = Inspector::new();
     for source in sources {
+        let changed = |error| blame(source, Problem::local(&source.path)(error));
+        source.proof.check(&source.path, &source.path).map_err(changed)?;
         inspector
             .read(&source.path, |member, content| append(&mut archive, top, &member, content))
             .map_err(|fault| blame(source, fault.into()))?;

@@ -16,6 +16,7 @@ pub mod patches;
 mod pypi;
 mod range;
 pub mod revision;
+mod seal;
 pub mod sources;
 mod store;
 pub mod tagged;

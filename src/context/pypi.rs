@@ -1,6 +1,8 @@
 //! Sources from the Python package index, fetched by the host's own pip with the host's own configuration.
 //!
-//! The pinned hash names one file of the release, wheel or source distribution, and pip picks the one it fits.
+//! A pinned hash names one file of the release, wheel or source distribution, and pip picks the one it fits. Without one it
+//! takes the source distribution, which depends on neither this machine's Python nor its architecture, from an index that
+//! pip trusts: over TLS, or named as trusted by its user.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
@@ -24,24 +26,24 @@ const FILES: &str = "files";
 /// Stands in for the build backends of source distributions, see its own words.
 const METADATA_ONLY: &str = include_str!("metadata_only.py");
 
-/// Downloads the file of this hash into the new directory `dir` and gives its path.
+/// Downloads the file of this hash, or the source distribution, into the new directory `dir` and gives its path.
 pub(super) async fn download(
     package: &str,
     version: &str,
-    sha256: &str,
+    sha256: Option<&str>,
     dir: &Path,
     patience: Duration,
 ) -> Result<PathBuf, Problem> {
     run_pip(&mut pip(package, version, sha256, dir, patience)?, dir, patience)
         .await
-        .map_err(|problem| explain(problem, package, version))
+        .map_err(|problem| explain(problem, package, version, sha256.is_some()))
 }
 
 /// Makes `dir` ready and gives the command that downloads into it.
 fn pip(
     package: &str,
     version: &str,
-    sha256: &str,
+    sha256: Option<&str>,
     dir: &Path,
     patience: Duration,
 ) -> Result<Command, Problem> {
@@ -52,15 +54,27 @@ fn pip(
             "'{package}=={version}' is not a package and an exact version"
         )));
     }
+    let (hash, which) = match sha256 {
+        Some(sha256) => (format!(" --hash=sha256:{sha256}"), "--require-hashes"),
+        None => (String::new(), "--no-binary=:all:"),
+    };
+    // The programs that pip starts run elsewhere, and must find what stands in for build backends all the same.
+    let dir = &std::path::absolute(dir).map_err(Problem::local(dir))?;
+    if dir.as_os_str().as_encoded_bytes().contains(&b':') {
+        return Err(Problem::Configuration(format!(
+            "{}: Python can't be told of a directory with a colon in its name: give another --source-cache",
+            dir.display()
+        )));
+    }
     let (path, requirements) = (dir.join("path"), dir.join("requirements"));
     fs::create_dir_all(&path)
         .and_then(|()| write_whole(&path.join("sitecustomize.py"), METADATA_ONLY))
-        .and_then(|()| write_whole(&requirements, format!("{package}=={version} --hash=sha256:{sha256}\n")))
+        .and_then(|()| write_whole(&requirements, format!("{package}=={version}{hash}\n")))
         .map_err(Problem::local(dir))?;
     let mut command = Command::new("python3");
     command
         .args(["-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--progress-bar=off"])
-        .args(["--no-deps", "--require-hashes", "--ignore-requires-python"])
+        .args(["--no-deps", which, "--ignore-requires-python"])
         // The backend is replaced, so there is nothing that it could need.
         .args(["--use-pep517", "--no-build-isolation"])
         .arg(format!("--timeout={}", patience.as_secs().max(1)))
@@ -86,13 +100,19 @@ async fn run_pip(command: &mut Command, dir: &Path, patience: Duration) -> Resul
 }
 
 /// Puts what to do beside pip's words.
-fn explain(problem: Problem, package: &str, version: &str) -> Problem {
+fn explain(problem: Problem, package: &str, version: &str, is_pinned: bool) -> Problem {
     let Problem::Command(message) = problem else { return problem };
     let advice = if message.contains("No module named pip") {
         MISSING.to_string()
     } else if message.contains("DO NOT MATCH THE HASHES") {
-        "the pinned sha256 is of no file that the index has for this version: correct the section's sha256"
+        "the pinned sha256 is of no file that the index has for this version: correct the section's sha256, or leave \
+         it empty for the source distribution, whatever its content"
             .to_string()
+    } else if !is_pinned {
+        format!(
+            "check that the index of the host's pip configuration has a source distribution of {package} {version}; a \
+             wheel is taken when the section names its sha256"
+        )
     } else {
         format!("check that the index of the host's pip configuration has {package} {version}")
     };
@@ -200,7 +220,7 @@ mod tests {
         let address = index("the-service", &files);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let patience = Duration::from_secs(20);
-        let fetch = |sha256: &str, name: &str| {
+        let fetch = |sha256: Option<&str>, name: &str| {
             let into = dir.path().join(name);
             let mut command = pip("the-service", "1.0", sha256, &into, patience).unwrap();
             command
@@ -209,25 +229,41 @@ mod tests {
                 .env("PIP_CONFIG_FILE", "/dev/null");
             command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
             let result = runtime.block_on(run_pip(&mut command, &into, patience));
-            result.map_err(|problem| explain(problem, "the-service", "1.0"))
+            result.map_err(|problem| explain(problem, "the-service", "1.0", sha256.is_some()))
         };
         for (name, bytes) in &files {
-            let file = fetch(&hex(&Sha256::digest(bytes)), name).unwrap();
+            let file = fetch(Some(&hex(&Sha256::digest(bytes))), name).unwrap();
             assert_eq!(file.file_name().unwrap().to_str(), Some(name.as_str()));
             assert_eq!(fs::read(&file).unwrap(), *bytes);
         }
+        // Of what is not pinned it is the source distribution.
+        assert_eq!(fs::read(fetch(None, "unpinned").unwrap()).unwrap(), files[0].1);
         assert!(!trace.exists(), "code of the source distribution has run");
 
-        let Err(Problem::Command(message)) = fetch(&"0".repeat(64), "wrong") else {
+        let Err(Problem::Command(message)) = fetch(Some(&"0".repeat(64)), "wrong") else {
             panic!("a wrong hash passed")
         };
         assert!(message.contains("the pinned sha256 is of no file"), "{message}");
     }
 
     #[test]
+    fn what_stands_in_for_backends_is_found_from_everywhere() {
+        let pip = |dir: &str| pip("x", "1", None, Path::new(dir), Duration::from_secs(1));
+        // Nothing is written below it.
+        assert!(
+            matches!(pip("/nowhere:x/y"), Err(Problem::Configuration(message)) if message.contains("colon"))
+        );
+        let dir = tempfile::tempdir_in("target").unwrap();
+        let command = pip(dir.path().to_str().unwrap()).unwrap();
+        let path =
+            command.as_std().get_envs().find(|(name, _)| *name == "PYTHONPATH").and_then(|(_, path)| path);
+        assert!(Path::new(path.unwrap()).is_absolute());
+    }
+
+    #[test]
     fn requirements_can_not_be_smuggled_in() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = pip("x --index-url=http://evil/", "1", "0", dir.path(), Duration::from_secs(1));
+        let refused = pip("x --index-url=http://evil/", "1", None, dir.path(), Duration::from_secs(1));
         assert!(matches!(refused, Err(Problem::Configuration(_))));
     }
 

@@ -18,11 +18,11 @@ use super::cache_tag::{self, MarkError};
 use super::digest::{HashWriter, hex};
 use super::git::{self, Resolved};
 use super::http::Target;
-use super::store::Store;
+use super::seal::{Proof, sha256_of};
+use super::store::{Object, Store};
 use super::unpack::{ArchiveFault, Inspector};
 use super::{http, pypi};
 use crate::config::source::{Origin, Source};
-use crate::util::input;
 use crate::util::scratch::Scratch;
 
 /// A source that is here.
@@ -34,17 +34,19 @@ pub struct Fetched {
     pub path: PathBuf,
     /// What it is, as [`SourceCache::identify`] says.
     pub identity: String,
-    /// True for a file of the cache, false for one of the user's.
-    pub(super) cached: bool,
+    /// What tells, when it is used, that it is the archive that was fetched.
+    pub(super) proof: Proof,
 }
 
 /// Fetches sources, each once as long as this lives, into a directory that other runs may use at the same time.
 #[derive(Debug)]
 pub struct SourceCache {
-    store: Store,
+    store: Arc<Store>,
     /// Its directory, when that is to go with it.
     _temporary: Option<Scratch>,
     patience: Duration,
+    /// Objects are read before each use, not only looked at.
+    strict: bool,
     /// Made for the first download: reading the host's certificates takes time, and there may be none.
     http: OnceLock<Result<reqwest::Client, Problem>>,
     resolved: Once<(String, String), Option<Resolved>>,
@@ -93,13 +95,19 @@ impl SourceCache {
 
     fn of(store: Store, temporary: Option<Scratch>, patience: Duration) -> SourceCache {
         SourceCache {
-            store,
+            store: Arc::new(store),
             _temporary: temporary,
             patience,
+            strict: false,
             http: OnceLock::new(),
             resolved: Once::default(),
             fetched: Once::default(),
         }
+    }
+
+    /// The same cache, with the content of every object compared before each use.
+    pub fn strict(self, strict: bool) -> SourceCache {
+        SourceCache { strict, ..self }
     }
 
     /// Says what the source is, `sha256:...` or `git:<commit>`, and downloads it only when nothing else tells.
@@ -133,12 +141,7 @@ impl SourceCache {
     pub async fn fetch(&self, source: &Source) -> Result<Fetched, SourceError> {
         let fetch = async {
             match self.fetch_now(source).await {
-                Ok(fetched) => {
-                    if fetched.cached {
-                        self.store.touch(&fetched.path);
-                    }
-                    Ok(Ok(fetched))
-                }
+                Ok(fetched) => Ok(Ok(fetched)),
                 Err(problem) => {
                     let error = SourceError::new(source, problem);
                     if error.is_transient() { Err(error) } else { Ok(Err(error)) }
@@ -154,26 +157,15 @@ impl SourceCache {
     }
 
     async fn fetch_now(&self, source: &Source) -> Result<Fetched, Problem> {
-        let fetched = |path: PathBuf, identity: String| Fetched {
-            section: source.section.clone(),
-            path,
-            identity,
-            cached: true,
-        };
-        match &source.origin {
-            Origin::Url(url) => {
-                let sha256 = self.fetch_url(url, source).await?;
-                Ok(fetched(self.blob(&sha256), sha256_identity(&sha256)))
-            }
+        let section = source.section.clone();
+        let of_content = |object: Object| (sha256_identity(&object.seal.sha256), object);
+        let (identity, object) = match &source.origin {
+            Origin::Url(url) => of_content(self.fetch_url(url, source).await?),
             Origin::Git { url, reference, commit } => {
-                let (path, commit) =
-                    self.fetch_git(url, reference, commit.as_deref(), &source.section).await?;
-                Ok(fetched(path, git_identity(&commit)))
+                let (object, commit) = self.fetch_git(url, reference, commit.as_deref(), &section).await?;
+                (git_identity(&commit), object)
             }
-            Origin::Local(path) if path.is_dir() => {
-                let sha256 = self.pack_directory(path).await?;
-                Ok(fetched(self.blob(&sha256), sha256_identity(&sha256)))
-            }
+            Origin::Local(path) if path.is_dir() => of_content(self.pack_directory(path).await?),
             Origin::Local(path) => {
                 let (path, checked) = (path.clone(), path.clone());
                 let digest = blocking(move || {
@@ -181,30 +173,32 @@ impl SourceCache {
                     local_digest(&checked)
                 });
                 let sha256 = digest.await?;
-                Ok(Fetched { cached: false, ..fetched(path, sha256_identity(&sha256)) })
+                let (identity, proof) = (sha256_identity(&sha256), Proof::content(&sha256));
+                return Ok(Fetched { section, path, identity, proof });
             }
             Origin::Pypi { package, version } => {
-                let Some(sha256) = &source.sha256 else {
-                    let advice =
-                        "a source of type = pypi needs the sha256 of the file to fetch in its section";
-                    return Err(Problem::Configuration(advice.to_string()));
-                };
-                let path = self.fetch_pypi(package, version, sha256).await?;
-                Ok(fetched(path, sha256_identity(sha256)))
+                let pinned = source.sha256.as_deref();
+                let (sha256, object) = self.fetch_pypi(package, version, pinned).await?;
+                (sha256_identity(&sha256), object)
             }
-        }
+        };
+        self.store.touch(&object.path);
+        let proof = if self.strict { Proof::content(&object.seal.sha256) } else { Proof::of(object.seal) };
+        Ok(Fetched { section, path: object.path, identity, proof })
     }
 
-    /// Downloads a URL, unless its content is here already, and gives the content's sha256.
-    async fn fetch_url(&self, url: &str, source: &Source) -> Result<String, Problem> {
+    /// Downloads a URL, unless its content is here already.
+    async fn fetch_url(&self, url: &str, source: &Source) -> Result<Object, Problem> {
         let pinned = source.sha256.as_deref();
         let key = match pinned {
-            Some(sha256) => format!("sha256-{sha256}"),
+            Some(sha256) => blob(sha256),
             None => format!("url-{}", digest_of([url])),
         };
         let claim = self.claim(&key).await?;
-        if let Some(sha256) = pinned.filter(|sha256| self.blob(sha256).exists()) {
-            return Ok(sha256.to_string());
+        if pinned.is_some()
+            && let Some(object) = self.held(&key).await?
+        {
+            return Ok(object);
         }
         // Of one that is not pinned nothing would tell that its parts belong together.
         let path = match pinned {
@@ -212,17 +206,16 @@ impl SourceCache {
             None => claim.partial().to_path_buf(),
         };
         let found = self.download(url, pinned, &path, &source.section).await?;
-        let object = self.blob(&found);
         blocking(move || {
             if let Err(problem) = check_archive(&path) {
                 http::forget(&path).map_err(Problem::local(&path))?;
                 return Err(problem);
             }
-            claim.commit(&path, &object).map_err(Problem::local(object))?;
-            http::forget(&path).map_err(Problem::local(path))
+            let object = claim.commit(&path, &blob(&found), &found).map_err(Problem::local(&path))?;
+            http::forget(&path).map_err(Problem::local(path))?;
+            Ok(object)
         })
-        .await?;
-        Ok(found)
+        .await
     }
 
     /// Downloads a URL to a file and gives its sha256. A pinned one goes on where an earlier run stopped.
@@ -268,7 +261,7 @@ impl SourceCache {
         reference: &str,
         pinned: Option<&str>,
         section: &str,
-    ) -> Result<(PathBuf, String), Problem> {
+    ) -> Result<(Object, String), Problem> {
         let resolved = match pinned {
             Some(commit) => Some(Resolved::commit(commit)),
             None => self.resolve(url, reference).await?,
@@ -280,11 +273,10 @@ impl SourceCache {
             None => format!("git-{}", digest_of([url, &top])),
         };
         let claim = self.claim(&key).await?;
-        if let Some(Resolved { commit, .. }) = &resolved {
-            let object = self.store.object(&name(commit));
-            if object.exists() {
-                return Ok((object, commit.clone()));
-            }
+        if let Some(Resolved { commit, .. }) = &resolved
+            && let Some(object) = self.held(&name(commit)).await?
+        {
+            return Ok((object, commit.clone()));
         }
         // As long as the reference leads to the commit, it is taken the same way as without the pin.
         let resolved = match pinned {
@@ -297,58 +289,71 @@ impl SourceCache {
         let commit = git::check_out(url, reference, resolved.as_ref(), &work, self.patience)
             .await
             .map_err(|problem| without_url(problem, url))?;
-        let object = self.store.object(&name(&commit));
-        let made = object.clone();
-        blocking(move || {
+        let key = name(&commit);
+        let pack = blocking(move || {
             let archive = claim.partial().join("archive");
             git::pack(&work, &top, &archive)
-                .and_then(|()| claim.commit(&archive, &made))
-                .map_err(Problem::local(made))
-        })
-        .await?;
-        Ok((object, commit))
+                .and_then(|()| claim.commit(&archive, &key, &sha256_of(&archive)?))
+                .map_err(Problem::local(archive))
+        });
+        Ok((pack.await?, commit))
     }
 
-    /// Packs a local directory and gives the archive's sha256.
-    async fn pack_directory(&self, directory: &Path) -> Result<String, Problem> {
+    /// Packs a local directory.
+    async fn pack_directory(&self, directory: &Path) -> Result<Object, Problem> {
         let key = format!("local-{}", digest_of([directory.as_os_str().as_encoded_bytes()]));
         let claim = self.claim(&key).await?;
         let directory = directory.to_path_buf();
-        let objects = self.store.object("");
         blocking(move || {
             let packed = File::create_new(claim.partial()).map_err(Problem::local(claim.partial()))?;
             let sha256 = pack_hashing(&directory, packed).map_err(Problem::local(&directory))?;
-            let object = objects.join(format!("sha256-{sha256}"));
-            claim.commit(claim.partial(), &object).map_err(Problem::local(object))?;
-            Ok(sha256)
+            let committed = claim.commit(claim.partial(), &blob(&sha256), &sha256);
+            committed.map_err(Problem::local(claim.partial()))
         })
         .await
     }
 
-    async fn fetch_pypi(&self, package: &str, version: &str, sha256: &str) -> Result<PathBuf, Problem> {
-        let archive = self.blob(sha256);
-        let packed_wheel = self.store.object(&format!("wheel-{sha256}"));
-        let claim = self.claim(&format!("sha256-{sha256}")).await?;
-        if let Some(here) = [&archive, &packed_wheel].into_iter().find(|object| object.exists()) {
-            return Ok(here.clone());
-        }
-        let file = pypi::download(package, version, sha256, claim.partial(), self.patience).await?;
-        let (pin, top) = (sha256.to_string(), format!("{package}-{version}"));
-        blocking(move || {
-            check_pin(Some(&pin), &local_digest(&file)?)?;
-            let (finished, object) = match pypi::is_wheel(&file) {
-                true => (claim.partial().join("packed"), packed_wheel),
-                false => (file.clone(), archive),
-            };
-            if finished == file {
-                Inspector::check(&file)?;
-            } else {
-                pypi::pack_wheel(&file, &top, &finished).map_err(Problem::local(&finished))?;
+    /// Gets a release from the package index; gives the sha256 of its file, which of a wheel is not the archive's.
+    async fn fetch_pypi(
+        &self,
+        package: &str,
+        version: &str,
+        pinned: Option<&str>,
+    ) -> Result<(String, Object), Problem> {
+        let key = match pinned {
+            Some(sha256) => blob(sha256),
+            None => format!("pypi-{}", digest_of([package, version])),
+        };
+        let claim = self.claim(&key).await?;
+        if let Some(sha256) = pinned {
+            for key in [blob(sha256), packed_wheel(sha256)] {
+                if let Some(object) = self.held(&key).await? {
+                    return Ok((sha256.to_string(), object));
+                }
             }
-            claim.commit(&finished, &object).map_err(Problem::local(&object))?;
-            Ok(object)
+        }
+        let file = pypi::download(package, version, pinned, claim.partial(), self.patience).await?;
+        let (pinned, top) = (pinned.map(str::to_string), format!("{package}-{version}"));
+        blocking(move || {
+            let sha256 = local_digest(&file)?;
+            check_pin(pinned.as_deref(), &sha256)?;
+            let object = if pypi::is_wheel(&file) {
+                let packed = claim.partial().join("packed");
+                pypi::pack_wheel(&file, &top, &packed)
+                    .and_then(|()| claim.commit(&packed, &packed_wheel(&sha256), &sha256_of(&packed)?))
+            } else {
+                Inspector::check(&file)?;
+                claim.commit(&file, &blob(&sha256), &sha256)
+            };
+            Ok((sha256, object.map_err(Problem::local(&file))?))
         })
         .await
+    }
+
+    /// The object of a key, made sure of.
+    async fn held(&self, key: &str) -> Result<Option<Object>, Problem> {
+        let (store, key, strict) = (Arc::clone(&self.store), key.to_string(), self.strict);
+        blocking(move || store.held(&key, strict).map_err(Problem::local(store.object(&key)))).await
     }
 
     async fn resolve(&self, url: &str, reference: &str) -> Result<Option<Resolved>, Problem> {
@@ -360,10 +365,16 @@ impl SourceCache {
     async fn claim(&self, key: &str) -> Result<super::store::Claim, Problem> {
         self.store.claim(key).await.map_err(Problem::local(self.store.object(key)))
     }
+}
 
-    fn blob(&self, sha256: &str) -> PathBuf {
-        self.store.object(&format!("sha256-{sha256}"))
-    }
+/// The key of an object of this content.
+fn blob(sha256: &str) -> String {
+    format!("sha256-{sha256}")
+}
+
+/// The key of the archive that is made of a wheel of this content.
+fn packed_wheel(sha256: &str) -> String {
+    format!("wheel-{sha256}")
 }
 
 /// Values that are computed once per key, whoever asks first; errors are not kept.
@@ -428,11 +439,7 @@ fn local_digest(path: &Path) -> Result<String, Problem> {
     if path.is_dir() {
         return pack_hashing(path, io::sink()).map_err(Problem::local(path));
     }
-    let mut hasher = Sha256::new();
-    input::open(path)
-        .and_then(|mut file| io::copy(&mut file, &mut HashWriter(&mut hasher)))
-        .map_err(Problem::local(path))?;
-    Ok(hex(&hasher.finalize()))
+    sha256_of(path).map_err(Problem::local(path))
 }
 
 /// Writes the archive of a directory, named after it, and gives the archive's sha256.

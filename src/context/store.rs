@@ -3,6 +3,8 @@
 //! An object appears under its name whole or not at all. Whoever makes one holds the lock of its key and works on a
 //! partial file of that key; what a killed run has left there is removed when the cache is opened again. Only downloads
 //! that can be taken up stay, under `unfinished`, for as long as objects that are not used.
+//!
+//! Beside each object stands its seal. One that is not as its seal tells is another file, and is made anew.
 
 use std::fs::{self, File, FileTimes, TryLockError};
 use std::io;
@@ -10,7 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::seal::{Seal, Stamp, is_sha256, sha256_of};
 use super::workdir::epoch;
+use crate::util::input;
+use crate::util::write::write_whole;
 
 /// A directory of objects.
 #[derive(Debug)]
@@ -23,7 +28,7 @@ pub(super) struct Store {
 impl Store {
     /// Opens the store in `root`; what was not used for as long as `kept` is removed, when no other run is using it.
     pub(super) fn open(root: &Path, kept: Option<Duration>) -> io::Result<Store> {
-        for part in ["objects", "partial", "locks", "unfinished"] {
+        for part in ["objects", "seals", "partial", "locks", "unfinished"] {
             fs::create_dir_all(root.join(part))?;
         }
         let in_use = File::options().create(true).truncate(false).write(true).open(root.join("in-use"))?;
@@ -55,6 +60,35 @@ impl Store {
         self.root.join("objects").join(key)
     }
 
+    /// The object of a key, when it is there and still is what was made; what isn't is removed. Its content is read when
+    /// it looks changed, or when `strictly`.
+    pub(super) fn held(&self, key: &str, strictly: bool) -> io::Result<Option<Object>> {
+        let path = self.object(key);
+        let found = match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found?,
+        };
+        let note = self.root.join("seals").join(key);
+        let seal = input::read_to_string(&note).ok().and_then(|text| text.parse::<Seal>().ok());
+        let stamp = Stamp::of(&found);
+        if let Some(seal) = seal.as_ref().filter(|seal| found.is_file() && !strictly && seal.stamp == stamp) {
+            return Ok(Some(Object { path, seal: seal.clone() }));
+        }
+        let in_name = key.strip_prefix("sha256-").filter(|sha256| is_sha256(sha256));
+        let expected = in_name.map(str::to_string).or(seal.map(|seal| seal.sha256));
+        if let Some(sha256) = expected.filter(|_| found.is_file())
+            && sha256_of(&path)? == sha256
+        {
+            let seal = Seal { sha256, stamp };
+            // Another user's may not let us: then it is read again the next time.
+            let _ = write_whole(&note, seal.text());
+            return Ok(Some(Object { path, seal }));
+        }
+        remove(&path)?;
+        remove(&note)?;
+        Ok(None)
+    }
+
     /// Notes that an object is used now. Another user's may not let us: then it counts as used when that one did.
     pub(super) fn touch(&self, object: &Path) {
         let now = FileTimes::new().set_accessed(SystemTime::now());
@@ -79,7 +113,7 @@ impl Store {
         }
         let partial = self.root.join("partial").join(key);
         remove(&partial)?;
-        Ok(Claim { partial, unfinished: self.root.join("unfinished"), _lock: lock })
+        Ok(Claim { root: self.root.clone(), partial, _lock: lock })
     }
 
     fn lock_file(&self, key: &str) -> io::Result<File> {
@@ -93,7 +127,9 @@ fn prune(root: &Path, oldest: SystemTime) -> io::Result<()> {
         let object = object?;
         if object.metadata()?.accessed()? < oldest {
             remove(&object.path())?;
-            remove(&root.join("locks").join(object.file_name()))?;
+            for beside in ["locks", "seals"] {
+                remove(&root.join(beside).join(object.file_name()))?;
+            }
         }
     }
     for left in fs::read_dir(root.join("unfinished"))? {
@@ -105,11 +141,18 @@ fn prune(root: &Path, oldest: SystemTime) -> io::Result<()> {
     Ok(())
 }
 
+/// A finished object that is what its seal tells.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub path: PathBuf,
+    pub seal: Seal,
+}
+
 /// The right to make one object. What is unfinished goes when it is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
+    root: PathBuf,
     partial: PathBuf,
-    unfinished: PathBuf,
     _lock: File,
 }
 
@@ -123,17 +166,23 @@ impl Claim {
     /// each place `from` that the object can come from.
     pub(super) fn unfinished(&self, from: &str) -> PathBuf {
         let key = self.partial.file_name().unwrap_or_default().to_string_lossy();
-        self.unfinished.join(format!("{key}-{from}"))
+        self.root.join("unfinished").join(format!("{key}-{from}"))
     }
 
-    /// Makes a finished file the object at `object`: read-only, without time, on the disk before it has its name.
-    pub(super) fn commit(&self, finished: &Path, object: &Path) -> io::Result<()> {
+    /// Makes a finished file of this content the object of a key: read-only, without time, on the disk before it has its
+    /// name.
+    pub(super) fn commit(&self, finished: &Path, key: &str, sha256: &str) -> io::Result<Object> {
         let file = File::open(finished)?;
         file.set_permissions(fs::Permissions::from_mode(0o444))?;
         file.set_times(epoch().set_accessed(SystemTime::now()))?;
         file.sync_all()?;
+        let seal = Seal { sha256: sha256.to_string(), stamp: Stamp::of(&file.metadata()?) };
+        // First, for an object without one has to be read to be known.
+        write_whole(&self.root.join("seals").join(key), seal.text())?;
+        let path = self.root.join("objects").join(key);
         #[expect(clippy::disallowed_methods, reason = "what has the object's name already is the same")]
-        fs::rename(finished, object)
+        fs::rename(finished, &path)?;
+        Ok(Object { path, seal })
     }
 }
 
@@ -179,7 +228,8 @@ mod tests {
             let claim = store.claim("key").await.unwrap();
             assert!(!claim.partial().exists());
             fs::write(claim.partial(), "whole").unwrap();
-            claim.commit(claim.partial(), &object).unwrap();
+            let made = claim.commit(claim.partial(), "key", &"0".repeat(64)).unwrap();
+            assert_eq!(made.path, object);
         });
         assert_eq!(fs::read_to_string(&object).unwrap(), "whole");
         assert!(object.metadata().unwrap().permissions().readonly());

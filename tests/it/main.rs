@@ -46,6 +46,7 @@ mod reproducible;
 mod retag;
 mod reuse;
 mod secrets;
+mod sources;
 mod support;
 mod threads;
 mod unchanged;

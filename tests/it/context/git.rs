@@ -9,7 +9,7 @@ use kolla_build::config::source::{Origin, Source};
 
 use super::{Fixture, SECTION, members};
 
-fn git(repository: &Path, reference: &str) -> Source {
+pub fn git(repository: &Path, reference: &str) -> Source {
     let origin = Origin::Git {
         url: format!("file://{}", repository.display()),
         reference: reference.into(),
@@ -19,7 +19,7 @@ fn git(repository: &Path, reference: &str) -> Source {
 }
 
 /// A repository with two commits on `main`, a branch `stable/2026.2`, tags of both kinds, and odd content.
-fn repository(dir: &Path) -> PathBuf {
+pub fn repository(dir: &Path) -> PathBuf {
     let path = dir.join("repository");
     let script = r#"
         git init -q -b main "$0" && cd "$0"

@@ -75,6 +75,11 @@ impl FileServer {
         self.state.lock().unwrap().faults.push_back(fault);
     }
 
+    /// Faults that no request has got.
+    pub fn take_faults(&self) -> VecDeque<Fault> {
+        std::mem::take(&mut self.state.lock().unwrap().faults)
+    }
+
     /// Sends whole files only from now on.
     pub fn forget_ranges(&self) {
         self.state.lock().unwrap().no_ranges = true;
