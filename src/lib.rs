@@ -38,6 +38,7 @@ pub mod template;
 pub mod template_api;
 #[cfg(test)]
 mod testing;
+pub mod transient;
 pub mod util;
 pub mod warnings;
 pub mod watch;

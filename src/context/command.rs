@@ -6,6 +6,7 @@ use tokio::process::Command;
 
 use super::error::Problem;
 use crate::process::{self, ProcessError};
+use crate::transient::has_network_symptoms;
 
 /// Lines of a program's errors that are shown.
 const SHOWN_LINES: usize = 12;
@@ -30,7 +31,11 @@ pub(super) async fn run(command: &mut Command, patience: Duration, missing: &str
     }
     let errors = String::from_utf8_lossy(&ended.errors);
     let message = format!("{program} failed ({}):\n{}", ended.status, last_lines(&errors));
-    Err(if looks_transient(&errors) { Problem::Connection(message) } else { Problem::Command(message) })
+    Err(if has_network_symptoms(errors.lines()) {
+        Problem::Connection(message)
+    } else {
+        Problem::Command(message)
+    })
 }
 
 /// The end of a program's errors; progress that overwrites its own line is left out.
@@ -41,31 +46,6 @@ fn last_lines(errors: &str) -> String {
         .filter(|line| !line.is_empty())
         .collect();
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
-}
-
-/// True when the errors are those of a network or a server that may be better soon.
-fn looks_transient(errors: &str) -> bool {
-    const SIGNS: [&str; 17] = [
-        "could not resolve host",
-        "temporary failure in name resolution",
-        "name or service not known",
-        "failed to connect",
-        "connection refused",
-        "connection reset",
-        "connection timed out",
-        "connection broken",
-        "operation timed out",
-        "read timed out",
-        "network is unreachable",
-        "early eof",
-        "rpc failed",
-        "hung up unexpectedly",
-        "returned error: 5",
-        "http error 5",
-        "max retries exceeded",
-    ];
-    let errors = errors.to_lowercase();
-    SIGNS.iter().any(|sign| errors.contains(sign))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! What engines say when a registry did not take or give an image: only text tells the kind [pure].
 //!
 //! The phrases are those of Docker's and Podman's clients of the distribution API, and the error codes of the
-//! distribution specification.
+//! distribution specification; those of any network are [`crate::transient`]'s. Here "timeout" alone is enough, because all
+//! that an engine says of a push is about a registry.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
+
+use crate::transient::has_network_symptoms;
 
 /// What kind of failure the words of an engine tell of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,23 +54,17 @@ static KINDS: LazyLock<[(Kind, Regex); 5]> = LazyLock::new(|| {
             Kind::Broken,
             pattern(&[
                 r"\bEOF\b",
-                "connection (reset|refused|timed out)",
                 "broken pipe",
                 "server closed",
-                "i/o timeout",
                 "timeout",
                 "timed out",
-                "no such host",
-                "temporary failure in name resolution",
-                "network is unreachable",
-                "no route to host",
-                "use of closed network connection",
                 r"\b(status|http)\S*:? 5\d\d\b",
                 "internal server error",
                 "bad gateway",
                 "service unavailable",
                 "unknown: unknown error",
                 "blob upload (unknown|invalid)",
+                "unknown blob",
                 "digest did not match",
                 "provided digest",
                 "unexpected http status",
@@ -79,7 +76,11 @@ static KINDS: LazyLock<[(Kind, Regex); 5]> = LazyLock::new(|| {
 impl Kind {
     /// Reads what an engine says.
     pub fn of(said: &str) -> Kind {
-        KINDS.iter().find(|(_, pattern)| pattern.is_match(said)).map_or(Kind::Other, |(kind, _)| *kind)
+        match KINDS.iter().find(|(_, pattern)| pattern.is_match(said)) {
+            Some((kind, _)) => *kind,
+            None if has_network_symptoms(said.lines()) => Kind::Broken,
+            None => Kind::Other,
+        }
     }
 
     /// True when trying again may help.
@@ -119,6 +120,16 @@ mod tests {
             ("Patch \"http://r/v2/a/blobs/uploads/x\": EOF", Kind::Broken),
             ("Get \"https://r/v2/\": dial tcp 127.0.0.1:1: connect: connection refused", Kind::Broken),
             ("net/http: TLS handshake timeout", Kind::Broken),
+            ("Get \"https://r/v2/\": dial tcp: lookup r on 192.0.2.1:53: server misbehaving", Kind::Broken),
+            ("Get \"https://r/v2/\": context deadline exceeded", Kind::Broken),
+            (
+                "http2: server sent GOAWAY and closed the connection; LastStreamID=199, ErrCode=NO_ERROR, debug=\"\"",
+                Kind::Broken,
+            ),
+            ("stream error: stream ID 1; INTERNAL_ERROR; received from peer", Kind::Broken),
+            ("use of closed network connection", Kind::Broken),
+            ("dial tcp 192.0.2.1:443: connect: no route to host", Kind::Broken),
+            ("unknown blob", Kind::Broken),
             ("Get \"https://r/v2/\": x509: certificate signed by unknown authority", Kind::Untrusted),
             ("http: server gave HTTP response to HTTPS client", Kind::Plain),
             ("name unknown: repository name not known to registry", Kind::Other),

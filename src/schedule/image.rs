@@ -13,7 +13,6 @@ use super::lists::Lists;
 use super::memory::{Held, Memory};
 use super::records::Records;
 use super::remote::Remote;
-use super::transient::{has_network_symptoms, tells_of_foreign_programs, tells_of_full_disk};
 use super::worker::{Progress, Pushed, Success, Tell, Worker};
 use crate::config::buildkit::CacheSource;
 use crate::config::source::Source;
@@ -28,6 +27,9 @@ use crate::platform::Platform;
 use crate::record::InputRecord;
 use crate::registry::said::Kind;
 use crate::secret::Secrets;
+use crate::transient::{
+    has_network_symptoms, tells_of_foreign_programs, tells_of_full_disk, without_quoted_steps,
+};
 use crate::util::input;
 
 /// The label that carries an image's content key.
@@ -212,7 +214,8 @@ impl ImageWorker {
             return failure;
         }
         let lines = || tail.iter().map(String::as_str);
-        failure.transient |= has_network_symptoms(lines());
+        failure.transient |=
+            has_network_symptoms(lines()) || has_network_symptoms(without_quoted_steps(&failure.message));
         if tells_of_full_disk(lines()) {
             failure.kind = FailureKind::Disk;
         } else if !failure.transient && self.engine.facts().await.is_err() {

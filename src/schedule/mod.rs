@@ -13,6 +13,5 @@ pub mod queue;
 pub mod records;
 pub mod remote;
 pub mod run;
-pub mod transient;
 pub mod tries;
 pub mod worker;

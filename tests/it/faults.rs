@@ -3,17 +3,20 @@
 use crate::support::docker::{FakeDocker, Fault};
 use crate::support::project::{Project, Run};
 
+fn fails(message: &str, log: &str) -> Fault {
+    Fault::Fails { message: message.to_string(), log: log.to_string() }
+}
+
 fn mistake() -> Fault {
-    Fault::Fails {
-        message: "exit code: 100".to_string(),
-        log: "E: Unable to locate package nosuch".to_string(),
-    }
+    fails("exit code: 100", "E: Unable to locate package nosuch")
 }
 
 /// A step's failure whose log tells of the network.
 fn network_symptom() -> Fault {
-    let log = "E: Failed to fetch http://deb.example/x.deb  Temporary failure resolving 'deb.example'";
-    Fault::Fails { message: "exit code: 100".to_string(), log: log.to_string() }
+    fails(
+        "exit code: 100",
+        "E: Failed to fetch http://deb.example/x.deb  Temporary failure resolving 'deb.example'",
+    )
 }
 
 /// The failed images of the summary with their statuses.
@@ -136,6 +139,19 @@ fn tried_again(faults: &[(&str, Fault)]) -> (FakeDocker, Run) {
 fn what_may_pass_is_tried_again() {
     let faults = [
         ("network", network_symptom()),
+        // What apt prints: two blanks after the status, and a line that says nothing.
+        (
+            "mirror",
+            fails(
+                "returned a non-zero code: 100",
+                "E: Failed to fetch http://m/x.deb  503  Service Unavailable [IP: 192.0.2.1 80]\nE: Some files failed to download",
+            ),
+        ),
+        // What stands in no log.
+        (
+            "builder",
+            fails("failed to solve: debian:13: failed to do request: net/http: TLS handshake timeout", ""),
+        ),
         ("refused", Fault::Refused(500, "layer does not exist".to_string())),
         ("cut-in-upload", Fault::CutInUpload),
         ("cut-before", Fault::CutBefore),
@@ -161,12 +177,27 @@ fn what_may_pass_is_tried_again() {
 fn what_will_not_pass_is_not_tried_again() {
     let faults = [
         ("mistake", mistake()),
+        (
+            "quoted",
+            fails(
+                "The command '/bin/sh -c echo connection refused; false' returned a non-zero code: 1",
+                "no",
+            ),
+        ),
+        (
+            "missing",
+            fails(
+                "returned a non-zero code: 100",
+                "E: Failed to fetch http://m/x.deb  404  Not Found [IP: 192.0.2.1 80]",
+            ),
+        ),
         ("refused", Fault::Refused(400, "invalid platform".to_string())),
         ("architecture", Fault::BuiltFor("s390x".to_string())),
     ];
     let (_, run) = tried_again(&faults);
     let run = run.exits(1);
-    assert_eq!(failed(&run), pairs(&[("architecture", "error"), ("mistake", "error"), ("refused", "error")]));
+    let images = ["architecture", "missing", "mistake", "quoted", "refused"];
+    assert_eq!(failed(&run), pairs(&images.map(|image| (image, "error"))));
     assert!(!run.stderr.contains("attempt 2"), "{run}");
     let reason = "ERROR:kolla.common.utils.architecture:kolla/architecture:2026.2-debian-trixie is for linux/s390x, and linux/";
     assert!(run.tells(reason), "{run}");

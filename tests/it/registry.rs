@@ -162,6 +162,8 @@ fn what_the_engine_says_of_a_registry_decides_what_is_tried_again() {
         ("x509: certificate signed by unknown authority", 1),
         ("received unexpected HTTP status: 500 Internal Server Error", 2),
         ("toomanyrequests: slow down", 2),
+        ("dial tcp: lookup registry.example on 192.0.2.1:53: server misbehaving", 2),
+        ("http2: server sent GOAWAY and closed the connection; LastStreamID=199, ErrCode=NO_ERROR", 2),
     ] {
         let setting = Setting::new();
         let daemon =

@@ -119,11 +119,13 @@ def check(parity):
             continue
         python = PythonKolla(version)
         found = list(chosen(parity, python, bases))
-        if not found:
+        checkouts = parity.selected(as_checkout(version, bases))
+        if not found and not checkouts:
             continue
         before = parity.same, parity.total
         parity.render(found, older=python)
-        parity.render(parity.selected(as_checkout(version, bases)), older=checkout(version))
+        if checkouts:
+            parity.render(checkouts, older=checkout(version))
         print(f"Kolla {version}: identical {parity.same - before[0]}/{parity.total - before[1]}", flush=True)
 
 

@@ -103,10 +103,9 @@ class Checkout(PythonKolla):
     def lay_out(self):
         installed = super().tree
         shutil.rmtree(self.tree, ignore_errors=True)
-        without_caches = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(self.package, self.tree / "kolla", ignore=without_caches)
+        shutil.copytree(self.package, self.tree / "kolla")
         if not installed.is_relative_to(self.package):
-            shutil.copytree(installed, self.tree / "docker", ignore=without_caches)
+            shutil.copytree(installed, self.tree / "docker")
         author = ["-c", "user.name=a", "-c", "user.email=a@b"]
         for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", self.version], ["tag", self.version]):
             subprocess.run(["git", *author, *arguments], cwd=self.tree, check=True)
