@@ -61,6 +61,10 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     let proxies = settings.proxy_args.values().chain(&configured).flat_map(|url| proxy_credentials(url));
     settings.secrets = Secrets::read(&prepared.config.build.secrets, env, proxies)
         .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
+    if let Some(path) = &prepared.config.build.locked {
+        // What can't be read is told before an engine is asked.
+        lock::read(path)?;
+    }
     let outputs = Outputs::open(&prepared.config.output)?;
     let runtime = runtime()?;
     let code = runtime.block_on(async {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::tell;
+use crate::config::layer::ValueError;
 use crate::config::resolved::{Config, EngineChoice, EngineHost};
 use crate::engine::docker::{
     Credentials, Docker, Endpoint, Proxies, configuration_directory, locate, tcp_of,
@@ -83,11 +84,11 @@ fn endpoints(
     env: &BTreeMap<String, String>,
 ) -> Result<Vec<(Endpoint, Option<Arch>)>, Fatal> {
     if config.build.engine_hosts.is_empty() {
-        return Ok(vec![(endpoint(&config.build.engine, env)?, None)]);
+        return Ok(vec![(endpoint(config, env)?, None)]);
     }
     let hosts = config.build.engine_hosts.iter().map(|EngineHost { arch, address }| {
         let endpoint = Endpoint::parse(address, &tcp_of(env))
-            .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from engine_host"))?;
+            .map_err(|error| ValueError::of(config.layers(), "engine_host", error.to_string()))?;
         Ok((endpoint, *arch))
     });
     hosts.collect()
@@ -130,10 +131,10 @@ fn has_registry(config: &Config) -> bool {
         .is_ok_and(|reference: Reference| reference.registry.is_some())
 }
 
-fn endpoint(engine: &EngineChoice, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
-    match engine {
+fn endpoint(config: &Config, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
+    match &config.build.engine {
         EngineChoice::Podman(address) => Endpoint::parse(address, &tcp_of(env))
-            .map_err(|error| Fatal::new(&error, EXIT_USAGE).hinted("it comes from podman_base_url")),
+            .map_err(|error| ValueError::of(config.layers(), "podman_base_url", error.to_string()).into()),
         EngineChoice::Docker => locate(env).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
     }
 }

@@ -270,7 +270,8 @@ fn verdict(path: &Path, drifts: Vec<Drift>, troubles: Vec<String>) -> Result<(),
     Err(causes.into_iter().fold(fatal, Fatal::caused_by))
 }
 
-fn read(path: &Path) -> Result<Lock, Fatal> {
+/// Reads a lock file.
+pub fn read(path: &Path) -> Result<Lock, Fatal> {
     let failed = |code, error: &dyn std::fmt::Display| {
         Fatal::message(format!("failed to read the lock file {}: {error}", path.display()), code)
     };

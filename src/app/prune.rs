@@ -83,7 +83,7 @@ fn rules(prepared: &Prepared, tags: Option<&str>) -> Result<Rules, Fatal> {
         // Of every image, whatever was asked for now.
         needed: prepared.plan.units.iter().map(|unit| unit.reference.clone()).collect(),
         names: format!("{}/{}", config.names.space(), config.names.prefix),
-        tags: regex.map_err(|error| Fatal::new(&error, EXIT_USAGE).during("--prune-tags is no regex"))?,
+        tags: regex.map_err(|error| Fatal::new(&error, EXIT_USAGE))?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::layer::{DEFAULT, Entry, Place, ValueError, value_error};
+use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
 use super::resolved::Config;
 use super::source::{Origin, Source};
 use super::source_section;
@@ -20,6 +20,17 @@ pub struct User {
     pub group: String,
 }
 
+/// A number that a user or a group can have; the largest one stands for none.
+fn id(layers: &Layers, section: &str, key: &str) -> Result<Option<i64>, ValueError> {
+    let id = layers.integer(section, key)?;
+    match (id, layers.entry(section, key)) {
+        (Some(id), Some(entry)) if !(0..i64::from(u32::MAX)).contains(&id) => {
+            Err(value_error(entry, format!("{id} is no id: from 0 to {}", u32::MAX - 1)))
+        }
+        _ => Ok(id),
+    }
+}
+
 impl Config {
     /// The users that images make, by name.
     pub fn users(&self) -> Result<BTreeMap<String, User>, ValueError> {
@@ -29,8 +40,8 @@ impl Config {
             users.insert(
                 name.to_string(),
                 User {
-                    uid: self.layers().integer(section, "uid")?,
-                    gid: self.layers().integer(section, "gid")?,
+                    uid: id(self.layers(), section, "uid")?,
+                    gid: id(self.layers(), section, "gid")?,
                     group: self.layers().text(section, "group")?.unwrap_or_else(|| name.to_string()),
                 },
             );

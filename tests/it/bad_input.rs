@@ -116,6 +116,7 @@ fn configuration_files() {
         refused(conf("[DEFAULT]\ntag = $tag\n"), &conf_args),
         refused(conf("[DEFAULT]\nengine = podmann\n"), &conf_args),
         refused(conf("[keystone-user]\nuid = root\n"), &conf_args),
+        refused(conf("[keystone-user]\nuid = 7\ngid = -7\n"), &conf_args),
         refused(project(), &["--build-toml", "nosuch.toml"]),
         refused(toml("[options]\nbase = \"debian\"\nthreads = \n"), &toml_args),
         refused(toml("[optoins]\nthreads = 4\n"), &toml_args),
@@ -321,6 +322,13 @@ fn options_may_be_written_short() {
 
 #[test]
 fn an_engine_endpoint_that_is_none() {
+    let conf = project().file("k.conf", "[DEFAULT]\nengine = podman\npodman_base_url = /run/podman.sock\n");
+    let options = [
+        refused(project(), &["--engine-host", "nonsense"]),
+        refused(conf, &["--config-file", "k.conf"]),
+        refused(project(), &["--engine-host", "mips=tcp://localhost:1"]),
+        refused(project(), &["--locked=nosuch.lock"]),
+    ];
     let told = ["nonsense", "tcp://192.0.2.1:2375", "ssh://user:word@host"].map(|endpoint| {
         let project = project();
         let output = project.command(["--work-dir", "work"]).env("DOCKER_HOST", endpoint).output();
@@ -329,7 +337,7 @@ fn an_engine_endpoint_that_is_none() {
         assert!(!project.path("work").exists());
         format!("DOCKER_HOST={endpoint}\n{}\n", String::from_utf8_lossy(&output.stderr))
     });
-    insta::assert_snapshot!(told.concat());
+    insta::assert_snapshot!(options.concat() + &told.concat());
 }
 
 #[test]

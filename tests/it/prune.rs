@@ -107,7 +107,7 @@ fn a_dry_run_of_anything_else_is_refused() {
     let run = Project::new().run(["--dry-run"]).exits(2);
     assert!(run.stderr.contains("--plan tells what would be built"), "{run}");
     let run = Project::new().run(["--prune", "--prune-tags", "("]).exits(2);
-    assert!(run.tells("error: --prune-tags is no regex"), "{run}");
+    assert!(run.tells("error: --prune-tags: '(' is not a regular expression"), "{run}");
 }
 
 /// Shows only: the engine may hold untagged images that its owner wants to keep.
