@@ -6,13 +6,15 @@ use fancy_regex::Regex;
 
 use super::prepare::{Prepared, build_date};
 use crate::config::nearest;
+use crate::dockerfile;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
-use crate::lint::check::{Finding, check};
+use crate::lint::check::{Finding, REPLACES_ALL, check, replaces_all};
 use crate::lint::explain::{Explained, diff};
 use crate::lint::outline::outline;
 use crate::lint::tree::TreeOutline;
 use crate::lint::{blocks, tree::TreeError};
 use crate::template::context::RenderContext;
+use crate::template::overrides::MergedOverride;
 use crate::template::render::{RenderedDockerfile, Renderer};
 
 /// Warnings about everything in the overrides that has no effect; an error instead when they are to be taken strictly.
@@ -21,7 +23,11 @@ pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, Fatal> {
     let tree = tree(prepared)?;
     let rendered: Vec<&[RenderedDockerfile]> =
         prepared.rendered.iter().map(|(_, files)| files.as_slice()).collect();
-    let found = check(merged, &outline(merged.source()), &tree, &rendered);
+    let outlined = outline(merged.source());
+    if replaces_all(merged, &outlined) {
+        refuse_without_from(merged, &rendered)?;
+    }
+    let found = check(merged, &outlined, &tree, &rendered);
     let (elsewhere, mistakes): (Vec<Finding>, Vec<Finding>) =
         found.into_iter().partition(|finding| finding.elsewhere);
     if prepared.config.templates.strict_overrides && !mistakes.is_empty() {
@@ -36,6 +42,17 @@ pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, Fatal> {
     // One override file often serves several distros: what another one uses is only told to those who ask for more.
     let told = mistakes.iter().chain(elsewhere.iter().filter(|_| prepared.config.output.debug));
     Ok(told.map(Finding::to_string).collect())
+}
+
+/// Something that is no template, such as an empty file, takes the place of every Dockerfile in Kolla, and every build
+/// fails.
+fn refuse_without_from(merged: &MergedOverride, rendered: &[&[RenderedDockerfile]]) -> Result<(), Fatal> {
+    let mut files = rendered.iter().copied().flatten();
+    let Some(file) = files.find(|file| dockerfile::parent(&file.text).is_none()) else { return Ok(()) };
+    let name = merged.locate(1).map_or(merged.name().to_string(), |(path, _)| path.display().to_string());
+    let message = format!("{name}: {REPLACES_ALL}");
+    let cause = format!("what it makes of image {} has no FROM", file.image);
+    Err(Fatal::message(message, EXIT_USAGE).caused_by(cause))
 }
 
 /// The blocks and customisable lists of the images whose names a regex is found in, or of all.

@@ -174,6 +174,7 @@ pub(crate) mod tests {
                 dir: image.to_string(),
                 text: format!("FROM {from}\n"),
                 lookups: Vec::new(),
+                set_again: Default::default(),
             })
             .collect();
         ImageGraph::new(&files, |image| format!("kolla/p-{image}:t"))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::outline::{Outline, Set, names};
+use super::outline::{FirstUse, Outline, Set, names};
 use super::tree::TreeOutline;
 use crate::config::nearest::nearest;
 use crate::template::lookups::Effect;
@@ -14,6 +14,15 @@ use crate::template::render::RenderedDockerfile;
 const ACTIONS: [&str; 3] = ["_append", "_remove", "_override"];
 /// Images named when many have the same block.
 const NAMED_IMAGES: usize = 3;
+
+/// What is told of overrides that extend nothing.
+pub const REPLACES_ALL: &str =
+    "without {% extends parent_template %} it takes the place of every Dockerfile: begin it with that line";
+
+/// Whether overrides take the place of every Dockerfile, without using what stands there.
+pub fn replaces_all(merged: &MergedOverride, overrides: &Outline) -> bool {
+    !overrides.extends && !names(merged.source()).contains("parent_template")
+}
 
 /// Something in an override that has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +52,17 @@ pub fn check(
 ) -> Vec<Finding> {
     let (lists, names) = (Lists::new(tree, rendered), names(merged.source()));
     let mut checker = Checker { merged, overrides, names, tree, lists, found: Vec::new() };
-    // Without `extends` it replaces the Dockerfiles whole: its blocks are its own.
+    if replaces_all(merged, overrides) {
+        checker.add(1, REPLACES_ALL.to_string(), false);
+    }
+    // Without `extends` its blocks are its own.
     if overrides.extends {
         checker.blocks();
+        checker.unprinted();
     }
     for set in &overrides.sets {
         checker.variable(set);
+        checker.set_by_images(set, rendered);
     }
     checker.removals(rendered);
     checker.found.sort_by_key(|(line, _)| *line);
@@ -110,6 +124,14 @@ impl Checker<'_> {
         }
         // Blocks inside others are printed with these.
         for block in self.overrides.blocks.iter().filter(|block| block.inside.is_none()) {
+            if block.conditional {
+                let message = format!(
+                    "block '{}' stands in an if, which has no say in that: it takes its place in any case; put the if \
+                     into the block, and {{{{ super() }}}} into its else",
+                    block.name
+                );
+                self.add(block.line, message, false);
+            }
             if known.contains_key(block.name.as_str()) {
                 continue;
             }
@@ -118,6 +140,53 @@ impl Checker<'_> {
                 None => ": kolla-build --list-blocks lists every block".to_string(),
             };
             self.add(block.line, format!("no image has a block '{}'{hint}", block.name), false);
+        }
+    }
+
+    fn unprinted(&mut self) {
+        for line in &self.overrides.unprinted {
+            let message =
+                "nobody prints this: after extends, text and output have to stand in a block".to_string();
+            self.add(*line, message, false);
+        }
+    }
+
+    /// A variable that no image reads before it sets it itself.
+    fn set_by_images(&mut self, set: &Set, rendered: &[&[RenderedDockerfile]]) {
+        let is_own =
+            ACTIONS.into_iter().any(|action| set.name.ends_with(action)) || set.name.starts_with('_');
+        if is_own || set.scope.is_some() || self.names.contains(set.name.as_str()) {
+            return;
+        }
+        let mut lost: Option<(&str, &str, usize)> = None;
+        for file in rendered.iter().copied().flatten() {
+            match self.tree.first_use(&file.image, &set.name) {
+                None => {}
+                Some((path, FirstUse::Sets(line))) if file.set_again.contains(&set.name) => {
+                    lost = lost.or(Some((&file.image, path, line)));
+                }
+                // It is of use to this one.
+                Some(_) => return,
+            }
+        }
+        let Some((image, path, line)) = lost else { return };
+        let message = format!(
+            "'{}' has no effect: image {image} sets it itself at {path}:{line}, before it reads it{}",
+            set.name,
+            self.instead(image, &set.name)
+        );
+        self.add(set.line, message, false);
+    }
+
+    /// What changes a variable that an image sets itself.
+    fn instead(&self, image: &str, name: &str) -> String {
+        if let Some((_, found)) = self.tree.customized(image).find(|(_, found)| found.list == name) {
+            let list = format!("{}_{}", image.replace('-', "_"), found.kind);
+            return format!(": set '{list}_append', '{list}_remove' or '{list}_override'");
+        }
+        match self.tree.sets(image, name).find_map(|(_, set)| set.scope.as_deref()) {
+            Some(scope) if scope.starts_with("block ") => format!(": override {scope}, in which it is set"),
+            _ => ": override a block that uses it, or give the variable another name".to_string(),
         }
     }
 
@@ -181,17 +250,24 @@ impl Checker<'_> {
         }
     }
 
-    /// What `_remove` names that no list of the image holds, and variables that an `_override` makes useless.
+    /// What `_remove` names that no list of the image holds, texts where lists are meant, and variables that an
+    /// `_override` makes useless.
     fn removals(&mut self, rendered: &[&[RenderedDockerfile]]) {
         let mut removals: BTreeMap<&str, Removal<'_>> = BTreeMap::new();
         let mut ignored: BTreeMap<&String, &str> = BTreeMap::new();
+        let mut letters: BTreeSet<String> = BTreeSet::new();
         for file in rendered.iter().copied().flatten() {
             for lookup in &file.lookups {
                 match &lookup.effect {
-                    Effect::Replaced { ignored: names } => {
+                    Effect::Replaced { ignored: names, by_text } => {
                         ignored.extend(names.iter().map(|name| (name, lookup.list.as_str())));
+                        letters.extend(by_text.then(|| format!("{}_override", lookup.list)));
                     }
-                    Effect::Edited { removed, missing, held, .. } => {
+                    Effect::Edited { removed, missing, held, letters: names, .. } => {
+                        letters.extend(names.iter().cloned());
+                        if names.iter().any(|name| name.ends_with("_remove")) {
+                            continue;
+                        }
                         let removal = removals.entry(&lookup.list).or_default();
                         removal.images.insert(&file.image);
                         removal.removed.extend(removed.iter().map(String::as_str));
@@ -214,6 +290,11 @@ impl Checker<'_> {
                 );
                 self.add(self.line_of(&format!("{list}_remove"), Some(item)), message, false);
             }
+        }
+        for name in letters {
+            let message =
+                format!("'{name}' is a text, which is taken letter by letter: write a list, ['...']");
+            self.add(self.line_of(&name, None), message, false);
         }
         for (name, list) in ignored {
             let message = format!("'{name}' has no effect, because {list}_override is set");

@@ -53,8 +53,11 @@ impl Explained<'_> {
             });
             out.push_str(&receiver.unwrap_or_default());
             out.push('\n');
-            let places: Vec<String> =
-                self.tree.sets(self.image, &found.list).map(|(path, line)| self.place(path, line)).collect();
+            let places: Vec<String> = self
+                .tree
+                .sets(self.image, &found.list)
+                .map(|(path, set)| self.place(path, set.line))
+                .collect();
             if !places.is_empty() {
                 out.push_str(&format!("    {} is set at {}\n", found.list, places.join(", ")));
             }

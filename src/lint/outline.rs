@@ -45,6 +45,8 @@ pub struct Outline {
     pub imports: Vec<(String, String)>,
     /// Files that it extends or includes, where it names them outright.
     pub parts: Vec<String>,
+    /// The lines of text and output that nobody prints: after `extends`, outside of blocks. One for each stretch of them.
+    pub unprinted: Vec<usize>,
 }
 
 /// A block tag.
@@ -58,6 +60,8 @@ pub struct Block {
     pub inside: Option<String>,
     /// Whether it keeps what the block held before, through `super()`.
     pub keeps: bool,
+    /// Whether it stands in an `if`.
+    pub conditional: bool,
 }
 
 /// A `set` tag.
@@ -102,14 +106,23 @@ pub fn outline(source: &str) -> Outline {
     let mut reader = Reader::default();
     let (mut line, mut done) = (1, 0);
     for tag in tags(source) {
-        line += source[done..tag.start].matches('\n').count();
-        done = tag.start;
+        let text = &source[done..tag.start];
+        reader.text(text, line);
+        line += text.matches('\n').count();
+        let tag_line = line;
+        line += tag.text.matches('\n').count();
+        done = tag.start + tag.text.len();
         match tag.kind {
-            TagKind::Comment | TagKind::Raw => continue,
-            TagKind::Output => reader.expression(tag.text, line),
-            TagKind::Statement => reader.statement(tag, line),
+            TagKind::Comment => {}
+            TagKind::Raw => reader.unprinted(tag_line),
+            TagKind::Output => {
+                reader.unprinted(tag_line);
+                reader.expression(tag.text, tag_line);
+            }
+            TagKind::Statement => reader.statement(tag, tag_line),
         }
     }
+    reader.text(&source[done..], line);
     reader.outline
 }
 
@@ -118,23 +131,50 @@ struct Reader {
     outline: Outline,
     scopes: Vec<Scope>,
     ifs: usize,
+    /// How many `{% set name %}` are open.
+    captures: usize,
+    /// Whether what came last was already found to be unprinted.
+    in_unprinted: bool,
 }
 
 struct Scope {
+    word: &'static str,
     text: String,
     /// Its place among the blocks, when it is one.
     block: Option<usize>,
 }
 
 impl Reader {
+    /// Text between tags. Lines that start with `#` are comments to whoever wrote them.
+    fn text(&mut self, text: &str, line: usize) {
+        let is_text = |text: &str| !text.trim().is_empty() && !text.trim_start().starts_with('#');
+        if let Some(at) = text.split('\n').position(is_text) {
+            self.unprinted(line + at);
+        }
+    }
+
+    /// Takes note of something to print, where nobody would.
+    fn unprinted(&mut self, line: usize) {
+        let is_taken = |scope: &Scope| matches!(scope.word, "block" | "macro" | "call");
+        if !self.outline.extends || self.captures > 0 || self.scopes.iter().any(is_taken) {
+            return;
+        }
+        if !self.in_unprinted {
+            self.outline.unprinted.push(line);
+        }
+        self.in_unprinted = true;
+    }
+
     fn statement(&mut self, tag: Tag<'_>, line: usize) {
         let (word, body) = (tag_word(tag.text), tag_body(tag.text));
         let name = || {
             let rest = body[word.len()..].trim_start();
             rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())].to_string()
         };
+        self.in_unprinted &= !matches!(word, "block" | "set");
         match word {
             "if" => self.ifs += 1,
+            "endset" => self.captures = self.captures.saturating_sub(1),
             "endif" => self.ifs = self.ifs.saturating_sub(1),
             "extends" if self.scopes.is_empty() => self.outline.extends = true,
             "macro" => self.outline.macros.push((name(), line)),
@@ -150,17 +190,18 @@ impl Reader {
         {
             self.outline.parts.push(part[1].to_string());
         }
-        if SCOPES.contains(&word) {
+        if let Some(word) = SCOPES.into_iter().find(|scope| *scope == word) {
             let block = (word == "block").then(|| {
                 let inside = self.block().map(|around| self.outline.blocks[around].name.clone());
-                self.outline.blocks.push(Block { name: name(), line, inside, keeps: false });
+                let conditional = self.ifs > 0;
+                self.outline.blocks.push(Block { name: name(), line, inside, keeps: false, conditional });
                 self.outline.blocks.len() - 1
             });
             let text = match word {
                 "block" | "macro" => format!("{word} '{}'", name()),
                 _ => format!("a '{word}'"),
             };
-            self.scopes.push(Scope { text, block });
+            self.scopes.push(Scope { word, text, block });
         } else if word.strip_prefix("end").is_some_and(|scope| SCOPES.contains(&scope)) {
             self.scopes.pop();
         }
@@ -177,7 +218,10 @@ impl Reader {
                 (name, tag.text[value].to_string())
             }
             None => match set_block_name(tag.text) {
-                Some(name) => (name.to_string(), String::new()),
+                Some(name) => {
+                    self.captures += 1;
+                    (name.to_string(), String::new())
+                }
                 None => return self.expression(tag.text, line),
             },
         };
@@ -215,6 +259,34 @@ impl Reader {
     fn block(&self) -> Option<usize> {
         self.scopes.iter().rev().find_map(|scope| scope.block)
     }
+}
+
+/// What a template does first with a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstUse {
+    /// It sets it, without reading it; the line, from 1.
+    Sets(usize),
+    /// It reads it, or gives the name to something else.
+    Reads,
+}
+
+/// What a template does first with a name; none when it does not name it.
+pub fn first_use(source: &str, name: &str) -> Option<FirstUse> {
+    if !source.contains(name) {
+        return None;
+    }
+    let tags = tags(source).filter(|tag| matches!(tag.kind, TagKind::Output | TagKind::Statement));
+    tags.into_iter().find_map(|tag| {
+        let sets = FirstUse::Sets(source[..tag.start].matches('\n').count() + 1);
+        match assignment(tag.text) {
+            Some((own, value)) if tag_word(tag.text) == "set" => {
+                let reads = names_in(&tag.text[value]).contains(name);
+                if reads { Some(FirstUse::Reads) } else { (own == name).then_some(sets) }
+            }
+            _ if tag_word(tag.text) == "set" && set_block_name(tag.text) == Some(name) => Some(sets),
+            _ => names_in(tag.text).contains(name).then_some(FirstUse::Reads),
+        }
+    })
 }
 
 /// The names that a template uses, other than by setting them.
@@ -270,6 +342,7 @@ mod tests {
             line,
             inside: inside.map(str::to_string),
             keeps,
+            conditional: false,
         };
         assert_eq!(
             found.blocks,
@@ -316,5 +389,29 @@ mod tests {
             customized,
             [("packages", "nova_packages", Some("macros.install"), 3), ("pip", "y", None, 5)]
         );
+    }
+
+    #[test]
+    fn what_nobody_prints_is_found_once_for_each_stretch() {
+        let lines = |source: &str| outline(source).unprinted;
+        let source = "text\n{% extends p %}\n# a comment\n{% set a %}taken{% endset %}{% macro m() %}taken{% endmacro %}\n\
+             RUN x\n{{ y }}\nz\n{% block b %}\nRUN x{% endblock %}\n{% for i in [1] %}\n{{ i }}{% endfor %}\n\
+             {# text #}{% block c %}{% endblock %}{% raw %}x{% endraw %}";
+        assert_eq!(lines(source), [5, 11, 12]);
+        assert_eq!(lines("text {{ x }}"), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn what_is_done_first_with_a_name_is_known() {
+        for (source, expected) in [
+            ("{% set x = 1 %}{{ x }}", Some(FirstUse::Sets(1))),
+            ("\n{% set xy = 1 %}{% set x %}{% endset %}", Some(FirstUse::Sets(2))),
+            ("{% set x = x + 1 %}", Some(FirstUse::Reads)),
+            ("{% if x %}{% set x = 1 %}{% endif %}", Some(FirstUse::Reads)),
+            ("{% set y = [x] %}{% set x = 1 %}", Some(FirstUse::Reads)),
+            ("x {# x #}{{ 'x' }}", None),
+        ] {
+            assert_eq!(first_use(source, "x"), expected, "{source}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use rayon::prelude::*;
 
-use super::outline::{Block, Customized, Outline, names, outline};
+use super::outline::{Block, Customized, FirstUse, Outline, Set, first_use, names, outline};
 use crate::template::catalog::{ImageTemplate, TEMPLATE_NAME, TemplateCatalog};
 use crate::template::normalize_newlines;
 
@@ -89,11 +89,10 @@ impl TreeOutline {
             .flat_map(|(path, outline)| outline.customized.iter().map(move |found| (path, found)))
     }
 
-    /// The lines of an image's templates that set a variable, each with its file.
-    pub fn sets<'a>(&'a self, image: &str, name: &str) -> impl Iterator<Item = (&'a str, usize)> {
+    /// Where an image's templates set a variable, each with its file.
+    pub fn sets<'a>(&'a self, image: &str, name: &str) -> impl Iterator<Item = (&'a str, &'a Set)> {
         self.parts(image).flat_map(move |(path, outline)| {
-            let lines = outline.sets.iter().filter(move |set| set.name == name).map(|set| set.line);
-            lines.map(move |line| (path, line))
+            outline.sets.iter().filter(move |set| set.name == name).map(move |set| (path, set))
         })
     }
 
@@ -116,6 +115,20 @@ impl TreeOutline {
     pub fn uses(&self, name: &str) -> bool {
         let mut texts = self.files.values().map(|template| template.text.as_str());
         texts.any(|text| text.contains(name) && names(text).contains(name))
+    }
+
+    /// What an image's templates do first with a name, and in which of them; what they import counts as reading it.
+    pub fn first_use(&self, image: &str, name: &str) -> Option<(&str, FirstUse)> {
+        let paths = self.images.get(image)?;
+        let imports =
+            paths.iter().filter_map(|path| self.files.get(path)).flat_map(|file| &file.outline.imports);
+        let imported = imports.filter_map(|(_, path)| Some((self.used_in(path, name)?.0, FirstUse::Reads)));
+        imported.chain(paths.iter().filter_map(|path| self.used_in(path, name))).next()
+    }
+
+    fn used_in(&self, path: &str, name: &str) -> Option<(&str, FirstUse)> {
+        let (path, template) = self.files.get_key_value(path)?;
+        Some((path, first_use(&template.text, name)?))
     }
 
     fn parts<'a>(&'a self, image: &str) -> impl Iterator<Item = (&'a str, &'a Outline)> {

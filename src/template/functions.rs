@@ -1,6 +1,6 @@
 //! Kolla's filter and functions.
 
-use minijinja::value::{Kwargs, Rest, Value};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::list::{SharedList, python_items};
@@ -41,7 +41,8 @@ fn edit(state: &State, value: Value, list: &str) -> Result<(Value, Effect), Erro
         let others = [("append", append), ("remove", remove)];
         let ignored =
             others.iter().filter(|(_, value)| value.is_some()).map(|(action, _)| format!("{list}_{action}"));
-        return Ok((replacement, Effect::Replaced { ignored: ignored.collect() }));
+        let by_text = replacement.as_str().is_some() && value.kind() == ValueKind::Seq;
+        return Ok((replacement, Effect::Replaced { ignored: ignored.collect(), by_text }));
     }
     let value = SharedList::bind(value)?;
     if append.is_none() && remove.is_none() {
@@ -53,6 +54,10 @@ fn edit(state: &State, value: Value, list: &str) -> Result<(Value, Effect), Erro
             format!("customizable is applied to a {}, not to a list, for {list}", value.kind()),
         ));
     };
+    let letters = [("append", &append), ("remove", &remove)];
+    let letters =
+        letters.into_iter().filter(|(_, value)| value.as_ref().is_some_and(|value| value.as_str().is_some()));
+    let letters: Vec<String> = letters.map(|(action, _)| format!("{list}_{action}")).collect();
     let append = append.as_ref().map(python_items).transpose()?.unwrap_or_default();
     let remove = remove.as_ref().map(python_items).transpose()?.unwrap_or_default();
     let appended = texts(&append);
@@ -60,7 +65,8 @@ fn edit(state: &State, value: Value, list: &str) -> Result<(Value, Effect), Erro
     let held = texts(&items.items());
     let (removed, missing): (Vec<Value>, Vec<Value>) =
         remove.into_iter().partition(|item| items.remove_first(item));
-    let effect = Effect::Edited { appended, removed: texts(&removed), missing: texts(&missing), held };
+    let effect =
+        Effect::Edited { appended, removed: texts(&removed), missing: texts(&missing), held, letters };
     Ok((value, effect))
 }
 

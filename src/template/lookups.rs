@@ -22,6 +22,8 @@ pub enum Effect {
     Replaced {
         /// The variables that are set too and don't count any more.
         ignored: Vec<String>,
+        /// Whether a text took the list's place: what uses it takes it letter by letter.
+        by_text: bool,
     },
     /// Items were added or removed.
     Edited {
@@ -33,6 +35,8 @@ pub enum Effect {
         missing: Vec<String>,
         /// What the list held before any item was removed.
         held: Vec<String>,
+        /// The variables that hold a text: its letters are what was added or removed.
+        letters: Vec<String>,
     },
 }
 

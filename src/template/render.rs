@@ -1,5 +1,6 @@
 //! Rendering: every image of a tree for one platform.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +12,7 @@ use super::context::RenderContext;
 use super::environment::{environment, override_name, tree_name};
 use super::error::TemplateError;
 use super::limits;
-use super::lookups::{Lookup, Lookups};
+use super::lookups::{Lookup, Lookups, SetAgain};
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
 use crate::dockerfile;
@@ -29,6 +30,8 @@ pub struct RenderedDockerfile {
     pub text: String,
     /// What overrides could change in it, and did.
     pub lookups: Vec<Lookup>,
+    /// Variables that the tree set after an override or another of its templates had set them.
+    pub set_again: BTreeSet<String>,
 }
 
 /// What reading, compiling and running templates may need, as deep as limits let them go. It takes memory as it is used.
@@ -69,11 +72,12 @@ impl Renderer {
                 gave_up.fetch_or(limits::is_limit(&error), Ordering::Relaxed);
                 TemplateError::new(&image.name, platform, &error, &self.catalog, self.overrides.as_deref())
             });
-            Some(rendered.map(|(text, lookups)| RenderedDockerfile {
+            Some(rendered.map(|(text, lookups, set_again)| RenderedDockerfile {
                 image: image.name.clone(),
                 dir: image.dir.clone(),
                 text,
                 lookups,
+                set_again,
             }))
         };
         let results: Vec<Result<RenderedDockerfile, TemplateError>> =
@@ -95,7 +99,7 @@ impl Renderer {
         env: &minijinja::Environment<'_>,
         image: &ImageTemplate,
         context: &RenderContext,
-    ) -> Result<(String, Vec<Lookup>), minijinja::Error> {
+    ) -> Result<(String, Vec<Lookup>, BTreeSet<String>), minijinja::Error> {
         let parent = tree_name(&format!("{}/{TEMPLATE_NAME}", image.dir));
         let template = match &self.overrides {
             Some(merged) => {
@@ -106,10 +110,13 @@ impl Renderer {
             None => env.get_template(&parent)?,
         };
         let mut rendered = template.render_captured(Value::from(context.for_image(&image.name, &parent)))?;
-        let lookups =
-            rendered.with_state_mut(|state| state.get_extension_mut::<Lookups>().map(std::mem::take));
+        let (lookups, set_again) = rendered.with_state_mut(|state| {
+            let lookups = state.get_extension_mut::<Lookups>().map(std::mem::take).unwrap_or_default();
+            let set_again = state.get_extension_mut::<SetAgain>().map(std::mem::take).unwrap_or_default();
+            (lookups.0, set_again.0)
+        });
         let text = dockerfile::declare_args_after_from(rendered.output(), &context.pip_args);
-        Ok((text, lookups.unwrap_or_default().0))
+        Ok((text, lookups, set_again))
     }
 }
 

@@ -131,3 +131,78 @@ fn an_unknown_image_cannot_be_explained() {
     assert_eq!(run.status, Some(2));
     assert_eq!(run.stderr, "error: there is no image 'nova-bas': did you mean 'nova-base'?\n");
 }
+
+/// The warnings of a run with an override file.
+fn warnings_of(text: &str) -> Vec<String> {
+    let project = project("").file("o.j2", text).image(
+        "fluentd",
+        Some("base"),
+        "{% block fluentd_plugins_install %}\n{% set fluentd_plugins = ['a'] %}\n\
+         RUN {{ fluentd_plugins | customizable('plugins') | join(' ') }}\n{% endblock %}\n\
+         {% set fluentd_home = '/home' %}{{ fluentd_home }}\n",
+    );
+    let run = run(&project, &["--list-images"]).exits(0);
+    run.stderr.lines().map(|line| line.strip_prefix("warning: ").unwrap_or(line).to_string()).collect()
+}
+
+#[test]
+fn what_nobody_prints_is_told() {
+    let text = "{% extends parent_template %}\n# A comment, as Kolla's documents have them.\nRUN early\n\
+        {% block footer %}RUN y{% endblock %}\n{{ base_distro }}\n";
+    let told = "nobody prints this: after extends, text and output have to stand in a block";
+    assert_eq!(warnings_of(text), [format!("o.j2:3: {told}"), format!("o.j2:5: {told}")]);
+}
+
+#[test]
+fn a_text_in_the_place_of_a_list_is_told() {
+    for (action, value) in [("append", "'vim'"), ("remove", "'curl'"), ("override", "'curl vim'")] {
+        let text = format!("{{% extends parent_template %}}\n{{% set base_packages_{action} = {value} %}}\n");
+        let told = format!(
+            "o.j2:2: 'base_packages_{action}' is a text, which is taken letter by letter: write a list, ['...']"
+        );
+        assert_eq!(warnings_of(&text), [told]);
+    }
+}
+
+#[test]
+fn an_if_around_a_block_is_told() {
+    let text = "{% extends parent_template %}\n{% if image_name == 'base' %}\n{% block footer %}RUN y{% endblock %}\n\
+        {% endif %}\n{% block base_header %}{% if true %}RUN x{% endif %}{% endblock %}\n";
+    assert_eq!(
+        warnings_of(text),
+        [
+            "o.j2:3: block 'footer' stands in an if, which has no say in that: it takes its place in any case; put the if \
+          into the block, and {{ super() }} into its else"
+        ]
+    );
+}
+
+#[test]
+fn variables_that_images_set_themselves_are_told_with_what_works() {
+    let text = "{% extends parent_template %}\n{% set fluentd_plugins = ['b'] %}\n{% set fluentd_home = '/x' %}\n\
+        {% set own = 1 %}{% block footer %}{{ own }}{% endblock %}\n";
+    let [plugins, home] = &warnings_of(text)[..] else { panic!("{:?}", warnings_of(text)) };
+    assert_eq!(
+        plugins,
+        "o.j2:2: 'fluentd_plugins' has no effect: image fluentd sets it itself at fluentd/Dockerfile.j2:4, before it \
+         reads it: set 'fluentd_plugins_append', 'fluentd_plugins_remove' or 'fluentd_plugins_override'"
+    );
+    assert!(
+        home.starts_with("o.j2:3: 'fluentd_home' has no effect: image fluentd sets it itself at "),
+        "{home}"
+    );
+    assert_eq!(warnings_of("{% extends parent_template %}{% set base_distro = 'x' %}"), [] as [&str; 0]);
+}
+
+#[test]
+fn overrides_that_extend_nothing_are_told_and_refused_where_nothing_can_be_built() {
+    let from = "FROM debian\nRUN {{ image_name }}\n";
+    let told = "without {% extends parent_template %} it takes the place of every Dockerfile: begin it with that line";
+    assert_eq!(warnings_of(from), [format!("o.j2:1: {told}")]);
+    assert_eq!(warnings_of("{% include parent_template %}"), [] as [&str; 0]);
+    for text in ["", "---\nbase_packages_append:\n  - vim\n", "{% set base_packages_append = ['vim'] %}\n"] {
+        let run = run(&project("").file("o.j2", text), &["--template-only"]).exits(2);
+        assert!(run.stderr.starts_with(&format!("error: o.j2: {told}\n")), "{run}");
+        assert!(run.stderr.contains("what it makes of image base has no FROM"), "{run}");
+    }
+}
