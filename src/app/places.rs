@@ -10,7 +10,7 @@ use super::kept;
 use super::outputs::report_files;
 use super::prepare::Prepared;
 use crate::cli::CommandLine;
-use crate::config::layer::{DEFAULT, Layers, Place as Written};
+use crate::config::layer::{DEFAULT, Entry, Layers, Place as Written};
 use crate::config::load;
 use crate::config::options;
 use crate::config::resolved::{Config, Export, Task};
@@ -28,7 +28,7 @@ pub fn check(prepared: &Prepared, line: &CommandLine, env: &BTreeMap<String, Str
     if written.is_empty() {
         return Ok(());
     }
-    match overlap(&read(prepared, line, env)?, &written) {
+    match overlap(&read(prepared, line, env, &written)?, &written) {
         Some(overlap) => Err(refused(&overlap)),
         None => Ok(()),
     }
@@ -92,11 +92,12 @@ pub fn written(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<(W
     Ok(list.places)
 }
 
-/// Everything that the run reads.
+/// Everything that the run reads, of image trees as much as what is written there makes necessary.
 fn read(
     prepared: &Prepared,
     line: &CommandLine,
     env: &BTreeMap<String, String>,
+    written: &[(Writing, Place)],
 ) -> Result<Vec<(Reading, Place)>, Fatal> {
     let config = &prepared.config;
     let templates = &config.templates;
@@ -104,7 +105,7 @@ fn read(
     for path in load::files(line, env)? {
         list.add(Reading::File, "the configuration", &path)?;
     }
-    list.tree(prepared)?;
+    list.tree(prepared, written)?;
     list.options("template_override", Reading::File, &templates.overrides)?;
     list.options("repos_yaml", Reading::File, &templates.repos_yaml)?;
     list.options("patches_path", Reading::Whole, &templates.patches_path)?;
@@ -214,7 +215,7 @@ impl ReadPlaces<'_> {
     }
 
     /// The image tree: its directories, those of its images, its templates, and what its links lead to.
-    fn tree(&mut self, prepared: &Prepared) -> Result<(), Fatal> {
+    fn tree(&mut self, prepared: &Prepared, written: &[(Writing, Place)]) -> Result<(), Fatal> {
         let templates = &prepared.config.templates;
         self.options("images_dir", Reading::Part, &templates.images_dir)?;
         self.options("docker_dir", Reading::Part, &templates.docker_dirs)?;
@@ -223,6 +224,15 @@ impl ReadPlaces<'_> {
             roots.chain(templates.docker_dirs.iter().map(|dir| ("docker_dir", dir))).collect();
         for (option, root) in roots {
             let name = named(self.layers, option, root);
+            for link in prepared.catalog.links_in(root) {
+                let reading = if link.is_dir() { Reading::Whole } else { Reading::File };
+                self.add(reading, &name, link)?;
+            }
+            let location = place(&name, root)?.location;
+            // There may be ten thousand images.
+            if !written.iter().any(|(_, place)| place.location.is_in(&location)) {
+                continue;
+            }
             let image_dirs: BTreeSet<PathBuf> = prepared
                 .images
                 .iter()
@@ -232,9 +242,8 @@ impl ReadPlaces<'_> {
             for dir in image_dirs {
                 self.add(Reading::Whole, &name, &dir)?;
             }
-            for path in prepared.catalog.templates_and_links(root) {
-                let reading = if path.is_dir() { Reading::Whole } else { Reading::File };
-                self.add(reading, &name, path)?;
+            for path in prepared.catalog.templates_in(root) {
+                self.add(Reading::File, &name, path)?;
             }
             self.add(Reading::File, &name, &root.join("repos.yaml"))?;
         }
@@ -243,6 +252,13 @@ impl ReadPlaces<'_> {
 
     /// What on this machine images are made from.
     fn sources(&mut self, prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
+        // Those that the program and trees bring along are not on this machine; what users write is looked at.
+        let may_be_local = |entry: &Entry| {
+            entry.text == "local" || !matches!(entry.place, Written::BuiltIn | Written::Tree(_))
+        };
+        if !self.layers.entries().iter().any(|entry| entry.key == "type" && may_be_local(entry)) {
+            return Ok(());
+        }
         for recipe in recipes(prepared, env)?.values() {
             for source in recipe.sources() {
                 if let Origin::Local(path) = &source.origin {

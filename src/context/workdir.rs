@@ -13,8 +13,11 @@ use rustix::fs::OFlags;
 use walkdir::WalkDir;
 
 use crate::util::input;
-use crate::util::scratch::{self, LOCK_FILE, Scratch};
+use crate::util::scratch::{self, Scratch};
 use crate::util::write::UNFINISHED_PREFIX;
+
+/// The file in a working directory that stays whose lock says that a run uses it.
+const LOCK_FILE: &str = ".kolla-build.lock";
 
 /// Name of the tree of images in a working directory.
 const TREE: &str = "docker";
@@ -139,6 +142,10 @@ impl WorkDir {
     /// Uses `dir`, which stays, for this run alone.
     pub fn keep(dir: &Path) -> Result<WorkDir, WorkDirError> {
         fs::create_dir_all(dir).map_err(WorkDirError::at(dir))?;
+        let tree = tree_in(dir);
+        if tree.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+            return Err(WorkDirError::in_the_way(&tree, "is no directory"));
+        }
         let mut lock = lock(dir)?;
         let lock_path = lock_in(dir);
         let mut record = String::new();
@@ -146,16 +153,12 @@ impl WorkDir {
         if !is_record(&record) {
             return Err(WorkDirError::in_the_way(&lock_path, "is no lock file of ours"));
         }
-        let tree = tree_in(dir);
         let made_now = match fs::create_dir(&tree) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(WorkDirError::at(&tree)(error)),
         };
         let found = tree.symlink_metadata().map_err(WorkDirError::at(&tree))?;
-        if !found.is_dir() {
-            return Err(WorkDirError::in_the_way(&tree, "is no directory"));
-        }
         let (identity, known) = (identity(&found), record.lines().nth(1).unwrap_or_default());
         let owner = match known {
             _ if made_now => Owner::Us,

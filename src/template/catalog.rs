@@ -196,14 +196,19 @@ impl TemplateCatalog {
         self.odd_names.get(path).map_or(Path::new(path), PathBuf::as_path)
     }
 
-    /// The templates that lie in this directory, and the links in it, by the paths that they have on disk.
-    pub fn templates_and_links(&self, dir: &Path) -> impl Iterator<Item = &Path> {
+    /// The templates that lie in this directory, by the paths that they have on disk.
+    pub fn templates_in(&self, dir: &Path) -> impl Iterator<Item = &Path> {
         let on_disk = self.files.values().filter_map(|file| match &file.content {
             Content::File(path) => Some(path),
             Content::Embedded(_) => None,
         });
         let templates = on_disk.filter(|path| path.extension().is_some_and(|extension| extension == "j2"));
-        templates.chain(&self.links).map(PathBuf::as_path).filter(move |path| path.starts_with(dir))
+        templates.map(PathBuf::as_path).filter(move |path| path.starts_with(dir))
+    }
+
+    /// The links that lie in this directory.
+    pub fn links_in(&self, dir: &Path) -> impl Iterator<Item = &Path> {
+        self.links.iter().map(PathBuf::as_path).filter(move |path| path.starts_with(dir))
     }
 
     /// How a file of the tree is called in messages.

@@ -1,16 +1,18 @@
 //! Temporary directories, and those of runs that were killed: these could not remove them, so the next run does.
 
-use std::fs::{self, File, Permissions};
-use std::io;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use crate::interrupt::Doomed;
+use crate::util::input;
 
-/// The file in a directory whose lock says that the directory is in use.
-pub const LOCK_FILE: &str = ".kolla-build.lock";
+/// The file whose lock says that a temporary directory is in use, and that tells which one it was made for: a directory
+/// that a user has made, or copied, is never taken for ours. Working directories that stay have no such file.
+const CLAIM: &str = ".kolla-build.temporary";
 
 /// What names of temporary directories begin with.
 const PREFIX: &str = "kolla-";
@@ -49,9 +51,15 @@ pub fn private(name: &str) -> io::Result<TempDir> {
 /// Says that a new directory is in use, as long as the file that this gives is open.
 fn claim(dir: &Path) -> io::Result<File> {
     // Locked before it has its name, so that nobody finds it unlocked.
-    let file = tempfile::NamedTempFile::new_in(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(identity(&dir.metadata()?).as_bytes())?;
     file.as_file().try_lock()?;
-    Ok(file.persist(dir.join(LOCK_FILE))?)
+    Ok(file.persist(dir.join(CLAIM))?)
+}
+
+/// What tells a directory from all others that there are.
+fn identity(found: &Metadata) -> String {
+    format!("{}:{}", found.dev(), found.ino())
 }
 
 /// Removes the directories beside `ours` that runs of the same user have left: those with such a prefix, claimed, and
@@ -64,11 +72,12 @@ fn sweep(ours: &Path, prefix: &str) {
         let path = entry.path();
         let is_candidate = path != ours && entry.file_name().to_string_lossy().starts_with(prefix);
         // Of the entry itself: a link leads to what is not ours to remove.
-        let is_own_directory =
-            || entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user);
         if is_candidate
-            && is_own_directory()
-            && let Ok(lock) = File::open(path.join(LOCK_FILE))
+            && let Ok(found) = entry.metadata()
+            && found.is_dir()
+            && found.uid() == user
+            && let Ok(mut lock) = input::open(&path.join(CLAIM))
+            && io::read_to_string(&mut lock).is_ok_and(|claimed| claimed == identity(&found))
             && lock.try_lock().is_ok()
         {
             let _ = fs::remove_dir_all(&path);
@@ -97,10 +106,12 @@ mod tests {
             drop(claim(dir).expect("claimed"));
         }
         symlink(&other, parent.path().join("kolla-link")).expect("a link");
+        let copied = make("kolla-copied");
+        fs::copy(killed.join(CLAIM), copied.join(CLAIM)).expect("copied");
 
         sweep(&ours, "kolla-");
         assert!(!killed.exists());
-        for dir in [&ours, &living, &unclaimed, &other] {
+        for dir in [&ours, &living, &unclaimed, &other, &copied] {
             assert!(dir.exists(), "{}", dir.display());
         }
     }

@@ -509,7 +509,7 @@ fn a_fifo_in_a_files_place_is_refused_and_not_waited_for() {
     ] {
         refuses(&[&["--images-dir=docker"], arguments].concat(), is_fifo);
     }
-    refuses(&["--images-dir=docker", "--config-file=fifo.conf"], "fifo is no readable file");
+    refuses(&["--images-dir=docker", "--config-file=fifo.conf"], is_fifo);
     refuses(&["--images-dir=docker", "--config-file=/dev/zero"], "it is a device, not a file");
     assert_eq!(daemon.order(), Vec::<String>::new());
     refuses(&["--images-dir=docker", "--push", "--registry=localhost:1", "--registry-ca=fifo"], is_fifo);
@@ -550,5 +550,17 @@ fn files_whose_names_are_no_text_stay_apart() {
         fs::write(odd(byte), "changed").unwrap();
         run_bare(&project, &build).exits(0);
         assert_eq!(daemon.order().len(), before + 1, "{byte:x}");
+    }
+}
+
+#[test]
+fn a_working_directory_among_temporary_files_is_no_leftover() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project().with_engine(&daemon).file("tmp/kolla-work/notes", "precious\n");
+    run_bare(&project, &["--images-dir=docker", "--work-dir=tmp/kolla-work"]).exits(0);
+    let before = snapshot(&project.path("tmp"));
+    for arguments in [&["--images-dir=docker"][..], &["--images-dir=docker", "--plan"]] {
+        run_bare(&project, arguments).exits(0);
+        assert_eq!(snapshot(&project.path("tmp")), before);
     }
 }
