@@ -66,6 +66,7 @@ const SYMPTOMS: &[(&str, &[&str])] = &[
         &[
             r"\b(econnreset|econnrefused|etimedout|enotfound|eai_again|esockettimedout)\b",
             "network timeout at",
+            "before secure tls connection was established",
             r"\bcode e(429|5\d\d)\b",
         ],
     ),
@@ -84,7 +85,15 @@ const SYMPTOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("curl", &[r"curl: \((6|7|16|18|28|35|52|55|56|92)\)", r"returned error: (429|5\d\d)\b"]),
-    ("wget", &["unable to resolve host address", r"error (429|5\d\d):", "connection closed at byte"]),
+    (
+        "wget",
+        &[
+            "unable to resolve host address",
+            "unable to establish ssl connection",
+            r"error (429|5\d\d):",
+            "connection closed at byte",
+        ],
+    ),
     ("gpg", &["keyserver (receive|search|refresh) failed"]),
     (
         "gem",
@@ -114,6 +123,7 @@ const SYMPTOMS: &[(&str, &[&str])] = &[
             "connection (timed out|reset|refused)",
             "operation timed out",
             "(network is unreachable|no route to host)",
+            "(tls connection was non-properly terminated|ssl_error_syscall|eof occurred in violation of protocol)",
             r"\b(500 internal server error|502 bad gateway|503 service unavailable|504 gateway time-?out)\b",
             "too many requests",
         ],

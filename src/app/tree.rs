@@ -189,9 +189,9 @@ impl Package {
         self.config().map(|(_, constants)| Declared::of(constants)).unwrap_or_default()
     }
 
-    /// Whether it declares options, as one of Kolla's does; what users keep beside a tree of their own does not.
+    /// Whether it has options, as Kolla's has; what users keep beside a tree of their own has none.
     fn has_options(&self) -> bool {
-        self.declared().default_tag.is_some()
+        self.config().is_some()
     }
 
     fn openstack_release(&self) -> Option<&str> {

@@ -449,7 +449,7 @@ pub fn engine_failure(error: EngineError) -> Failure {
         | EngineError::ConnectionLost { .. }
         | EngineError::Stalled { .. }
         | EngineError::Garbage { .. } => (FailureKind::Connection, true),
-        EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500),
+        EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500 || *status == 429),
         EngineError::Context { .. } => (FailureKind::Local, false),
         EngineError::Push(said) | EngineError::Pull(said) => {
             (FailureKind::Registry, Kind::of(said).is_transient() || has_network_symptoms(said.lines()))

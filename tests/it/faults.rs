@@ -153,6 +153,7 @@ fn what_may_pass_is_tried_again() {
             fails("failed to solve: debian:13: failed to do request: net/http: TLS handshake timeout", ""),
         ),
         ("refused", Fault::Refused(500, "layer does not exist".to_string())),
+        ("busy", Fault::Refused(429, "toomanyrequests: slow down".to_string())),
         ("cut-in-upload", Fault::CutInUpload),
         ("cut-before", Fault::CutBefore),
         ("cut-at-once", Fault::CutAfterMessages(0)),

@@ -22,11 +22,11 @@ import time
 
 SAID = pathlib.Path(__file__).resolve().parent / "said"
 # What goes wrong, and whether it may pass.
-TRANSIENT = ["500", "502", "503", "504", "429", "reset", "cut", "stall", "refused", "no-name"]
+TRANSIENT = ["500", "502", "503", "504", "429", "reset", "cut", "stall", "refused", "no-name", "tls"]
 PERMANENT = ["404", "403", "401", "mistake"]
 EVERY = [fault for fault in [*TRANSIENT, *PERMANENT] if fault != "mistake"]
 # Those that a server can have after it has answered well.
-BEHIND_GOOD = [fault for fault in EVERY if fault not in ("refused", "no-name")]
+BEHIND_GOOD = [fault for fault in EVERY if fault not in ("refused", "no-name", "tls")]
 # Longer than tools wait here for an answer.
 STALL = 30
 PATIENCE = 60
@@ -105,11 +105,18 @@ class Faulty(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Hangup(socketserver.BaseRequestHandler):
+    """Ends the connection in the middle of TLS's handshake."""
+
+    def handle(self):
+        self.request.recv(4096)
+
+
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 
     def __init__(self, fault):
-        super().__init__(("127.0.0.1", 0), Faulty)
+        super().__init__(("127.0.0.1", 0), Hangup if fault == "tls" else Faulty)
         self.fault = fault
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -196,13 +203,13 @@ apt-get $apt update > /dev/null && apt-get $apt -y -d --no-install-recommends in
     Tool("gpg", "gpg --homedir $PWD --keyserver hkp://$HOST_PORT --keyserver-options timeout=3 --recv-keys 0123456789ABCDEF"
          " ; code=$?; gpgconf --homedir $PWD --kill dirmngr; exit $code",
          # Of an answer that is no key it says the same whatever it is.
-         faults=without(TRANSIENT, "cut")),
+         faults=without(TRANSIENT, "cut", "tls")),
     Tool("gem", "gem install --no-document --clear-sources --source $URL --install-dir $PWD/gems fluent-plugin-grok-parser",
          faults=without(EVERY, "cut", "stall")),
     Tool("bundle", """
 printf "source '$URL'\\ngem 'fluentd'\\n" > Gemfile
 BUNDLE_TIMEOUT=3 BUNDLE_RETRY=0 BUNDLE_PATH=$PWD/gems bundle install
-""", faults=without(EVERY, "cut", "stall")),
+""", faults=without(EVERY, "cut", "stall", "tls")),
     Tool("ansible-galaxy", "ansible-galaxy collection install -p $PWD/c --timeout 5 -s $URL openstack.cloud",
          # It goes on after these, to what our server does not have.
          faults=without(EVERY, "502", "429", "stall")),
@@ -244,7 +251,8 @@ def environment(home, url, host, port):
 def run(tool, fault):
     """What the tool prints when it meets the fault; none when it succeeds, or goes on for ever."""
     host, port = origin(fault)
-    url = f"http://{host}:{port}" if port != 80 else f"http://{host}"
+    scheme = "https" if fault == "tls" else "http"
+    url = f"{scheme}://{host}:{port}" if port != 80 else f"{scheme}://{host}"
     with tempfile.TemporaryDirectory(prefix="collect-") as home:
         try:
             done = subprocess.run(

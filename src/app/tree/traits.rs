@@ -1,9 +1,8 @@
 //! What in a tree and its package tells which release they are of [I/O].
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 use super::place::{beside, read};
 use crate::config::kolla_package::Declared;
@@ -45,8 +44,8 @@ pub fn traits(tree: &Path, package: Option<&Path>, declared: &Declared) -> Resul
 
 /// What a repos.yaml is made for: entries of deb distros that only say that the distro brings them came with merging.
 fn repository_style(text: &str) -> RepositoryStyle {
-    let sections: BTreeMap<String, BTreeMap<String, Value>> = serde_yaml::from_str(text).unwrap_or_default();
-    let repositories = || sections.values().flat_map(BTreeMap::values);
+    let sections: Mapping = serde_yaml::from_str(text).unwrap_or_default();
+    let repositories = || sections.values().filter_map(Value::as_mapping).flat_map(Mapping::values);
     let is_merged = |repository: &Value| {
         let has = |key: &str| repository.get(key).is_some();
         (has("distro") && !has("name")) || has("build_only") || has("file_group")
@@ -68,6 +67,7 @@ mod tests {
     fn repositories_tell_what_they_are_made_for() {
         for (text, style) in [
             ("rocky:\n  crb: crb\n  epel: 7\n", RepositoryStyle::Ids),
+            ("centos:\nrocky:\n  crb: crb\n", RepositoryStyle::Ids),
             (
                 "deb:\n  grafana: {url: u}\nrocky:\n  crb: {name: crb, distro: true}\n",
                 RepositoryStyle::Replaced,
@@ -76,6 +76,13 @@ mod tests {
             ("rpm:\n  a: {name: a, file_group: g}\n", RepositoryStyle::Merged),
         ] {
             assert_eq!(repository_style(text), style, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_for_something(text in "([a-c]:|  [a-c]:|[{},]|- |distro|true| x|\n){0,20}") {
+            repository_style(&text);
         }
     }
 }
