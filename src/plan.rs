@@ -1,7 +1,6 @@
 //! The build plan: what happens to every image on every platform, decided before anything is built.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::event::UnitId;
 use crate::platform::Platform;
@@ -30,6 +29,16 @@ pub enum Parent {
     Base(String),
 }
 
+impl Parent {
+    /// The name of an image that this tree builds.
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Parent::Image(name) => Some(name),
+            Parent::Base(_) => None,
+        }
+    }
+}
+
 /// One image on one platform, with all that was decided about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedUnit {
@@ -42,8 +51,11 @@ pub struct PlannedUnit {
     /// The name under which the registry lists it beside the image's other platforms, when the run has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list: Option<String>,
-    /// What it is built on.
+    /// What it is built on: what its first FROM names.
     pub parent: Parent,
+    /// What else its Dockerfile names, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<Parent>,
     /// What the run does with it.
     pub disposition: Disposition,
     /// Why, for people.
@@ -54,6 +66,17 @@ impl PlannedUnit {
     /// The unit's identity in events.
     pub fn id(&self) -> UnitId {
         UnitId { image: self.image.as_str().into(), platform: self.platform }
+    }
+
+    /// Everything that its Dockerfile names, the parent first.
+    pub fn parents(&self) -> impl Iterator<Item = &Parent> {
+        std::iter::once(&self.parent).chain(&self.named)
+    }
+
+    /// The units that it is made from, of those that this tree builds.
+    pub fn needs(&self) -> impl Iterator<Item = UnitId> {
+        let unit = |name: &str| UnitId { image: name.into(), platform: self.platform };
+        self.parents().filter_map(Parent::image).map(unit)
     }
 }
 
@@ -68,72 +91,5 @@ impl BuildPlan {
     /// The units that are to be brought up to date, parents first.
     pub fn to_build(&self) -> impl Iterator<Item = &PlannedUnit> {
         self.units.iter().filter(|unit| unit.disposition == Disposition::Build)
-    }
-}
-
-/// Version of what a content key covers and how; a new one makes every image be built once more.
-pub(crate) const KEY_VERSION: &str = "1";
-
-/// Everything that decides what an image's content is. Times, volatile labels and proxies are not among it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyInputs {
-    /// What it is built for.
-    pub platform: String,
-    /// The parent's content key, or the engine's id of the base image.
-    pub parent: String,
-    /// The rendered Dockerfile.
-    pub dockerfile: String,
-    /// Static files of the context: name, and a digest of mode and content.
-    pub context: Vec<(String, String)>,
-    /// Sources: section, and what identifies the content.
-    pub sources: Vec<(String, String)>,
-    /// Build arguments without proxies.
-    pub build_args: Vec<(String, String)>,
-}
-
-impl KeyInputs {
-    /// The content key: sha256 in hex over every input, each with its length so that none can pass for another.
-    pub fn key(&self) -> String {
-        let mut hash = Sha256::new();
-        let mut add = |text: &str| {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text.as_bytes());
-        };
-        for text in [KEY_VERSION, &self.platform, &self.parent, &self.dockerfile] {
-            add(text);
-        }
-        for pairs in [&self.context, &self.sources, &self.build_args] {
-            add(&pairs.len().to_string());
-            for (name, value) in pairs {
-                add(name);
-                add(value);
-            }
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_input_counts_and_none_passes_for_another() {
-        let pair = |a: &str, b: &str| vec![(a.to_string(), b.to_string())];
-        let base = KeyInputs { dockerfile: "FROM x".to_string(), ..KeyInputs::default() };
-        let variants = [
-            base.clone(),
-            KeyInputs { platform: "linux/arm64".to_string(), ..base.clone() },
-            KeyInputs { parent: "k".to_string(), ..base.clone() },
-            KeyInputs { dockerfile: "FROM y".to_string(), ..base.clone() },
-            KeyInputs { context: pair("a", "b"), ..base.clone() },
-            KeyInputs { context: pair("ab", ""), ..base.clone() },
-            KeyInputs { sources: pair("a", "b"), ..base.clone() },
-            KeyInputs { build_args: pair("a", "b"), ..base.clone() },
-        ];
-        let keys: std::collections::BTreeSet<String> = variants.iter().map(KeyInputs::key).collect();
-        assert_eq!(keys.len(), variants.len());
-        assert_eq!(base.key(), base.clone().key());
-        assert_eq!(base.key().len(), 64);
     }
 }

@@ -15,7 +15,7 @@ use crate::context::revision::{Revision, RevisionError};
 use crate::context::workdir::{TreeFile, write_tree};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::event::UnitId;
-use crate::plan::{Disposition, Parent, PlannedUnit};
+use crate::plan::{Disposition, PlannedUnit};
 use crate::platform::Platform;
 use crate::util::scratch::Scratch;
 
@@ -56,12 +56,9 @@ pub fn narrow(
     let now = Inputs::read(prepared)?;
     let mut changed: HashSet<UnitId> = HashSet::new();
     for unit in &mut prepared.plan.units {
-        let parent = match &unit.parent {
-            Parent::Image(name) => Some(UnitId { image: name.as_str().into(), platform: unit.platform }),
-            Parent::Base(_) => None,
-        };
-        let inherited = parent
-            .filter(|parent| changed.contains(parent))
+        let inherited = unit
+            .needs()
+            .find(|parent| changed.contains(parent))
             .map(|parent| format!("built on {}, which changed since {revision}", parent.image));
         match now.difference(&then, unit, revision).or(inherited) {
             Some(reason) => {

@@ -16,10 +16,10 @@ use crate::dockerfile::mounts::with_run_flags;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::event::{Failure, UnitId};
 use crate::export::bake::{BakeImage, BakeOptions, bake_file, is_bake_file};
+use crate::freshness::recipe::Recipe;
 use crate::plan::PlannedUnit;
 use crate::retry::{Again, persist};
 use crate::schedule::contexts::add_sources;
-use crate::schedule::image::Recipe;
 use crate::secret::SecretSpec;
 use crate::util::input;
 use crate::util::write::Destination;
@@ -59,7 +59,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
         Some(BakeImage {
             unit,
             context: below(&recipe.context),
-            parent_reference: &recipe.parent_reference,
+            parents: &recipe.parents,
             labels: &recipe.labels,
         })
     };

@@ -5,13 +5,14 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::engines::{engine, greet, proxy_urls};
 use super::kept::source_cache;
 use super::outputs::Outputs;
-use super::prepare::{Prepared, image_dirs};
+use super::prepare::Prepared;
 use super::registry;
 use super::tell;
 use super::threads::runtime;
@@ -20,12 +21,17 @@ use super::{disk, kept, lock};
 use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::workdir::WorkDir;
+use crate::dockerfile::named::{self, Given, Named, NamedImage, WantedFor};
 use crate::engine::{Engine, too_long};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::event::{Event, Outcome, UnitId};
+use crate::freshness::bases::BaseImages;
+use crate::freshness::inquiry::Inquiry;
+use crate::freshness::lookup::Lookup;
+use crate::freshness::recipe::{BuiltFrom, Recipe};
 use crate::interrupt::{self, Orderly};
 use crate::labels;
-use crate::plan::{BuildPlan, Disposition, Parent};
+use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use crate::platform::Platform;
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::files::{Format, ReportFiles, RunFacts};
@@ -33,14 +39,15 @@ use crate::report::progress::Progress;
 use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
 use crate::schedule::ahead::{self, Ahead};
-use crate::schedule::bases::BaseImages;
 use crate::schedule::history::History;
-use crate::schedule::image::{BuildSettings, ImageWorker, Recipe};
+use crate::schedule::image::{BuildSettings, ImageWorker};
 use crate::schedule::lists::Lists;
 use crate::schedule::memory::Memory;
 use crate::schedule::remote::Remote;
 use crate::schedule::run::{Limits, run};
 use crate::secret::{SecretSpec, Secrets, proxy_credentials};
+use crate::template::catalog::TEMPLATE_NAME;
+use crate::template::render::RenderedDockerfile;
 
 /// Proxy variables of the environment that builds get as arguments.
 const PROXY_VARIABLES: [&str; 8] = [
@@ -88,7 +95,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         let files = tree_files(&prepared, Scope::Contexts)?;
         let sources = Arc::new(source_cache(&prepared, env, recipes.values())?);
         let options = &prepared.config.build;
-        let several_platforms = prepared.config.has_several_platforms();
+        let several_platforms = wants_several_platforms(&prepared, &recipes);
         if let Some(path) = &options.locked {
             let supply = lock::Supply {
                 engine: engine.clone(),
@@ -96,7 +103,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
                 retries: options.retries,
                 several_platforms,
             };
-            lock::hold(path, &prepared.plan, &mut recipes, &supply).await?;
+            lock::hold(path, &mut recipes, &supply).await?;
         }
         let outputs = outputs.with_logs(&prepared.config.output)?;
         let work_dir = match &prepared.config.build.work_dir {
@@ -114,22 +121,39 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         } else {
             Vec::new()
         };
+        let registries = Arc::new(registry::registries(&prepared, env, insecure)?);
+        let retries = options.retries;
+        let inquiry = Inquiry {
+            engine: Some(engine.clone()),
+            // Of a locked run they are there already, and newer ones are not wanted.
+            bases: Some(BaseImages::new(
+                engine.clone(),
+                options.pull && options.locked.is_none(),
+                several_platforms,
+            )),
+            sources: Some(sources.clone()),
+            registry: options.reuse_registry.then(|| Lookup {
+                registries: registries.clone(),
+                retries,
+                waits: |_, _| {},
+            }),
+            build_args: settings.build_args.clone(),
+            gets: true,
+            // The scheduler tries a unit again.
+            retries: 0,
+            waits: |_, _| {},
+        };
+        warn_of_downloads(&inquiry, &recipes).await;
         let remote = Remote {
-            registries: Arc::new(registry::registries(&prepared, env, insecure)?),
+            registries: registries.clone(),
             engine: engine.clone(),
             retries: options.retries,
-            reuse: options.reuse_registry,
             verify: options.verify_push,
         };
         let worker = ImageWorker {
             lists: Lists::of(&prepared.plan),
             remote,
-            // Of a locked run they are there already, and newer ones are not wanted.
-            bases: BaseImages::new(
-                engine.clone(),
-                options.pull && options.locked.is_none(),
-                several_platforms,
-            ),
+            inquiry,
             engine,
             sources: sources.clone(),
             ahead,
@@ -153,8 +177,35 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     code
 }
 
+/// Whether base images are wanted for several platforms, so that a name of one does not stand for one image.
+pub(super) fn wants_several_platforms(prepared: &Prepared, recipes: &HashMap<UnitId, Recipe>) -> bool {
+    let mut from = recipes.values().flat_map(|recipe| &recipe.parents);
+    prepared.config.has_several_platforms() || from.any(|from| from.platform != WantedFor::Target)
+}
+
+/// Tells what ADD downloads that nobody can tell of whether it has changed.
+async fn warn_of_downloads(inquiry: &Inquiry, recipes: &HashMap<UnitId, Recipe>) {
+    let mut untold: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let asked = stream::iter(recipes).map(async |(unit, recipe)| (unit, inquiry.downloads(recipe).await.1));
+    let answers: Vec<_> = asked.buffer_unordered(8).collect().await;
+    for (unit, whys) in answers {
+        for why in whys {
+            untold.entry(why).or_default().push(&unit.image);
+        }
+    }
+    for (why, mut images) in untold {
+        images.sort_unstable();
+        images.dedup();
+        tell(&format!("warning: {why}: {} built every time; ADD --checksum says what it is", are(&images)));
+    }
+}
+
+fn are(images: &[&str]) -> String {
+    format!("{} {}", images.join(", "), if images.len() == 1 { "is" } else { "are" })
+}
+
 /// Leaves out what the engine has under the name it would get, whatever is in it.
-async fn skip_existing(plan: &mut BuildPlan, engine: &dyn Engine) -> Result<(), Fatal> {
+pub(super) async fn skip_existing(plan: &mut BuildPlan, engine: &dyn Engine) -> Result<(), Fatal> {
     for unit in plan.units.iter_mut().filter(|unit| unit.disposition == Disposition::Build) {
         let held = engine.inspect(&unit.reference).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         if held.is_some() {
@@ -268,15 +319,12 @@ fn reporters(
 }
 
 pub(super) fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {
-    let (build, templates) = (&prepared.config.build, &prepared.config.templates);
-    let mut build_args: BTreeMap<String, String> =
-        templates.pip_args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
-    build_args.extend(build.build_args.iter().cloned());
+    let build = &prepared.config.build;
     let proxies = PROXY_VARIABLES.iter().filter_map(|name| Some((name.to_string(), env.get(*name)?.clone())));
     BuildSettings {
         buildkit: build.buildkit,
         network_mode: build.network_mode.clone(),
-        build_args,
+        build_args: prepared.config.build_args(),
         proxy_args: proxies.collect(),
         secrets: Secrets::default(),
         squash: build.squash,
@@ -298,19 +346,23 @@ pub(super) fn recipes(
     let mtime = epoch.map_or(0, |epoch| epoch.as_second().unsigned_abs());
     let created = epoch.unwrap_or_else(Timestamp::now);
     let run_flags: Arc<[String]> = config.build.secrets.iter().map(SecretSpec::mount).collect();
+    let args = config.build_args();
     let mut recipes = HashMap::new();
     for (platform, rendered) in &prepared.rendered {
-        let dirs = image_dirs(rendered);
+        let files: HashMap<&str, &RenderedDockerfile> =
+            rendered.iter().map(|file| (file.image.as_str(), file)).collect();
         let below = platform_dir(prepared, *platform);
         for unit in prepared.plan.to_build().filter(|unit| unit.platform == *platform) {
-            let Some(dir) = dirs.get(unit.image.as_str()) else { continue };
+            let Some(file) = files.get(unit.image.as_str()) else { continue };
+            let named = named::read(&file.text, Given { args: &args, target: *platform });
+            if unit.parent == Parent::Base(String::new()) {
+                return Err(without_from(file));
+            }
             let recipe = Recipe {
-                context: below.join(dir),
+                context: below.join(&file.dir),
                 mtime,
-                parent_reference: match &unit.parent {
-                    Parent::Image(name) => config.image_reference(name, *platform),
-                    Parent::Base(reference) => reference.clone(),
-                },
+                parents: built_from(prepared, unit, &named),
+                downloads: named.downloads,
                 source: source(prepared, &unit.image, *platform)?,
                 plugins: extras(prepared, &unit.image, "plugin", *platform)?,
                 additions: extras(prepared, &unit.image, "additions", *platform)?,
@@ -335,6 +387,44 @@ fn source(prepared: &Prepared, section: &str, platform: Platform) -> Result<Opti
         prepared.config.require_local(source)?;
     }
     Ok(source)
+}
+
+/// The images that a unit's Dockerfile names, each once for a platform.
+fn built_from(prepared: &Prepared, unit: &PlannedUnit, named: &Named) -> Vec<BuiltFrom> {
+    let ours: HashMap<String, &Parent> = unit
+        .parents()
+        .filter_map(|parent| Some((prepared.config.image_reference(parent.image()?, unit.platform), parent)))
+        .collect();
+    let mut all: Vec<BuiltFrom> = Vec::new();
+    for NamedImage { reference, platform, .. } in &named.images {
+        let from = match ours.get(reference) {
+            // Of those there is one for each platform that is built for.
+            Some(image) => {
+                let platform = WantedFor::Target;
+                BuiltFrom { image: (*image).clone(), reference: reference.clone(), platform }
+            }
+            None => BuiltFrom {
+                image: Parent::Base(reference.clone()),
+                reference: reference.clone(),
+                platform: *platform,
+            },
+        };
+        if !all.contains(&from) {
+            all.push(from);
+        }
+    }
+    all
+}
+
+fn without_from(file: &RenderedDockerfile) -> Fatal {
+    let message = format!(
+        "{}/{TEMPLATE_NAME} renders a Dockerfile without FROM, so {} is built on nothing",
+        file.dir, file.image
+    );
+    Fatal::message(message, EXIT_USAGE).hinted(format!(
+        "begin it with FROM {{{{ namespace }}}}/{{{{ image_prefix }}}}base:{{{{ tag }}}}; --template-only shows what {} renders to",
+        file.image
+    ))
 }
 
 fn extras(prepared: &Prepared, image: &str, kind: &str, platform: Platform) -> Result<Vec<Source>, Fatal> {

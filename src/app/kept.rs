@@ -10,8 +10,8 @@ use super::tell;
 use crate::config::resolved::Config;
 use crate::context::sources::{Problem, SourceCache};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
-use crate::schedule::image::Recipe;
-use crate::schedule::records::Records;
+use crate::freshness::recipe::Recipe;
+use crate::freshness::records::Records;
 
 /// The user's directory for what can be made again; none when the environment names none.
 fn cache_dir(env: &BTreeMap<String, String>) -> Option<PathBuf> {

@@ -7,24 +7,25 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::build::recipes;
+use super::build::{recipes, wants_several_platforms};
 use super::engines::{engine, greet};
 use super::kept::source_cache;
 use super::prepare::Prepared;
 use super::threads::runtime;
 use super::{tell, tell_pause};
 use crate::config::source::{Origin, Source};
-use crate::context::sources::{Problem, SourceCache, SourceError};
+use crate::context::sources::{Problem, SourceCache, SourceError, without_secrets};
+use crate::dockerfile::named::Download;
 use crate::engine::{BuildOutput, Engine};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::event::{Failure, UnitId};
+use crate::freshness::bases::BaseImages;
+use crate::freshness::recipe::Recipe;
 use crate::lock::{BasePin, Drift, Lock, SourcePin, base_item, source_item};
-use crate::plan::{BuildPlan, Parent};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::retry::{Again, persist};
-use crate::schedule::bases::BaseImages;
-use crate::schedule::image::{Recipe, engine_failure};
+use crate::schedule::failures::engine_failure;
 use crate::util::input;
 use crate::util::write::Destination;
 
@@ -56,16 +57,24 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -
     let pinned = runtime.block_on(async {
         let engine = engine(&prepared.config, env).await?;
         greet(&prepared.config, engine.as_ref(), "Locking").await?;
-        let several_platforms = prepared.config.has_several_platforms();
+        let several_platforms = wants_several_platforms(prepared, &recipes);
         let supply = Supply { engine, sources: &sources, retries, several_platforms };
+        let bases = supply.base_images(&recipes).await?;
         let wanted: Vec<(Platform, &Source)> = recipes
             .iter()
             .flat_map(|(unit, recipe)| recipe.sources().map(|source| (unit.platform, source)))
             .collect();
-        supply.pin(wanted, base_images(&prepared.plan), prepared.config.build.pull).await
+        supply.pin(wanted, bases, prepared.config.build.pull).await
     });
     runtime.shutdown_background();
     let (sources, bases) = pinned?;
+    for (unit, download) in unpinned_downloads(&recipes) {
+        let (url, line) = (without_secrets(&download.url), download.line);
+        tell(&format!(
+            "warning: --locked will refuse {}: line {line} of its Dockerfile downloads {url} without --checksum",
+            unit.image
+        ));
+    }
     let counted = format!("{} and {}", count(sources.len(), "source"), count(bases.len(), "base image"));
     destination.write(Lock::new(sources, bases).text().as_bytes()).map_err(failed)?;
     Ok(format!("Locked {counted} in {}", path.display()))
@@ -78,17 +87,26 @@ fn count(number: usize, what: &str) -> String {
 /// Makes the recipes those of the lock file, and the engine's base images too; fails when anything has drifted.
 pub async fn hold(
     path: &Path,
-    plan: &BuildPlan,
     recipes: &mut HashMap<UnitId, Recipe>,
     supply: &Supply<'_>,
 ) -> Result<(), Fatal> {
     let lock = read(path)?;
     let (wanted, mut drifts) = pin(&lock, recipes);
+    drifts.extend(unpinned_downloads(recipes).map(|(unit, download)| Drift {
+        item: format!(
+            "ADD {} in line {} of {}'s Dockerfile",
+            without_secrets(&download.url),
+            download.line,
+            unit.image
+        ),
+        was: None,
+        is: "downloaded without --checksum, which alone would pin it".to_string(),
+    }));
     let mut troubles = Vec::new();
     let sources = stream::iter(wanted)
         .map(async |(platform, source)| supply.check_source(&source, platform).await)
         .buffer_unordered(AT_ONCE);
-    let bases = stream::iter(base_images(plan))
+    let bases = stream::iter(supply.base_images(recipes).await?)
         .map(async |(reference, platform)| {
             let pin = lock.base_image(&reference, platform).map_err(Trouble::Drift)?;
             supply.provide_base(&reference, platform, pin).await
@@ -103,6 +121,12 @@ pub async fn hold(
         }
     }
     verdict(path, drifts, troubles)
+}
+
+/// What ADD downloads without saying what it is: a lock file can't, for the engine downloads it.
+fn unpinned_downloads(recipes: &HashMap<UnitId, Recipe>) -> impl Iterator<Item = (&UnitId, &Download)> {
+    let all = recipes.iter().flat_map(|(unit, recipe)| recipe.downloads.iter().map(move |one| (unit, one)));
+    all.filter(|(_, download)| !download.is_pinned)
 }
 
 /// The plan's recipes, with the sources of the lock file as far as it has them when the run is held to one.
@@ -143,6 +167,25 @@ enum Trouble {
 }
 
 impl Supply<'_> {
+    /// What images to build are made from that no image of the tree is.
+    async fn base_images(
+        &self,
+        recipes: &HashMap<UnitId, Recipe>,
+    ) -> Result<BTreeSet<(String, Platform)>, Fatal> {
+        let bases = BaseImages::new(self.engine.clone(), false, self.several_platforms);
+        let mut found = BTreeSet::new();
+        for (unit, recipe) in recipes {
+            for from in
+                recipe.parents.iter().filter(|from| from.image.image().is_none() && !from.is_scratch())
+            {
+                let platform = bases.platform(from.platform, unit.platform).await;
+                let platform = platform.map_err(|failure| Fatal::message(failure.message, EXIT_FAILED))?;
+                found.insert((from.reference.clone(), platform));
+            }
+        }
+        Ok(found)
+    }
+
     /// Asks what every source and base image is.
     async fn pin(
         &self,
@@ -281,20 +324,10 @@ pub fn read(path: &Path) -> Result<Lock, Fatal> {
     Lock::parse(&text).and_then(Lock::checked).map_err(|error| failed(EXIT_USAGE, &error))
 }
 
-/// What images to build are built on that no image of the tree is.
-fn base_images(plan: &BuildPlan) -> BTreeSet<(String, Platform)> {
-    let bases = plan.to_build().filter_map(|unit| match &unit.parent {
-        Parent::Base(reference) if !["", "scratch"].contains(&reference.as_str()) => {
-            Some((reference.clone(), unit.platform))
-        }
-        _ => None,
-    });
-    bases.collect()
-}
-
-/// What an identity, `sha256:...` or `git:...`, says of the content.
+/// What an identity, `sha256:...` or `git:... as ...`, says of the content.
 fn content(identity: &str) -> &str {
-    identity.split_once(':').map_or(identity, |(_, content)| content)
+    let content = identity.split_once(':').map_or(identity, |(_, content)| content);
+    content.split_once(' ').map_or(content, |(content, _)| content)
 }
 
 fn say(said: BuildOutput) {

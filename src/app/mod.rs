@@ -143,7 +143,7 @@ fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>)
         Task::ListBlocks => output(&overrides::list_blocks(&prepared)?),
         Task::Explain(image) => output(&overrides::explain(&prepared, image, env)?),
         Task::Plan => {
-            let forecasts = forecast::forecasts(&prepared, env)?;
+            let forecasts = forecast::forecasts(&mut prepared, env)?;
             output(&print::plan(&prepared.plan, &forecasts, prepared.config.output.plan_json))
         }
         Task::TemplateOnly => {

@@ -48,7 +48,7 @@ pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, Fatal> {
 /// fails.
 fn refuse_without_from(merged: &MergedOverride, rendered: &[&[RenderedDockerfile]]) -> Result<(), Fatal> {
     let mut files = rendered.iter().copied().flatten();
-    let Some(file) = files.find(|file| dockerfile::parent(&file.text).is_none()) else { return Ok(()) };
+    let Some(file) = files.find(|file| !dockerfile::has_from(&file.text)) else { return Ok(()) };
     let name = merged.locate(1).map_or(merged.name().to_string(), |(path, _)| path.display().to_string());
     let message = format!("{name}: {REPLACES_ALL}");
     let cause = format!("what it makes of image {} has no FROM", file.image);

@@ -1,6 +1,6 @@
 //! From configuration to a plan: the tree, rendering, the graph and the selection, for every platform.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -138,7 +138,9 @@ fn plan(
     let mut units = Vec::new();
     let mut nothing: Option<SelectError> = None;
     for (platform, dockerfiles) in rendered {
-        let graph = ImageGraph::new(dockerfiles, |image| config.image_reference(image, *platform))?;
+        let graph = ImageGraph::new(dockerfiles, &config.build_args(), *platform, |image| {
+            config.image_reference(image, *platform)
+        })?;
         match select(&graph, &config.selection, &config.base, platform.arch) {
             Ok(decisions) => units.extend(planned(config, *platform, &graph, decisions)),
             // One platform that matches is enough.
@@ -185,14 +187,10 @@ fn planned<'a>(
         reference: config.image_reference(&node.name, platform),
         list: config.list_reference(&node.name),
         parent: node.parent.clone(),
+        named: node.named.clone(),
         disposition: decision.disposition,
         reason: decision.reason,
     })
-}
-
-/// Directories of the images by name.
-pub fn image_dirs(rendered: &[RenderedDockerfile]) -> HashMap<&str, &str> {
-    rendered.iter().map(|file| (file.image.as_str(), file.dir.as_str())).collect()
 }
 
 impl From<ValueError> for Box<Fatal> {

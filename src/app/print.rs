@@ -10,7 +10,7 @@ use crate::cli;
 use crate::config::layer::{DEFAULT, Layers, ValueError};
 use crate::config::settings::{Setting, settings};
 use crate::event::UnitId;
-use crate::forecast::{Expected, Forecast};
+use crate::freshness::decide::{Decision, Verdict};
 use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 
 /// Every setting in force with the place it was set at. Secrets do not show.
@@ -57,11 +57,11 @@ struct ForecastUnit<'a> {
     #[serde(flatten)]
     planned: &'a PlannedUnit,
     /// None when it is not to be brought up to date.
-    forecast: Option<&'a Forecast>,
+    forecast: Option<&'a Decision>,
 }
 
 /// The plan with what would come of it, for people or as JSON.
-pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Forecast>, json: bool) -> String {
+pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Decision>, json: bool) -> String {
     let units: Vec<ForecastUnit> = plan
         .units
         .iter()
@@ -109,9 +109,9 @@ const MAYBE: &str = "maybe";
 
 /// What happens to a unit, in a word.
 fn verb(unit: &ForecastUnit) -> &'static str {
-    match (unit.planned.disposition, unit.forecast.map(|forecast| forecast.expected)) {
-        (Disposition::Build, Some(Expected::Unchanged)) => "unchanged",
-        (Disposition::Build, Some(Expected::Unknown)) => MAYBE,
+    match (unit.planned.disposition, unit.forecast.map(|forecast| forecast.verdict)) {
+        (Disposition::Build, Some(Verdict::Fresh)) => "unchanged",
+        (Disposition::Build, Some(Verdict::Unknown)) => MAYBE,
         (Disposition::Build, _) => "build",
         (Disposition::Unmatched, _) => "leave",
         (Disposition::Skipped, _) => "skip",

@@ -1,22 +1,16 @@
 //! Registries, as the configuration, this machine and the engine say they are to be reached, and what is told of images
 //! in them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use super::engines;
 use super::prepare::Prepared;
-use super::{output, tell, tell_pause};
+use super::{output, tell};
 use crate::error::{EXIT_FAILED, Fatal};
-use crate::plan::PlannedUnit;
-use crate::platform::Platform;
-use crate::reference::Reference;
-use crate::registry::error::RegistryError;
-use crate::registry::{Registries, RemoteImage, Trust};
-use crate::retry::persist;
+use crate::registry::{Registries, Trust};
 
 /// Where Docker and Podman keep certificates for registries.
 const CERTIFICATE_DIRS: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
@@ -38,45 +32,6 @@ pub fn registries(
         trust,
         engines::patience(&prepared.config),
     ))
-}
-
-/// What the registry has, or why that is not known.
-pub type Found = Result<Option<RemoteImage>, String>;
-
-/// Who asks registries for images, and again after a failure that may pass.
-pub struct Lookup {
-    /// The registries.
-    pub registries: Registries,
-    /// Further tries.
-    pub retries: u32,
-}
-
-impl Lookup {
-    /// What the registry has under a reference for a platform.
-    pub async fn image(&self, reference: &str, platform: Platform) -> Found {
-        let named: Reference = reference.parse().map_err(|error| format!("{error}"))?;
-        persist(self.retries, RegistryError::again, tell_pause, || self.registries.image(&named, platform))
-            .await
-            .map_err(|error| error.to_string())
-    }
-
-    /// What the registry has of each unit under the name that `name` gives, by the unit's reference and platform; asked
-    /// for `at_once` at a time.
-    pub async fn images(
-        &self,
-        units: &[&PlannedUnit],
-        name: fn(&PlannedUnit) -> &str,
-        at_once: usize,
-    ) -> HashMap<(String, Platform), Found> {
-        stream::iter(units)
-            .map(async |unit| {
-                let found = self.image(name(unit), unit.platform).await;
-                ((unit.reference.clone(), unit.platform), found)
-            })
-            .buffer_unordered(at_once)
-            .collect()
-            .await
-    }
 }
 
 /// What is told of an image in a registry.

@@ -14,7 +14,7 @@ use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Task};
 use crate::config::source::{Origin, Source};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
-use crate::schedule::image::Recipe;
+use crate::freshness::recipe::Recipe;
 use crate::watch::{Changes, Watched};
 
 /// How many changed files are told by name.

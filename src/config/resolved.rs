@@ -317,6 +317,12 @@ impl Config {
         self.names.reference(image, &self.platform_tag(platform))
     }
 
+    /// Build arguments that decide what is built.
+    pub fn build_args(&self) -> BTreeMap<String, String> {
+        let pip = self.templates.pip_args.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        pip.chain(self.build.build_args.iter().cloned()).collect()
+    }
+
     /// Whether the run is for more than one platform.
     pub fn has_several_platforms(&self) -> bool {
         self.platforms.len() > 1

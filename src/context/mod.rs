@@ -6,6 +6,7 @@ mod cache_tag;
 mod command;
 mod decompress;
 pub mod digest;
+mod downloads;
 mod entries;
 mod error;
 mod git;

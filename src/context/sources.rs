@@ -51,6 +51,8 @@ pub struct SourceCache {
     http: OnceLock<Result<reqwest::Client, Problem>>,
     resolved: Once<(String, String), Option<Resolved>>,
     fetched: Once<Source, Result<Fetched, SourceError>>,
+    /// What identifies what ADD downloads, by URL, or why nothing does.
+    pub(super) downloads: Once<String, Result<String, String>>,
 }
 
 impl SourceCache {
@@ -102,6 +104,7 @@ impl SourceCache {
             http: OnceLock::new(),
             resolved: Once::default(),
             fetched: Once::default(),
+            downloads: Once::default(),
         }
     }
 
@@ -110,7 +113,8 @@ impl SourceCache {
         SourceCache { strict, ..self }
     }
 
-    /// Says what the source is, `sha256:...` or `git:<commit>`, and downloads it only when nothing else tells.
+    /// Says what the source is, `sha256:...` or `git:<commit> as <reference>`, and downloads it only when nothing else
+    /// tells.
     pub async fn identify(&self, source: &Source) -> Result<String, SourceError> {
         match self.known(source).await? {
             Some(identity) => Ok(identity),
@@ -122,10 +126,10 @@ impl SourceCache {
     pub async fn known(&self, source: &Source) -> Result<Option<String>, SourceError> {
         let failed = |problem| SourceError::new(source, problem);
         match &source.origin {
-            Origin::Git { commit: Some(commit), .. } => Ok(Some(git_identity(commit))),
+            Origin::Git { commit: Some(commit), reference, .. } => Ok(Some(git_identity(commit, reference))),
             Origin::Git { url, reference, .. } => {
                 let resolved = self.resolve(url, reference).await.map_err(failed)?;
-                Ok(resolved.map(|resolved| git_identity(&resolved.commit)))
+                Ok(resolved.map(|resolved| git_identity(&resolved.commit, reference)))
             }
             Origin::Local(path) => {
                 let path = path.clone();
@@ -163,7 +167,7 @@ impl SourceCache {
             Origin::Url(url) => of_content(self.fetch_url(url, source).await?),
             Origin::Git { url, reference, commit } => {
                 let (object, commit) = self.fetch_git(url, reference, commit.as_deref(), &section).await?;
-                (git_identity(&commit), object)
+                (git_identity(&commit, reference), object)
             }
             Origin::Local(path) if path.is_dir() => of_content(self.pack_directory(path).await?),
             Origin::Local(path) => {
@@ -226,7 +230,7 @@ impl SourceCache {
         path: &Path,
         section: &str,
     ) -> Result<String, Problem> {
-        let client = self.http.get_or_init(|| http::client(self.patience)).clone()?;
+        let client = self.client()?;
         loop {
             let (opened, is_pinned) = (path.to_path_buf(), pinned.is_some());
             let target = blocking(move || {
@@ -254,6 +258,16 @@ impl SourceCache {
         }
     }
 
+    /// Who downloads.
+    pub(super) fn client(&self) -> Result<reqwest::Client, Problem> {
+        self.http.get_or_init(|| http::client(self.patience)).clone()
+    }
+
+    /// After so long without progress something is given up.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Checks a commit out and packs it, unless that was done before; gives the archive and the commit.
     async fn fetch_git(
         &self,
@@ -266,7 +280,7 @@ impl SourceCache {
             Some(commit) => Some(Resolved::commit(commit)),
             None => self.resolve(url, reference).await?,
         };
-        let top = format!("{section}-archive-{}", reference.replace('/', "-"));
+        let top = format!("{section}-archive-{}", in_name(reference));
         let name = |commit: &str| format!("git-{commit}-{}", &digest_of([url, &top])[..16]);
         let key = match &resolved {
             Some(resolved) => name(&resolved.commit),
@@ -379,7 +393,7 @@ fn packed_wheel(sha256: &str) -> String {
 
 /// Values that are computed once per key, whoever asks first; errors are not kept.
 #[derive(Debug)]
-struct Once<K, V> {
+pub(super) struct Once<K, V> {
     cells: Mutex<HashMap<K, Arc<OnceCell<V>>>>,
 }
 
@@ -390,7 +404,7 @@ impl<K, V> Default for Once<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Once<K, V> {
-    async fn get<E>(&self, key: K, compute: impl Future<Output = Result<V, E>>) -> Result<V, E> {
+    pub(super) async fn get<E>(&self, key: K, compute: impl Future<Output = Result<V, E>>) -> Result<V, E> {
         let cell = {
             let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(cells.entry(key).or_default())
@@ -413,8 +427,14 @@ fn sha256_identity(sha256: &str) -> String {
     format!("sha256:{sha256}")
 }
 
-fn git_identity(commit: &str) -> String {
-    format!("git:{commit}")
+/// The reference is part of it, for the archive's top directory is named after it.
+fn git_identity(commit: &str, reference: &str) -> String {
+    format!("git:{commit} as {}", in_name(reference))
+}
+
+/// A reference in a directory's name.
+fn in_name(reference: &str) -> String {
+    reference.replace('/', "-")
 }
 
 fn check_pin(pinned: Option<&str>, found: &str) -> Result<(), Problem> {

@@ -1,22 +1,6 @@
 //! Puts flags into every RUN of a Dockerfile and leaves all else as it is, to the byte [pure].
-//!
-//! Lines are taken together as BuildKit's parser does it: continuation lines with the escape character that a directive
-//! may set, comments and empty lines between them, and the here-documents of RUN, COPY and ADD.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
-
-/// `# escape=X`, which counts only above everything but other directives.
-static DIRECTIVE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$").expect("the pattern is valid")
-});
-
-/// `<<EOF`, `<<-EOF` or `<<"EOF"`, with a file descriptor in front, as a word of its own.
-static HERE_DOCUMENT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?:^|\s)[0-9]*<<(-?)(?:"([^"<\s]+)"|'([^'<\s]+)'|([^\s<"';|&()]+))"#)
-        .expect("the pattern is valid")
-});
+use super::instructions::Instructions;
 
 /// Puts `flags` (`--mount=...`) behind the word RUN of every RUN, in front of the flags that it has. An ONBUILD RUN stays
 /// as it is: it runs in the builds of others.
@@ -25,95 +9,17 @@ pub fn with_run_flags(dockerfile: &str, flags: &[String]) -> String {
         return dockerfile.to_string();
     }
     let inserted: String = flags.iter().map(|flag| format!(" {flag}")).collect();
-    let lines: Vec<&str> = dockerfile.split_inclusive('\n').collect();
-    let escape = escape_character(&lines);
-    let mut written = String::with_capacity(dockerfile.len() + lines.len() * inserted.len() / 4);
+    let instructions = Instructions::of(dockerfile);
+    let mut written = String::with_capacity(dockerfile.len() + instructions.all.len() * inserted.len());
     let mut at = 0;
-    while at < lines.len() {
-        let first = lines[at];
-        if is_comment(first) || first.trim().is_empty() {
-            written.push_str(first);
-            at += 1;
-            continue;
-        }
-        let end = instruction_end(&lines, at, escape);
-        match end_of_run(first) {
-            Some(keyword) => {
-                written.push_str(&first[..keyword]);
-                written.push_str(&inserted);
-                written.push_str(&first[keyword..]);
-                lines[at + 1..end].iter().for_each(|line| written.push_str(line));
-            }
-            None => lines[at..end].iter().for_each(|line| written.push_str(line)),
-        }
-        at = end;
-    }
-    written
-}
-
-/// Where the word RUN ends in a line that begins with it.
-fn end_of_run(line: &str) -> Option<usize> {
-    let start = line.len() - line.trim_start().len();
-    let end = start + 3;
-    let is_run = line.get(start..end).is_some_and(|word| word.eq_ignore_ascii_case("run"));
-    (is_run && line[end..].starts_with(char::is_whitespace)).then_some(end)
-}
-
-fn is_comment(line: &str) -> bool {
-    line.trim_start().starts_with('#')
-}
-
-fn escape_character(lines: &[&str]) -> char {
-    let directives = lines.iter().map_while(|line| DIRECTIVE.captures(line.trim_end()));
-    let mut escapes = directives.filter(|found| found[1].eq_ignore_ascii_case("escape"));
-    match escapes.next() {
-        Some(found) if &found[2] == "`" => '`',
-        _ => '\\',
-    }
-}
-
-/// The line behind the instruction that begins at `at`, its here-documents included.
-fn instruction_end(lines: &[&str], at: usize, escape: char) -> usize {
-    let mut end = at;
-    let mut logical = String::new();
-    while let Some(line) = lines.get(end) {
-        end += 1;
-        if end - 1 > at && (is_comment(line) || line.trim().is_empty()) {
-            continue;
-        }
-        match continued(line, escape) {
-            Some(part) => logical.push_str(part),
-            None => {
-                logical.push_str(line);
-                break;
-            }
+    for run in &instructions.all {
+        if run.keyword == "RUN" && !run.is_trigger && !run.arguments.is_empty() {
+            written.push_str(&dockerfile[at..run.keyword_end()]);
+            written.push_str(&inserted);
+            at = run.keyword_end();
         }
     }
-    let mut words = logical.split_whitespace().map(str::to_ascii_uppercase);
-    let keyword = words.next().filter(|word| word != "ONBUILD").or_else(|| words.next());
-    if !keyword.is_some_and(|word| ["RUN", "COPY", "ADD"].contains(&word.as_str())) {
-        return end;
-    }
-    for found in HERE_DOCUMENT.captures_iter(&logical) {
-        let strips_tabs = !found[1].is_empty();
-        let Some(name) = found.get(2).or(found.get(3)).or(found.get(4)) else { continue };
-        let is_end = |line: &&str| {
-            let line = line.trim_end_matches(['\r', '\n']);
-            (if strips_tabs { line.trim_start_matches('\t') } else { line }) == name.as_str()
-        };
-        // Without an end it is none: `$((1 <<2))`.
-        if let Some(length) = lines[end..].iter().position(is_end) {
-            end += length + 1;
-        }
-    }
-    end
-}
-
-/// What stands before the escape character at a line's end; none when the line does not go on. An escape character that
-/// is itself escaped does not count.
-fn continued(line: &str, escape: char) -> Option<&str> {
-    let part = line.trim_end_matches(['\r', '\n']).trim_end_matches([' ', '\t']).strip_suffix(escape)?;
-    (!part.ends_with(escape)).then_some(part)
+    written + &dockerfile[at..]
 }
 
 #[cfg(test)]

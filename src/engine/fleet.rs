@@ -254,13 +254,12 @@ impl Fleet {
         &self,
         member: &Member,
         parent: &BuiltOn,
-        platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<(), EngineError> {
         member
             .brought
             .get(parent.key(), async {
-                let BuiltOn { reference, id, .. } = parent;
+                let BuiltOn { reference, id, platform, .. } = parent;
                 let engine = member.engine.as_ref();
                 if engine.inspect(reference).await?.is_some_and(|image| &image.id == id) {
                     return Ok(());
@@ -270,10 +269,10 @@ impl Fleet {
                 }
                 let digest = self.digest_for(parent, output).await?;
                 if let Some(exact) = digest.and_then(|digest| at_digest(reference, digest)) {
-                    engine.pull(&exact, platform, output).await?;
+                    engine.pull(&exact, *platform, output).await?;
                     return engine.tag(&exact, reference).await;
                 }
-                let pulled = engine.pull(reference, platform, output).await?;
+                let pulled = engine.pull(reference, *platform, output).await?;
                 if &pulled.id != id {
                     let reason = format!(
                         "{} can't be brought {reference} {id}: the registry gives {} under this name",
@@ -293,7 +292,7 @@ impl Fleet {
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
         loop {
-            let Some((member, _busy)) = self.choose(request.platform, request.parent.as_ref()) else {
+            let Some((member, _busy)) = self.choose(request.platform, request.parents.first()) else {
                 // Those that were lost may be back, for the next try.
                 join_all(self.members.iter().map(Member::answers)).await;
                 return Err(self.all_lost());
@@ -315,8 +314,8 @@ impl Fleet {
         request: &BuildRequest,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
-        if let Some(parent) = &request.parent {
-            self.bring(member, parent, request.platform, output).await?;
+        for parent in &request.parents {
+            self.bring(member, parent, output).await?;
         }
         let image = member.engine.build(request, output).await?;
         self.published

@@ -16,17 +16,19 @@ use futures_util::future::BoxFuture;
 use crate::platform::Platform;
 use crate::secret::Secrets;
 
-/// What an image is built on.
+/// An image that another one is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltOn {
-    /// Its full name, as the Dockerfile's FROM has it.
+    /// Its full name, as the Dockerfile has it.
     pub reference: String,
+    /// What it is for.
+    pub platform: Platform,
     /// The engine's id of it.
     pub id: String,
     /// Whether it is one of the images that this program builds, rather than a base image.
     pub ours: bool,
-    /// A name that it gets for the build, and that FROM then has, when its own may come to stand for an image of another
-    /// platform meanwhile.
+    /// A name that it gets for the build, and that the Dockerfile then has, when its own may come to stand for an image of
+    /// another platform meanwhile.
     pub alias: Option<String>,
 }
 
@@ -39,8 +41,10 @@ pub struct BuildRequest {
     pub mtime: u64,
     /// The full name the image gets, tag included.
     pub tag: String,
-    /// What the image is built on; none when that is nothing.
-    pub parent: Option<BuiltOn>,
+    /// The Dockerfile's text, when it is to be another than what lies in the context.
+    pub dockerfile: Option<String>,
+    /// The images that it names, what it is built on first.
+    pub parents: Vec<BuiltOn>,
     /// What to build for.
     pub platform: Platform,
     /// Ask the registry for a newer base image.
@@ -74,7 +78,8 @@ impl BuildRequest {
             context: context.to_path_buf(),
             mtime: 0,
             tag: tag.to_string(),
-            parent: None,
+            dockerfile: None,
+            parents: Vec::new(),
             platform,
             pull: false,
             no_cache: false,

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use crate::config::buildkit::cache_of;
 use crate::config::secrets::masked;
 use crate::event::UnitId;
-use crate::plan::{Parent, PlannedUnit};
+use crate::freshness::recipe::BuiltFrom;
+use crate::plan::PlannedUnit;
 use crate::platform::Arch;
 
 /// An image as bake is to build it.
@@ -21,8 +22,8 @@ pub struct BakeImage<'a> {
     pub unit: &'a PlannedUnit,
     /// Its build context, relative to the directory that bake is run in.
     pub context: PathBuf,
-    /// What its Dockerfile's FROM names.
-    pub parent_reference: &'a str,
+    /// The images that its Dockerfile names.
+    pub parents: &'a [BuiltFrom],
     /// Labels put on it beside those of its Dockerfile.
     pub labels: &'a BTreeMap<String, String>,
 }
@@ -98,7 +99,7 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
     let args: Map<String, Value> = told.chain(from_environment).collect();
     let target = |image: &BakeImage| Target {
         context: text(&image.context.to_string_lossy()),
-        contexts: parent_context(image, &names),
+        contexts: parent_contexts(image, &names),
         tags: [text(&image.unit.reference)],
         platforms: [image.unit.platform.to_string()],
         args: args.clone(),
@@ -108,7 +109,7 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
         cache_to: caches(&options.cache_to, image),
         network: (!options.network_mode.is_empty()).then(|| text(options.network_mode)),
         no_cache: !options.cache,
-        pull: options.pull && matches!(image.unit.parent, Parent::Base(_)),
+        pull: options.pull && image.unit.parents().any(|parent| parent.image().is_none()),
         output: options.push.then_some(["type=registry"]),
     };
     let targets: Map<String, Value> =
@@ -149,19 +150,14 @@ fn caches(caches: &[String], image: &BakeImage) -> Vec<Value> {
     caches.iter().map(|cache| text(&cache_of(cache, image, *platform))).collect()
 }
 
-/// The target of an image's parent under the parent's reference, so that bake builds it before; nothing when another
-/// has built it.
-fn parent_context(image: &BakeImage, names: &HashMap<UnitId, String>) -> Map<String, Value> {
-    let parent = match &image.unit.parent {
-        Parent::Image(parent) => {
-            names.get(&UnitId { image: parent.as_str().into(), platform: image.unit.platform })
-        }
-        Parent::Base(_) => None,
+/// The targets of what an image is made from under the references that its Dockerfile has, so that bake builds them
+/// before; none of what another has built.
+fn parent_contexts(image: &BakeImage, names: &HashMap<UnitId, String>) -> Map<String, Value> {
+    let context = |from: &BuiltFrom| {
+        let id = UnitId { image: from.image.image()?.into(), platform: image.unit.platform };
+        Some((literal(&from.reference), json!(format!("target:{}", names.get(&id)?))))
     };
-    parent
-        .map(|target| (literal(image.parent_reference), json!(format!("target:{target}"))))
-        .into_iter()
-        .collect()
+    image.parents.iter().filter_map(context).collect()
 }
 
 /// A target for each unit: its image's name, with what bake does not allow there replaced, and its arch when there are
@@ -198,7 +194,8 @@ fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Disposition;
+    use crate::dockerfile::named::WantedFor;
+    use crate::plan::{Disposition, Parent};
     use crate::platform::Platform;
 
     fn file_of(names: &[&str]) -> Value {
@@ -208,13 +205,18 @@ mod tests {
             reference: format!("kolla/{name}:1"),
             list: None,
             parent: Parent::Image(names[0].to_string()),
+            named: Vec::new(),
             disposition: Disposition::Build,
             reason: String::new(),
         };
         let units: Vec<PlannedUnit> = names.iter().map(unit).collect();
         let labels = BTreeMap::new();
-        let image =
-            |unit| BakeImage { unit, context: PathBuf::new(), parent_reference: "p", labels: &labels };
+        let parents = [BuiltFrom {
+            image: Parent::Image(names[0].to_string()),
+            reference: "p".to_string(),
+            platform: WantedFor::Target,
+        }];
+        let image = |unit| BakeImage { unit, context: PathBuf::new(), parents: &parents, labels: &labels };
         let images: Vec<BakeImage> = units.iter().map(image).collect();
         serde_json::from_str(&bake_file(&images, &BakeOptions::default()).text).expect("JSON")
     }

@@ -34,10 +34,8 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
             let parents: BTreeSet<&str> = batch
                 .units
                 .iter()
-                .filter_map(|unit| match &unit.parent {
-                    Parent::Image(parent) => built_by.get(parent.as_str()).copied(),
-                    Parent::Base(_) => None,
-                })
+                .flat_map(|unit| unit.parents().filter_map(Parent::image))
+                .filter_map(|parent| built_by.get(parent).copied())
                 .collect();
             let mut needs: Vec<Value> =
                 lock.iter().map(|_| json!({"job": "lock", "artifacts": true})).collect();

@@ -32,10 +32,8 @@ fn tiers(plan: &BuildPlan) -> Vec<Vec<&PlannedUnit>> {
     let mut tiers: Vec<Vec<&PlannedUnit>> = Vec::new();
     // Parents come first in a plan.
     for unit in plan.to_build() {
-        let below = match &unit.parent {
-            Parent::Image(parent) => tier_of.get(parent.as_str()).map_or(0, |tier| tier + 1),
-            Parent::Base(_) => 0,
-        };
+        let tiers_below = unit.parents().filter_map(Parent::image).filter_map(|parent| tier_of.get(parent));
+        let below = tiers_below.max().map_or(0, |tier| tier + 1);
         tier_of.insert(&unit.image, below);
         if tiers.len() <= below {
             tiers.push(Vec::new());
@@ -70,6 +68,7 @@ mod tests {
                 Some(_) => Parent::Base(parent.to_string()),
                 None => Parent::Image(parent.to_string()),
             },
+            named: Vec::new(),
             disposition: Disposition::Build,
             reason: String::new(),
         };

@@ -95,6 +95,11 @@ pub fn dot(graph: &ImageGraph, matched: &dyn Fn(&str) -> bool) -> String {
         if let Some(parent) = graph.parent(node) {
             out.push_str(&format!("\t{} -> {}\n", quoted(&parent.name), quoted(&node.name)));
         }
+        // Kolla knows no others.
+        for named in node.needs.iter().filter(|needed| Some(**needed) != graph.parent_index(node)) {
+            let (named, name) = (quoted(&graph.nodes()[*named].name), quoted(&node.name));
+            out.push_str(&format!("\t{named} -> {name} [style=dashed]\n"));
+        }
     }
     out.push_str("}\n");
     out

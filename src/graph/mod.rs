@@ -3,10 +3,11 @@
 pub mod export;
 pub mod select;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::dockerfile;
+use crate::dockerfile::named::{self, Given};
 use crate::plan::Parent;
+use crate::platform::Platform;
 use crate::template::render::RenderedDockerfile;
 
 /// One image of the graph.
@@ -14,10 +15,16 @@ use crate::template::render::RenderedDockerfile;
 pub struct Node {
     /// The image's name.
     pub name: String,
-    /// What it is built on.
+    /// What its first FROM names: its parent in lists and trees.
     pub parent: Parent,
-    /// Indices of the images built on it, by name.
+    /// What else its Dockerfile names.
+    pub named: Vec<Parent>,
+    /// Indices of the images whose parent it is, by name.
     pub children: Vec<usize>,
+    /// Indices of the images that its Dockerfile names, the parent's first.
+    pub needs: Vec<usize>,
+    /// Whether any Dockerfile names it.
+    pub is_needed: bool,
 }
 
 /// The images of one platform, parents before children, else by name.
@@ -33,23 +40,30 @@ pub enum GraphError {
     /// Images that are each built on the next.
     #[error("these images are built on each other in a circle: {}", .0.join(" -> "))]
     Cycle(Vec<String>),
-    /// Images whose parent has a name of ours, and does not exist.
-    #[error("{}", missing_parents(.0))]
-    MissingParents(Vec<(String, String)>),
+    /// Images whose Dockerfile names one that has a name of ours, and does not exist.
+    #[error("{}", .0.join("\n"))]
+    MissingParents(Vec<String>),
 }
 
-fn missing_parents(missing: &[(String, String)]) -> String {
-    let one = |(image, parent): &(String, String)| {
-        format!("{image} is built FROM {parent}, but the image tree has no such image")
-    };
-    missing.iter().map(one).collect::<Vec<_>>().join("\n")
+/// What a Dockerfile is built on, and what else it names.
+struct Parents {
+    parent: Parent,
+    named: Vec<Parent>,
+}
+
+impl Parents {
+    fn images(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.parent).chain(&self.named).filter_map(Parent::image)
+    }
 }
 
 impl ImageGraph {
-    /// Reads every FROM. `reference` gives the full name that an image of the tree gets: a FROM with such a name is a
-    /// parent, any other a base image.
+    /// Reads what every Dockerfile names, with these build arguments. `reference` gives the full name that an image of the
+    /// tree gets: what has such a name is a parent, anything else a base image.
     pub fn new(
         dockerfiles: &[RenderedDockerfile],
+        args: &BTreeMap<String, String>,
+        platform: Platform,
         reference: impl Fn(&str) -> String,
     ) -> Result<ImageGraph, GraphError> {
         let by_reference: HashMap<String, &str> =
@@ -57,30 +71,50 @@ impl ImageGraph {
         // A name of ours begins and ends like the full name of every image.
         let pattern = reference("\0");
         let (head, tail) = pattern.split_once('\0').unwrap_or((&pattern, ""));
-        let is_ours = |from: &str| {
-            from.strip_prefix(head)
+        let is_ours = |name: &str| {
+            name.strip_prefix(head)
                 .and_then(|rest| rest.strip_suffix(tail))
                 .is_some_and(|name| !name.is_empty() && !name.contains(['/', ':']))
         };
         let mut missing = Vec::new();
-        let mut parents: HashMap<&str, Parent> = HashMap::new();
+        let mut parents: BTreeMap<&str, Parents> = BTreeMap::new();
         for file in dockerfiles {
-            let from = dockerfile::parent(&file.text).unwrap_or_default();
-            let parent = match by_reference.get(from) {
-                Some(parent) => Parent::Image((*parent).to_string()),
-                None => {
-                    if is_ours(from) {
-                        missing.push((file.image.clone(), from.to_string()));
-                    }
-                    Parent::Base(from.to_string())
+            let mut all: Vec<Parent> = Vec::new();
+            for image in named::read(&file.text, Given { args, target: platform }).images {
+                let known = by_reference.get(&image.reference).map(|name| Parent::Image((*name).to_string()));
+                if known.is_none() && is_ours(&image.reference) {
+                    let how = match all.is_empty() {
+                        true => format!("is built FROM {}", image.reference),
+                        false => {
+                            format!("names {} in line {} of its Dockerfile", image.reference, image.line)
+                        }
+                    };
+                    missing.push(format!("{} {how}, but the image tree has no such image", file.image));
                 }
-            };
-            parents.insert(&file.image, parent);
+                let parent = known.unwrap_or(Parent::Base(image.reference));
+                if !all.contains(&parent) {
+                    all.push(parent);
+                }
+            }
+            let mut all = all.into_iter();
+            let parent = all.next().unwrap_or(Parent::Base(String::new()));
+            parents.insert(&file.image, Parents { parent, named: all.collect() });
         }
-        if !missing.is_empty() {
-            return Err(GraphError::MissingParents(missing));
-        }
-        sorted(parents)
+        if missing.is_empty() { sorted(parents) } else { Err(GraphError::MissingParents(missing)) }
+    }
+
+    /// Puts an image behind all that it needs.
+    fn place(&mut self, name: &str, parents: &Parents) {
+        let needs = parents.images().map(|needed| self.index[needed]).collect();
+        self.index.insert(name.to_string(), self.nodes.len());
+        self.nodes.push(Node {
+            name: name.to_string(),
+            parent: parents.parent.clone(),
+            named: parents.named.clone(),
+            children: Vec::new(),
+            needs,
+            is_needed: false,
+        });
     }
 
     /// Every image, parents first.
@@ -100,31 +134,31 @@ impl ImageGraph {
 
     /// The place of an image's parent among the nodes: before that of the image.
     pub fn parent_index(&self, node: &Node) -> Option<usize> {
-        match &node.parent {
-            Parent::Image(name) => self.index.get(name).copied(),
-            Parent::Base(_) => None,
-        }
+        node.parent.image().and_then(|name| self.index.get(name).copied())
     }
 }
 
 /// Puts parents before children, by levels and within a level by name.
-fn sorted(parents: HashMap<&str, Parent>) -> Result<ImageGraph, GraphError> {
-    let mut children: HashMap<&str, Vec<&str>> = HashMap::new();
-    let mut level: Vec<&str> = Vec::new();
-    for (name, parent) in &parents {
-        match parent {
-            Parent::Image(parent) => children.entry(parent).or_default().push(name),
-            Parent::Base(_) => level.push(name),
-        }
+fn sorted(parents: BTreeMap<&str, Parents>) -> Result<ImageGraph, GraphError> {
+    let mut needed_by: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut waits_for: HashMap<&str, usize> = HashMap::new();
+    for (name, own) in &parents {
+        own.images().for_each(|needed| needed_by.entry(needed).or_default().push(name));
+        waits_for.insert(name, own.images().count());
     }
     let mut graph = ImageGraph::default();
+    let mut level: Vec<&str> =
+        waits_for.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
     while !level.is_empty() {
         level.sort_unstable();
-        let next: Vec<&str> = level.iter().flat_map(|name| children.get(name)).flatten().copied().collect();
+        let mut next = Vec::new();
         for name in level {
-            graph.index.insert(name.to_string(), graph.nodes.len());
-            let parent = parents[name].clone();
-            graph.nodes.push(Node { name: name.to_string(), parent, children: Vec::new() });
+            for child in needed_by.get(name).into_iter().flatten() {
+                let count = waits_for.entry(child).or_default();
+                *count -= 1;
+                next.extend((*count == 0).then_some(*child));
+            }
+            graph.place(name, &parents[name]);
         }
         level = next;
     }
@@ -132,26 +166,26 @@ fn sorted(parents: HashMap<&str, Parent>) -> Result<ImageGraph, GraphError> {
         return Err(GraphError::Cycle(find_cycle(&parents, &graph)));
     }
     for child in 0..graph.nodes.len() {
-        if let Parent::Image(parent) = &graph.nodes[child].parent {
-            let parent = graph.index[parent.as_str()];
+        if let Some(parent) = graph.parent_index(&graph.nodes[child]) {
             graph.nodes[parent].children.push(child);
+        }
+        for needed in graph.nodes[child].needs.clone() {
+            graph.nodes[needed].is_needed = true;
         }
     }
     Ok(graph)
 }
 
 /// One circle among the images that could not be placed, beginning and ending with the same name.
-fn find_cycle(parents: &HashMap<&str, Parent>, placed: &ImageGraph) -> Vec<String> {
-    let left = parents.keys().filter(|name| placed.get(name).is_none());
-    let Some(mut name) = left.min().copied() else { return Vec::new() };
-    let mut path: Vec<&str> = Vec::new();
-    // Going from parent to parent ends in the circle, since none of these images has a base image below it.
-    while !path.contains(&name) {
+fn find_cycle(parents: &BTreeMap<&str, Parents>, placed: &ImageGraph) -> Vec<String> {
+    let is_left = |name: &&str| placed.get(name).is_none();
+    let Some(mut name) = parents.keys().copied().find(is_left) else { return Vec::new() };
+    let (mut path, mut seen): (Vec<&str>, HashSet<&str>) = Default::default();
+    // Going from an image to one that it needs ends in the circle, since each that is left needs one that is left.
+    while seen.insert(name) {
         path.push(name);
-        match &parents[name] {
-            Parent::Image(parent) => name = parent,
-            Parent::Base(_) => break,
-        }
+        let Some(needed) = parents[name].images().find(is_left) else { break };
+        name = needed;
     }
     let start = path.iter().position(|step| *step == name).unwrap_or(0);
     let mut circle: Vec<String> = path[start..].iter().map(|step| step.to_string()).collect();
@@ -164,20 +198,23 @@ fn find_cycle(parents: &HashMap<&str, Parent>, placed: &ImageGraph) -> Vec<Strin
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::platform::Arch;
 
-    /// A graph from pairs of image and FROM.
+    /// A graph from pairs of image and FROM, with what else it names after plus signs.
     pub(crate) fn graph(images: &[(&str, &str)]) -> Result<ImageGraph, GraphError> {
         let files: Vec<RenderedDockerfile> = images
             .iter()
             .map(|(image, from)| RenderedDockerfile {
                 image: image.to_string(),
                 dir: image.to_string(),
-                text: format!("FROM {from}\n"),
+                text: format!("FROM {}\n", from.replace(" + ", "\nCOPY --from=")),
                 lookups: Vec::new(),
                 set_again: Default::default(),
             })
             .collect();
-        ImageGraph::new(&files, |image| format!("kolla/p-{image}:t"))
+        ImageGraph::new(&files, &BTreeMap::new(), Platform::new(Arch::host()), |image| {
+            format!("kolla/p-{image}:t")
+        })
     }
 
     #[test]
@@ -201,11 +238,33 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn everything_that_is_named_comes_first() {
+        let graph = graph(&[
+            ("a", "debian + kolla/p-z:t + tools:1 + kolla/p-base:t"),
+            ("base", "debian"),
+            ("z", "kolla/p-base:t"),
+        ])
+        .expect("no circle");
+        let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["base", "z", "a"]);
+        let a = graph.get("a").expect("there");
+        assert_eq!((graph.parent(a), &a.needs), (None, &vec![1, 0]));
+        assert_eq!(a.named.len(), 3);
+        let needed: Vec<bool> = graph.nodes().iter().map(|node| node.is_needed).collect();
+        assert_eq!(needed, [true, true, false]);
+        // Lists and trees go by FROM.
+        assert_eq!(graph.nodes()[1].children, [0; 0]);
+    }
+
+    #[test]
     fn a_circle_is_named() {
         let error =
             graph(&[("x", "kolla/p-c:t"), ("c", "kolla/p-b:t"), ("b", "kolla/p-a:t"), ("a", "kolla/p-c:t")])
                 .expect_err("circle");
         assert_eq!(error.to_string(), "these images are built on each other in a circle: a -> c -> b -> a");
+        let error =
+            graph(&[("a", "debian + kolla/p-b:t"), ("b", "x + y + kolla/p-a:t"), ("c", "kolla/p-a:t")]);
+        assert!(matches!(error, Err(GraphError::Cycle(names)) if names == ["a", "b", "a"]));
         assert!(
             matches!(graph(&[("a", "kolla/p-a:t")]), Err(GraphError::Cycle(names)) if names == ["a", "a"])
         );
@@ -213,12 +272,13 @@ pub(crate) mod tests {
 
     #[test]
     fn missing_parents_are_all_named() {
-        let error =
-            graph(&[("a", "kolla/p-nope:t"), ("b", "kolla/p-no:t"), ("c", "debian")]).expect_err("missing");
+        let error = graph(&[("a", "kolla/p-nope:t"), ("b", "kolla/p-no:t"), ("c", "debian + kolla/p-not:t")])
+            .expect_err("missing");
         assert_eq!(
             error.to_string(),
             "a is built FROM kolla/p-nope:t, but the image tree has no such image\n\
-             b is built FROM kolla/p-no:t, but the image tree has no such image"
+             b is built FROM kolla/p-no:t, but the image tree has no such image\n\
+             c names kolla/p-not:t in line 2 of its Dockerfile, but the image tree has no such image"
         );
     }
 }

@@ -106,7 +106,7 @@ pub fn select(
             (None, Some(child)) => format!("{} is built on it", graph.nodes()[child].name),
             (None, None) => return decision(Disposition::Unmatched, "nothing asks for it".to_string()),
         };
-        if selection.skip_parents && !node.children.is_empty() {
+        if selection.skip_parents && node.is_needed {
             return decision(Disposition::Skipped, "skip_parents, and images are built on it".to_string());
         }
         decision(Disposition::Build, why)
@@ -132,7 +132,7 @@ fn blocking<'a>(graph: &'a ImageGraph, unbuildable: &BTreeSet<&str>) -> Vec<Opti
     // Parents come first, so theirs are known.
     for node in graph.nodes() {
         let is_blocked = unbuildable.contains(node.name.as_str());
-        let inherited = || graph.parent_index(node).and_then(|parent| blocking[parent]);
+        let inherited = || node.needs.iter().find_map(|needed| blocking[*needed]);
         blocking.push(if is_blocked { Some(&node.name) } else { inherited() });
     }
     blocking
@@ -142,9 +142,9 @@ fn blocking<'a>(graph: &'a ImageGraph, unbuildable: &BTreeSet<&str>) -> Vec<Opti
 fn needed_by(graph: &ImageGraph, matched: &[Option<String>]) -> Vec<Option<usize>> {
     let mut needed_by = vec![None; matched.len()];
     for (index, node) in graph.nodes().iter().enumerate().rev() {
-        if let Some(parent) = graph.parent_index(node) {
+        for parent in &node.needs {
             let own = matched[index].is_some().then_some(index);
-            needed_by[parent] = needed_by[parent].max(needed_by[index]).max(own);
+            needed_by[*parent] = needed_by[*parent].max(needed_by[index]).max(own);
         }
     }
     needed_by
@@ -222,6 +222,26 @@ mod tests {
         let decisions = decide(&Selection { skip_parents: true, ..Selection::default() });
         assert_eq!(with(Disposition::Build, &decisions), ["tgtd", "nova-api"]);
         assert_eq!(with(Disposition::Skipped, &decisions), ["base", "openstack-base", "nova-base"]);
+    }
+
+    #[test]
+    fn what_is_copied_from_counts_like_what_is_built_on() {
+        let tree =
+            graph(&[("base", "debian"), ("tools", "debian"), ("a", "kolla/p-base:t + kolla/p-tools:t")])
+                .expect("a tree");
+        let decided = |selection: &Selection| -> Vec<Disposition> {
+            let decisions = select(&tree, selection, "rocky", Arch::Aarch64).expect("something matches");
+            decisions.into_iter().map(|decision| decision.disposition).collect()
+        };
+        use Disposition::{Build, Skipped, Unbuildable};
+        let only_a = Selection { regexes: strings(&["^a$"]), ..Selection::default() };
+        assert_eq!(decided(&only_a), [Build, Build, Build]);
+        assert_eq!(decided(&Selection { skip_parents: true, ..only_a }), [Skipped, Skipped, Build]);
+        let unbuildable = BTreeMap::from([("aarch64".to_string(), strings(&["tools"]))]);
+        assert_eq!(
+            decided(&Selection { unbuildable, ..Selection::default() }),
+            [Build, Unbuildable, Unbuildable]
+        );
     }
 
     #[test]

@@ -181,6 +181,7 @@ fn planned(image: &ImagePart) -> Result<PlannedUnit, crate::platform::UnknownPla
         reference: image.reference.clone(),
         list: image.list.clone(),
         parent: image.parent.clone(),
+        named: image.named.clone(),
         disposition: image.disposition,
         reason: image.reason.clone(),
     })
@@ -210,6 +211,7 @@ fn of_summary<'a>(summary: &'a KollaSummary, plan: &BuildPlan) -> Vec<(PlannedUn
                     image: image.name.clone(),
                     reference: image.name.clone(),
                     parent,
+                    named: Vec::new(),
                     ..any.clone()
                 });
             }

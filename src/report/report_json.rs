@@ -95,6 +95,8 @@ struct ImagePart<'a> {
     reference: &'a str,
     list: Option<&'a str>,
     parent: &'a Parent,
+    #[serde(skip_serializing_if = "<[Parent]>::is_empty")]
+    named: &'a [Parent],
     disposition: Disposition,
     reason: &'a str,
     outcome: Option<&'static str>,
@@ -212,6 +214,7 @@ fn image<'a>(run: &Run<'a>, (times, unit): (&'a UnitTimes, &'a UnitSummary)) -> 
         reference: &planned.reference,
         list: planned.list.as_deref(),
         parent: &planned.parent,
+        named: &planned.named,
         disposition: unit.disposition,
         reason: &planned.reason,
         outcome: unit.outcome().map(Outcome::word),

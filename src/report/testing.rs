@@ -35,6 +35,7 @@ pub fn plan(names: &[&str]) -> BuildPlan {
             reference: format!("kolla/{image}:master-debian-trixie"),
             list: None,
             parent: Parent::Base("debian:trixie".to_string()),
+            named: Vec::new(),
             disposition,
             reason: String::new(),
         }

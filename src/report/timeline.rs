@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::event::{Event, Failure, Image, Outcome, UnitId};
-use crate::plan::{BuildPlan, Parent, PlannedUnit};
+use crate::plan::{BuildPlan, PlannedUnit};
 
 /// A stretch of time that one worker spent on one unit. Times count from the run's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub struct Retry {
 pub struct UnitTimes {
     /// What was decided about it.
     pub planned: PlannedUnit,
-    /// The index of its parent, when the run was to bring that up to date too.
-    pub parent: Option<usize>,
+    /// The indices of what it is made from, as far as the run was to bring that up to date too.
+    pub parents: Vec<usize>,
     /// Its building, or finding it unchanged; none when no worker took it.
     pub build: Option<Span>,
     /// Its push; none when it was not pushed.
@@ -111,12 +111,7 @@ impl Timeline {
             .collect();
         let unit = |planned: &PlannedUnit| UnitTimes {
             planned: planned.clone(),
-            parent: match &planned.parent {
-                Parent::Image(name) => {
-                    to_build.get(&UnitId { image: name.as_str().into(), platform: planned.platform }).copied()
-                }
-                Parent::Base(_) => None,
-            },
+            parents: planned.needs().filter_map(|id| to_build.get(&id).copied()).collect(),
             build: None,
             push: None,
             attempts: 0,
@@ -164,11 +159,17 @@ impl Timeline {
         &self.units
     }
 
-    /// When a unit's parent was there, so that it could be taken; none when no worker took it.
+    /// When all that a unit is made from was there, so that it could be taken; none when no worker took it.
     pub fn ready(&self, unit: &UnitTimes) -> Option<Duration> {
         let build = unit.build?;
-        let parent = unit.parent.and_then(|parent| self.units[parent].build);
-        Some(parent.map_or(Duration::ZERO, |parent| parent.end.min(build.start)))
+        let last = self.last_parent(unit).and_then(|parent| self.units[parent].build);
+        Some(last.map_or(Duration::ZERO, |parent| parent.end.min(build.start)))
+    }
+
+    /// What was done last of that which a unit is made from.
+    fn last_parent(&self, unit: &UnitTimes) -> Option<usize> {
+        let end = |parent: usize| Some((self.units[parent].build?.end, parent));
+        unit.parents.iter().filter_map(|parent| end(*parent)).max().map(|(_, parent)| parent)
     }
 
     /// How long a unit waited for a worker; none when no worker took it.
@@ -181,9 +182,7 @@ impl Timeline {
         let done = self.units.iter().enumerate().filter_map(|(at, unit)| Some((unit.end()?, at)));
         let Some((end, last)) = done.max() else { return CriticalPath::default() };
         let mut units = vec![last];
-        while let Some(parent) = self.units[units[units.len() - 1]].parent
-            && self.units[parent].build.is_some()
-        {
+        while let Some(parent) = self.last_parent(&self.units[units[units.len() - 1]]) {
             units.push(parent);
         }
         units.reverse();

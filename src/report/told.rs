@@ -90,6 +90,8 @@ pub struct ImagePart {
     #[serde(default)]
     pub list: Option<String>,
     pub parent: Parent,
+    #[serde(default)]
+    pub named: Vec<Parent>,
     pub disposition: Disposition,
     pub reason: String,
     pub outcome: Option<OutcomeWord>,

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::image::Recipe;
 use crate::config::source::Source;
 use crate::context::sources::SourceCache;
 use crate::event::UnitId;
-use crate::plan::{BuildPlan, Parent};
+use crate::freshness::recipe::Recipe;
+use crate::plan::BuildPlan;
 
 /// Sources fetched at once. A unit whose turn has come fetches its own beside them.
 const AT_ONCE: usize = 4;
@@ -41,8 +41,7 @@ impl Ahead {
         let mut units: HashMap<UnitId, Needs> = HashMap::new();
         for unit in plan.to_build() {
             let id = unit.id();
-            if let Parent::Image(parent) = &unit.parent {
-                let parent = UnitId { image: parent.as_str().into(), platform: unit.platform };
+            for parent in unit.needs() {
                 units.entry(parent).or_default().children.push(id.clone());
             }
             let sources = recipes.get(&id).map(|recipe| recipe.sources().cloned().collect());
@@ -79,7 +78,7 @@ pub async fn fetch(wanted: mpsc::UnboundedReceiver<Source>, sources: Arc<SourceC
 mod tests {
     use super::*;
     use crate::config::source::Origin;
-    use crate::plan::{Disposition, PlannedUnit};
+    use crate::plan::{Disposition, Parent, PlannedUnit};
     use crate::platform::{Arch, Platform};
 
     const PLATFORM: Platform = Platform { arch: Arch::X86_64 };
@@ -99,6 +98,7 @@ mod tests {
                 "" => Parent::Base("debian".to_string()),
                 parent => Parent::Image(parent.to_string()),
             },
+            named: Vec::new(),
             disposition: Disposition::Build,
             reason: String::new(),
         });
@@ -108,7 +108,8 @@ mod tests {
             let recipe = Recipe {
                 context: "x".into(),
                 mtime: 0,
-                parent_reference: String::new(),
+                parents: Vec::new(),
+                downloads: Vec::new(),
                 source: Some(source),
                 plugins: Vec::new(),
                 additions: Vec::new(),

@@ -1,10 +1,11 @@
 //! Completing an image's build context with its sources.
 
-use super::image::{Recipe, source_failure};
+use super::failures::source_failure;
 use crate::config::source::Source;
 use crate::context::assemble::assemble;
 use crate::context::sources::{Fetched, SourceCache};
 use crate::event::Failure;
+use crate::freshness::recipe::Recipe;
 
 /// Fetches the sources of an image and puts their archives into its context.
 pub async fn add_sources(recipe: &Recipe, sources: &SourceCache) -> Result<(), Failure> {

@@ -1,81 +1,38 @@
 //! Bringing one image up to date: its sources, its content key, and the build when the key is new.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
 use super::ahead::Ahead;
-use super::bases::BaseImages;
 use super::contexts::add_sources;
+use super::failures::engine_failure;
 use super::lists::Lists;
 use super::memory::{Held, Memory};
-use super::records::Records;
 use super::remote::Remote;
 use super::worker::{Progress, Pushed, Success, Tell, Worker};
 use crate::config::buildkit::CacheSource;
-use crate::config::source::Source;
-use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
-use crate::context::digest;
-use crate::context::sources::{SourceCache, SourceError};
-use crate::dockerfile::mounts::with_run_flags;
+use crate::context::sources::SourceCache;
+use crate::dockerfile::named::{Given, with_images};
 use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, ImageFacts, OutputSink};
 use crate::event::{Failure, FailureKind, Image, UnitId};
-use crate::plan::{KeyInputs, Parent, PlannedUnit};
-use crate::platform::Platform;
-use crate::record::InputRecord;
-use crate::registry::said::Kind;
+use crate::freshness::bases::BaseImages;
+use crate::freshness::decide::{self, Facts, Holder, Standing, decide};
+use crate::freshness::inquiry::{self, Inputs, Inquiry};
+use crate::freshness::recipe::{BuiltFrom, Recipe};
+use crate::freshness::record::InputRecord;
+use crate::freshness::records::Records;
+use crate::freshness::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
+use crate::plan::{Parent, PlannedUnit};
 use crate::secret::Secrets;
 use crate::transient::{
     has_network_symptoms, tells_of_foreign_programs, tells_of_full_disk, without_quoted_steps,
 };
 use crate::util::input;
 
-/// The label that carries an image's content key.
-pub const KEY_LABEL: &str = "kolla-build.key";
-/// The label that carries the engine's id of the image it was built on. The key alone would not tell that a parent was
-/// built anew from the same inputs, with newer packages in it.
-pub const PARENT_LABEL: &str = "kolla-build.parent";
-
-/// What an image without a base is built on: engines know the word, and no image of this name.
-const SCRATCH: &str = "scratch";
-
 /// How many of a build's last lines are searched for signs of a network at fault.
 const SYMPTOM_LINES: usize = 60;
-
-/// What is built, of one unit.
-#[derive(Debug, Clone)]
-pub struct Recipe {
-    /// The build context's directory.
-    pub context: PathBuf,
-    /// When what is in it counts as made, in seconds since 1970.
-    pub mtime: u64,
-    /// Full name of what it is built on.
-    pub parent_reference: String,
-    /// The image's own source.
-    pub source: Option<Source>,
-    /// Sources that go into `plugins-archive`.
-    pub plugins: Vec<Source>,
-    /// Sources that go into `additions-archive`.
-    pub additions: Vec<Source>,
-    /// Labels put on the image beside those of its Dockerfile.
-    pub labels: BTreeMap<String, String>,
-    /// Flags that its RUN steps get, those of secrets.
-    pub run_flags: Arc<[String]>,
-}
-
-impl Recipe {
-    /// All of its sources.
-    pub fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.source.iter().chain(&self.plugins).chain(&self.additions)
-    }
-
-    /// All of its sources, to be changed.
-    pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
-        self.source.iter_mut().chain(&mut self.plugins).chain(&mut self.additions)
-    }
-}
 
 /// How every unit of a run is built.
 #[derive(Debug, Clone)]
@@ -106,8 +63,8 @@ pub struct BuildSettings {
 pub struct ImageWorker {
     /// The engine.
     pub engine: Arc<dyn Engine>,
-    /// What images without a parent are built on.
-    pub bases: BaseImages,
+    /// Who is asked whether an image is up to date.
+    pub inquiry: Inquiry,
     /// Where sources come from.
     pub sources: Arc<SourceCache>,
     /// Who fetches them before they are needed.
@@ -116,7 +73,7 @@ pub struct ImageWorker {
     pub settings: BuildSettings,
     /// What to build, for every unit of the plan that is to be built.
     pub recipes: HashMap<UnitId, Recipe>,
-    /// The registry.
+    /// Who pushes.
     pub remote: Remote,
     /// The manifest lists that pushes complete.
     pub lists: Lists,
@@ -152,34 +109,28 @@ impl ImageWorker {
         let output = |said| tell(Progress::Said(said));
         let id = unit.id();
         let recipe = self.recipe(unit)?;
-        let parent = self.parent(unit, &output).await?;
-        let record = InputRecord::new(&self.key_inputs(unit, recipe, &parent).await?);
+        let mut parents = Vec::new();
+        for from in &recipe.parents {
+            parents.push(self.parent(unit, from, &output).await?);
+        }
+        let keys: Vec<String> = parents.iter().map(|parent| parent.key.clone()).collect();
+        let Inputs { key: inputs, untold } = self.inquiry.inputs(unit.platform, recipe, &keys).await?;
+        let record = InputRecord::new(&inputs);
         let key = record.key.clone();
-        let is_same = |labels: &BTreeMap<String, String>| {
-            labels.get(KEY_LABEL) == Some(&key) && labels.get(PARENT_LABEL).is_some_and(|id| parent.is(id))
-        };
-        if self.settings.cache {
-            let held = self.engine.inspect_all(&unit.reference).await.map_err(engine_failure)?;
-            if let Some(image) =
-                held.into_iter().find(|image| image.is_for(unit.platform) && is_same(&image.labels))
-            {
-                self.keep_record(unit, &record, &output);
-                return Ok(Success::Unchanged(self.remember(id, key, image)));
-            }
-            let found = self.remote.find(&unit.reference, unit.platform).await?;
-            if let Some(image) = found.filter(|image| is_same(&image.labels)) {
-                output(BuildOutput::Line(format!("The registry has it as {}", image.digest)));
-                let unchanged = Image { id: image.id.clone(), key: key.clone(), size: image.size, layers: 0 };
-                self.keep_record(unit, &record, &output);
-                self.memory.keep(id, Held::by_registry(key, image));
-                return Ok(Success::Unchanged(unchanged));
-            }
+        let names = recipe.parents.iter().map(BuiltFrom::name);
+        let standings: Vec<(String, Standing)> = names.zip(parents.iter().map(Held::standing)).collect();
+        if let Some(image) = self.reusable(unit, &standings, &record, &untold).await? {
+            self.keep_record(unit, &record, &output);
+            return Ok(Success::Unchanged(self.reuse(id, key, image, &output)));
         }
         tell(Progress::Started { key: key.clone() });
         self.ahead.changed(&id);
         add_sources(recipe, &self.sources).await?;
-        let parent = self.in_engine(unit, recipe, &parent, &output).await?;
-        let request = self.request(unit, recipe, key.clone(), parent);
+        let mut built_on = Vec::new();
+        for (from, parent) in recipe.parents.iter().zip(&parents) {
+            built_on.push(self.built_on(unit, from, parent, &output).await?);
+        }
+        let request = self.request(unit, recipe, key.clone(), built_on)?;
         let tail = Mutex::new(VecDeque::with_capacity(SYMPTOM_LINES));
         let keep_tail = |said: BuildOutput| {
             if let BuildOutput::Line(line) = &said {
@@ -199,7 +150,48 @@ impl ImageWorker {
             }
         };
         self.keep_record(unit, &record, &output);
-        Ok(Success::Built(self.remember(id, key, built)))
+        self.memory.keep(id, Held::built(key.clone(), built.id.clone()));
+        Ok(Success::Built(told(key, built)))
+    }
+
+    /// The image that is up to date already. The registry is asked only when the engine has none.
+    async fn reusable(
+        &self,
+        unit: &PlannedUnit,
+        parents: &[(String, Standing)],
+        now: &InputRecord,
+        untold: &[String],
+    ) -> Result<Option<inquiry::Image>, Failure> {
+        let find = |mut images: Vec<inquiry::Image>, last_asked| {
+            let held = decide::Held::Images(images.iter().map(inquiry::Image::said).collect());
+            let cache = self.settings.cache;
+            let facts = Facts { cache, last_asked, parents, held: &held, before: None, now: Ok(now), untold };
+            decide(&facts).reused.map(|at| images.swap_remove(at))
+        };
+        if !self.settings.cache {
+            return Ok(None);
+        }
+        if let Some(image) = find(self.inquiry.in_engine(unit).await?, Holder::Engine) {
+            return Ok(Some(image));
+        }
+        let found = self.inquiry.in_registry(&unit.reference, unit.platform).await?;
+        Ok(find(found.into_iter().collect(), Holder::Registry))
+    }
+
+    /// Takes note of an image that is up to date.
+    fn reuse(&self, unit: UnitId, key: String, image: inquiry::Image, output: OutputSink<'_>) -> Image {
+        let (held, image) = match image {
+            inquiry::Image::InEngine(image) => {
+                (Held::by_engine(key.clone(), image.id.clone()), told(key, image))
+            }
+            inquiry::Image::InRegistry(image) => {
+                output(BuildOutput::Line(format!("The registry has it as {}", image.digest)));
+                let told = Image { id: image.id.clone(), key: key.clone(), size: image.size, layers: 0 };
+                (Held::by_registry(key, image), told)
+            }
+        };
+        self.memory.keep(unit, held);
+        image
     }
 
     /// What a failed build is to its unit, by what was said and the last lines of its log.
@@ -244,58 +236,54 @@ impl ImageWorker {
         self.recipes.get(&unit.id()).ok_or_else(|| Failure::bug("a unit without a recipe"))
     }
 
-    /// Keeps what a unit's children must know of it.
-    fn remember(&self, unit: UnitId, key: String, facts: ImageFacts) -> Image {
-        self.memory.keep(unit, Held::by_engine(key.clone(), facts.id.clone()));
-        Image { id: facts.id, key, size: facts.size, layers: facts.layers }
+    fn bases(&self) -> Result<&BaseImages, Failure> {
+        self.inquiry.bases.as_ref().ok_or_else(|| Failure::bug("a build without an engine"))
     }
 
-    /// What the unit is built on.
-    async fn parent(&self, unit: &PlannedUnit, output: OutputSink<'_>) -> Result<Held, Failure> {
-        let parent = match &unit.parent {
+    /// One of the images that the unit is made from.
+    async fn parent(
+        &self,
+        unit: &PlannedUnit,
+        from: &BuiltFrom,
+        output: OutputSink<'_>,
+    ) -> Result<Held, Failure> {
+        if from.is_scratch() {
+            return Ok(Held::by_engine(from.reference.clone(), from.reference.clone()));
+        }
+        let name = match &from.image {
             Parent::Base(reference) => {
-                let id = self.base_image(reference, unit.platform, output).await?;
+                let bases = self.bases()?;
+                let platform = bases.platform(from.platform, unit.platform).await?;
+                let id = bases.get(reference, platform, output).await.map_err(engine_failure)?.id;
                 return Ok(Held::by_engine(id.clone(), id));
             }
-            Parent::Image(parent) => parent,
+            Parent::Image(name) => name,
         };
-        let id = UnitId { image: parent.as_str().into(), platform: unit.platform };
+        let id = UnitId { image: name.as_str().into(), platform: unit.platform };
         if let Some(image) = self.memory.get(&id) {
             return Ok(image);
         }
-        let reference = &self.recipe(unit)?.parent_reference;
-        let Some(image) = self.engine.inspect(reference).await.map_err(engine_failure)? else {
-            let found = self.remote.find(reference, unit.platform).await?.ok_or_else(|| {
-                let message =
-                    format!("its parent {reference} is not in the engine and this run does not build it");
-                Failure::permanent(FailureKind::Build, message)
-            })?;
-            let key = found.labels.get(KEY_LABEL).unwrap_or(&found.id).clone();
-            let held = Held::by_registry(key, found);
-            self.memory.keep(id, held.clone());
-            return Ok(held);
-        };
-        if !image.is_for(unit.platform) {
-            let message = format!(
-                "its parent {reference}, which this run does not build, is for {}, not for {}",
-                image.built_for(),
-                unit.platform
-            );
-            return Err(Failure::permanent(FailureKind::Build, message));
-        }
-        let key = image.labels.get(KEY_LABEL).unwrap_or(&image.id).clone();
-        Ok(Held::by_engine(key, image.id))
+        let image = self.inquiry.outside(&from.reference, unit.platform).await?;
+        let key = image.key();
+        Ok(match image {
+            inquiry::Image::InEngine(image) => Held::by_engine(key, image.id),
+            inquiry::Image::InRegistry(image) => {
+                let held = Held::by_registry(key, image);
+                self.memory.keep(id, held.clone());
+                held
+            }
+        })
     }
 
-    /// The engine's id of what a unit is built on, which it pulls when only the registry has it.
-    async fn in_engine(
+    /// An image that the unit is made from, as the engine has it. It is pulled when only the registry has it.
+    async fn built_on(
         &self,
         unit: &PlannedUnit,
-        recipe: &Recipe,
+        from: &BuiltFrom,
         parent: &Held,
         output: OutputSink<'_>,
-    ) -> Result<String, Failure> {
-        let reference = &recipe.parent_reference;
+    ) -> Result<BuiltOn, Failure> {
+        let reference = &from.reference;
         let pull = || async {
             let image = self.engine.pull(reference, unit.platform, output).await.map_err(engine_failure)?;
             if !parent.is(&image.id) && image.labels.get(KEY_LABEL) != Some(&parent.key) {
@@ -305,60 +293,47 @@ impl ImageWorker {
             }
             Ok(image.id)
         };
-        parent.in_engine.get_or_try_init(pull).await.cloned()
+        let id = parent.in_engine.get_or_try_init(pull).await.cloned()?;
+        let (platform, alias) = match &from.image {
+            Parent::Image(_) => (unit.platform, None),
+            Parent::Base(_) if from.is_scratch() => (unit.platform, None),
+            Parent::Base(reference) => {
+                let platform = self.bases()?.platform(from.platform, unit.platform).await?;
+                (platform, self.bases()?.alias(reference, platform))
+            }
+        };
+        let ours = from.image.image().is_some();
+        Ok(BuiltOn { reference: reference.clone(), platform, id, ours, alias })
     }
 
-    /// The engine's id of a base image.
-    async fn base_image(
-        &self,
-        reference: &str,
-        platform: Platform,
-        output: OutputSink<'_>,
-    ) -> Result<String, Failure> {
-        if reference.is_empty() {
-            return Err(Failure::permanent(FailureKind::Build, "its Dockerfile has no FROM"));
-        }
-        if reference == SCRATCH {
-            return Ok(reference.to_string());
-        }
-        self.bases.get(reference, platform, output).await.map(|image| image.id).map_err(engine_failure)
-    }
-
-    async fn key_inputs(
+    fn request(
         &self,
         unit: &PlannedUnit,
         recipe: &Recipe,
-        parent: &Held,
-    ) -> Result<KeyInputs, Failure> {
-        let mut sources = Vec::new();
-        for source in recipe.sources() {
-            let identity = self.sources.identify(source).await.map_err(source_failure)?;
-            sources.push((source.section.clone(), identity));
-        }
-        key_inputs(unit.platform, &parent.key, recipe, sources, &self.settings.build_args).await
-    }
-
-    fn request(&self, unit: &PlannedUnit, recipe: &Recipe, key: String, parent: String) -> BuildRequest {
+        key: String,
+        mut parents: Vec<BuiltOn>,
+    ) -> Result<BuildRequest, Failure> {
         let settings = &self.settings;
         let mut build_args = settings.proxy_args.clone();
         build_args.extend(settings.build_args.clone());
         let mut labels = recipe.labels.clone();
         labels.insert(KEY_LABEL.to_string(), key);
-        labels.insert(PARENT_LABEL.to_string(), parent.clone());
-        let parent = BuiltOn {
-            reference: recipe.parent_reference.clone(),
-            id: parent,
-            ours: matches!(unit.parent, Parent::Image(_)),
-            alias: match &unit.parent {
-                Parent::Image(_) => None,
-                Parent::Base(reference) => self.bases.alias(reference, unit.platform),
-            },
-        };
-        BuildRequest {
+        let mut ids = parents.iter().map(|parent| parent.id.as_str());
+        labels.extend(ids.next().map(|id| (PARENT_LABEL.to_string(), id.to_string())));
+        let named: Vec<&str> = ids.collect();
+        if !named.is_empty() {
+            labels.insert(NAMED_LABEL.to_string(), named.join(" "));
+        }
+        let dockerfile = self.renamed(unit, recipe, &parents)?;
+        let is_something: Vec<bool> = recipe.parents.iter().map(|from| !from.is_scratch()).collect();
+        let mut kept = is_something.into_iter();
+        parents.retain(|_| kept.next().unwrap_or(true));
+        Ok(BuildRequest {
             context: recipe.context.clone(),
             mtime: recipe.mtime,
             tag: unit.reference.clone(),
-            parent: (parent.reference != SCRATCH).then_some(parent),
+            dockerfile,
+            parents,
             platform: unit.platform,
             // Base images are pulled by name beforehand, parents never.
             pull: false,
@@ -376,55 +351,36 @@ impl ImageWorker {
                 .map(|source| source.reference(&unit.image, unit.platform))
                 .collect(),
             inline_cache: settings.inline_cache,
+        })
+    }
+
+    /// The Dockerfile with aliases for base images; none when it has none.
+    fn renamed(
+        &self,
+        unit: &PlannedUnit,
+        recipe: &Recipe,
+        parents: &[BuiltOn],
+    ) -> Result<Option<String>, Failure> {
+        if parents.iter().all(|parent| parent.alias.is_none()) {
+            return Ok(None);
         }
+        let path = recipe.context.join("Dockerfile");
+        let text = input::read_to_string(&path).map_err(|error| {
+            Failure::permanent(FailureKind::Local, format!("failed to read {}: {error}", path.display()))
+        })?;
+        let given = Given { args: &self.settings.build_args, target: unit.platform };
+        Ok(Some(with_images(&text, given, &|image| {
+            let is_it =
+                |from: &BuiltFrom| from.reference == image.reference && from.platform == image.platform;
+            let at = recipe.parents.iter().position(is_it)?;
+            parents[at].alias.clone()
+        })))
     }
 }
 
-/// What a unit's key is computed from. `parent` is its parent's key, or the engine's id of its base image; `sources` are
-/// its sections, each with what identifies the content.
-pub async fn key_inputs(
-    platform: Platform,
-    parent: &str,
-    recipe: &Recipe,
-    sources: Vec<(String, String)>,
-    build_args: &BTreeMap<String, String>,
-) -> Result<KeyInputs, Failure> {
-    let archives = archive_names(recipe);
-    let context = recipe.context.clone();
-    let (dockerfile, context) = blocking(move || {
-        let dockerfile = input::read_to_string(&context.join("Dockerfile"))?;
-        let mut excluded: Vec<&Path> = archives.iter().map(Path::new).collect();
-        excluded.push(Path::new("Dockerfile"));
-        Ok((dockerfile, digest::digest_entries(&context, &excluded)?))
-    })
-    .await?;
-    Ok(KeyInputs {
-        platform: platform.to_string(),
-        parent: parent.to_string(),
-        // As it is sent: of secrets, it knows the names.
-        dockerfile: with_run_flags(&dockerfile, &recipe.run_flags),
-        context: context.entries.into_iter().collect(),
-        sources,
-        build_args: build_args.clone().into_iter().collect(),
-    })
-}
-
-/// Names of the files that [`add_sources`] puts into a context: what they hold is known by their sources.
-fn archive_names(recipe: &Recipe) -> Vec<String> {
-    let own = recipe.source.iter().map(|source| source_archive(&source.section));
-    own.chain([PLUGINS_ARCHIVE.to_string(), ADDITIONS_ARCHIVE.to_string()]).collect()
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            Err(Failure::permanent(FailureKind::Local, format!("failed to read the build context: {error}")))
-        }
-        Err(error) => Err(Failure::bug(&error.to_string())),
-    }
+/// What is told of an image that is up to date.
+fn told(key: String, image: ImageFacts) -> Image {
+    Image { id: image.id, key, size: image.size, layers: image.layers }
 }
 
 /// A full disk is one, whoever tells of it: trying again does not empty it.
@@ -435,27 +391,4 @@ fn about_full_disk(failure: Failure) -> Failure {
     let hint = "hint: a disk is full: df -h shows which, docker system df what the engine keeps; when there is space \
                 again, the next run goes on where this one stopped";
     Failure::permanent(FailureKind::Disk, format!("{}\n{hint}", failure.message))
-}
-
-/// What a source's error is to a unit.
-pub fn source_failure(error: SourceError) -> Failure {
-    Failure { kind: FailureKind::Source, transient: error.is_transient(), message: error.to_string() }
-}
-
-/// What an engine's error is to a unit.
-pub fn engine_failure(error: EngineError) -> Failure {
-    let (kind, transient) = match &error {
-        EngineError::Unreachable { .. }
-        | EngineError::ConnectionLost { .. }
-        | EngineError::Stalled { .. }
-        | EngineError::Garbage { .. } => (FailureKind::Connection, true),
-        EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500 || *status == 429),
-        EngineError::Context { .. } => (FailureKind::Local, false),
-        EngineError::Push(said) | EngineError::Pull(said) => {
-            (FailureKind::Registry, Kind::of(said).is_transient() || has_network_symptoms(said.lines()))
-        }
-        EngineError::Credentials(_) => (FailureKind::Registry, false),
-        _ => (FailureKind::Build, false),
-    };
-    Failure { kind, transient, message: error.to_string() }
 }

@@ -75,6 +75,7 @@ mod tests {
             reference: format!("r:5000/kolla/base:1-{}", arch.kolla()),
             list: Some("r:5000/kolla/base:1".to_string()),
             parent: Parent::Base("debian:trixie".to_string()),
+            named: Vec::new(),
             disposition,
             reason: String::new(),
         }

@@ -1,8 +1,8 @@
 //! The scheduler: what runs when, with how many at once, how often again, and when to stop.
 
 pub mod ahead;
-pub mod bases;
 pub mod contexts;
+pub mod failures;
 pub mod history;
 pub mod image;
 pub mod lists;
@@ -10,7 +10,6 @@ pub mod memory;
 pub mod places;
 pub mod pushes;
 pub mod queue;
-pub mod records;
 pub mod remote;
 pub mod run;
 pub mod tries;

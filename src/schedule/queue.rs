@@ -1,12 +1,14 @@
 //! The ready queue: which unit is next. It knows nothing of threads, clocks or engines.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 
 /// Units that wait for their parents, and units that are ready, the one with the longest path below it first.
 #[derive(Debug)]
 pub struct Queue {
     children: Vec<Vec<usize>>,
+    /// How many parents of each unit are not done yet.
+    awaited: Vec<usize>,
     /// Cost of the most expensive path from the unit to a leaf, the unit included.
     path: Vec<u64>,
     /// Largest path first, then smallest index.
@@ -14,15 +16,13 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Makes the queue of units `0..parents.len()`. A parent stands before its children.
+    /// Makes the queue of units `0..parents.len()`, each with its parents. A parent stands before its children.
     ///
     /// `cost` is how long a unit is expected to take, in any one scale.
-    pub fn new(parents: &[Option<usize>], cost: impl Fn(usize) -> u64) -> Queue {
+    pub fn new(parents: &[Vec<usize>], cost: impl Fn(usize) -> u64) -> Queue {
         let mut children = vec![Vec::new(); parents.len()];
-        for (unit, parent) in parents.iter().enumerate() {
-            if let Some(parent) = parent {
-                children[*parent].push(unit);
-            }
+        for (unit, parents) in parents.iter().enumerate() {
+            parents.iter().for_each(|parent| children[*parent].push(unit));
         }
         let mut path = vec![0; parents.len()];
         for unit in (0..parents.len()).rev() {
@@ -30,10 +30,10 @@ impl Queue {
             path[unit] = below + cost(unit);
         }
         let ready = (0..parents.len())
-            .filter(|unit| parents[*unit].is_none())
+            .filter(|unit| parents[*unit].is_empty())
             .map(|unit| (path[unit], Reverse(unit)))
             .collect();
-        Queue { children, path, ready }
+        Queue { children, awaited: parents.iter().map(Vec::len).collect(), path, ready }
     }
 
     /// Takes the next ready unit; none when all that is left waits for a parent.
@@ -41,19 +41,23 @@ impl Queue {
         self.ready.pop().map(|(_, Reverse(unit))| unit)
     }
 
-    /// A unit that was taken is done: its children become ready.
+    /// A unit that was taken is done: children that waited for it alone become ready.
     pub fn finish(&mut self, unit: usize) {
         for child in &self.children[unit] {
-            self.ready.push((self.path[*child], Reverse(*child)));
+            self.awaited[*child] -= 1;
+            if self.awaited[*child] == 0 {
+                self.ready.push((self.path[*child], Reverse(*child)));
+            }
         }
     }
 
     /// A unit that was taken has failed: gives all its descendants, parents first, which will never be ready.
     pub fn fail(&mut self, unit: usize) -> Vec<usize> {
         let mut lost = self.children[unit].clone();
+        let mut known: HashSet<usize> = lost.iter().copied().collect();
         let mut at = 0;
         while at < lost.len() {
-            lost.extend_from_slice(&self.children[lost[at]]);
+            lost.extend(self.children[lost[at]].iter().filter(|child| known.insert(**child)));
             at += 1;
         }
         lost
@@ -65,11 +69,13 @@ mod tests {
     use super::*;
 
     /// 0 -> (1 -> (3, 4), 2)
-    const TREE: [Option<usize>; 5] = [None, Some(0), Some(0), Some(1), Some(1)];
+    fn tree() -> [Vec<usize>; 5] {
+        [vec![], vec![0], vec![0], vec![1], vec![1]]
+    }
 
     #[test]
     fn the_longest_path_comes_first_and_children_wait() {
-        let mut queue = Queue::new(&TREE, |_| 1);
+        let mut queue = Queue::new(&tree(), |_| 1);
         assert_eq!((queue.take(), queue.take()), (Some(0), None));
         queue.finish(0);
         assert_eq!((queue.take(), queue.take(), queue.take()), (Some(1), Some(2), None));
@@ -81,7 +87,7 @@ mod tests {
 
     #[test]
     fn an_expensive_leaf_goes_before_a_cheap_subtree() {
-        let mut queue = Queue::new(&TREE, |unit| if unit == 2 { 10 } else { 1 });
+        let mut queue = Queue::new(&tree(), |unit| if unit == 2 { 10 } else { 1 });
         queue.take();
         queue.finish(0);
         assert_eq!(queue.take(), Some(2));
@@ -89,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_failure_gives_up_its_descendants_and_nothing_else() {
-        let mut queue = Queue::new(&TREE, |_| 1);
+        let mut queue = Queue::new(&tree(), |_| 1);
         queue.take();
         queue.finish(0);
         assert_eq!(queue.take(), Some(1));
@@ -97,5 +103,21 @@ mod tests {
         assert_eq!(queue.take(), Some(2));
         queue.finish(2);
         assert_eq!(queue.take(), None);
+    }
+
+    #[test]
+    fn a_unit_waits_for_all_its_parents_and_is_lost_once() {
+        let diamond = [vec![], vec![0], vec![0], vec![1, 2]];
+        let mut queue = Queue::new(&diamond, |_| 1);
+        queue.take();
+        queue.finish(0);
+        assert_eq!((queue.take(), queue.take()), (Some(1), Some(2)));
+        queue.finish(2);
+        assert_eq!(queue.take(), None);
+        queue.finish(1);
+        assert_eq!((queue.take(), queue.take()), (Some(3), None));
+        let mut queue = Queue::new(&diamond, |_| 1);
+        queue.take();
+        assert_eq!(queue.fail(0), [1, 2, 3]);
     }
 }

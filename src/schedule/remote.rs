@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::image::engine_failure;
+use super::failures::engine_failure;
 use super::lists::Members;
 use crate::engine::{BuildOutput, Engine, EngineError, OutputSink};
 use crate::event::{Failure, FailureKind};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::registry::Registries;
 use crate::registry::error::RegistryError;
 use crate::registry::manifest::Manifest;
 use crate::registry::said::Kind;
-use crate::registry::{Registries, RemoteImage};
 use crate::retry::{Pause, persist};
 
 /// The registry side of a run.
@@ -22,24 +22,11 @@ pub struct Remote {
     pub registries: Arc<Registries>,
     /// Further tries of what may pass.
     pub retries: u32,
-    /// Whether images are reused from there.
-    pub reuse: bool,
     /// Compare each pushed image's digest with what the registry then has.
     pub verify: bool,
 }
 
 impl Remote {
-    /// The image that the registry has under a reference, when images are reused from there.
-    pub async fn find(&self, reference: &str, platform: Platform) -> Result<Option<RemoteImage>, Failure> {
-        if !self.reuse {
-            return Ok(None);
-        }
-        let named = named(reference)?;
-        persist(self.retries, RegistryError::again, |_, _| {}, || self.registries.image(&named, platform))
-            .await
-            .map_err(failure)
-    }
-
     /// Pushes an image and gives its manifest's digest.
     pub async fn push(&self, reference: &str, output: OutputSink<'_>) -> Result<Option<String>, Failure> {
         let told = match self.engine.push(reference, output).await {

@@ -15,7 +15,7 @@ use super::queue::Queue;
 use super::tries::Tries;
 use super::worker::{Pushed, Success, Worker};
 use crate::event::{Event, Failure, FailureKind, Outcome, UnitId};
-use crate::plan::{BuildPlan, Parent, PlannedUnit};
+use crate::plan::{BuildPlan, PlannedUnit};
 
 /// Limits of a run.
 #[derive(Debug, Clone)]
@@ -103,7 +103,10 @@ impl State {
         let units: Vec<PlannedUnit> = plan.to_build().cloned().collect();
         let index: HashMap<UnitId, usize> =
             units.iter().enumerate().map(|(index, unit)| (unit.id(), index)).collect();
-        let parents: Vec<Option<usize>> = units.iter().map(|unit| parent_index(unit, &index)).collect();
+        // A parent that this run does not build is taken from the engine.
+        let parents =
+            units.iter().map(|unit| unit.needs().filter_map(|id| index.get(&id).copied()).collect());
+        let parents: Vec<Vec<usize>> = parents.collect();
         State {
             queue: Queue::new(&parents, |unit| cost(&units[unit].id())),
             finished: vec![false; units.len()],
@@ -253,12 +256,6 @@ impl State {
             }
         }
     }
-}
-
-fn parent_index(unit: &PlannedUnit, index: &HashMap<UnitId, usize>) -> Option<usize> {
-    let Parent::Image(parent) = &unit.parent else { return None };
-    // A parent that this run does not build is taken from the engine.
-    index.get(&UnitId { image: parent.as_str().into(), platform: unit.platform }).copied()
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -117,6 +117,7 @@ mod tests {
             reference: format!("kolla/{image}:t"),
             list: None,
             parent: Parent::Base("debian".to_string()),
+            named: Vec::new(),
             disposition: *disposition,
             reason: String::new(),
         };

@@ -366,12 +366,16 @@ fn names_that_mean_nothing_are_warned_of() {
 }
 
 #[test]
-fn a_dockerfile_without_a_from_fails_alone() {
+fn a_dockerfile_without_a_from_is_told_before_anything_is_built() {
     let daemon = FakeDocker::with_base_image();
     let project = project().with_engine(&daemon).file("images/lost/Dockerfile.j2", "RUN something\n");
-    let run = project.run([""; 0]).exits(1);
-    assert_eq!(daemon.order().len(), 3, "{run}");
-    assert!(run.tells("ERROR:kolla.common.utils.lost:its Dockerfile has no FROM"), "{run}");
+    let run = project.run([""; 0]).exits(2);
+    assert_eq!(daemon.order(), [""; 0], "{run}");
+    assert!(run.tells("error: lost/Dockerfile.j2 renders a Dockerfile without FROM"), "{run}");
+    assert!(run.tells("  hint: begin it with FROM {{ namespace }}"), "{run}");
+    // Who does not ask for it is not kept from the others.
+    project.run(["^base$"]).exits(0);
+    assert_eq!(daemon.order(), ["base"]);
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod merge;
 mod options;
 mod outputs;
 mod overrides;
+mod parents;
 mod pipeline;
 mod plain_text;
 mod plan;

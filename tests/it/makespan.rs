@@ -41,6 +41,7 @@ impl Shape {
                 reference: format!("kolla/{image}:t"),
                 list: None,
                 parent,
+                named: Vec::new(),
                 disposition: Disposition::Build,
                 reason: String::new(),
             }

@@ -45,9 +45,9 @@ pub(super) async fn run(
 ) -> Result<(), EngineError> {
     let request = &with_proxies(request, site.proxies);
     let run_flags = if request.buildkit { request.secrets.mounts().to_vec() } else { Vec::new() };
-    let base = request.parent.as_ref().and_then(|parent| parent.alias.clone());
+    let dockerfile = request.dockerfile.clone();
     let (upload, archive) =
-        Upload::start(request.context.clone(), request.mtime, Changes { run_flags, base });
+        Upload::start(request.context.clone(), request.mtime, Changes { run_flags, dockerfile });
     let result = send(site, request, archive.boxed(), output).await;
     // A context that can't be read breaks the exchange too: it is the cause, not what the exchange said.
     match upload.failure().await {

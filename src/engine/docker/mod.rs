@@ -180,8 +180,10 @@ impl Docker {
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
         let tag = &request.tag;
-        if let Some(BuiltOn { alias: Some(alias), id, .. }) = &request.parent {
-            self.tag_image(id, alias).await?;
+        for BuiltOn { alias, id, .. } in &request.parents {
+            if let Some(alias) = alias {
+                self.tag_image(id, alias).await?;
+            }
         }
         let image = self.build_with_labels(request, output).await?;
         // The classic builder takes a local base image of another platform than asked for without a word.
@@ -220,7 +222,7 @@ impl Docker {
         &self,
         request: &BuildRequest,
     ) -> Result<Option<BuildRequest>, EngineError> {
-        let Some(parent) = request.parent.as_ref().filter(|parent| parent.ours && !request.buildkit) else {
+        let Some(parent) = request.parents.first().filter(|parent| parent.ours && !request.buildkit) else {
             return Ok(None);
         };
         let Some(parent) = self.look_up(&parent.reference).await? else { return Ok(None) };

@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 use super::super::EngineError;
 use crate::context::archive::{write_context, write_context_with};
 use crate::dockerfile::mounts::with_run_flags;
-use crate::dockerfile::on_base;
 use crate::util::input;
 
 const CHUNK: usize = 64 * 1024;
@@ -21,8 +20,8 @@ const CHUNKS_IN_FLIGHT: usize = 4;
 pub(super) struct Changes {
     /// Flags that its RUN steps get.
     pub run_flags: Vec<String>,
-    /// What it is built on.
-    pub base: Option<String>,
+    /// Its text, if that is another one.
+    pub dockerfile: Option<String>,
 }
 
 /// A context on its way to an engine.
@@ -67,13 +66,13 @@ impl Upload {
 }
 
 fn archive(directory: &Path, mtime: u64, changes: &Changes, out: impl Write) -> io::Result<()> {
-    if changes.run_flags.is_empty() && changes.base.is_none() {
+    if changes.run_flags.is_empty() && changes.dockerfile.is_none() {
         return write_context(directory, mtime, out);
     }
-    let mut dockerfile = input::read_to_string(&directory.join("Dockerfile"))?;
-    if let Some(base) = &changes.base {
-        dockerfile = on_base(&dockerfile, base);
-    }
+    let dockerfile = match &changes.dockerfile {
+        Some(text) => text.clone(),
+        None => input::read_to_string(&directory.join("Dockerfile"))?,
+    };
     write_context_with(directory, Some(&with_run_flags(&dockerfile, &changes.run_flags)), mtime, out)
 }
 

@@ -154,7 +154,7 @@ impl Engine for Fake {
             }
             self.note(format!("build {}", request.tag))?;
             tokio::time::sleep(Duration::from_millis(5)).await;
-            let parent = request.parent.as_ref().expect("these images have parents");
+            let parent = request.parents.first().expect("these images have parents");
             let held = self.inspect(&parent.reference).await?.map(|image| image.id);
             assert_eq!(held.as_ref(), Some(&parent.id), "{} builds on another parent", self.name);
             let image = facts(&format!("{} on {}", request.tag, parent.id));
@@ -185,12 +185,13 @@ impl Engine for Fake {
 
 fn request(tag: &str, parent: (&str, &str)) -> BuildRequest {
     BuildRequest {
-        parent: Some(BuiltOn {
+        parents: vec![BuiltOn {
             reference: parent.0.to_string(),
+            platform: platform(),
             id: parent.1.to_string(),
             ours: parent.0 != BASE,
             alias: None,
-        }),
+        }],
         ..testing::request(tag, platform())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use futures_util::future::BoxFuture;
 
 use crate::event::Image;
-use crate::plan::Disposition;
+use crate::plan::{Disposition, Parent};
 use crate::platform::{Arch, Platform};
 use crate::schedule::worker::{Progress, Tell};
 
@@ -51,6 +51,7 @@ fn plan(images: &[(&str, Option<&str>)]) -> BuildPlan {
         reference: format!("kolla/{image}:t"),
         list: None,
         parent: parent.map_or(Parent::Base("debian".into()), |parent| Parent::Image(parent.into())),
+        named: Vec::new(),
         disposition: Disposition::Build,
         reason: String::new(),
     };

@@ -60,7 +60,7 @@ fn every_kind_of_git_reference_gives_its_commit() {
         let cache = fixture.cache();
         let source = git(&repository, reference);
         let identity = fixture.identify(&cache, &source).unwrap();
-        assert_eq!(identity, format!("git:{commit}"), "{reference}");
+        assert_eq!(identity, format!("git:{commit} as {}", reference.replace('/', "-")), "{reference}");
         let fetched = fixture.fetch(&cache, &source).unwrap();
         assert_eq!(fetched.identity, identity);
         let top = format!("{SECTION}-archive-{}", reference.replace('/', "-"));
@@ -161,7 +161,7 @@ fn a_pinned_commit_is_checked_out_wherever_its_reference_leads_now() {
     let old = git_says(&repository, &["rev-parse", "1.0^{commit}"]);
     for reference in ["main", "gone"] {
         let fetched = fixture.fetch(&fixture.cache(), &pinned(reference, &old)).unwrap();
-        assert_eq!(fetched.identity, format!("git:{old}"));
+        assert_eq!(fetched.identity, format!("git:{old} as {reference}"));
         assert_eq!(members(&fetched.path)[&format!("{SECTION}-archive-{reference}/file")], "one\r\n");
     }
     // With a reference that still leads there, the archive is that of no pin at all.

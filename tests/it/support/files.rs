@@ -67,6 +67,11 @@ impl FileServer {
     /// Puts a file at `path`, which begins with a slash, and gives its URL.
     pub fn put(&self, path: &str, content: &[u8]) -> String {
         self.state.lock().unwrap().files.insert(path.to_string(), content.to_vec());
+        self.url(path)
+    }
+
+    /// The URL of a path, whether anything is there or not.
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 

@@ -240,6 +240,8 @@ impl Shared {
         let builder: &dyn Builder = if is_buildkit { &BuildKit } else { &Classic };
         let instructions = dockerfile::parse(&build.dockerfile());
         let from = instructions.first().map(|first| first.arguments.clone()).unwrap_or_default();
+        let from =
+            from.split_whitespace().find(|word| !word.starts_with("--")).unwrap_or_default().to_string();
         let parent = self.state().images.get(&from).cloned();
         exchange.begin()?;
         // What needs a registry to answer is not here.

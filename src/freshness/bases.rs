@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use crate::dockerfile::named::WantedFor;
 use crate::engine::{BuildOutput, Engine, EngineError, ImageFacts, OutputSink};
-use crate::platform::Platform;
+use crate::event::Failure;
+use crate::platform::{Arch, Platform};
 use crate::reference::Reference;
+use crate::schedule::failures::engine_failure;
 
 /// The registry of names that only stand for images in an engine; no host can have this name (RFC 2606).
 const ALIASES: &str = "kolla-build.invalid";
@@ -25,13 +28,30 @@ pub struct BaseImages {
     /// Held while one of several platforms is asked for: a name is another platform's once that is pulled too.
     pulling: tokio::sync::Mutex<()>,
     asked: Mutex<HashMap<(String, Platform), AskedOnce>>,
+    /// The engine's own platform.
+    native: OnceCell<Option<Platform>>,
 }
 
 impl BaseImages {
-    /// Those of an engine; with `pull`, registries are asked for newer ones.
+    /// Those of an engine; with `pull`, registries are asked for newer ones. `several_platforms` are wanted in the run.
     pub fn new(engine: Arc<dyn Engine>, pull: bool, several_platforms: bool) -> BaseImages {
-        let (asked, pulling) = Default::default();
-        BaseImages { engine, pull, several_platforms, pulling, asked }
+        let (asked, pulling, native) = Default::default();
+        BaseImages { engine, pull, several_platforms, pulling, asked, native }
+    }
+
+    /// The platform that an image is wanted for in builds for `target`.
+    pub async fn platform(&self, wanted: WantedFor, target: Platform) -> Result<Platform, Failure> {
+        match wanted {
+            WantedFor::Target => Ok(target),
+            WantedFor::Platform(platform) => Ok(platform),
+            WantedFor::Builder => {
+                let ask = async || {
+                    let facts = self.engine.facts().await.map_err(engine_failure)?;
+                    Ok(Arch::parse(&facts.architecture).map(Platform::new))
+                };
+                Ok(self.native.get_or_try_init(ask).await?.unwrap_or(target))
+            }
+        }
     }
 
     /// The name that a base image gets for builds on one of several platforms.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::plan::{KEY_VERSION, KeyInputs};
+use super::key::{KEY_VERSION, KeyInputs};
 
 /// Digests of every input of a content key, under the names that people know them by. No content, no value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,10 @@ pub struct InputRecord {
     platform: String,
     /// The parent's content key, or the engine's id of the base image.
     pub parent: String,
+    #[serde(default)]
+    named: BTreeMap<String, String>,
+    #[serde(default)]
+    downloads: BTreeMap<String, String>,
     /// A short digest of each line.
     dockerfile: Vec<String>,
     context: BTreeMap<String, String>,
@@ -28,17 +32,25 @@ impl InputRecord {
     /// The record of what a key was computed from.
     pub fn new(inputs: &KeyInputs) -> InputRecord {
         let key = inputs.key();
-        let KeyInputs { platform, parent, dockerfile, context, sources, build_args } = inputs;
+        let KeyInputs { platform, parent, named, downloads, dockerfile, context, sources, build_args } =
+            inputs;
         InputRecord {
             version: KEY_VERSION.to_string(),
             key,
             platform: platform.clone(),
             parent: parent.clone(),
+            named: named.iter().cloned().collect(),
+            downloads: downloads.iter().cloned().collect(),
             dockerfile: dockerfile.lines().map(short_digest).collect(),
             context: context.iter().cloned().collect(),
             sources: sources.iter().cloned().collect(),
             build_args: build_args.iter().map(|(name, value)| (name.clone(), short_digest(value))).collect(),
         }
+    }
+
+    /// The key that an image had then which is named as the one at this place, the parent being the first.
+    pub fn key_of(&self, at: usize, reference: &str) -> Option<String> {
+        if at == 0 { Some(self.parent.clone()) } else { self.named.get(reference).cloned() }
     }
 
     /// What is not as it was at `earlier`, the image's own inputs first: `Dockerfile line 12`, `file start.sh`. Empty
@@ -59,6 +71,8 @@ impl InputRecord {
             ("file", &self.context, &earlier.context),
             ("source", &self.sources, &earlier.sources),
             ("build argument", &self.build_args, &earlier.build_args),
+            ("download", &self.downloads, &earlier.downloads),
+            ("image", &self.named, &earlier.named),
         ] {
             found.extend(changed_names(now, before).map(|name| format!("{what} {name}")));
         }
@@ -101,6 +115,8 @@ mod tests {
         KeyInputs {
             platform: "linux/amd64".to_string(),
             parent: "key of the parent".to_string(),
+            named: pairs(&[("tools:1", "sha256:2")]),
+            downloads: pairs(&[("https://h/x", "etag 1")]),
             dockerfile: "FROM x\nRUN one\nRUN two\n".to_string(),
             context: pairs(&[("etc", "d"), ("start.sh", "1")]),
             sources: pairs(&[("nova-base", "sha256:1")]),
@@ -123,6 +139,8 @@ mod tests {
         assert_eq!(differences(|now| drop(now.context.remove(0))), ["file etc"]);
         assert_eq!(differences(|now| now.sources[0].1 = "sha256:2".into()), ["source nova-base"]);
         assert_eq!(differences(|now| now.build_args[0].1 = "x".into()), ["build argument PASSWORD"]);
+        assert_eq!(differences(|now| now.named[0].1 = "x".into()), ["image tools:1"]);
+        assert_eq!(differences(|now| now.downloads.clear()), ["download https://h/x"]);
         let dockerfile = |text: &str| differences(|now| now.dockerfile = text.to_string());
         assert_eq!(dockerfile("FROM x\nRUN 1\nRUN 2\n"), ["Dockerfile line 2"]);
         assert_eq!(dockerfile("FROM x\nRUN one\n"), ["Dockerfile line 3"]);

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use super::record::InputRecord;
 use crate::plan::PlannedUnit;
-use crate::record::InputRecord;
 use crate::util::input;
 use crate::util::write::{UNFINISHED_PREFIX, write_whole};
 
@@ -99,8 +99,9 @@ fn forget(dir: &Path, now: SystemTime) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::KeyInputs;
     use super::*;
-    use crate::plan::{Disposition, KeyInputs, Parent};
+    use crate::plan::{Disposition, Parent};
     use crate::platform::{Arch, Platform};
 
     fn unit(reference: &str, arch: Arch) -> PlannedUnit {
@@ -110,6 +111,7 @@ mod tests {
             reference: reference.to_string(),
             list: None,
             parent: Parent::Base("debian".to_string()),
+            named: Vec::new(),
             disposition: Disposition::Build,
             reason: String::new(),
         }

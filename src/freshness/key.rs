@@ -1,0 +1,81 @@
+//! The content key: what an image is made from, in one word [pure].
+
+use sha2::{Digest, Sha256};
+
+/// Version of what a content key covers and how; a new one makes every image be built once more.
+pub(super) const KEY_VERSION: &str = "1";
+
+/// Everything that decides what an image's content is. Times, volatile labels and proxies are not among it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyInputs {
+    /// What it is built for.
+    pub platform: String,
+    /// The parent's content key, or the engine's id of the base image.
+    pub parent: String,
+    /// Other images that the Dockerfile names: reference, and content key or id.
+    pub named: Vec<(String, String)>,
+    /// What the Dockerfile downloads without saying what it is: location, and what identifies it.
+    pub downloads: Vec<(String, String)>,
+    /// The rendered Dockerfile.
+    pub dockerfile: String,
+    /// Static files of the context: name, and a digest of mode and content.
+    pub context: Vec<(String, String)>,
+    /// Sources: section, and what identifies the content.
+    pub sources: Vec<(String, String)>,
+    /// Build arguments without proxies.
+    pub build_args: Vec<(String, String)>,
+}
+
+impl KeyInputs {
+    /// The content key: sha256 in hex over every input, each with its length so that none can pass for another.
+    pub fn key(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        };
+        for text in [KEY_VERSION, &self.platform, &self.parent, &self.dockerfile] {
+            add(text);
+        }
+        let mut lists = vec![&self.context, &self.sources, &self.build_args];
+        if !self.named.is_empty() || !self.downloads.is_empty() {
+            // Most images have none: their keys are what they were when nobody asked.
+            lists.extend([&self.named, &self.downloads]);
+        }
+        for pairs in lists {
+            add(&pairs.len().to_string());
+            for (name, value) in pairs {
+                add(name);
+                add(value);
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_input_counts_and_none_passes_for_another() {
+        let pair = |a: &str, b: &str| vec![(a.to_string(), b.to_string())];
+        let base = KeyInputs { dockerfile: "FROM x".to_string(), ..KeyInputs::default() };
+        let variants = [
+            base.clone(),
+            KeyInputs { platform: "linux/arm64".to_string(), ..base.clone() },
+            KeyInputs { parent: "k".to_string(), ..base.clone() },
+            KeyInputs { dockerfile: "FROM y".to_string(), ..base.clone() },
+            KeyInputs { context: pair("a", "b"), ..base.clone() },
+            KeyInputs { named: pair("a", "b"), ..base.clone() },
+            KeyInputs { downloads: pair("a", "b"), ..base.clone() },
+            KeyInputs { context: pair("ab", ""), ..base.clone() },
+            KeyInputs { sources: pair("a", "b"), ..base.clone() },
+            KeyInputs { build_args: pair("a", "b"), ..base.clone() },
+        ];
+        let keys: std::collections::BTreeSet<String> = variants.iter().map(KeyInputs::key).collect();
+        assert_eq!(keys.len(), variants.len());
+        assert_eq!(base.key(), base.clone().key());
+        assert_eq!(base.key().len(), 64);
+    }
+}

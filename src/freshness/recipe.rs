@@ -1,0 +1,71 @@
+//! What one image is made from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::source::Source;
+use crate::dockerfile::SCRATCH;
+use crate::dockerfile::named::{Download, WantedFor};
+use crate::plan::Parent;
+
+/// What is built, of one unit.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The build context's directory.
+    pub context: PathBuf,
+    /// When what is in it counts as made, in seconds since 1970.
+    pub mtime: u64,
+    /// The images that its Dockerfile names, what it is built on first.
+    pub parents: Vec<BuiltFrom>,
+    /// What its Dockerfile downloads.
+    pub downloads: Vec<Download>,
+    /// The image's own source.
+    pub source: Option<Source>,
+    /// Sources that go into `plugins-archive`.
+    pub plugins: Vec<Source>,
+    /// Sources that go into `additions-archive`.
+    pub additions: Vec<Source>,
+    /// Labels put on the image beside those of its Dockerfile.
+    pub labels: BTreeMap<String, String>,
+    /// Flags that its RUN steps get, those of secrets.
+    pub run_flags: Arc<[String]>,
+}
+
+impl Recipe {
+    /// All of its sources.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.source.iter().chain(&self.plugins).chain(&self.additions)
+    }
+
+    /// All of its sources, to be changed.
+    pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.source.iter_mut().chain(&mut self.plugins).chain(&mut self.additions)
+    }
+}
+
+/// An image that another one is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltFrom {
+    /// Which it is.
+    pub image: Parent,
+    /// Its full name, as the Dockerfile has it.
+    pub reference: String,
+    /// What it is wanted for.
+    pub platform: WantedFor,
+}
+
+impl BuiltFrom {
+    /// What people call it: `parent base`, `base image debian:trixie`.
+    pub fn name(&self) -> String {
+        match &self.image {
+            Parent::Image(name) => format!("parent {name}"),
+            Parent::Base(reference) => format!("base image {reference}"),
+        }
+    }
+
+    /// Whether it is nothing, under its name.
+    pub fn is_scratch(&self) -> bool {
+        self.reference == SCRATCH
+    }
+}
