@@ -258,3 +258,29 @@ pub enum Event {
     /// The user asked to stop: nothing new is started.
     Interrupted,
 }
+
+impl Event {
+    /// The same with every text that came from outside changed.
+    pub fn map_texts(self, change: impl Fn(String) -> String) -> Event {
+        let failure = |failure: Failure| Failure { message: change(failure.message), ..failure };
+        match self {
+            Event::Step { unit, number, total, text } => {
+                Event::Step { unit, number, total, text: change(text) }
+            }
+            Event::Line { unit, text } => Event::Line { unit, text: change(text) },
+            Event::Warning { text } => Event::Warning { text: change(text) },
+            Event::Retrying { unit, attempt, failure: why, delay } => {
+                Event::Retrying { unit, attempt, failure: failure(why), delay }
+            }
+            Event::Finished { unit, outcome, duration } => {
+                let outcome = match outcome {
+                    Outcome::Failed(why) => Outcome::Failed(failure(why)),
+                    Outcome::PushFailed(why) => Outcome::PushFailed(failure(why)),
+                    other => other,
+                };
+                Event::Finished { unit, outcome, duration }
+            }
+            other => other,
+        }
+    }
+}

@@ -21,6 +21,7 @@ pub mod interrupt;
 pub mod labels;
 pub mod lint;
 pub mod lock;
+mod mask;
 pub mod places;
 pub mod plain;
 pub mod plan;

@@ -9,14 +9,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::mask::Mask;
+
 use crate::util::input;
 
-/// What is shown in place of a value.
-const MASK: &str = "***";
 /// BuildKit takes no larger ones.
 const LARGEST: usize = 500 * 1024;
-/// Shorter lines of a value are not masked in logs: they would be found in every other word.
-const SHORTEST_MASKED: usize = 4;
 
 /// One `--secret`: `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`, and where RUN steps find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,8 +144,7 @@ pub struct Secrets(Arc<Known>);
 struct Known {
     mounts: Vec<String>,
     values: BTreeMap<String, Vec<u8>>,
-    /// What is masked, the longest first.
-    hidden: Vec<String>,
+    mask: Mask,
 }
 
 impl fmt::Debug for Secrets {
@@ -164,18 +161,13 @@ impl Secrets {
         others: impl IntoIterator<Item = String>,
     ) -> Result<Secrets, SecretError> {
         let mut known = Known::default();
-        let mut hidden: Vec<String> = others.into_iter().collect();
         for spec in specs {
-            let value = spec.read(env)?;
-            // Logs are read by lines, so a value of several lines is masked line by line.
-            hidden.extend(String::from_utf8_lossy(&value).lines().map(|line| line.trim().to_string()));
             known.mounts.push(spec.mount());
-            known.values.insert(spec.id.clone(), value);
+            known.values.insert(spec.id.clone(), spec.read(env)?);
         }
-        hidden.retain(|text| text.len() >= SHORTEST_MASKED);
-        hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        hidden.dedup();
-        known.hidden = hidden;
+        let others: Vec<String> = others.into_iter().collect();
+        let values = known.values.values().map(Vec::as_slice);
+        known.mask = Mask::new(values.chain(others.iter().map(String::as_bytes)));
         Ok(Secrets(Arc::new(known)))
     }
 
@@ -189,21 +181,23 @@ impl Secrets {
         self.0.values.get(id).map(Vec::as_slice)
     }
 
-    /// A text without any of the values.
-    pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.0.hidden.iter().fold(Cow::Borrowed(text), |text, hidden| match text.contains(hidden.as_str()) {
-            true => Cow::Owned(text.replace(hidden.as_str(), MASK)),
-            false => text,
-        })
+    /// A text without any of the values, in whatever form they are in it.
+    pub fn hide(&self, text: String) -> String {
+        match self.0.mask.hide(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(hidden) => hidden,
+        }
     }
-}
 
-/// User and password in a proxy's URL, each text that must not show.
-pub fn proxy_credentials(url: &str) -> Vec<String> {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
-    let Some((user, _)) = authority.rsplit_once('@') else { return Vec::new() };
-    let password = user.split_once(':').map(|(_, password)| password.to_string());
-    password.into_iter().chain([user.to_string()]).collect()
+    /// Where to cut a text, see [`Mask::cut`].
+    pub fn cut(&self, text: &str, at: usize) -> usize {
+        self.0.mask.cut(text, at)
+    }
+
+    /// The longest text that is hidden, in bytes.
+    pub fn longest(&self) -> usize {
+        self.0.mask.longest()
+    }
 }
 
 #[cfg(test)]
@@ -248,7 +242,7 @@ mod tests {
     fn values_are_masked_and_never_shown() {
         let env = BTreeMap::from([("TOKEN".to_string(), "first line\nsecond\nab\n".to_string())]);
         let secrets = Secrets::read(&[spec("id=t,env=TOKEN")], &env, ["p4ss".to_string()]).expect("read");
-        assert_eq!(secrets.mask("x first line y second ab u:p4ss@h"), "x *** y *** ab u:***@h");
+        assert_eq!(secrets.hide("x first line y second ab u:p4ss@h".to_string()), "x *** y *** ab u:***@h");
         assert_eq!(secrets.value("t"), Some("first line\nsecond\nab\n".as_bytes()));
         assert!(!format!("{secrets:?}").contains("line"));
     }
@@ -263,11 +257,5 @@ mod tests {
         assert_eq!(told("id=a,env=NONE"), "cannot read the secret 'a': the variable NONE is not set");
         assert!(told("id=a,src=/nowhere/x").contains("/nowhere/x: No such file"));
         assert!(told(&format!("id=a,src={}", empty.display())).ends_with("is empty"));
-    }
-
-    #[test]
-    fn a_proxy_s_credentials_are_found() {
-        assert_eq!(proxy_credentials("http://u:p4ss@proxy:3128/"), ["p4ss", "u:p4ss"]);
-        assert_eq!(proxy_credentials("http://proxy:3128"), [""; 0]);
     }
 }

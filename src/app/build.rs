@@ -18,6 +18,7 @@ use super::tell;
 use super::threads::runtime;
 use super::write::{Scope, platform_dir, tree_files};
 use super::{disk, kept, lock};
+use crate::config::secrets::hidden;
 use crate::config::settings;
 use crate::config::source::Source;
 use crate::context::workdir::WorkDir;
@@ -45,7 +46,7 @@ use crate::schedule::lists::Lists;
 use crate::schedule::memory::Memory;
 use crate::schedule::remote::Remote;
 use crate::schedule::run::{Limits, run};
-use crate::secret::{SecretSpec, Secrets, proxy_credentials};
+use crate::secret::{SecretSpec, Secrets};
 use crate::template::catalog::TEMPLATE_NAME;
 use crate::template::render::RenderedDockerfile;
 
@@ -65,8 +66,9 @@ const PROXY_VARIABLES: [&str; 8] = [
 pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
     let mut settings = build_settings(&prepared, env);
     let configured = proxy_urls(&prepared.config, env)?;
-    let proxies = settings.proxy_args.values().chain(&configured).flat_map(|url| proxy_credentials(url));
-    settings.secrets = Secrets::read(&prepared.config.build.secrets, env, proxies)
+    let proxies = settings.proxy_args.values().chain(&configured).flat_map(|url| hidden("proxy", url));
+    let others = proxies.chain(settings::hidden(prepared.config.layers()));
+    settings.secrets = Secrets::read(&prepared.config.build.secrets, env, others)
         .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
     if let Some(path) = &prepared.config.build.locked {
         // What can't be read is told before an engine is asked.
@@ -241,6 +243,7 @@ async fn drive(
     let warnings = events.clone();
     let warn = move |text| drop(warnings.send(Event::Warning { text }));
     let watching = async { disk::watch(&places.await, disk::free, warn).await };
+    let secrets = worker.settings.secrets.clone();
     let building = run(&prepared.plan, Arc::new(worker), cost, limits, orderly.stop(), events);
     let running = async {
         tokio::select! {
@@ -251,6 +254,8 @@ async fn drive(
     };
     let reporting = async {
         while let Some(event) = heard.recv().await {
+            // The one way to whatever is shown or written.
+            let event = event.map_texts(|text| secrets.hide(text));
             if let Event::Finished { unit, outcome: Outcome::Built { .. }, duration } = &event {
                 durations.record(unit, *duration);
             }

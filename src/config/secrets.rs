@@ -1,4 +1,4 @@
-//! Keeps secrets out of what is shown of a configuration.
+//! Keeps secrets out of what is shown of a configuration, and knows them where builds might show them.
 
 use std::sync::LazyLock;
 
@@ -9,12 +9,12 @@ const MASK: &str = "***";
 
 /// User and password in front of a host, with or without a scheme.
 static CREDENTIALS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?P<before>\w://|^|[\s,=:])(?:[^\s/@:,]+:[^\s/]*|[^\s/@]+)@(?P<host>[\w\[])")
+    Regex::new(r"(?P<before>\w://|^|[\s,=:])(?P<user>[^\s/@:,]+:[^\s/]*|[^\s/@]+)@(?P<host>[\w\[])")
         .expect("the pattern is valid")
 });
 /// A part of a URL's query whose name tells that it is secret.
 static QUERY: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?P<name>[?&][\w-]*(?:token|passw|secret|key|sig|auth)[\w-]*=)[^&\s]+")
+    Regex::new(r"(?i)(?P<name>[?&][\w-]*(?:token|passw|secret|key|sig|auth)[\w-]*=)(?P<value>[^&\s]+)")
         .expect("the pattern is valid")
 });
 /// A name of something secret.
@@ -36,6 +36,31 @@ pub fn masked(name: &str, text: &str) -> String {
     }
     let text = CREDENTIALS.replace_all(text, format!("${{before}}{MASK}@${{host}}"));
     QUERY.replace_all(&text, format!("${{name}}{MASK}")).into_owned()
+}
+
+/// Words that stand for no secret, whatever they are called.
+const NO_SECRETS: [&str; 4] = ["true", "false", "none", "null"];
+
+/// Every text of a value that [`masked`] leaves out and that nothing else may show.
+pub fn hidden(name: &str, text: &str) -> Vec<String> {
+    if name != "secret" && is_secret_name(name) {
+        let is_none = NO_SECRETS.contains(&text.to_ascii_lowercase().as_str());
+        return if is_none { Vec::new() } else { vec![text.to_string()] };
+    }
+    let mut hidden = Vec::new();
+    for found in CREDENTIALS.captures_iter(text) {
+        let user = &found["user"];
+        match user.split_once(':') {
+            Some((_, password)) => hidden.extend([password.to_string(), user.to_string()]),
+            // Elsewhere it is a name, which is found in every log; before an HTTP host it is a token.
+            None if found["before"].ends_with("://") && !text.contains("ssh://") => {
+                hidden.push(user.to_string())
+            }
+            None => {}
+        }
+    }
+    hidden.extend(QUERY.captures_iter(text).map(|found| found["value"].to_string()));
+    hidden
 }
 
 #[cfg(test)]
@@ -70,5 +95,35 @@ mod tests {
             assert_eq!(masked(name, "x"), "x", "{name}");
         }
         assert_eq!(masked("password", ""), "");
+    }
+
+    #[test]
+    fn what_is_masked_is_known_to_be_hidden() {
+        for (name, text, expected) in [
+            ("http_proxy", "http://u:p4ss@proxy:3128/", &["p4ss", "u:p4ss"][..]),
+            ("http_proxy", "u:p4ss@proxy:3128", &["p4ss", "u:p4ss"]),
+            ("http_proxy", "http://proxy:3128", &[]),
+            ("location", "https://ghp_token@host/x", &["ghp_token"]),
+            ("location", "ssh://jenkins@host/x", &[]),
+            ("location", "git@host:x", &[]),
+            ("location", "https://h/x?access_token=abc&y=1", &["abc"]),
+            ("DB_PASSWORD", "hush", &["hush"]),
+            ("USE_TOKEN", "True", &[]),
+            ("secret", "id=token,src=x", &[]),
+            ("KEYSTONE_VERSION", "1", &[]),
+        ] {
+            assert_eq!(hidden(name, text), expected, "{name}={text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_hidden_is_shown(name in "[a-zA-Z_]{1,12}|token|password", text in "[ -~]{0,60}|https?://[a-z:@]{0,12}@h/x") {
+            let shown = masked(&name, &text);
+            for hidden in hidden(&name, &text).into_iter().filter(|hidden| hidden.len() >= 4 && !hidden.contains('*')) {
+                // It may stand there once more, as something else.
+                proptest::prop_assert!(shown.matches(&hidden).count() < text.matches(&hidden).count(), "{hidden}: {shown}");
+            }
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::layer::{DEFAULT, Entry, Layers, ValueError};
-use super::options::{Kind, OPTIONS, OptionSpec};
-use super::secrets::masked;
+use super::layer::{DEFAULT, Entry, Layers, Place, ValueError};
+use super::options::{self, Kind, OPTIONS, OptionSpec};
+use super::secrets::{self, masked};
 
 /// One value in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,28 @@ pub fn settings(layers: &Layers) -> Result<Vec<Setting>, ValueError> {
         }
     }
     Ok(settings)
+}
+
+/// Every text of users' values that [`settings`] does not show.
+pub fn hidden(layers: &Layers) -> BTreeSet<String> {
+    let mut texts = BTreeSet::new();
+    let of_users = |entry: &&Entry| matches!(entry.place, Place::File(..) | Place::CommandLine);
+    for Entry { section, key, .. } in layers.entries().iter().filter(of_users) {
+        let option = options::find(key).filter(|_| section == DEFAULT);
+        // What can't be read is told elsewhere.
+        let values = match option.map(|option| option.kind) {
+            Some(Kind::Dict) => layers.dict(DEFAULT, key).unwrap_or_default(),
+            Some(Kind::Many) => {
+                let values = layers.many(key).unwrap_or_default();
+                values.into_iter().map(|value| (key.clone(), value)).collect()
+            }
+            _ => {
+                layers.text(section, key).ok().flatten().map(|text| (key.clone(), text)).into_iter().collect()
+            }
+        };
+        texts.extend(values.iter().flat_map(|(name, value)| secrets::hidden(name, value)));
+    }
+    texts
 }
 
 /// The values of an option that is set, each with its place. `entry` is the one that counts.

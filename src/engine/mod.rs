@@ -112,18 +112,6 @@ pub enum BuildOutput {
     },
 }
 
-impl BuildOutput {
-    /// The same with its text changed.
-    pub fn map(self, change: impl FnOnce(String) -> String) -> BuildOutput {
-        match self {
-            BuildOutput::Line(text) => BuildOutput::Line(change(text)),
-            BuildOutput::Step { number, total, text } => {
-                BuildOutput::Step { number, total, text: change(text) }
-            }
-        }
-    }
-}
-
 /// Where a build's output goes while it runs.
 pub type OutputSink<'a> = &'a (dyn Fn(BuildOutput) + Send + Sync);
 

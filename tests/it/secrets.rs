@@ -3,8 +3,11 @@
 
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::support::certificates::{Authority, Callers, Inside};
-use crate::support::docker::FakeDocker;
+use crate::support::docker::{FakeDocker, Fault};
 use crate::support::files::FileServer;
 use crate::support::project::{Project, Run};
 use crate::support::real::{self, Images};
@@ -36,6 +39,48 @@ fn what_can_t_be_had_ends_the_run_before_the_first_build() {
         assert!(run.stderr.contains(words), "{words}: {run}");
     }
     assert_eq!(daemon.order(), [""; 0]);
+}
+
+#[test]
+fn what_print_config_masks_is_in_no_log_and_report_in_any_form() {
+    let fault = Fault::Fails {
+        message: "failed: p@ss/word-1".to_string(),
+        log: "E: p@ss/word-1 was refused".to_string(),
+    };
+    let daemon = FakeDocker::with_base_image().fail("memcached", fault);
+    let (token, password) = ("t0ken-of-the-index", "p@ss/word-1");
+    let basic = BASE64_STANDARD.encode(format!("deploy:{password}"));
+    let long = "x".repeat(16 * 1024 - 30);
+    let steps = [
+        format!("echo Authorization: Basic {basic}"),
+        format!("echo {} {}", BASE64_STANDARD.encode(token), BASE64_STANDARD.encode(format!("u{token}\n"))),
+        format!("echo pip config: {password} and p%40ss%2fword-1 and {token}"),
+        format!("echo {long}{token}{long}"),
+    ];
+    let body: String = steps.iter().map(|step| format!("RUN {step}\n")).collect();
+    let index = "https://deploy:p%40ss%2Fword-1@index.example/simple";
+    let config = format!("[DEFAULT]\nbuild_args = INDEX_TOKEN:{token},INDEX_URL:{index}\n");
+    let project = Project::empty()
+        .with_engine(&daemon)
+        .image("base", None, &body)
+        .image("memcached", Some("base"), "RUN true\n")
+        .file("k.conf", &config);
+    for builder in ["--buildkit", "--nobuildkit"] {
+        let files = ["--report=report.json", "--junit=junit.xml", "--html=page.html", "--logs-dir=logs"];
+        let arguments = ["--config-file=k.conf", builder, "--nocache", "--summary-json-file=summary.json"];
+        let run = project.run(arguments.iter().chain(&files).chain(&["--format=json"])).exits(1);
+        let mut shown = vec![run.stdout.clone(), run.stderr.clone()];
+        shown.extend(["report.json", "junit.xml", "page.html"].map(|file| project.read(file)));
+        shown.extend(["base", "memcached"].map(|image| project.read(&format!("logs/{image}.log"))));
+        // What other bytes go into may be seen of base64: its first and last characters.
+        let [inner, alone] = [&basic[12..24], &BASE64_STANDARD.encode(token)[..20]];
+        for text in [token, password, "p%40ss%2fword-1", "p%40ss%2Fword-1", inner, alone] {
+            let place = shown.iter().position(|shown| shown.contains(text));
+            assert_eq!(place, None, "{builder}: {text} is shown: {run}");
+        }
+        assert!(run.stderr.contains("pip config: *** and *** and ***"), "{run}");
+        assert!(run.stderr.contains("E: *** was refused"), "{run}");
+    }
 }
 
 #[test]

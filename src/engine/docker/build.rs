@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response};
 
-use super::super::{BuildOutput, BuildRequest, EngineError, OutputSink};
+use super::super::{BuildRequest, EngineError, OutputSink};
 use super::messages::Messages;
 use super::progress::Progress;
 use super::session::{Archive, Offer, Session};
@@ -190,21 +190,20 @@ async fn follow(
     secrets: &Secrets,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
-    let masked = |said: BuildOutput| output(said.map(|text| secrets.mask(&text).into_owned()));
     let status = response.status();
     if !status.is_success() {
         return Err(fault::refused(status.as_u16(), &refusal(response.into_body()).await));
     }
     let mut messages = Messages::new(endpoint, response.into_body());
-    let mut progress = Progress::default();
+    let mut progress = Progress::keeping(secrets);
     while let Some(message) = messages.next().await? {
         let shown = progress.push(message).map_err(|reason| fault::garbage(endpoint, reason))?;
-        shown.into_iter().for_each(masked);
+        shown.into_iter().for_each(output);
         if let Some(failure) = progress.failure() {
-            return Err(EngineError::Build(secrets.mask(&failure).into_owned()));
+            return Err(EngineError::Build(failure));
         }
     }
-    progress.finish().into_iter().for_each(masked);
+    progress.finish().into_iter().for_each(output);
     if progress.is_built() {
         Ok(())
     } else {

@@ -5,6 +5,7 @@ use super::log::{LineBuffer, Tail};
 use super::messages::Message;
 use super::trace::Trace;
 use crate::plain;
+use crate::secret::Secrets;
 
 /// What is known of a build so far.
 #[derive(Debug, Default)]
@@ -17,6 +18,15 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// One whose lines are not cut within what is hidden.
+    pub fn keeping(secrets: &Secrets) -> Progress {
+        Progress {
+            stream: LineBuffer::keeping(secrets.clone()),
+            trace: Trace::keeping(secrets.clone()),
+            ..Progress::default()
+        }
+    }
+
     /// Takes the next message, gives what it shows; an error says why it can't be read.
     pub fn push(&mut self, message: Message) -> Result<Vec<BuildOutput>, String> {
         let mut output = Vec::new();

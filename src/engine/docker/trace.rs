@@ -10,6 +10,7 @@ use prost::Message;
 use super::super::BuildOutput;
 use super::log::{LineBuffer, Tail};
 use crate::plain;
+use crate::secret::Secrets;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StatusResponse {
@@ -91,12 +92,18 @@ impl Told {
 /// Turns the trace into a log.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
+    secrets: Secrets,
     steps: HashMap<String, Told>,
     /// The message of the step that failed first.
     failure: Option<String>,
 }
 
 impl Trace {
+    /// One whose lines are not cut within what is hidden.
+    pub fn keeping(secrets: Secrets) -> Trace {
+        Trace { secrets, ..Trace::default() }
+    }
+
     /// Takes one message's `aux`; an error says what is wrong with it.
     pub fn push(&mut self, aux: &str, output: &mut Vec<BuildOutput>) -> Result<(), String> {
         let bytes = STANDARD.decode(aux).map_err(|error| format!("BuildKit's trace: {error}"))?;
@@ -115,7 +122,10 @@ impl Trace {
         }
         for log in response.logs {
             let told = self.steps.entry(log.vertex).or_default();
-            let lines = told.streams.entry(log.stream).or_default().push(&log.msg);
+            let lines = {
+                let open = || LineBuffer::keeping(self.secrets.clone());
+                told.streams.entry(log.stream).or_insert_with(open).push(&log.msg)
+            };
             told.show(lines, output);
         }
         for vertex in &response.vertexes {
