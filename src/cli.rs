@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
@@ -79,7 +79,7 @@ Exit codes: 0 every image asked for is built or unchanged; 1 an image failed, or
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
     let args = abbreviations::expand(args)
         .map_err(|ambiguous| command().error(ErrorKind::UnknownArgument, ambiguous))?;
-    let matches = command().try_get_matches_from(args)?;
+    let matches = command().try_get_matches_from(args).map_err(told_where)?;
     let mut line = CommandLine {
         build_tomls: paths(&matches, "build-toml").map(|(_, path)| path).collect(),
         print_config: matches.get_flag("print-config"),
@@ -111,6 +111,20 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, cl
     config_paths.sort_by_key(|(index, _)| *index);
     line.config_paths = config_paths.into_iter().map(|(_, path)| path).collect();
     Ok(line)
+}
+
+/// Says of an option that is for files alone where it goes.
+fn told_where(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(written)) = error.get(ContextKind::InvalidArg) else { return error };
+    let is_written = |option: &&OptionSpec| written.trim_start_matches('-') == option.long();
+    let in_files = OPTIONS.iter().filter(|option| option.origin == Origin::KollaFile);
+    if let Some(option) = in_files.into_iter().find(is_written) {
+        let tip = format!("in a kolla-build.conf it is an option: [DEFAULT] {} = ...", option.name);
+        // Similar names on the command line are no help.
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// The regexes have no name on the command line, but they are on it.

@@ -139,10 +139,29 @@ fn registry_host(text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing::{cases, text_of};
 
     fn told(meaning: Meaning, text: &str) -> String {
         meaning.check(text).expect_err(text)
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn any_text_means_something_or_is_refused_with_a_word(
+            text in text_of(&["a", "A", ":", "=", ",", "/", "@", "(", "[", "\\", "sha256", "10.0.0.0", "::1", " #"])
+        ) {
+            for meaning in [Meaning::Registry, Meaning::Namespace, Meaning::NamePrefix, Meaning::Tag, Meaning::BaseImage,
+                Meaning::BaseTag, Meaning::Regex, Meaning::BuildArguments, Meaning::RegistryHost] {
+                if let Err(told) = meaning.check(&text) {
+                    prop_assert!(!told.is_empty());
+                }
+            }
+        }
     }
 
     #[test]

@@ -87,9 +87,23 @@ fn mended(text: &str, fits: impl Fn(&str) -> bool) -> Option<(String, Vec<String
     None
 }
 
-/// Whether text in front of an image's name makes a name.
+/// Whether text in front of an image's name makes a name, of a host that there can be.
 fn leads(text: &str) -> bool {
-    format!("{text}/a").parse().is_ok_and(|name: Reference| name.is_bare())
+    format!("{text}/a").parse().is_ok_and(|name: Reference| {
+        let port = name.registry.as_deref().and_then(|host| host.rsplit_once(':'));
+        // What ends in a bracket is an address, all of it.
+        let port = port.map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+        name.is_bare() && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    })
+}
+
+/// Whether text is a digest that an image can have.
+fn is_digest(text: &str) -> bool {
+    let is_long_enough = |(algorithm, hex): (&str, &str)| match algorithm {
+        "sha256" => hex.len() == 64,
+        _ => hex.len() >= 32,
+    };
+    text.split_once(':').is_some_and(is_long_enough) && format!("a@{text}").parse::<Reference>().is_ok()
 }
 
 /// Whether text behind an image's name is its tag.
@@ -154,7 +168,7 @@ part! {
     /// The tag of a base image, with a digest when it is pinned.
     BaseTag, "the tag of a base image", "TAG or TAG@DIGEST",
     |text| match text.split_once('@') {
-        Some((tag, digest)) => tags(tag) && format!("a@{digest}").parse::<Reference>().is_ok(),
+        Some((tag, digest)) => tags(tag) && is_digest(digest),
         None => tags(text),
     }
 }
@@ -197,7 +211,9 @@ mod tests {
             text in text_of(&["a", "B", "/", ":", "@", ".", "_", "-", "localhost", "r.example", "50", "https://", " #", "'", "é"])
         ) {
             let around = |before: &str, after: &str| format!("{before}{text}{after}").parse::<Reference>();
-            prop_assert_eq!(text.parse::<Registry>().is_ok(), around("", "/a").is_ok_and(|it| it.is_bare()));
+            if text.parse::<Registry>().is_ok() {
+                prop_assert!(around("", "/a").is_ok_and(|it| it.is_bare()));
+            }
             if text.parse::<Namespace>().is_ok() {
                 prop_assert_eq!(around("", "/a:t").map(|it| it.to_string()), Ok(format!("{text}/a:t")));
             }
@@ -252,7 +268,8 @@ mod tests {
         for text in ["2026.2-debian-trixie", "_x", &"t".repeat(128)] {
             assert!(text.parse::<Tag>().is_ok(), "{text}");
         }
-        assert!("trixie@sha256:00112233445566778899aabbccddeeff".parse::<BaseTag>().is_ok());
+        let digest = "0123456789abcdef".repeat(4);
+        assert!(format!("trixie@sha256:{digest}").parse::<BaseTag>().is_ok());
         assert!("quay.io:443/rockylinux/rockylinux".parse::<BaseImage>().is_ok());
     }
 
@@ -276,6 +293,8 @@ mod tests {
         }
         for found in [
             refused::<Namespace>(""),
+            refused::<Registry>("r.example:65536"),
+            refused::<BaseTag>("trixie@sha256:abc"),
             refused::<Tag>(""),
             refused::<Tag>("a/b"),
             refused::<Tag>("5000/b"),

@@ -134,6 +134,7 @@ fn the_command_line_and_the_environment() {
         refused(project(), &["--no", "--thread", "0"]),
         refused(project(), &["--thread", "0"]),
         refused(project(), &["--type", "binary"]),
+        refused(project(), &["--pip-index-url", "https://pypi.example/simple"]),
         refused(project(), &["--platform", "linux/s390x"]),
         refused(project(), &["--platform", "linux/amd64,linux/arm64", "--export", "matrix=github"]),
         refused(project(), &["--manifest-lists"]),

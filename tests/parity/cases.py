@@ -87,6 +87,8 @@ def options():
         files={"kolla-build.conf": CONFIGURATION, "sources.list": "deb http://mirror x main\n",
                "preferences": "Package: *\n"},
     )
+    yield Case("empty-values", files={"kolla-build.conf": EMPTY_VALUES})
+    yield Case("abbreviated", ["--namesp=x", "--image-name", "p-", "--debian=arm64", "--nouse", "^nova-api$"])
     yield Case("rpm-setup", base="rocky", files={"kolla-build.conf": RPM_SETUP})
     yield Case("repos-rpm", ["--repos-yaml", "{dir}/repos.yaml"], base="rocky",
                files={"repos.yaml": RPM_REPOSITORIES})
@@ -105,6 +107,18 @@ def options():
         yield with_overrides(name, ["{dir}/1.j2", "{dir}/2.j2"], fails=True,
                              files={"1.j2": "{% extends parent_template %}\n" + text, "2.j2": text})
 
+
+EMPTY_VALUES = """
+[DEFAULT]
+base_image =
+registry =
+image_name_prefix =
+repos_yaml =
+patches_path =
+pip_index_url =
+apt_sources_list =
+rpm_setup_config = , ,
+"""
 
 CONFIGURATION = """
 [DEFAULT]

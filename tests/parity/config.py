@@ -114,6 +114,7 @@ def written():
         ["--tag=b", "--docker-dir=b", "-D", "c", "--nopush", "--build-args=B:2", "-T", "3"], ["b", "c"], ["--tag", "$base"],
         ["--tag="], ["--build-args=A:1", "--build-args=B:2"], ["--push", "--nopush"], ["--threads=0"], ["--base=x"],
         ["--nonsense"], ["--tag"], ["-qd", "-b", "debian", "^x$"],
+        ["--namesp=x", "--thread", "3", "--nopus", "--podman=x"], ["--base-", "x"], ["--no"], ["--verb"],
     ]
     for number, args in enumerate(lines):
         yield Case(f"command-line-{number}", file, ["--config-file={dir}/a.conf", *args])

@@ -41,6 +41,7 @@ def layout(text):
 
 LISTINGS = {
     "list-images": (["--list-images"], image_names),
+    "first-of-two": (["--list-dependencies", "--list-images"], image_names),
     "list-dependencies": (["--list-dependencies"], lambda text: (dependencies(text), layout(text))),
     "save-dependency": (["--save-dependency", "{file}"], lambda text: sorted(text.replace("LR\t", "LR\n\t").splitlines())),
 }
