@@ -395,3 +395,45 @@ fn what_a_template_joins_is_limited() {
         Project::empty().image("base", None, &of("1000")).run(["--list-images"]).exits(0);
     }
 }
+
+#[test]
+fn repositories_that_cannot_be_written_are_refused_with_file_and_line() {
+    for (text, told) in [
+        ("", "repos.yaml: it is empty"),
+        (
+            "rocky:\n  own:\n    gpgkey:\n      - a\n",
+            "repos.yaml: line 3: repository 'own' in section 'rocky': gpgkey is a list",
+        ),
+        (
+            "rocky:\n  own:\n    baseurl:\n",
+            "repos.yaml: line 3: repository 'own' in section 'rocky': baseurl has no value",
+        ),
+    ] {
+        let run =
+            project().file("repos.yaml", text).run(["--repos-yaml=repos.yaml", "--list-images"]).exits(2);
+        assert!(run.stderr.contains(told), "{run}");
+    }
+}
+
+#[test]
+fn no_template_ends_the_process() {
+    for (text, told) in [
+        (
+            format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(7_000)),
+            "100 tags and branches within each other",
+        ),
+        (format!("{{{{ a{} }}}}", "[0]".repeat(33_000)), "an expression this long or deep"),
+        (
+            "{{ [1] | tojson(9999999999) }}".to_string(),
+            "a width of 9999999999 is more than a template may make",
+        ),
+        (format!("{{{{ [{}] }}}}", "'a' * 10 ** 8, ".repeat(5_000)), "is more than a template may make"),
+    ] {
+        let file =
+            format!("{{% extends parent_template %}}\n{{% block footer %}}\n{text}\n{{% endblock %}}\n");
+        let project =
+            Project::empty().image("base", None, "{% block footer %}{% endblock %}\n").file("o.j2", &file);
+        let run = project.run(["--template-override=o.j2", "--list-images"]).exits(1);
+        assert!(run.stderr.contains("o.j2:3: ") && run.stderr.contains(told), "{}", &run.stderr[..600]);
+    }
+}

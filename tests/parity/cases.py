@@ -96,6 +96,9 @@ def options():
                files={"repos.yaml": DEB_REPOSITORIES})
     yield Case("repos-deb-for-arm", ["--repos-yaml", "{dir}/repos.yaml"], base="ubuntu", arch="aarch64",
                files={"repos.yaml": DEB_REPOSITORIES})
+    for name, text in REFUSED_REPOSITORIES.items():
+        yield Case(f"repos-{name}", ["--repos-yaml", "{dir}/repos.yaml"], base="rocky", fails=True,
+                   files={"repos.yaml": text})
     yield Case("repos-half-overridden", ["--repos-yaml", "{dir}/repos.yaml"], base="rocky", fails=True,
                files={"repos.yaml": "rocky:\n  crb:\n    name: own\n    baseurl: http://x\n    gpgkey: k\n"})
     yield Case("patches", ["--patches-path", "{dir}/patches"], files=PATCHES)
@@ -147,6 +150,14 @@ rpm_setup_config = http://host/a.repo,/etc/b.repo,http://host/c.rpm,
 pip_trusted_host = pip.example
 """
 
+REFUSED_REPOSITORIES = {
+    "empty": "",
+    "of-a-list": "- rocky\n",
+    "with-a-list-of-keys": "rocky:\n  grafana:\n    name: own\n    baseurl: http://x\n    gpgkey: [a, b]\n",
+    "with-a-list-of-places": "rocky:\n  grafana:\n    name: own\n    baseurl: [http://x, http://y]\n    gpgkey: k\n",
+    "without-a-place": "rocky:\n  grafana:\n    name: own\n    baseurl:\n    gpgkey: k\n",
+    "without-a-key": "rocky:\n  grafana:\n    name: own\n    baseurl: http://x\n    gpgkey:\n",
+}
 RPM_REPOSITORIES = """
 rpm:
   grafana: {name: own-grafana, baseurl: "http://a/1\\nhttp://a/2", gpgkey: "k1\\nk2\\nk3", gpgcheck: 1}

@@ -1,11 +1,8 @@
 //! Reads expressions as Jinja2 does, and notes what is to be changed in them for MiniJinja (see [`crate::template::prelex`]).
 
-use std::borrow::Cow;
-
 use super::edits::Edits;
 use super::tokens::{Kind, Token, tokens};
-use crate::template::literals::rewrite_string;
-use crate::template::rewrites::{COMPARE, DICT, ITERABLE, LIST, MADE, NUMBER, ORDERED, PASSED};
+use crate::template::rewrites::{COMPARE, ITERABLE, MADE, NUMBER, ORDERED};
 
 /// How deep an expression may be: what reads, compiles and drops it goes as deep.
 pub const MAX_DEPTH: usize = 200;
@@ -14,22 +11,6 @@ const MAX_BRACKETS: usize = 40;
 
 /// So many operands may be joined before any is counted.
 const FEW: usize = 4;
-
-/// Functions of ours and of MiniJinja, which take an undefined argument as it is.
-const FUNCTIONS: [&str; 10] = [
-    "cleanup_repos",
-    "cycler",
-    "debian_package_install",
-    "dict",
-    "handle_repos",
-    "joiner",
-    "loop",
-    "raise_error",
-    "range",
-    "super",
-];
-/// Words that no operand starts with.
-const KEYWORDS: [&str; 7] = ["and", "else", "if", "in", "is", "not", "or"];
 
 /// Something that is no expression or statement of Jinja2, or too much of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +36,7 @@ pub struct Use<'a> {
 
 /// What an expression is, as far as it matters around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     /// It has a value.
     Value,
     /// A name.
@@ -71,17 +52,17 @@ pub struct Node {
     pub start: usize,
     /// The offset after its last byte.
     pub end: usize,
-    depth: usize,
-    shape: Shape,
+    pub(super) depth: usize,
+    pub(super) shape: Shape,
 }
 
 /// Reads what stands between a tag's delimiters.
 pub struct Parser<'a> {
-    text: &'a str,
+    pub(super) text: &'a str,
     tokens: Vec<Token<'a>>,
-    at: usize,
+    pub(super) at: usize,
     brackets: usize,
-    conditional: usize,
+    pub(super) conditional: usize,
     /// What is to be changed.
     pub edits: Edits,
     /// Filters and tests that must be known.
@@ -113,11 +94,11 @@ impl<'a> Parser<'a> {
         self.tokens.get(self.at).copied()
     }
 
-    fn peek(&self, text: &str) -> bool {
+    pub(super) fn peek(&self, text: &str) -> bool {
         self.token().is_some_and(|token| token.kind != Kind::Text && token.text == text)
     }
 
-    fn next_is(&self, text: &str) -> bool {
+    pub(super) fn next_is(&self, text: &str) -> bool {
         self.tokens.get(self.at + 1).is_some_and(|token| token.kind != Kind::Text && token.text == text)
     }
 
@@ -163,12 +144,12 @@ impl<'a> Parser<'a> {
         Err(Refusal { at, message: message.to_string() })
     }
 
-    fn node(&self, start: usize, depth: usize, shape: Shape) -> Read<Node> {
+    pub(super) fn node(&self, start: usize, depth: usize, shape: Shape) -> Read<Node> {
         let end = self.tokens[..self.at].last().map_or(start, Token::end);
         if depth > MAX_DEPTH { self.too_deep(start) } else { Ok(Node { start, end, depth, shape }) }
     }
 
-    fn around(&mut self, node: Node, before: impl Into<String>, after: impl Into<String>) {
+    pub(super) fn around(&mut self, node: Node, before: impl Into<String>, after: impl Into<String>) {
         self.edits.wrap(node.start, before, node.end, after);
     }
 
@@ -212,7 +193,7 @@ impl<'a> Parser<'a> {
         Ok(left)
     }
 
-    fn deeper(&mut self, start: usize, read: fn(&mut Parser<'a>) -> Read<Node>) -> Read<Node> {
+    pub(super) fn deeper(&mut self, start: usize, read: fn(&mut Parser<'a>) -> Read<Node>) -> Read<Node> {
         self.brackets += 1;
         if self.brackets > MAX_BRACKETS {
             return self.too_deep(start);
@@ -319,228 +300,6 @@ impl<'a> Parser<'a> {
             self.around(left, format!("{MADE}("), format!(", {times})"));
         }
         Ok(left)
-    }
-
-    /// An operand with its signs, and the filters and tests that it goes through.
-    fn operand(&mut self) -> Read<Node> {
-        let node = self.signed()?;
-        self.filters(node)
-    }
-
-    fn signed(&mut self) -> Read<Node> {
-        let start = self.token().map_or(self.text.len(), |token| token.start);
-        let mut count = 0;
-        while self.peek("-") || self.peek("+") {
-            self.at += 1;
-            count += 1;
-        }
-        let node = self.primary()?;
-        let node = self.postfix(node)?;
-        if count == 0 { Ok(node) } else { self.node(start, node.depth + count, Shape::Value) }
-    }
-
-    fn primary(&mut self) -> Read<Node> {
-        let Some(token) = self.token() else { return self.unexpected("an expression") };
-        match (token.kind, token.text) {
-            (Kind::Name, "true" | "True" | "false" | "False" | "none" | "None") => {
-                self.at += 1;
-                self.node(token.start, 1, Shape::Value)
-            }
-            (Kind::Name, name) if !KEYWORDS.contains(&name) => {
-                self.at += 1;
-                self.prints_block |= name == "self";
-                self.node(token.start, 1, Shape::Name)
-            }
-            (Kind::Text, _) => {
-                while let Some(part) = self.token().filter(|part| part.kind == Kind::Text) {
-                    if let Cow::Owned(text) = rewrite_string(part.text) {
-                        self.edits.replace(part.text, part.start, &text);
-                    }
-                    self.at += 1;
-                }
-                self.node(token.start, 1, Shape::Value)
-            }
-            (Kind::Integer | Kind::Float, _) => {
-                self.at += 1;
-                self.node(token.start, 1, Shape::Value)
-            }
-            (Kind::Sign, "(" | "[" | "{") => self.deeper(token.start, Parser::bracketed),
-            _ => self.unexpected("an expression"),
-        }
-    }
-
-    fn bracketed(&mut self) -> Read<Node> {
-        let Some(open) = self.token() else { return self.unexpected("a bracket") };
-        self.at += 1;
-        let close = match open.text {
-            "(" => ")",
-            "[" => "]",
-            _ => "}",
-        };
-        let (mut depth, mut count, mut commas, mut shape) = (0, 0, 0, Shape::Value);
-        while !self.skip(close) {
-            if count > 0 {
-                self.expect(",")?;
-                commas += 1;
-                if self.skip(close) {
-                    break;
-                }
-            }
-            let item = self.expression()?;
-            (depth, count, shape) = (depth.max(item.depth), count + 1, item.shape);
-            if close == "}" {
-                self.expect(":")?;
-                depth = depth.max(self.expression()?.depth);
-            }
-        }
-        let is_grouped = close == ")" && count == 1 && commas == 0;
-        let node = self.node(open.start, depth + 1, if is_grouped { shape } else { Shape::Value })?;
-        match close {
-            "]" => self.around(node, format!("{LIST}("), ")"),
-            "}" => self.around(node, format!("{DICT}("), ")"),
-            _ => {}
-        }
-        Ok(if is_grouped && shape == Shape::Name { Node { shape: Shape::Open, ..node } } else { node })
-    }
-
-    fn postfix(&mut self, mut node: Node) -> Read<Node> {
-        while let Some(sign) = self.token().filter(|token| token.kind == Kind::Sign) {
-            node = match sign.text {
-                "." => {
-                    self.at += 1;
-                    match self.token() {
-                        Some(token) if matches!(token.kind, Kind::Name | Kind::Integer) => self.at += 1,
-                        _ => return self.unexpected("a name or number"),
-                    }
-                    self.node(node.start, node.depth + 1, Shape::Open)?
-                }
-                "[" => self.subscript(node)?,
-                "(" => self.call(node)?,
-                _ => break,
-            };
-        }
-        Ok(node)
-    }
-
-    fn subscript(&mut self, of: Node) -> Read<Node> {
-        self.at += 1;
-        let (mut depth, mut is_slice) = (of.depth, false);
-        for _ in 0..3 {
-            if !self.peek(":") && !self.peek("]") {
-                depth = depth.max(self.deeper(of.start, Parser::expression)?.depth);
-            }
-            if !self.skip(":") {
-                break;
-            }
-            is_slice = true;
-        }
-        self.expect("]")?;
-        let node = self.node(of.start, depth + 1, if is_slice { Shape::Value } else { Shape::Open })?;
-        if is_slice {
-            self.around(node, format!("{MADE}("), ", 1)");
-        }
-        Ok(node)
-    }
-
-    fn call(&mut self, of: Node) -> Read<Node> {
-        let name = &self.text[of.start..of.end];
-        self.prints_block |= name == "super";
-        // A macro can be told that an argument is there and undefined: with none, it takes its default.
-        let is_known = match of.shape {
-            Shape::Name => FUNCTIONS.contains(&name),
-            _ => name.starts_with("loop."),
-        };
-        let depth = self.arguments(of.start, !is_known)?.max(of.depth);
-        self.node(of.start, depth + 1, Shape::Open)
-    }
-
-    /// The arguments of a call; how deep they are.
-    fn arguments(&mut self, start: usize, to_macro: bool) -> Read<usize> {
-        self.expect("(")?;
-        let (mut depth, mut is_first, mut named) = (0, true, false);
-        while !self.skip(")") {
-            if !is_first {
-                self.expect(",")?;
-                if self.skip(")") {
-                    break;
-                }
-            }
-            is_first = false;
-            let spread = self.skip("*") || self.skip("**");
-            let is_named = self.token().is_some_and(|token| token.kind == Kind::Name) && self.next_is("=");
-            if is_named {
-                self.at += 2;
-            } else if named && !spread {
-                return self.unexpected("an argument with a name");
-            }
-            named |= is_named;
-            let value = self.deeper(start, Parser::expression)?;
-            if to_macro && !spread && value.shape != Shape::Value {
-                self.around(value, format!("{PASSED}("), ")");
-            }
-            depth = depth.max(value.depth);
-        }
-        Ok(depth)
-    }
-
-    fn filters(&mut self, mut node: Node) -> Read<Node> {
-        loop {
-            if self.peek("|") {
-                self.at += 1;
-                node = self.filter(node.start, node.depth)?;
-            } else if self.peek("is") {
-                self.at += 1;
-                node = self.test(node)?;
-            } else if self.peek("(") {
-                node = self.call(node)?;
-            } else {
-                return Ok(node);
-            }
-        }
-    }
-
-    /// A filter after its sign, on what starts at a place and is so deep.
-    pub fn filter(&mut self, start: usize, depth: usize) -> Read<Node> {
-        let name = self.dotted(false)?;
-        let arguments = if self.peek("(") { self.arguments(start, false)? } else { 0 };
-        let node = self.node(start, depth.max(arguments) + 1, Shape::Open)?;
-        if name != "customizable" {
-            self.edits.after(node.end, format!("|{MADE}(1)"));
-        }
-        Ok(node)
-    }
-
-    fn test(&mut self, of: Node) -> Read<Node> {
-        self.skip("not");
-        self.dotted(true)?;
-        let starts_operand = self.token().is_some_and(|token| match token.kind {
-            Kind::Name => !matches!(token.text, "and" | "else" | "is" | "or"),
-            Kind::Sign => matches!(token.text, "[" | "{"),
-            _ => true,
-        });
-        let argument = if self.peek("(") {
-            self.arguments(of.start, false)?
-        } else if starts_operand {
-            let argument = self.primary()?;
-            self.postfix(argument)?.depth
-        } else {
-            0
-        };
-        self.node(of.start, of.depth.max(argument) + 2, Shape::Value)
-    }
-
-    /// The name of a filter or test.
-    fn dotted(&mut self, is_test: bool) -> Read<&'a str> {
-        let first = self.name()?;
-        let mut end = first.end();
-        while self.skip(".") {
-            end = self.name()?.end();
-        }
-        let name = &self.text[first.start..end];
-        if self.conditional == 0 {
-            self.uses.push(Use { name, is_test, at: first.start });
-        }
-        Ok(name)
     }
 
     /// What a `for` goes over.

@@ -2,6 +2,7 @@
 
 mod edits;
 mod expression;
+mod operand;
 mod statement;
 mod tokens;
 
