@@ -152,6 +152,8 @@ fn metadata_tells_the_version_of_what_has_no_history() {
     assert_eq!(release(&project, &[])[1], "22.0.1");
     let project = tree(&STABLE).file("src/kolla.egg-info/PKG-INFO", &metadata("22.2.0.0rc1"));
     assert_eq!(release(&project, &[])[1], "22.2.0");
+    // A build has left it there, and the checkout has gone on.
+    assert_eq!(release(&tagged(project, "22.3.0", &["Mend it"]), &[])[1], "22.3.1");
     // What pbr says where it knows nothing.
     let project = tree(&STABLE).file("src/kolla-0.0.1.dist-info/METADATA", &metadata("0.0.1.dev5"));
     refused(

@@ -8,36 +8,47 @@ use crate::context::tagged::tagged_version;
 use crate::util::input;
 
 /// The version of a package and where it is told, or why it can't be.
+///
+/// What a build leaves in a checkout (`kolla.egg-info`) counts only where no tags tell: it stays when the checkout goes on.
 pub fn version(package: &Path) -> Result<(Version, PathBuf), Vec<String>> {
     let Some(around) = package.parent() else { return Err(Vec::new()) };
+    let installed = directories(around).filter(|path| name_of(path).starts_with("kolla-"));
+    let installed = installed.flat_map(|path| [path.join("METADATA"), path.join("PKG-INFO")]);
     let mut reasons = Vec::new();
-    match metadata(around) {
-        Some((text, path)) => match Version::parse(&text).filter(|version| version.major().is_some()) {
-            Some(version) => return Ok((version, path)),
-            None => reasons.push(format!("{} says {text}, which is no version of Kolla", path.display())),
-        },
-        None => reasons.push(format!("no PKG-INFO, dist-info or egg-info of it is in {}", around.display())),
-    }
-    match tagged_version(around) {
-        Ok(version) => Ok((version, around.to_path_buf())),
-        Err(error) => {
-            reasons.push(error.to_string());
-            Err(reasons)
-        }
-    }
+    let told = first_told(installed.chain([around.join("PKG-INFO")]), &mut reasons)
+        .or_else(|| match tagged_version(around) {
+            Ok(version) => Some((version, around.to_path_buf())),
+            Err(error) => {
+                reasons.push(error.to_string());
+                None
+            }
+        })
+        .or_else(|| first_told([around.join("kolla.egg-info/PKG-INFO")], &mut reasons));
+    told.ok_or_else(|| {
+        reasons.push(format!("no PKG-INFO, dist-info or egg-info that tells it is in {}", around.display()));
+        reasons
+    })
 }
 
-/// The version that the metadata of a package has, and where.
-fn metadata(around: &Path) -> Option<(String, PathBuf)> {
-    let metadata = directories(around)
-        .filter(|path| name_of(path).starts_with("kolla-") || name_of(path) == "kolla.egg-info")
-        .flat_map(|path| [path.join("METADATA"), path.join("PKG-INFO")])
-        .chain([around.join("PKG-INFO")]);
+/// The first version that metadata has, and where; what is no version of Kolla's is a reason not to know it.
+fn first_told(
+    metadata: impl IntoIterator<Item = PathBuf>,
+    reasons: &mut Vec<String>,
+) -> Option<(Version, PathBuf)> {
     metadata.into_iter().find_map(|path| {
-        let text = input::read_to_string(&path).ok()?;
-        let headers = text.lines().take_while(|line| !line.is_empty());
-        let field = |name: &str| headers.clone().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let version = field("Version:").filter(|_| field("Name:") == Some("kolla"))?.to_string();
-        Some((version, path))
+        let stated = stated(&path)?;
+        let version = Version::parse(&stated).filter(|version| version.major().is_some());
+        if version.is_none() {
+            reasons.push(format!("{} says {stated}, which is no version of Kolla", path.display()));
+        }
+        Some((version?, path))
     })
+}
+
+/// The version that a package's metadata states, when it is Kolla's.
+fn stated(path: &Path) -> Option<String> {
+    let text = input::read_to_string(path).ok()?;
+    let headers = text.lines().take_while(|line| !line.is_empty());
+    let field = |name: &str| headers.clone().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    field("Version:").filter(|_| field("Name:") == Some("kolla")).map(str::to_string)
 }
