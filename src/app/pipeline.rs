@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::prepare::Prepared;
+use super::tell;
 use crate::cli::{CommandLine, ConfigPath};
-use crate::config::layer::Entry;
-use crate::config::options::{self, Kind};
+use crate::config::layer::{DEFAULT, Entry, Place};
+use crate::config::options::{self, Kind, Origin};
 use crate::config::secrets::{is_secret_name, masked};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::pipeline::{CiSystem, PipelineOptions, WRITTEN_BY, pipeline};
@@ -43,7 +44,7 @@ pub fn write(
     dir: &Path,
 ) -> Result<String, Fatal> {
     refuse_several_platforms(prepared)?;
-    let mut options = PipelineOptions { images_per_job, ..arguments(line)? };
+    let mut options = PipelineOptions { images_per_job, ..arguments(prepared, line)? };
     let selection = &prepared.config.selection;
     if selection.regexes.is_empty() && selection.profile_regexes.is_empty() {
         // Every image, said so that the last job asks for every one.
@@ -87,8 +88,8 @@ fn refuse_several_platforms(prepared: &Prepared) -> Result<(), Fatal> {
     ))
 }
 
-/// What the command line says, for jobs to say it again.
-fn arguments(line: &CommandLine) -> Result<PipelineOptions, Fatal> {
+/// What the command line says, for jobs to say it again, and below it what this environment sets.
+fn arguments(prepared: &Prepared, line: &CommandLine) -> Result<PipelineOptions, Fatal> {
     let mut options = PipelineOptions::default();
     for path in &line.config_paths {
         options.arguments.push(match path {
@@ -97,7 +98,8 @@ fn arguments(line: &CommandLine) -> Result<PipelineOptions, Fatal> {
         });
     }
     options.arguments.extend(line.build_tomls.iter().map(|path| format!("--build-toml={}", path.display())));
-    for entry in line.entries.iter().filter(|entry| !NOT_OF_JOBS.contains(&entry.key.as_str())) {
+    let given = from_variables(prepared).chain(&line.entries);
+    for entry in given.filter(|entry| !NOT_OF_JOBS.contains(&entry.key.as_str())) {
         let argument = argument(entry)?;
         if SELECTION.contains(&entry.key.as_str()) {
             options.selection.push(argument);
@@ -107,6 +109,22 @@ fn arguments(line: &CommandLine) -> Result<PipelineOptions, Fatal> {
         }
     }
     Ok(options)
+}
+
+/// What variables set that the command line can say; what it can't is told.
+fn from_variables(prepared: &Prepared) -> impl Iterator<Item = &Entry> {
+    let set = prepared.config.layers().entries().iter();
+    set.filter(|entry| match &entry.place {
+        Place::Environment(name) => {
+            let option = options::find(&entry.key).filter(|option| option.origin != Origin::KollaFile);
+            if entry.section != DEFAULT || option.is_none() {
+                tell(&format!("warning: {name} is set here and not in the jobs"));
+                return false;
+            }
+            true
+        }
+        _ => false,
+    })
 }
 
 fn argument(entry: &Entry) -> Result<String, Fatal> {

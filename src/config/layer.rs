@@ -285,7 +285,8 @@ fn fact_kind(entry: &Entry) -> (&'static str, String) {
 
 /// Whether a value in a file seems to end in a comment, which oslo.config takes for a part of it.
 pub fn has_comment(entry: &Entry) -> bool {
-    matches!(entry.place, Place::File(..)) && (entry.text.contains(" #") || entry.text.contains("\t#"))
+    let is_comment = |(at, _): (usize, &str)| entry.text[..at].ends_with([' ', '\t', '\n']);
+    matches!(entry.place, Place::File(..)) && entry.text.match_indices('#').any(is_comment)
 }
 
 /// An error about an entry.

@@ -161,7 +161,7 @@ for every architecture |
 const DIFFERENCES: &[(&str, &str)] = &[
     (
         "platform",
-        "every platform is rendered for its own architecture, while Kolla renders once for all of them",
+        "linux/amd64 and linux/arm64; each is rendered for its own architecture, while Kolla renders once for all of them",
     ),
     ("buildkit", "through Docker's API: neither the docker command nor its buildx plugin is needed"),
     (
@@ -174,7 +174,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("retries", "only failures that may pass are tried again, after a pause: the others would fail again"),
     (
         "timeout",
-        "counts from the last sign of progress, wherever something is waited for; a build goes on while its engine answers: a download or a step may take long",
+        "at least 1; counts from the last sign of progress, wherever something is waited for; a build goes on while its engine answers: a download or a step may take long",
     ),
     ("template_override", "what has no effect in them is told; Kolla is silent"),
     (
@@ -200,6 +200,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "install_type",
         "as in Kolla 9; with trees that have none it is refused on the command line, as by Kolla 23, and told in files",
     ),
+    ("profile", "what of a profile of your own matches no image is told"),
     ("quiet", "the last lines of failed images are told at the end all the same"),
     ("allowed_to_fail", "covers what is built on such an image too; names of no image are told"),
     (

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_yaml::Value;
 
 use crate::support::docker::FakeDocker;
-use crate::support::project::Project;
+use crate::support::project::{Project, Running};
 
 const SYSTEMS: [(&str, &str); 3] = [
     ("github", ".github/workflows/kolla-build.yml"),
@@ -164,6 +164,25 @@ fn every_image_is_built_once_after_what_it_is_built_on() {
             assert!(build.contains(&argument.to_string()), "{system}: {build:?}");
         }
     }
+}
+
+#[test]
+fn what_the_environment_sets_jobs_are_told() {
+    let project = Project::new();
+    let mut command = project.command(["--export=matrix=github", "--export-dir=out", "--namespace=line"]);
+    command.envs([
+        ("OS_DEFAULT__NAMESPACE", "variable"),
+        ("OS_DEFAULT__PULL", "no"),
+        ("OS_KEYSTONE__VERSION", "7"),
+    ]);
+    let run = Running::spawn(command).end().exits(0);
+    assert!(run.tells("warning: OS_KEYSTONE__VERSION is set here and not in the jobs"), "{run}");
+    let file: Value =
+        serde_yaml::from_str(&project.read("out/.github/workflows/kolla-build.yml")).expect("YAML");
+    let build = words(&github(&file)[0].commands[0]);
+    let namespaces: Vec<&String> = build.iter().filter(|word| word.starts_with("--namespace")).collect();
+    assert_eq!(namespaces, ["--namespace=variable", "--namespace=line"]);
+    assert!(build.contains(&"--nopull".to_string()), "{build:?}");
 }
 
 #[test]
