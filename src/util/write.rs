@@ -129,7 +129,9 @@ pub fn writable_directory(path: &Path) -> io::Result<()> {
 
 /// Makes a file and takes it away again.
 fn probe(directory: &Path) -> io::Result<()> {
-    tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(directory)?.close()
+    // The name that it would have had is nobody's business.
+    let made = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(directory);
+    made.and_then(NamedTempFile::close).map_err(|error| error.kind().into())
 }
 
 /// Puts a complete file in place of another. Where no file can be put, because it is mounted there or the directory is
