@@ -133,7 +133,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
                 options.pull && options.locked.is_none(),
                 several_platforms,
             )),
-            sources: Some(sources.clone()),
+            sources: sources.clone(),
             registry: options.reuse_registry.then(|| Lookup {
                 registries: registries.clone(),
                 retries,

@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::build::{self, build_settings};
 use super::engines::engine;
-use super::kept::{self, source_cache};
+use super::kept;
 use super::prepare::Prepared;
 use super::registry::registries;
 use super::threads::runtime;
 use super::write::contexts_by_dir;
 use super::{lock, tell, tell_pause};
+use crate::context::sources::SourceCache;
 use crate::context::workdir::{TreeFile, write_tree};
 use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
@@ -43,8 +45,8 @@ pub fn forecasts(
             registry: lookup(prepared, env, engine.as_deref()).await?,
             bases: engine.clone().map(|engine| BaseImages::new(engine, false, several_platforms)),
             engine,
-            // Without one, what sources are is not known.
-            sources: source_cache(prepared, env, recipes.values()).ok().map(Arc::new),
+            // Nothing is fetched.
+            sources: Arc::new(SourceCache::none(Duration::from_secs(prepared.config.build.timeout))),
             build_args: build_settings(prepared, env).build_args,
             gets: false,
             retries: 0,

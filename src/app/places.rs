@@ -78,7 +78,7 @@ pub fn written(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<(W
                 list.file("export_dir", &dir.join(name))?;
             }
         }
-        Task::Plan | Task::VerifyRegistry => list.cache(config, env)?,
+        Task::VerifyRegistry => list.cache(config, env)?,
         _ => {}
     }
     if matches!(config.task, Task::Build | Task::MergeSummaries(_)) {

@@ -35,7 +35,7 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
         let inquiry = Inquiry {
             bases: Some(BaseImages::new(engine.clone(), false, several_platforms)),
             engine: Some(engine),
-            sources: Some(Arc::new(source_cache(prepared, env, recipes.values())?)),
+            sources: Arc::new(source_cache(prepared, env, recipes.values())?),
             registry: Some(Lookup { registries, retries, waits }),
             build_args: build_settings(prepared, env).build_args,
             gets: true,

@@ -35,8 +35,8 @@ pub struct Inquiry {
     pub engine: Option<Arc<dyn Engine>>,
     /// What is pulled.
     pub bases: Option<BaseImages>,
-    /// Where sources come from; none when the cache can't be used.
-    pub sources: Option<Arc<SourceCache>>,
+    /// Where sources come from.
+    pub sources: Arc<SourceCache>,
     /// The registry, when images are reused from there.
     pub registry: Option<Lookup>,
     /// Build arguments that decide what is built.
@@ -146,9 +146,7 @@ impl Inquiry {
 
     async fn source(&self, source: &Source) -> Result<String, Failure> {
         let failed = |message: String| Failure::permanent(FailureKind::Source, message);
-        let Some(sources) = &self.sources else {
-            return Err(failed("the source cache can't be used".to_string()));
-        };
+        let sources = &self.sources;
         if self.gets {
             let again = |error: &SourceError| Again::if_transient(error.is_transient());
             let waits = |error: &SourceError, pause| (self.waits)(error, pause);
@@ -163,7 +161,7 @@ impl Inquiry {
     /// Asks for the commits of recipes' sources and for their downloads, several at once: the answers are remembered. Who
     /// can't be asked is told of by the unit that needs it.
     pub async fn ask_ahead(&self, recipes: impl Iterator<Item = &Recipe>) {
-        let Some(sources) = &self.sources else { return };
+        let sources = &self.sources;
         let ask = async |recipe: &Recipe| {
             for source in recipe.sources().filter(|source| matches!(source.origin, Origin::Git { .. })) {
                 let _ = sources.known(source).await;
@@ -176,7 +174,7 @@ impl Inquiry {
     /// What identifies each download of a recipe, and why what does not is not told.
     pub async fn downloads(&self, recipe: &Recipe) -> (Vec<(String, String)>, Vec<String>) {
         let (mut known, mut untold) = (Vec::new(), Vec::new());
-        let Some(sources) = &self.sources else { return (known, untold) };
+        let sources = &self.sources;
         for download in recipe.downloads.iter().filter(|download| !download.is_pinned) {
             match sources.told_of(download).await {
                 Ok(identity) => known.push((download.url.clone(), identity)),

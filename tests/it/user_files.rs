@@ -409,6 +409,7 @@ fn a_directory_that_holds_anything_else_is_no_source_cache() {
     run_bare(&project, &[&build[..], &["--source-cache=old"]].concat()).exits(0);
     assert!(project.read("old/CACHEDIR.TAG").starts_with("Signature: 8a477f597d28d172789f06886806bc55\n"));
     fs::remove_file(project.path("old/CACHEDIR.TAG")).unwrap();
+    fs::remove_dir_all(project.path("old/seals")).unwrap();
     let objects = snapshot(&project.path("old/objects"));
     assert_eq!(objects.len(), 1);
     daemon.forget();
@@ -444,6 +445,10 @@ fn a_home_that_cannot_be_written_costs_no_build() {
         assert!(run.tells("warning: sources are fetched for this run alone: neither HOME nor"), "{run}");
     }
     assert_eq!(project.temporary_files(), Vec::<PathBuf>::new());
+
+    // A plan fetches nothing, and so needs no place for it.
+    let run = run_bare(&project, &["--images-dir=docker", "--build-toml=local.toml", "--plan"]).exits(0);
+    assert!(!run.stderr.contains("sources are fetched"), "{run}");
 
     // One that was named is not passed over in silence.
     let run = run_bare(
@@ -505,11 +510,11 @@ fn a_fifo_in_a_files_place_is_refused_and_not_waited_for() {
         &["--merge-summaries=fifo"],
         &["--merge-summaries=in"],
         &["--patches-path=series"],
-        &["--build-toml=fifo.toml"],
     ] {
         refuses(&[&["--images-dir=docker"], arguments].concat(), is_fifo);
     }
     refuses(&["--images-dir=docker", "--config-file=fifo.conf"], is_fifo);
+    refuses(&["--images-dir=docker", "--build-toml=fifo.toml"], "fifo: is neither a file nor a directory");
     refuses(&["--images-dir=docker", "--config-file=/dev/zero"], "it is a device, not a file");
     assert_eq!(daemon.order(), Vec::<String>::new());
     refuses(&["--images-dir=docker", "--push", "--registry=localhost:1", "--registry-ca=fifo"], is_fifo);
