@@ -41,40 +41,15 @@ impl Part {
     }
 }
 
-/// What takes something off a text; with what is said of it.
-type Step<'a> = &'a dyn Fn(&str) -> (String, String);
+/// What takes something off a text that people add by mistake; gives the rest and what is said of it.
+type Step = fn(&str) -> (String, String);
 
 /// Text that was probably meant, and how it comes from what was written.
 fn mended(text: &str, fits: impl Fn(&str) -> bool) -> Option<(String, Vec<String>)> {
-    static SCHEME: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"^[A-Za-z][A-Za-z0-9+.-]*://").expect("the pattern is valid"));
-    static COMMENT: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?s)\s+[#;].*$").expect("the pattern is valid"));
-    let comment = |text: &str| {
-        let rest = COMMENT.replace(text, "").into_owned();
-        (rest, "with the comment on a line of its own".to_string())
-    };
-    let quotes = |text: &str| {
-        let around = |c: char| c.is_whitespace() || c == '\'' || c == '"';
-        (text.trim_matches(around).to_string(), "without quotes and spaces".to_string())
-    };
-    let scheme = |text: &str| {
-        let scheme = SCHEME.find(text).map_or("", |found| found.as_str());
-        (text[scheme.len()..].to_string(), format!("without {scheme}"))
-    };
-    let user = |text: &str| {
-        let host = text.split_once('/').map_or(text, |(host, _)| host);
-        let after = host.rfind('@').map_or(0, |at| at + 1);
-        (text[after..].to_string(), "without the user, whom docker login knows".to_string())
-    };
-    let slashes = |text: &str| {
-        let side = if text.starts_with('/') { "start" } else { "end" };
-        (text.trim_matches('/').to_string(), format!("without the / at its {side}"))
-    };
-    let capitals = |text: &str| (text.to_lowercase(), "in lower case".to_string());
-    let steps: [Step; 6] = [&comment, &quotes, &scheme, &user, &slashes, &capitals];
+    const STEPS: [Step; 6] =
+        [without_comment, without_quotes, without_scheme, without_user, without_slashes, in_lower_case];
     let (mut meant, mut how) = (text.to_string(), Vec::new());
-    for step in steps {
+    for step in STEPS {
         let (next, said) = step(&meant);
         if next != meant {
             meant = next;
@@ -85,6 +60,39 @@ fn mended(text: &str, fits: impl Fn(&str) -> bool) -> Option<(String, Vec<String
         }
     }
     None
+}
+
+fn without_comment(text: &str) -> (String, String) {
+    static COMMENT: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?s)\s+[#;].*$").expect("the pattern is valid"));
+    (COMMENT.replace(text, "").into_owned(), "with the comment on a line of its own".to_string())
+}
+
+fn without_quotes(text: &str) -> (String, String) {
+    let around = |c: char| c.is_whitespace() || c == '\'' || c == '"';
+    (text.trim_matches(around).to_string(), "without quotes and spaces".to_string())
+}
+
+fn without_scheme(text: &str) -> (String, String) {
+    static SCHEME: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^[A-Za-z][A-Za-z0-9+.-]*://").expect("the pattern is valid"));
+    let scheme = SCHEME.find(text).map_or("", |found| found.as_str());
+    (text[scheme.len()..].to_string(), format!("without {scheme}"))
+}
+
+fn without_user(text: &str) -> (String, String) {
+    let host = text.split_once('/').map_or(text, |(host, _)| host);
+    let after = host.rfind('@').map_or(0, |at| at + 1);
+    (text[after..].to_string(), "without the user, whom docker login knows".to_string())
+}
+
+fn without_slashes(text: &str) -> (String, String) {
+    let side = if text.starts_with('/') { "start" } else { "end" };
+    (text.trim_matches('/').to_string(), format!("without the / at its {side}"))
+}
+
+fn in_lower_case(text: &str) -> (String, String) {
+    (text.to_lowercase(), "in lower case".to_string())
 }
 
 /// Whether text in front of an image's name makes a name, of a host that there can be.
