@@ -9,7 +9,7 @@ use reqwest::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
     RANGE,
 };
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::digest::{HashWriter, hex};
@@ -45,13 +45,9 @@ pub(super) async fn download(
     let mut last = Problem::Misfit;
     for _ in 0..=FURTHER_REQUESTS {
         let start = target.size;
-        let validator = target.validator.clone().filter(|_| start > 0);
-        let mut request = client.get(url);
-        if let Some(validator) = &validator {
-            request = request.header(RANGE, format!("bytes={start}-")).header(IF_RANGE, validator);
-        }
+        let (request, begun) = target.ask(client, url);
         let response = request.send().await.map_err(|error| problem(error, patience))?;
-        match judge(response.status(), response.headers(), validator.is_some().then_some(&target)) {
+        match judge(response.status(), response.headers(), begun.then_some(&target)) {
             Verdict::Whole => target.restart().map_err(local())?,
             Verdict::Rest => {}
             Verdict::Misfit => {
@@ -211,6 +207,18 @@ impl Target {
     /// The sha256 of what is there.
     pub(super) fn sha256(&self) -> String {
         hex(&self.hasher.clone().finalize())
+    }
+
+    /// Asks for the file, or for its rest when a part of it is here that the server knows: then true.
+    fn ask(&self, client: &Client, url: &str) -> (RequestBuilder, bool) {
+        let request = client.get(url);
+        match self.validator.as_ref().filter(|_| self.size > 0) {
+            Some(validator) => {
+                let range = format!("bytes={}-", self.size);
+                (request.header(RANGE, range).header(IF_RANGE, validator), true)
+            }
+            None => (request, false),
+        }
     }
 
     /// True when an answer's part is of the file that is begun here, and begins where that ends.

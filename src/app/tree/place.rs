@@ -91,3 +91,20 @@ pub fn read(path: &Path) -> Result<String, Fatal> {
         Err(error) => Err(failed(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_larger_than_any_of_kolla_s_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.py");
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(LARGEST_FILE).unwrap();
+        assert!(read(&path).is_ok());
+        file.set_len(LARGEST_FILE + 1).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("config.py: it is larger than 8 MiB"), "{error}");
+    }
+}

@@ -7,6 +7,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use kolla_build::context::sources::Problem;
+use proptest::prelude::*;
 
 use super::{Fixture, SECTION, ranges, sha256, tarball, url};
 use crate::support::certificates::{Authority, Callers, Inside};
@@ -136,6 +137,68 @@ fn a_damaged_or_unbounded_archive_is_refused_by_section_and_entry() {
             assert!(error.to_string().contains(&format!("[{SECTION}] from http://")), "{error}");
             assert!(!error.is_transient());
             assert_eq!(fixture.working_files(), []);
+        }
+    }
+}
+
+/// What a server does with one request, in words that a random generator can choose from.
+#[derive(Debug, Clone)]
+enum Whim {
+    Cuts(usize),
+    /// Sends a part from here on, of so many bytes: what it tells of it, and what it sends, may be wrong.
+    Part {
+        start: usize,
+        length: usize,
+        total: usize,
+        same_tag: bool,
+        sent: usize,
+    },
+    Status(u16),
+    Changes(usize),
+}
+
+/// Of the file.
+const LENGTH: usize = 2560;
+
+fn whim() -> impl Strategy<Value = Whim> {
+    let near = || prop_oneof![Just(0), Just(1000), Just(LENGTH), 0..LENGTH + 9];
+    prop_oneof![
+        3 => near().prop_map(|at| Whim::Cuts(at.min(LENGTH))),
+        3 => (near(), near(), near(), any::<bool>(), near()).prop_map(|(start, length, total, same_tag, sent)| {
+            Whim::Part { start, length, total, same_tag, sent }
+        }),
+        1 => prop_oneof![Just(206), Just(416), Just(304), Just(503)].prop_map(Whim::Status),
+        1 => near().prop_map(|at| Whim::Changes(at.min(LENGTH))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    /// However a server behaves, a download is the file as it is on the server at one moment, or an error.
+    #[test]
+    fn no_server_makes_another_file(whims in proptest::collection::vec(whim(), 0..6), pinned in any::<bool>()) {
+        let (fixture, server) = (Fixture::new(), FileServer::start());
+        let [old, new] = ["o", "n"].map(|word| tarball(&[("a", &word.repeat(1000))]));
+        prop_assert_eq!(old.len(), LENGTH);
+        let source = url(&server.put("/x.tar", &old), pinned.then(|| sha256(&old)).as_deref());
+        for whim in &whims {
+            server.fail_next(match whim {
+                Whim::Cuts(at) => Fault::CutAfter(*at),
+                Whim::Part { start, length, total, same_tag, sent } => {
+                    let tag = if *same_tag { sha256(&old) } else { "other".to_string() };
+                    let range = format!("{start}-{}/{total}", (start + length).wrapping_sub(1));
+                    part(&range, &tag, &vec![b'?'; *sent])
+                }
+                Whim::Status(status) => Fault::Status(*status),
+                Whim::Changes(at) => Fault::CutAndReplace(*at, new.clone()),
+            });
+        }
+        if let Ok(fetched) = fixture.fetch(&fixture.cache(), &source) {
+            let content = fs::read(fetched.path).unwrap();
+            // A server that says of other bytes that they are this very part of this very file can't be found out.
+            let lies = |whim: &Whim| matches!(whim, Whim::Part { same_tag: true, total: LENGTH, .. });
+            prop_assert!(content == old || !pinned && (content == new || whims.iter().any(lies)));
         }
     }
 }

@@ -142,10 +142,10 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     }
     exchange.raw(format!("{head}\r\n").as_bytes())?;
     match fault {
-        Some(Fault::CutAfter(count)) => exchange.raw(&body[..count]),
+        Some(Fault::CutAfter(count)) => exchange.raw(&body[..count.min(body.len())]),
         Some(Fault::CutAndReplace(count, new)) => {
             state.lock().unwrap().files.insert(exchange.path.clone(), new);
-            exchange.raw(&body[..count])
+            exchange.raw(&body[..count.min(body.len())])
         }
         Some(Fault::Hang(count)) => {
             exchange.raw(&body[..count])?;
