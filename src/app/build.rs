@@ -74,6 +74,10 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
         // What can't be read is told before an engine is asked.
         lock::read(path)?;
     }
+    if let Some(reason) = too_long(&settings.build_args) {
+        return Err(Fatal::message(reason, EXIT_USAGE)
+            .hinted("put it into a file of a build context, or hand it over with --secret"));
+    }
     let outputs = Outputs::open(&prepared.config.output)?;
     let runtime = runtime()?;
     let code = runtime.block_on(async {
@@ -83,11 +87,6 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             return Err(Fatal::message(format!("{} does not squash", facts.name), EXIT_USAGE).hinted(
                 "Docker does it as an experimental engine: \"experimental\": true in its daemon.json",
             ));
-        }
-        let takes_long_arguments = facts.takes_long_arguments && settings.buildkit;
-        if let Some(reason) = too_long(&settings.build_args, takes_long_arguments) {
-            return Err(Fatal::message(reason, EXIT_USAGE)
-                .hinted("put it into a file of a build context, or hand it over with --secret"));
         }
         if prepared.config.selection.skip_existing {
             skip_existing(&mut prepared.plan, engine.as_ref()).await?;

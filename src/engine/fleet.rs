@@ -391,7 +391,6 @@ impl Engine for Fleet {
             let versions: Vec<&str> = facts.iter().map(|(_, facts)| facts.api_version.as_str()).collect();
             Ok(EngineFacts {
                 squashes: facts.iter().all(|(_, facts)| facts.squashes),
-                takes_long_arguments: facts.iter().all(|(_, facts)| facts.takes_long_arguments),
                 name: names.join(", "),
                 api_version: versions.join(", "),
                 architecture: facts.first().map(|(_, facts)| facts.architecture.clone()).unwrap_or_default(),

@@ -157,8 +157,6 @@ impl ImageFacts {
 pub struct EngineFacts {
     /// Whether its classic builder squashes.
     pub squashes: bool,
-    /// Whether BuildKit builds there with arguments that are longer than a request's first line.
-    pub takes_long_arguments: bool,
     /// `Docker 20.10.24`, for people.
     pub name: String,
     /// Version of the API that is spoken with it.
@@ -196,7 +194,7 @@ pub enum EngineError {
     },
     /// It was reached, and nothing moved any more.
     #[error(
-        "the container engine at {endpoint} has made no progress for {} s (option timeout)",
+        "the container engine at {endpoint} has made no progress{doing} for {} s (option timeout)",
         patience.as_secs_f32()
     )]
     Stalled {
@@ -204,6 +202,8 @@ pub enum EngineError {
         endpoint: String,
         /// For so long.
         patience: Duration,
+        /// With what, when it may be another's fault.
+        doing: &'static str,
     },
     /// It ran the build, and the build failed.
     #[error("{0}")]
@@ -255,27 +255,31 @@ pub enum EngineError {
     },
 }
 
-/// Build arguments that are longer than this together need an engine that takes long ones.
-const LONG_ARGUMENTS: usize = 40_000;
+/// Engines take no request whose head is longer than a megabyte; labels and the rest need little of it.
+const LONGEST_ARGUMENTS: usize = 900_000;
 
 /// The kernel gives programs no variable that is longer than this, with its name.
 const LONGEST_VARIABLE: usize = 128 * 1024 - 2;
 
 /// Why builds with these arguments can't be, if they can't; the longest one is named.
-pub fn too_long(build_args: &BTreeMap<String, String>, takes_long_arguments: bool) -> Option<String> {
+pub fn too_long(build_args: &BTreeMap<String, String>) -> Option<String> {
     let length = |(name, value): &(&String, &String)| name.len() + value.len();
     let longest = build_args.iter().max_by_key(length)?;
     let (name, bytes) = (longest.0, length(&longest));
-    if bytes > LONGEST_VARIABLE {
-        return Some(format!(
-            "the build argument {name} has {bytes} bytes, and no program takes more than 128 KiB"
-        ));
-    }
-    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(build_args).finish();
-    let fits = form.len() <= LONG_ARGUMENTS || takes_long_arguments;
-    (!fits).then(|| {
-        format!("the build arguments are too long for this engine and builder; the longest is {name} with {bytes} bytes")
-    })
+    let reason = if bytes > LONGEST_VARIABLE {
+        "no program takes more than 128 KiB"
+    } else if encoded(build_args) > LONGEST_ARGUMENTS {
+        "no engine takes more than a megabyte of them all"
+    } else {
+        return None;
+    };
+    Some(format!("the build argument {name} has {bytes} bytes: {reason}"))
+}
+
+/// How long they are in a request.
+fn encoded(build_args: &BTreeMap<String, String>) -> usize {
+    let json = serde_json::to_string(build_args).unwrap_or_default();
+    form_urlencoded::byte_serialize(json.as_bytes()).map(str::len).sum()
 }
 
 /// What a refusal says, or what to do about one that says nothing.
@@ -361,18 +365,18 @@ mod tests {
 
     #[test]
     fn arguments_that_are_too_long_are_told_by_the_longest_one() {
-        let arguments = |length: usize| {
-            BTreeMap::from([("A".to_string(), "b".to_string()), ("CA".to_string(), "x".repeat(length))])
+        let arguments = |count: usize, length: usize| -> BTreeMap<String, String> {
+            let long = (0..count).map(|number| (format!("CA{number}"), "x".repeat(length)));
+            [("A".to_string(), "b".to_string())].into_iter().chain(long).collect()
         };
-        assert_eq!(too_long(&BTreeMap::new(), false), None);
-        assert_eq!(too_long(&arguments(30_000), false), None);
-        assert_eq!(too_long(&arguments(100_000), true), None);
-        for (length, takes_long, told) in [
-            (100_000, false, "the longest is CA with 100002 bytes"),
-            (131_072, true, "the build argument CA has 131074 bytes"),
+        assert_eq!(too_long(&BTreeMap::new()), None);
+        assert_eq!(too_long(&arguments(8, 100_000)), None);
+        for (count, length, told) in [
+            (1, 131_072, "CA0 has 131075 bytes: no program takes more than 128 KiB"),
+            (9, 100_000, "CA8 has 100003 bytes: no engine takes more than a megabyte of them all"),
         ] {
-            let reason = too_long(&arguments(length), takes_long).expect("refused");
-            assert!(reason.contains(told), "{reason}");
+            let reason = too_long(&arguments(count, length)).expect("refused");
+            assert!(reason.ends_with(told), "{reason}");
         }
     }
 }

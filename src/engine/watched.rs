@@ -169,7 +169,6 @@ mod tests {
                 match left {
                     Ok(_) => Ok(EngineFacts {
                         squashes: false,
-                        takes_long_arguments: true,
                         name: "Hanging".to_string(),
                         api_version: "1.41".to_string(),
                         architecture: "amd64".to_string(),

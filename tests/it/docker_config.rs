@@ -111,19 +111,22 @@ fn whoever_needs_credentials_of_one_that_can_t_be_read_is_told() {
 }
 
 #[test]
-fn arguments_too_long_for_a_request_s_first_line_go_another_way_or_are_refused_by_name() {
-    let bundle = ["-----BEGIN CERTIFICATE-----"; 3000].join("\n");
-    let daemon = FakeDocker::with_base_image().open_sessions();
-    let project = one_image(&daemon);
-    let argument = format!("CA_BUNDLE:{bundle}");
-    let run = project.run(["--build-args", &argument]).exits(0);
-    assert_eq!(build_args(&daemon)["CA_BUNDLE"], bundle.as_str(), "{run}");
-    assert!(daemon.builds()[0].query["remote"].starts_with("http://buildkit-session/"));
-
+fn long_arguments_reach_builds_and_what_nobody_takes_is_refused_by_name() {
+    for builder in ["--buildkit", "--nobuildkit"] {
+        let bundle = ["-----BEGIN CERTIFICATE-----"; 4000].join("\n");
+        let daemon = FakeDocker::with_base_image();
+        let project = one_image(&daemon);
+        let run = project.run([builder, "--build-args", &format!("CA_BUNDLE:{bundle}")]).exits(0);
+        assert_eq!(build_args(&daemon)["CA_BUNDLE"], bundle.as_str(), "{run}");
+        assert_eq!(daemon.requests().iter().filter(|request| *request == "POST /v1.41/build").count(), 1);
+    }
     let daemon = FakeDocker::with_base_image();
-    let project = one_image(&daemon);
-    let run = project.run(["--nobuildkit", "--build-args", "A:b", "--build-args", &argument]).exits(2);
-    let reason = format!("the longest is CA_BUNDLE with {} bytes", argument.len() - 1);
-    assert!(run.tells("error: the build arguments are too long") && run.stderr.contains(&reason), "{run}");
-    assert_eq!(daemon.order(), [""; 0]);
+    let config = format!("[DEFAULT]\nbuild_args = A:b,LONG:{}\n", "x".repeat(140_000));
+    let project = one_image(&daemon).file("kolla-build.conf", &config);
+    let run = project.run(["--config-file", "kolla-build.conf"]).exits(2);
+    assert!(
+        run.tells("error: the build argument LONG has 140004 bytes: no program takes more than 128 KiB"),
+        "{run}"
+    );
+    assert_eq!(daemon.requests(), [""; 0]);
 }

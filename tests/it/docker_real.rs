@@ -89,6 +89,23 @@ async fn a_failing_step_is_told_with_its_last_lines() {
 }
 
 #[tokio::test]
+async fn arguments_longer_than_a_uri_arrive_and_lines_without_end_are_told() {
+    let Some(docker) = real_docker() else { return };
+    docker.facts().await.expect("a daemon");
+    for buildkit in [false, true] {
+        let dir =
+            context("FROM debian:trixie\nARG bundle\nRUN printf \"$bundle\" | wc -c; printf 'no line end'\n");
+        let mut request = request(dir.path(), "long", buildkit);
+        request.build_args.insert("bundle".to_string(), "+/ \n".repeat(30_000));
+        let (image, said) = build(&docker, &request).await;
+        image.expect("built");
+        for line in ["120000", "no line end"] {
+            assert!(said.contains(&BuildOutput::Line(line.to_string())), "buildkit={buildkit}: {line}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_dockerfile_that_can_t_be_read_is_a_failed_build() {
     let Some(docker) = real_docker() else { return };
     for buildkit in [false, true] {

@@ -178,10 +178,10 @@ fn a_signal_ends_tasks_of_the_registry_alone() {
 #[test]
 fn a_signal_ends_what_does_not_wait_for_anybody_too() {
     // Nobody reads, and it is more than a pipe holds.
-    let project =
-        Project::new().file("build.toml", &format!("[options]\nmaintainer = \"{}\"\n", "x".repeat(200_000)));
+    let project = Project::new()
+        .file("kolla-build.conf", &format!("[DEFAULT]\nmaintainer = {}\n", "x".repeat(200_000)));
     for signal in ["INT", "TERM", "HUP"] {
-        let running = Running::start(&project, ["--config-file", "build.toml", "--print-config"]);
+        let running = Running::start(&project, ["--config-file", "kolla-build.conf", "--print-config"]);
         catches_signals(&running);
         running.signal(signal);
         running.end().exits(130);

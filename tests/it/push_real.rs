@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kolla_build::engine::docker::Docker;
+use kolla_build::engine::{Engine, EngineError};
+use kolla_build::platform::Arch;
 use kolla_build::reference::Reference;
 use kolla_build::registry::credentials::Credentials;
 use kolla_build::registry::error::Problem;
@@ -184,7 +187,7 @@ async fn what_is_spoiled_on_the_way_arrives_once_all_the_same() {
     assert_eq!(proxy.faults_left(), 0, "{run}");
     let client = client(Credentials::default(), Trust::default());
     assert_eq!(setting.digests(), digests_at(&setting, &client).await, "{run}");
-    assert!(run.stderr.contains("waiting until it answers"), "{run}");
+    assert!(run.stderr.contains("trying again in 2.0 s, as it asks (Retry-After)"), "{run}");
     // Each manifest and each blob was taken once, and none of an image that was there already.
     let taken: Vec<_> =
         proxy.passed().into_iter().filter(|it| it.method == "PUT" && it.status == 201).collect();
@@ -196,6 +199,30 @@ async fn what_is_spoiled_on_the_way_arrives_once_all_the_same() {
     for image in IMAGES {
         assert!(paths.iter().any(|it| it.ends_with(&path(image, "manifests/1"))), "{paths:?}");
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_or_gives_nothing_more_is_given_up() {
+    let Some(registry) = registry("REAL_REGISTRY") else { return };
+    let proxy = Proxy::before(&registry);
+    let for_ever = Fault::Delay(Duration::from_secs(3600));
+    let setting = Setting::new(proxy.address(), "takes-nothing");
+    proxy.spoil("PATCH", &format!("/{}/base/blobs/uploads/", setting.namespace), for_ever.clone());
+    // An engine of 20.10 joins a further try to the one that it can't end.
+    let run = setting.push(&["--timeout", "3", "--retries", "0", "^base$"]).exits(1);
+    let told = "has made no progress with the image or its registry for 3 s (option timeout)";
+    assert!(run.stderr.contains(told), "{run}");
+    assert_eq!(proxy.faults_left(), 0);
+
+    let setting = Setting::new(proxy.address(), "gives-nothing");
+    setting.push(&["^base$"]).exits(0);
+    let base = setting.reference("base").to_string();
+    real::docker(&["image", "rm", &base]);
+    proxy.spoil("GET", &format!("/{}/base/manifests/", setting.namespace), for_ever);
+    let endpoint = real::endpoint().expect("a real daemon").parse().expect("an endpoint");
+    let docker = Docker::patient(endpoint, Credentials::default(), Duration::from_secs(3));
+    let pulled = docker.pull(&base, Arch::host().into(), &|_| {}).await;
+    assert!(matches!(pulled, Err(EngineError::Stalled { .. })), "{pulled:?}");
 }
 
 #[tokio::test]

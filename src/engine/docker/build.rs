@@ -12,6 +12,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response};
 
 use super::super::{BuildRequest, EngineError, OutputSink};
+use super::long::{LONGEST_TARGET, LongTarget};
 use super::messages::Messages;
 use super::progress::Progress;
 use super::session::{Archive, Offer, Session};
@@ -19,9 +20,6 @@ use super::transport::{Exchange, Transport};
 use super::upload::{Changes, Upload};
 use super::{Credentials, fault};
 use crate::secret::Secrets;
-
-/// A longer query does not fit into the first line of our requests, of which 64 KiB is the end.
-const LONGEST_QUERY: usize = 60_000;
 
 /// An engine, and how it takes a build.
 pub(super) struct Site<'a> {
@@ -64,54 +62,27 @@ async fn send(
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
     let Site { transport, endpoint, .. } = *site;
-    let alone = query(request, site.is_podman, None);
-    let is_long = alone.len() > LONGEST_QUERY;
-    if is_long && (!request.buildkit || site.is_podman) {
-        let reason = "the build's arguments and labels are too long for it".to_string();
-        return Err(EngineError::Unusable { endpoint: endpoint.to_string(), reason });
-    }
-    // What is too long for the request's first line takes the place of the context.
-    let gets_context = site.gets_context || is_long;
-    let needs_session = !request.secrets.mounts().is_empty() || !site.credentials.is_empty() || gets_context;
+    let needs_session =
+        !request.secrets.mounts().is_empty() || !site.credentials.is_empty() || site.gets_context;
     if !request.buildkit || !needs_session {
-        return exchange(site, request, Asked::in_query(&alone, archive), output).await;
+        let query = query(request, site.is_podman, None);
+        return exchange(site, request, query, archive, output).await;
     }
     let (context, body) =
-        if gets_context { (Some(archive), stream::empty().boxed()) } else { (None, archive) };
+        if site.gets_context { (Some(archive), stream::empty().boxed()) } else { (None, archive) };
     let offer = Offer {
         secrets: request.secrets.clone(),
         credentials: site.credentials.clone(),
         context: Arc::new(Mutex::new(context)),
     };
     let session = Session::open(transport, endpoint, offer).await?;
-    let remote = gets_context.then(|| session.context_url());
+    let remote = site.gets_context.then(|| session.context_url());
     let query = query(request, site.is_podman, Some((&session.id, remote.as_deref())));
-    let asked = if is_long { Asked::in_form(query) } else { Asked::in_query(&query, body) };
-    let mut exchange = pin!(exchange(site, request, asked, output));
+    let mut exchange = pin!(exchange(site, request, query, body, output));
     tokio::select! {
         result = &mut exchange => result,
         // What it is still needed for fails at the engine, which tells what it was.
         () = session.serve() => exchange.await,
-    }
-}
-
-/// A request for a build.
-struct Asked {
-    target: String,
-    content: &'static str,
-    body: Archive,
-}
-
-impl Asked {
-    /// With the context in its body.
-    fn in_query(query: &str, archive: Archive) -> Asked {
-        Asked { target: format!("/build?{query}"), content: "application/x-tar", body: archive }
-    }
-
-    /// With the parameters in its body, where Docker looks for them too.
-    fn in_form(query: String) -> Asked {
-        let body = stream::iter([Ok(query.into())]).boxed();
-        Asked { target: "/build".to_string(), content: "application/x-www-form-urlencoded", body }
     }
 }
 
@@ -127,13 +98,19 @@ fn with_proxies(request: &BuildRequest, proxies: &BTreeMap<String, String>) -> B
 async fn exchange(
     site: &Site<'_>,
     request: &BuildRequest,
-    asked: Asked,
+    query: String,
+    body: Archive,
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
-    let post = Request::post(asked.target)
-        .header(CONTENT_TYPE, asked.content)
-        .body(bollard::body_try_stream(asked.body))
-        .map_err(|error| fault::refused(414, &error.to_string()))?;
+    let target = format!("/build?{query}");
+    let is_long = target.len() > LONGEST_TARGET;
+    let mut post = Request::post(if is_long { "/build" } else { &target })
+        .header(CONTENT_TYPE, "application/x-tar")
+        .body(bollard::body_try_stream(body))
+        .expect("an encoded query makes a valid URI");
+    if is_long {
+        post.extensions_mut().insert(LongTarget(target));
+    }
     match site.transport.send(Exchange::Build, post).await {
         Ok(response) => follow(response, site.endpoint, &request.secrets, output).await,
         Err(error) => Err(fault::of_transport(site.endpoint, error)),

@@ -22,6 +22,7 @@ pub(super) fn of_transport(endpoint: &str, error: TransportError) -> EngineError
             EngineError::Unreachable { endpoint: endpoint.to_string(), reason }
         }
         TransportError::Broken(error) => of_hyper(endpoint, &error),
+        TransportError::Unfit(reason) => unfit(&reason),
     }
 }
 
@@ -29,7 +30,7 @@ pub(super) fn of_transport(endpoint: &str, error: TransportError) -> EngineError
 pub(super) fn of_hyper(endpoint: &str, error: &hyper::Error) -> EngineError {
     match GivenUp::found_in(error) {
         Some(GivenUp::Silent(patience)) => {
-            return EngineError::Stalled { endpoint: endpoint.to_string(), patience };
+            return EngineError::Stalled { endpoint: endpoint.to_string(), patience, doing: "" };
         }
         Some(endless) => return garbage(endpoint, endless.to_string()),
         None => {}
@@ -55,6 +56,11 @@ pub(super) fn of_bollard(endpoint: &str, error: BollardError) -> EngineError {
         BollardError::RequestTimeoutError => lost(endpoint, "it does not answer".to_string()),
         other => garbage(endpoint, other.to_string()),
     }
+}
+
+/// A question that can't be put to an engine, for a name in it is none.
+pub(super) fn unfit(reason: &str) -> EngineError {
+    refused(400, &format!("it can't even be asked: {reason}"))
 }
 
 /// What an engine says in place of an answer.

@@ -112,6 +112,8 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lines_of(pieces: &[&str]) -> Vec<String> {
@@ -192,6 +194,28 @@ mod tests {
             // Of base64 the last character may tell two bits more.
             let form = if encoded { &form[..form.trim_end_matches('=').len() - 1] } else { form.as_str() };
             proptest::prop_assert!(!shown.contains(form) || form.trim() != form, "{form} is shown");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_output_is_cut_its_lines_are_the_same(
+            text in proptest::collection::vec(prop_oneof![
+                Just("\n".to_string()), Just("\r".to_string()), Just("\x1b[31m".to_string()), "[a-zé ]{0,9}",
+                "x{16000}",
+            ], 0..20),
+            cuts in proptest::collection::vec(0usize..40_000, 0..12),
+        ) {
+            let text = text.concat();
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let mut buffer = LineBuffer::default();
+            let mut lines: Vec<String> =
+                cuts.windows(2).flat_map(|ends| buffer.push(&bytes[ends[0]..ends[1]])).collect();
+            lines.extend(buffer.finish());
+            prop_assert_eq!(lines, lines_of(&[&text]));
         }
     }
 

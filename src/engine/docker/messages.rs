@@ -1,8 +1,8 @@
 //! The messages of a running build, pull or push: one JSON object a line in the answer's body.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use serde::Deserialize;
 
 use super::super::EngineError;
@@ -46,15 +46,15 @@ pub(super) struct ErrorDetail {
 }
 
 /// Reads messages from an answer's body.
-pub(super) struct Messages<'a> {
+pub(super) struct Messages<'a, B = Incoming> {
     endpoint: &'a str,
-    body: Incoming,
+    body: B,
     pending: BytesMut,
     ended: bool,
 }
 
-impl<'a> Messages<'a> {
-    pub fn new(endpoint: &'a str, body: Incoming) -> Messages<'a> {
+impl<'a, B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Messages<'a, B> {
+    pub fn new(endpoint: &'a str, body: B) -> Messages<'a, B> {
         Messages { endpoint, body, pending: BytesMut::new(), ended: false }
     }
 
@@ -107,5 +107,57 @@ impl<'a> Messages<'a> {
                 String::from_utf8_lossy(&line[..line.len().min(400)]).chars().take(80).collect();
             fault::garbage(self.endpoint, format!("{error} in {start:?}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is read of a body that comes in these pieces, and how it ends.
+    fn read(pieces: Vec<Bytes>) -> (Vec<Option<String>>, Option<String>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let frames = pieces.into_iter().map(|piece| Ok::<_, hyper::Error>(Frame::data(piece)));
+        let mut messages = Messages::new("e", StreamBody::new(stream::iter(frames)));
+        let mut read = Vec::new();
+        loop {
+            match runtime.block_on(messages.next()) {
+                Ok(Some(message)) => read.push(message.stream),
+                Ok(None) => return (read, None),
+                Err(error) => return (read, Some(error.to_string())),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_an_answer_is_cut_its_messages_are_the_same(
+            lines in proptest::collection::vec(prop_oneof![
+                4 => "[a-zé\\n\"]{0,9}".prop_map(|text| serde_json::json!({"stream": text}).to_string()),
+                1 => "[ \r]{0,2}",
+                1 => Just("{\"stream\": \"cut".to_string()),
+            ], 0..12),
+            cuts in proptest::collection::vec(0usize..300, 0..12),
+        ) {
+            let body = Bytes::from(lines.join("\n"));
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(body.len())).collect();
+            cuts.extend([0, body.len()]);
+            cuts.sort_unstable();
+            let pieces = cuts.windows(2).map(|ends| body.slice(ends[0]..ends[1])).collect();
+            prop_assert_eq!(read(pieces), read(vec![body]));
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_given_up() {
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        let (read, error) = read(vec![piece; 20]);
+        assert!(read.is_empty());
+        assert!(error.is_some_and(|error| error.ends_with("a message without end")));
     }
 }

@@ -8,6 +8,7 @@ mod housekeeping;
 mod images;
 mod locate;
 mod log;
+mod long;
 mod messages;
 mod patient;
 mod progress;
@@ -112,7 +113,6 @@ impl Docker {
         let _ = self.is_podman.set(is_podman);
         Ok(EngineFacts {
             squashes: is_podman || version.experimental == Some(true),
-            takes_long_arguments: !is_podman,
             name: name_of(&version),
             api_version,
             architecture: version.arch.unwrap_or_default(),
@@ -158,8 +158,8 @@ impl Docker {
 
     /// What the engine answers to a question that bollard can't ask.
     async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
-        let get =
-            Request::get(path).body(bollard::body_full(Bytes::new())).expect("paths are made of valid parts");
+        let get = Request::get(path).body(bollard::body_full(Bytes::new()));
+        let get = get.map_err(|error| fault::unfit(&error.to_string()))?;
         let response = self
             .transport
             .send(Exchange::Question, get)

@@ -132,7 +132,11 @@ impl Session {
         // What comes after this answer may be silent, the answer itself not.
         let patience = transport.patience();
         let answer = tokio::time::timeout(patience, transport.send(Exchange::Build, post)).await;
-        let answer = answer.map_err(|_| EngineError::Stalled { endpoint: endpoint.to_string(), patience })?;
+        let answer = answer.map_err(|_| EngineError::Stalled {
+            endpoint: endpoint.to_string(),
+            patience,
+            doing: "",
+        })?;
         let response = answer.map_err(|error| fault::of_transport(endpoint, error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let reason = format!("it opens no session ({}), which BuildKit needs", response.status());

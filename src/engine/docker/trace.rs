@@ -255,6 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn the_line_that_a_step_never_ended_is_told_with_its_end_or_that_of_the_build() {
+        let done = Vertex { completed: Some(Timestamp {}), ..vertex("a", "[1/2] RUN printf x") };
+        let mut trace = Trace::default();
+        let logs = vec![log("a", "one\nno line "), log("b", "left open")];
+        assert_eq!(push(&mut trace, StatusResponse { logs, ..Default::default() }), [line("one")]);
+        let response =
+            StatusResponse { vertexes: vec![done], logs: vec![log("a", "end")], ..Default::default() };
+        assert_eq!(push(&mut trace, response), [line("no line end")]);
+        let mut output = Vec::new();
+        trace.finish(&mut output);
+        assert_eq!(output, [line("left open")]);
+    }
+
+    #[test]
     fn a_real_message_of_docker_20_10_is_read() {
         let aux = "GmgKR3NoYTI1Njo1OTZmMTExNjg2YWVhZDUzNGM2YWJkYmYwM2MzZjgxMzU4MmExNzYxYTM3ZmYxOTVkNmM2ZjU2\
                    NDQ4NjMyNWFmEgwIkLCE2AYQlduG1AEYAiING1szMW1yZWQbWzBtCg==";

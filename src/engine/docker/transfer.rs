@@ -79,6 +79,21 @@ impl Docker {
         path: &str,
         reference: &str,
         failed: fn(String) -> EngineError,
+        follow: impl FnMut(Message),
+    ) -> Result<(), EngineError> {
+        self.ask_for_transfer(path, reference, failed, follow).await.map_err(|error| match error {
+            EngineError::Stalled { endpoint, patience, .. } => {
+                EngineError::Stalled { endpoint, patience, doing: " with the image or its registry" }
+            }
+            other => other,
+        })
+    }
+
+    async fn ask_for_transfer(
+        &self,
+        path: &str,
+        reference: &str,
+        failed: fn(String) -> EngineError,
         mut follow: impl FnMut(Message),
     ) -> Result<(), EngineError> {
         let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);

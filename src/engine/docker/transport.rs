@@ -15,6 +15,7 @@ use bollard::errors::Error as BollardError;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue};
+use hyper::http::uri::InvalidUri;
 use hyper::{Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,6 +25,7 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint::{Authority, Endpoint};
+use super::long::{FirstLine, LongTarget};
 use super::patient::{Bounds, Patient, Pulse};
 use super::ssh::{self, Complaint};
 use super::tls;
@@ -76,12 +78,14 @@ pub(super) enum TransportError {
     Unreachable(String),
     /// There was one, and it broke or carried no HTTP.
     Broken(hyper::Error),
+    /// The request is none that can be sent.
+    Unfit(String),
 }
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TransportError::Unreachable(reason) => f.write_str(reason),
+            TransportError::Unreachable(reason) | TransportError::Unfit(reason) => f.write_str(reason),
             TransportError::Broken(error) => error.fmt(f),
         }
     }
@@ -120,10 +124,14 @@ impl Transport {
         kind: Exchange,
         mut request: BollardRequest,
     ) -> Result<Response<Incoming>, TransportError> {
-        *request.uri_mut() = self.target_of(request.uri());
+        let line = request
+            .extensions_mut()
+            .remove()
+            .map(|LongTarget(target)| format!("{} {}{target} HTTP/1.1", request.method(), self.prefix()));
+        *request.uri_mut() = self.target_of(request.uri())?;
         request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
         let (stream, complaint) = self.connect().await?;
-        let stream = Patient::new(stream, self.bounds(kind));
+        let stream = FirstLine::new(Patient::new(stream, self.bounds(kind)), line);
         let exchange = async {
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
             // Ends by itself when the exchange is over or dropped.
@@ -169,10 +177,15 @@ impl Transport {
     }
 
     /// The path and query alone, under the version agreed on; bollard's URIs are absolute and name none.
-    fn target_of(&self, uri: &Uri) -> Uri {
+    fn target_of(&self, uri: &Uri) -> Result<Uri, TransportError> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let prefix = self.version_prefix.get().map_or("", String::as_str);
-        format!("{prefix}{path}").parse().expect("a path of a valid URI is a valid URI after a plain prefix")
+        let target = format!("{}{path}", self.prefix());
+        target.parse().map_err(|error: InvalidUri| TransportError::Unfit(error.to_string()))
+    }
+
+    /// `/v1.41`, once that was agreed on.
+    fn prefix(&self) -> &str {
+        self.version_prefix.get().map_or("", String::as_str)
     }
 
     async fn connect(&self) -> Result<Opened, TransportError> {

@@ -85,7 +85,6 @@ impl Engine for Fake {
                 }),
                 false => Ok(EngineFacts {
                     squashes: false,
-                    takes_long_arguments: true,
                     name: "Fake".to_string(),
                     api_version: "1.41".to_string(),
                     architecture: self.architecture.to_string(),

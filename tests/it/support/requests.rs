@@ -165,12 +165,6 @@ impl Shared {
             self.die();
             return Ok(());
         }
-        let is_form = exchange.headers.get("content-type").is_some_and(|kind| kind.ends_with("-urlencoded"));
-        if is_form {
-            let mut form = Vec::new();
-            exchange.body().read_to_end(&mut form)?;
-            exchange.query.extend(form_urlencoded::parse(&form).into_owned());
-        }
         let tag = exchange.query.get("t").cloned().unwrap_or_default();
         let name = image_name(&tag);
         let fault = self.build_fault(&name);
@@ -182,11 +176,7 @@ impl Shared {
         }
         let mut archive = Vec::new();
         exchange.body().read_to_end(&mut archive)?;
-        // Then the context is in a session, and nobody has asked for it.
-        let files = match is_form {
-            true => [("Dockerfile".to_string(), b"FROM scratch\n".to_vec())].into(),
-            false => read_tar(&archive)?,
-        };
+        let files = read_tar(&archive)?;
         let build = Build { image: name.clone(), query: exchange.query.clone(), files, archive };
         let delay = {
             let mut state = self.state();
