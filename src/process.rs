@@ -189,6 +189,14 @@ pub async fn run(
     Ok(Ended { status, output: output.read, errors: errors.read })
 }
 
+/// The same where nothing is asynchronous.
+pub fn run_alone(command: &mut Command, patience: Duration, limit: usize) -> Result<Ended, ProcessError> {
+    let program = || command.as_std().get_program().to_string_lossy().into_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| ProcessError::System { program: program(), source })?;
+    runtime.block_on(run(command, b"", patience, limit))
+}
+
 async fn write(stdin: &mut Option<tokio::process::ChildStdin>, bytes: &[u8]) -> io::Result<usize> {
     match stdin {
         Some(stdin) => stdin.write(bytes).await,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::engines::patience;
 use super::prepare::{Prepared, prepare};
 use super::tree::add_tree_facts;
 use super::write::{Scope, platform_dir, tree_files};
@@ -44,7 +45,7 @@ pub fn narrow(
     }
     // Copies are in no checkout whose tags could tell it, and a new version alone changes no image.
     layers.push([pinned("kolla_version", &prepared.config.templates.kolla_version)]);
-    let mut copies = Revision::new(revision)?;
+    let mut copies = Revision::new(revision, patience(&prepared.config))?;
     let then = match config_then(layers, &mut copies)? {
         Some(config) => {
             let prepared = prepare(config, env)

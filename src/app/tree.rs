@@ -6,6 +6,7 @@ mod version;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::kolla_package::{self, CONFIG_MODULE, Declared, MODULES, fact};
 use crate::config::layer::{DEFAULT, Entry, Layers, Place};
@@ -93,7 +94,10 @@ impl Release {
             .map(|entry| entry.text.clone());
         let told = match (version_given.is_some(), package) {
             (true, _) => None,
-            (false, Some(package)) => Some(version::version(&package.dir)),
+            (false, Some(package)) => {
+                let seconds = layers.integer(DEFAULT, "timeout")?.unwrap_or_default();
+                Some(version::version(&package.dir, Duration::from_secs(seconds.unsigned_abs())))
+            }
             (false, None) => Some(Err(Vec::new())),
         };
         let version = match told {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::error::Problem;
+use crate::plain;
 use crate::process::{self, ProcessError};
 use crate::transient::has_network_symptoms;
 
@@ -30,7 +31,7 @@ pub(super) async fn run(command: &mut Command, patience: Duration, missing: &str
         return Ok(String::from_utf8_lossy(&ended.output).into_owned());
     }
     let errors = String::from_utf8_lossy(&ended.errors);
-    let message = format!("{program} failed ({}):\n{}", ended.status, last_lines(&errors));
+    let message = format!("{program} failed ({}):\n{}", ended.status, plain::lines(&last_lines(&errors)));
     Err(if has_network_symptoms(errors.lines()) {
         Problem::Connection(message)
     } else {

@@ -78,6 +78,8 @@ fn pip(
         // The backend is replaced, so there is nothing that it could need.
         .args(["--use-pep517", "--no-build-isolation"])
         .arg(format!("--timeout={}", patience.as_secs().max(1)))
+        // Tries are counted in one place, ours.
+        .arg("--retries=0")
         .arg("--requirement")
         .arg(&requirements)
         .arg("--dest")
@@ -89,7 +91,7 @@ fn pip(
 }
 
 async fn run_pip(command: &mut Command, dir: &Path, patience: Duration) -> Result<PathBuf, Problem> {
-    // pip counts time-outs itself and is silent while it loads; it gets time for its own retries.
+    // pip counts time-outs itself, and is silent while it loads and while it looks into what it has loaded.
     run(command, patience * 6, MISSING).await?;
     let files = dir.join(FILES);
     let mut found = fs::read_dir(&files).map_err(Problem::local(&files))?.filter_map(Result::ok);

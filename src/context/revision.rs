@@ -3,10 +3,19 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::Duration;
+
+use tokio::process::Command;
 
 use super::git::REPOSITORY_VARIABLES;
+use crate::process;
 use crate::util::scratch::Scratch;
+
+/// git has everything at hand here, and is still not as quick as a server has to be.
+const LEAST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What it may print: the messages of all commits.
+const LONGEST_OUTPUT: usize = 1 << 30;
 
 /// A revision that can't be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +60,8 @@ pub enum RevisionError {
 #[derive(Debug)]
 pub struct Revision {
     name: String,
+    /// How long git may say nothing.
+    patience: Duration,
     copies: Scratch,
     /// By the checkout's directory, where its files as they were are.
     checkouts: BTreeMap<PathBuf, PathBuf>,
@@ -58,10 +69,10 @@ pub struct Revision {
 
 impl Revision {
     /// The revision of this name; what is copied of it goes with this value.
-    pub fn new(name: &str) -> Result<Revision, RevisionError> {
+    pub fn new(name: &str, patience: Duration) -> Result<Revision, RevisionError> {
         let copies = Scratch::new("revision")
             .map_err(|source| RevisionError::Io { path: std::env::temp_dir(), source })?;
-        Ok(Revision { name: name.to_string(), copies, checkouts: BTreeMap::new() })
+        Ok(Revision { name: name.to_string(), patience, copies, checkouts: BTreeMap::new() })
     }
 
     /// Where a copy of a file or directory is as it was; there is none when it did not exist then.
@@ -69,7 +80,7 @@ impl Revision {
         let unreadable = |source| RevisionError::Io { path: path.to_path_buf(), source };
         let real = path.canonicalize().map_err(unreadable)?;
         let directory = if real.is_dir() { &real } else { real.parent().unwrap_or(&real) };
-        let top = match run(git(directory).args(["rev-parse", "--show-toplevel"]), directory) {
+        let top = match run(git(directory).args(["rev-parse", "--show-toplevel"]), directory, self.patience) {
             Ok(top) => PathBuf::from(top).canonicalize().map_err(unreadable)?,
             Err(RevisionError::Git { said, .. }) if said.contains("not a git repository") => {
                 let (path, revision) = (path.to_path_buf(), self.name.clone());
@@ -93,14 +104,18 @@ impl Revision {
             .arg(format!("{}^{{tree}}", self.name));
         let unknown =
             |_| RevisionError::Unknown { repository: top.to_path_buf(), revision: self.name.clone() };
-        let tree = run(&mut tree, top).map_err(unknown)?;
+        let tree = run(&mut tree, top, self.patience).map_err(unknown)?;
         let number = self.checkouts.len();
         let index = self.copies.path().join(format!("{number}.index"));
         // A directory more, so that what is looked for beside a tree is not looked for among the copies.
         let copies = self.copies.path().join(number.to_string()).join("checkout");
-        run(git(top).env("GIT_INDEX_FILE", &index).args(["read-tree", &tree]), top)?;
+        run(git(top).env("GIT_INDEX_FILE", &index).args(["read-tree", &tree]), top, self.patience)?;
         let prefix = format!("--prefix={}/", copies.display());
-        run(git(top).env("GIT_INDEX_FILE", &index).args(["checkout-index", "--all", &prefix]), top)?;
+        run(
+            git(top).env("GIT_INDEX_FILE", &index).args(["checkout-index", "--all", &prefix]),
+            top,
+            self.patience,
+        )?;
         self.checkouts.insert(top.to_path_buf(), copies.clone());
         Ok(copies)
     }
@@ -117,11 +132,16 @@ pub(super) fn git(directory: &Path) -> Command {
 }
 
 /// Runs it and gives what it prints.
-pub(super) fn run(command: &mut Command, directory: &Path) -> Result<String, RevisionError> {
+pub(super) fn run(
+    command: &mut Command,
+    directory: &Path,
+    patience: Duration,
+) -> Result<String, RevisionError> {
     let failed = |said: String| RevisionError::Git { directory: directory.to_path_buf(), said };
-    let output = command.output().map_err(|error| failed(format!("{error}: is git installed?")))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_string());
+    let ended = process::run_alone(command, patience.max(LEAST_PATIENCE), LONGEST_OUTPUT)
+        .map_err(|error| failed(error.to_string()))?;
+    if ended.status.success() {
+        return Ok(String::from_utf8_lossy(&ended.output).trim_end().to_string());
     }
-    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_string()))
+    Err(failed(String::from_utf8_lossy(&ended.errors).trim().to_string()))
 }

@@ -1,6 +1,7 @@
 //! The version that the tags of a git checkout give it, as pbr works it out [I/O].
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::revision::{RevisionError, git, run};
 use crate::config::pbr::{Version, last_tagged};
@@ -25,9 +26,9 @@ pub enum UntoldError {
     Git(#[from] RevisionError),
 }
 
-/// The version of what is checked out.
-pub fn tagged_version(checkout: &Path) -> Result<Version, UntoldError> {
-    let top = match run(git(checkout).args(["rev-parse", "--show-toplevel"]), checkout) {
+/// The version of what is checked out. git may say nothing for as long as `patience`.
+pub fn tagged_version(checkout: &Path, patience: Duration) -> Result<Version, UntoldError> {
+    let top = match run(git(checkout).args(["rev-parse", "--show-toplevel"]), checkout, patience) {
         Err(RevisionError::Git { said, .. }) if said.contains("not a git repository") => {
             return Err(UntoldError::NoCheckout);
         }
@@ -41,7 +42,7 @@ pub fn tagged_version(checkout: &Path) -> Result<Version, UntoldError> {
     let log = |arguments: &[&str]| {
         let mut command = git(checkout);
         command.args(["-c", "log.showSignature=false", "log"]).args(arguments);
-        run(&mut command, checkout)
+        run(&mut command, checkout, patience)
     };
     let refs = log(&["--decorate=full", "--decorate-refs=refs/tags/*", "--format=%D"])?;
     let (version, tag, distance) = last_tagged(refs.lines()).ok_or(UntoldError::NoTag)?;

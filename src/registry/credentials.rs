@@ -14,8 +14,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::process;
 use crate::util::input;
+use crate::{plain, process};
 
 /// What Docker calls its own registry in this file.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -224,7 +224,8 @@ async fn ask_helper(
         if said.contains("credentials not found") {
             return Ok(None);
         }
-        return Err(failed(said.chars().take(SHOWN).collect()));
+        let shown: String = said.chars().take(SHOWN).collect();
+        return Err(failed(plain::line(&shown)));
     }
     let answer: HelperAnswer =
         serde_json::from_slice(&ended.output).map_err(|_| failed("its answer can't be read".to_string()))?;

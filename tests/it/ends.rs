@@ -12,7 +12,7 @@ use crate::support::registry::{self, Demand, FakeRegistry};
 /// With a short patience, and one try.
 const BRIEF: [&str; 4] = ["--timeout", "1", "--retries", "0"];
 
-const NO_PROGRESS: &str = "no progress for 1 s (option timeout)";
+const NO_PROGRESS: &str = "for 1 s (option timeout)";
 
 fn one_image(daemon: &FakeDocker) -> Project {
     Project::empty().image("base", None, "RUN true\n").with_engine(daemon)
@@ -104,19 +104,14 @@ fn waits_that_a_registry_asks_for_are_told_before_they_begin() {
 
 /// Waits until a process has handlers for the signals that it is to get.
 fn catches_signals(running: &Running) {
-    let end = Instant::now() + PATIENCE;
     let status = format!("/proc/{}/status", running.id());
-    let caught = || {
+    wait_until("the run to catch signals", || {
         let status = std::fs::read_to_string(&status).unwrap_or_default();
         let mask =
             status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0").trim().to_string();
         // SIGHUP, SIGINT and SIGTERM.
         u64::from_str_radix(&mask, 16).unwrap_or(0) & 0x4003 == 0x4003
-    };
-    while !caught() {
-        assert!(Instant::now() < end, "it catches no signals");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    });
 }
 
 #[test]
@@ -164,11 +159,9 @@ fn a_signal_ends_tasks_of_the_registry_alone() {
         }
         let registry = ["--registry", pushed.registry.address(), "--tag", "1"];
         let running = Running::start(&pushed.project, registry.iter().chain(task));
-        let end = Instant::now() + PATIENCE;
-        while pushed.registry.take_requests().iter().all(|request| !request.starts_with("GET /v2/kolla/")) {
-            assert!(Instant::now() < end, "nothing was asked");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("the request", || {
+            pushed.registry.take_requests().iter().any(|request| request.starts_with("GET /v2/kolla/"))
+        });
         running.signal(signal);
         let run = running.end().exits(130);
         assert!(run.tells("Interrupted"), "{run}");
@@ -206,26 +199,55 @@ fn what_nohup_started_goes_on_without_a_terminal() {
     assert!(run.stderr.contains("Finished in"), "{run}");
 }
 
+/// With a program of the project's own before those of the system.
+fn with_program(project: Project, name: &str, script: &str) -> Project {
+    let project = project.file(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
+    let program = project.path("bin").join(name);
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).expect("ours");
+    project
+}
+
+fn start_with_programs(project: &Project, arguments: &[&str]) -> Running {
+    let mut command = project.command(arguments);
+    let path = std::env::var("PATH").expect("a path");
+    command.env("PATH", format!("{}:{path}", project.path("bin").display()));
+    Running::spawn(command)
+}
+
+/// Writes the id of a process that it has started, and waits for that.
+const LASTING: &str = "sleep 600 & echo $! > child.new; mv child.new child; wait";
+
+/// Waits until the process that such a script has started is gone.
+fn child_goes(project: &Project) {
+    let stat = format!("/proc/{}/stat", project.read("child").trim());
+    // Gone, or a zombie that whoever adopted it has not waited for.
+    let lives = || {
+        let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    };
+    wait_until("the program's child to go", || !lives());
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A project whose registry's credentials come from a helper with this script.
 fn helped(script: &str) -> Pushed {
     let pushed = Pushed::new();
     pushed.registry.demand(Demand::Basic("user", "password"));
     let config = format!(r#"{{"credHelpers": {{"{}": "test"}}}}"#, pushed.registry.address());
-    let project = pushed
-        .project
-        .file("home/.docker/config.json", &config)
-        .file("bin/docker-credential-test", &format!("#!/bin/sh\n{script}\n"));
-    let helper = project.path("bin/docker-credential-test");
-    std::fs::set_permissions(helper, std::fs::Permissions::from_mode(0o755)).expect("ours");
-    Pushed { project, ..pushed }
+    let project = pushed.project.file("home/.docker/config.json", &config);
+    Pushed { project: with_program(project, "docker-credential-test", script), ..pushed }
 }
 
 fn retag(pushed: &Pushed, more: &[&str]) -> Running {
     let arguments = ["--registry", pushed.registry.address(), "--tag", "1", "--retag", "1:stable", "^base$"];
-    let mut command = pushed.project.command(arguments.iter().chain(more));
-    let path = std::env::var("PATH").expect("a path");
-    command.env("PATH", format!("{}:{path}", pushed.project.path("bin").display()));
-    Running::spawn(command)
+    start_with_programs(&pushed.project, &[&arguments, more].concat())
 }
 
 const ANSWER: &str = r#"echo '{"ServerURL": "x", "Username": "user", "Secret": "password"}'"#;
@@ -242,31 +264,38 @@ fn a_credential_helper_that_does_not_end_ends_no_run_in_vain() {
         assert!(run.stderr.contains(told), "{script}: {run}");
     }
     // What it leaves behind may hold its output open.
-    let left = helped(&format!("cat > asked; {ANSWER}; sleep 600 & exit 0"));
+    let left = helped(&format!("cat > asked; {ANSWER}; sleep 5 & exit 0"));
     retag(&left, &[]).end().exits(0);
     assert_eq!(left.project.read("asked"), left.registry.address());
 }
 
 #[test]
 fn a_signal_takes_a_helper_along_with_what_it_has_started() {
-    let pushed = helped("sleep 600 & echo $! > child.new; mv child.new child; wait");
+    let pushed = helped(LASTING);
     let running = retag(&pushed, &[]);
-    let end = Instant::now() + PATIENCE;
-    while !pushed.project.path("child").exists() {
-        assert!(Instant::now() < end, "the helper was not asked");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the helper to be asked", || pushed.project.path("child").exists());
     running.signal("INT");
     running.end().exits(130);
-    let stat = format!("/proc/{}/stat", pushed.project.read("child").trim());
-    // Gone, or a zombie that whoever adopted it has not waited for.
-    let lives = || {
-        let stat = std::fs::read_to_string(&stat).unwrap_or_default();
-        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
-    };
-    while lives() {
-        assert!(Instant::now() < end, "the helper's child lives on");
-        std::thread::sleep(Duration::from_millis(5));
+    child_goes(&pushed.project);
+}
+
+#[test]
+fn git_goes_with_what_it_has_started_by_silence_and_by_signals() {
+    for (arguments, signal, code) in [(&BRIEF[..], None, 1), (&[], Some("TERM"), 130)] {
+        let daemon = FakeDocker::with_base_image();
+        let source =
+            "[sources.base]\ntype = \"git\"\nlocation = \"https://git.example/base\"\nreference = \"main\"\n";
+        // Of what is on this machine it knows nothing.
+        let script = format!("case \"$*\" in *ls-remote*) {LASTING};; *) exit 128;; esac");
+        let project = with_program(one_image(&daemon).file("build.toml", source), "git", &script);
+        let running = start_with_programs(&project, &[&["--build-toml", "build.toml"], arguments].concat());
+        wait_until("git to be asked", || project.path("child").exists());
+        if let Some(signal) = signal {
+            running.signal(signal);
+        }
+        let run = running.end().exits(code);
+        assert!(signal.is_some() || run.stderr.contains(NO_PROGRESS), "{run}");
+        child_goes(&project);
     }
 }
 

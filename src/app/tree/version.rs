@@ -1,6 +1,7 @@
 //! Which version of Kolla a package is of: by its metadata, or by the tags of the checkout that it is in [I/O].
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::place::{directories, name_of};
 use crate::config::pbr::Version;
@@ -10,13 +11,13 @@ use crate::util::input;
 /// The version of a package and where it is told, or why it can't be.
 ///
 /// What a build leaves in a checkout (`kolla.egg-info`) counts only where no tags tell: it stays when the checkout goes on.
-pub fn version(package: &Path) -> Result<(Version, PathBuf), Vec<String>> {
+pub fn version(package: &Path, patience: Duration) -> Result<(Version, PathBuf), Vec<String>> {
     let Some(around) = package.parent() else { return Err(Vec::new()) };
     let installed = directories(around).filter(|path| name_of(path).starts_with("kolla-"));
     let installed = installed.flat_map(|path| [path.join("METADATA"), path.join("PKG-INFO")]);
     let mut reasons = Vec::new();
     let told = first_told(installed.chain([around.join("PKG-INFO")]), &mut reasons)
-        .or_else(|| match tagged_version(around) {
+        .or_else(|| match tagged_version(around, patience) {
             Ok(version) => Some((version, around.to_path_buf())),
             Err(error) => {
                 reasons.push(error.to_string());
