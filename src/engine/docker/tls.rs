@@ -9,6 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
+use crate::util::input;
+
 /// The configuration for connections to an engine. An error names the file; it never quotes it.
 pub(super) fn configuration(certificates: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -35,7 +37,8 @@ pub(super) fn configuration(certificates: Option<&Path>) -> Result<Arc<ClientCon
     let config = match (own, key) {
         (Some(own), Some(key)) => {
             let chain = read_certificates(&own)?;
-            let secret = PrivateKeyDer::from_pem_file(&key).map_err(|error| unusable(&key, &error))?;
+            let secret =
+                PrivateKeyDer::from_pem_slice(&read(&key)?).map_err(|error| unusable(&key, &error))?;
             builder.with_client_auth_cert(chain, secret).map_err(|error| unusable(&own, &error))?
         }
         (None, None) => builder.with_no_client_auth(),
@@ -46,13 +49,33 @@ pub(super) fn configuration(certificates: Option<&Path>) -> Result<Arc<ClientCon
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
+    let bytes = read(path)?;
+    match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if certificates.is_empty() => Err(unusable(path, &"there is no certificate in it")),
         read => read.map_err(|error| unusable(path, &error)),
     }
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    input::read(path).map_err(|error| unusable(path, &error))
+}
+
 fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> String {
     format!("cannot use {}: {reason}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn certificates_that_are_no_files_are_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fifo = directory.path().join("ca.pem");
+        assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+        let error = configuration(Some(directory.path())).expect_err("a FIFO");
+        assert_eq!(error, format!("cannot use {}: it is a FIFO, not a file", fifo.display()));
+    }
 }
