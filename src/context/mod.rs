@@ -11,6 +11,8 @@ mod error;
 mod git;
 mod http;
 mod ignore;
+mod local;
+mod once;
 pub mod patches;
 mod pypi;
 mod range;

@@ -1,26 +1,23 @@
 //! Sources: what they are, and their archives in a cache that tasks and runs share.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::hash::Hash;
-use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::OnceCell;
 
 pub use super::error::{Problem, SourceError, without_secrets};
 
-use super::archive;
 use super::cache_tag::{self, MarkError};
-use super::digest::{HashWriter, hex};
+use super::digest::hex;
 use super::git::{self, Resolved};
 use super::http::Target;
+use super::local::{check_archive, local_digest, pack_hashing};
+use super::once::Once;
 use super::seal::{Proof, sha256_of};
 use super::store::{Object, Store};
-use super::unpack::{ArchiveFault, Inspector};
+use super::unpack::Inspector;
 use super::{http, pypi};
 use crate::config::source::{Origin, Source};
 use crate::util::scratch::Scratch;
@@ -391,28 +388,6 @@ fn packed_wheel(sha256: &str) -> String {
     format!("wheel-{sha256}")
 }
 
-/// Values that are computed once per key, whoever asks first; errors are not kept.
-#[derive(Debug)]
-pub(super) struct Once<K, V> {
-    cells: Mutex<HashMap<K, Arc<OnceCell<V>>>>,
-}
-
-impl<K, V> Default for Once<K, V> {
-    fn default() -> Self {
-        Once { cells: Mutex::default() }
-    }
-}
-
-impl<K: Eq + Hash, V: Clone> Once<K, V> {
-    pub(super) async fn get<E>(&self, key: K, compute: impl Future<Output = Result<V, E>>) -> Result<V, E> {
-        let cell = {
-            let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(cells.entry(key).or_default())
-        };
-        cell.get_or_try_init(|| compute).await.cloned()
-    }
-}
-
 /// The source without its section where that makes no difference to the archive. In one made from git it is part of
 /// the top directory's name.
 fn shared_by_sections(source: &Source) -> Source {
@@ -443,51 +418,6 @@ fn check_pin(pinned: Option<&str>, found: &str) -> Result<(), Problem> {
             Err(Problem::Checksum { expected: expected.to_string(), found: found.to_string() })
         }
         _ => Ok(()),
-    }
-}
-
-/// Refuses a hostile archive. What is no archive at all may be a program that is copied into the image as it is.
-fn check_archive(path: &Path) -> Result<(), Problem> {
-    match Inspector::check(path) {
-        Err(ArchiveFault::NotTar) => Ok(()),
-        result => Ok(result?),
-    }
-}
-
-/// The sha256 of a file, or of the archive that is made of a directory.
-fn local_digest(path: &Path) -> Result<String, Problem> {
-    if path.is_dir() {
-        return pack_hashing(path, io::sink()).map_err(Problem::local(path));
-    }
-    sha256_of(path).map_err(Problem::local(path))
-}
-
-/// Writes the archive of a directory, named after it, and gives the archive's sha256.
-fn pack_hashing(directory: &Path, out: impl io::Write) -> io::Result<String> {
-    // `.` has no name of its own.
-    let real = directory.canonicalize()?;
-    let name = directory.file_name().or(real.file_name()).unwrap_or("root".as_ref());
-    let mut hasher = Sha256::new();
-    let tee = Tee { hasher: HashWriter(&mut hasher), out };
-    archive::write_archive(&real, Path::new(name), BufWriter::new(tee))?;
-    Ok(hex(&hasher.finalize()))
-}
-
-/// Writes to both.
-struct Tee<'a, W> {
-    hasher: HashWriter<'a>,
-    out: W,
-}
-
-impl<W: io::Write> io::Write for Tee<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hasher.write_all(&bytes[..count])?;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }
 
