@@ -120,7 +120,7 @@ pub struct Facts<'a> {
 /// | not asked             | -           | no record, or not known    | unknown                        |
 /// | not asked             | -           | differ from the record     | stale                          |
 /// | not asked             | -           | as recorded                | fresh, unknown if a parent is  |
-/// | without a key         | -           | any                        | stale                          |
+/// | none has a key        | -           | any                        | stale                          |
 /// | with a key            | -           | not known                  | unknown                        |
 /// | with another key      | -           | any                        | stale                          |
 /// | with the same key     | other ids   | -                          | stale                          |
@@ -197,10 +197,11 @@ impl<'a> Facts<'a> {
             (Held::NotTold(_, why), _) => (Verdict::Unknown, why.clone()),
             (Held::NotAsked, _) => self.by_record(differences),
             (Held::Images(images), Ok(now)) => stale(&self.why_not(&images[0], now, differences)),
-            (Held::Images(images), Err(why)) => match &images[0] {
-                Labels { key: None, holder, .. } => stale(&not_ours(*holder)),
-                _ => (Verdict::Unknown, why.to_string()),
-            },
+            // Any of them with a key may be the right one.
+            (Held::Images(images), Err(_)) if images.iter().all(|labels| labels.key.is_none()) => {
+                stale(&not_ours(images[0].holder))
+            }
+            (Held::Images(_), Err(why)) => (Verdict::Unknown, why.to_string()),
         }
     }
 
@@ -306,6 +307,10 @@ mod tests {
         let (without_parent, without_tools) =
             (images(&as_it_was, Engine, &[]), images(&as_it_was, Engine, &["id"]));
         let unlabelled = Held::Images(vec![Labels { holder: Engine, key: None, parents: Vec::new() }]);
+        let one_unlabelled = Held::Images(vec![
+            Labels { holder: Engine, key: None, parents: Vec::new() },
+            labels(&as_it_was, Registry, &["id", "t"]),
+        ]);
         let nothing = Held::Images(Vec::new());
         let not_told =
             Held::NotTold(vec![labels(&changed, Engine, &["id", "t"])], "the registry failed".to_string());
@@ -358,6 +363,14 @@ mod tests {
             (
                 Facts { held: &unlabelled, ..usual },
                 "Stale: what the engine has under its name was not built by kolla-build",
+            ),
+            (
+                Facts { held: &unlabelled, now: Err("x is not pinned"), ..usual },
+                "Stale: what the engine has under its name was not built by kolla-build",
+            ),
+            (
+                Facts { held: &one_unlabelled, now: Err("x is not pinned"), ..usual },
+                "Unknown: x is not pinned",
             ),
             (
                 Facts { parents: &unknown_parent, ..usual },

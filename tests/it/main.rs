@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read and write what they have made themselves")]
 
 mod affected;
+mod agree;
 mod ahead;
 mod bad_input;
 mod bake;

@@ -70,6 +70,11 @@ impl FileServer {
         self.url(path)
     }
 
+    /// Takes a file away.
+    pub fn remove(&self, path: &str) {
+        self.state.lock().unwrap().files.remove(path);
+    }
+
     /// The URL of a path, whether anything is there or not.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
