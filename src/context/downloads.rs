@@ -1,5 +1,8 @@
 //! What a Dockerfile's ADD would download now, told without downloading it.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use reqwest::{Client, Method, Response, StatusCode};
 
@@ -8,6 +11,9 @@ use super::git;
 use super::sources::SourceCache;
 use crate::dockerfile::named::Download;
 use crate::http::chain;
+
+/// A server that takes longer to say what it has counts as one that does not say: a run begins with asking.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Answers of servers that know GET and not HEAD.
 const NO_HEAD: [StatusCode; 4] = [
@@ -28,10 +34,17 @@ impl SourceCache {
             return Err(untold("variables in it are not known before the build"));
         }
         let answer = self.downloads.get(download.url.clone(), async {
-            Ok::<_, std::convert::Infallible>(match repository(&download.url) {
-                Some((url, reference)) => self.commit(url, reference).await,
-                None => self.version(&download.url).await,
-            })
+            let patience = self.patience().min(LONGEST);
+            let asked = async {
+                match repository(&download.url) {
+                    Some((url, reference)) => self.commit(url, reference).await,
+                    None => self.version(&download.url).await,
+                }
+            };
+            let answer = tokio::time::timeout(patience, asked).await;
+            Ok::<_, Infallible>(
+                answer.unwrap_or_else(|_| Err(format!("no answer for {} s", patience.as_secs()))),
+            )
         });
         match answer.await {
             Ok(answer) => answer.map_err(|why| untold(&why)),

@@ -15,7 +15,7 @@ use super::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::config::source::{Origin, Source};
 use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
 use crate::context::digest;
-use crate::context::sources::{SourceCache, SourceError};
+use crate::context::sources::{SourceCache, SourceError, without_secrets};
 use crate::dockerfile::mounts::with_run_flags;
 use crate::engine::{Engine, ImageFacts};
 use crate::event::{Failure, FailureKind};
@@ -177,7 +177,7 @@ impl Inquiry {
         let sources = &self.sources;
         for download in recipe.downloads.iter().filter(|download| !download.is_pinned) {
             match sources.told_of(download).await {
-                Ok(identity) => known.push((download.url.clone(), identity)),
+                Ok(identity) => known.push((without_secrets(&download.url), identity)),
                 Err(why) => untold.push(why),
             }
         }

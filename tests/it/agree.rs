@@ -64,6 +64,8 @@ struct World {
     bodies: BTreeMap<&'static str, String>,
     parents: BTreeMap<&'static str, &'static str>,
     reference: &'static str,
+    /// Nobody tells of what `adds` downloads.
+    is_untold: bool,
     argument: usize,
     overridden: usize,
     /// Makes each change another one.
@@ -113,6 +115,7 @@ impl World {
             bodies,
             parents: IMAGES.into_iter().collect(),
             reference: "main",
+            is_untold: false,
             argument: 0,
             overridden: 0,
             step: 0,
@@ -201,10 +204,12 @@ impl World {
             }
             7 => {
                 self.server.put("/x", step.to_string().as_bytes());
+                self.is_untold = false;
                 "a download".to_string()
             }
             8 => {
                 self.server.remove("/x");
+                self.is_untold = true;
                 "a download that is gone".to_string()
             }
             9 => {
@@ -305,6 +310,21 @@ impl World {
     }
 }
 
+impl World {
+    /// What was built or found unchanged, and is pushed, is in the registry as it would be built. What nobody can tell of
+    /// is another every time.
+    fn verify(&self, about: &str) {
+        let run = self
+            .project
+            .run(self.arguments(&["--verify-registry"]).iter().filter(|option| *option != "--push"));
+        let findings = run.summary();
+        for finding in findings.as_array().expect("a list") {
+            let expected = if self.is_untold && finding["image"] == "adds" { "different" } else { "ok" };
+            assert_eq!(finding["status"], expected, "{finding}\n{run}\n{about}");
+        }
+    }
+}
+
 /// Changes the world so many times, and compares each time.
 fn agree(seed: u64, registry: Option<FakeRegistry>) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -329,6 +349,9 @@ fn agree(seed: u64, registry: Option<FakeRegistry>) {
                 }
                 expected => assert_eq!(outcome, expected, "{image}: {reason}\n{about}"),
             }
+        }
+        if world.registry.is_some() && options.is_empty() && done.len().is_multiple_of(5) {
+            world.verify(&about);
         }
         let (told, more) = world.change();
         done.push(format!("{told} {more:?}"));

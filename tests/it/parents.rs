@@ -4,8 +4,9 @@
 use kolla_build::platform::Arch;
 use serde_json::Value;
 
-use crate::support::docker::{BASE_IMAGE, FakeDocker, Fault};
-use crate::support::files::FileServer;
+use crate::support::docker::{self, BASE_IMAGE, FakeDocker};
+use crate::support::files::{Fault, FileServer};
+use crate::support::git::git;
 use crate::support::project::{Project, Run};
 
 const TOOLS: &str = "kolla/tools:2026.2-debian-trixie";
@@ -83,7 +84,7 @@ fn what_is_copied_from_rebuilds_what_copies_and_what_is_built_on_that() {
 
 #[test]
 fn a_failed_image_takes_with_it_what_copies_from_it() {
-    let fails = Fault::Fails { message: "exit code: 1".to_string(), log: "no".to_string() };
+    let fails = docker::Fault::Fails { message: "exit code: 1".to_string(), log: "no".to_string() };
     let daemon = FakeDocker::with_base_image().fail("tools", fails);
     let project = project().with_engine(&daemon);
     let summary = project.run(["--format=json"]).exits(1).summary();
@@ -215,6 +216,97 @@ fn what_add_downloads_rebuilds_an_image_when_its_server_says_that_it_has_changed
     assert_eq!(rebuilt(&daemon, &project), [""; 0]);
     server.put("/x", b"2");
     assert_eq!(rebuilt(&daemon, &project), ["app"]);
+}
+
+#[test]
+fn what_add_gets_from_git_rebuilds_an_image_when_the_reference_leads_elsewhere() {
+    let server = FileServer::start();
+    let commit = |digit: &str| {
+        let commit = digit.repeat(40);
+        server.put("/r.git/info/refs", format!("{commit}\trefs/heads/main\n").as_bytes());
+        server.put("/r.git/HEAD", b"ref: refs/heads/main\n");
+    };
+    commit("1");
+    let url = server.url("/r.git");
+    let project = Project::empty()
+        .image("base", None, "RUN true\n")
+        .image("app", Some("base"), &format!("ADD {url}#main /x\n"))
+        .image("head", Some("base"), &format!("ADD --keep-git-dir=true {url} /x\n"))
+        .image("pinned", Some("base"), &format!("ADD {url}#{} /x\n", "1".repeat(40)));
+    let (daemon, project) = built(project);
+    assert_eq!(rebuilt(&daemon, &project), [""; 0]);
+    commit("2");
+    assert_eq!(rebuilt(&daemon, &project), ["app", "head"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_holds_nobody_up() {
+    let server = FileServer::start();
+    server.put("/x", b"1");
+    let (daemon, project) = built(downloading(&server));
+    server.fail_next(Fault::Hold);
+    let run = project.run(["--timeout=1"]).exits(0);
+    assert_eq!(daemon.order(), ["app"], "{run}");
+    assert!(run.stderr.contains("which ADD downloads, has changed ("), "{run}");
+}
+
+#[test]
+fn another_name_of_the_same_commit_is_another_input() {
+    let project =
+        Project::empty().image("base", None, "RUN true\n").image("app", Some("base"), "ADD app-archive /\n");
+    let repository = project.path("r");
+    std::fs::create_dir(&repository).expect("a directory");
+    git(&repository, "git init -q -b main . && echo 1 > f && git add f && git commit -qm 1 && git tag same");
+    let configured = |project: Project, reference: &str| {
+        let location = project.path("r").display().to_string();
+        project.file(
+            "build.toml",
+            &format!("[sources.app]\ntype = \"git\"\nlocation = \"file://{location}\"\nreference = \"{reference}\"\n"),
+        )
+    };
+    let daemon = FakeDocker::with_base_image();
+    let project = configured(project.with_engine(&daemon), "main");
+    project.run(["--build-toml=build.toml"]).exits(0);
+    daemon.forget();
+    project.run(["--build-toml=build.toml"]).exits(0);
+    assert_eq!(daemon.order(), [""; 0]);
+    let project = configured(project, "same");
+    project.run(["--build-toml=build.toml"]).exits(0);
+    assert_eq!(daemon.order(), ["app"]);
+}
+
+#[test]
+fn exports_know_what_is_copied_from() {
+    let project = project();
+    project.run(["--export=bake", "--export-dir=out"]).exits(0);
+    let file: Value = serde_json::from_str(&project.read("out/docker-bake.json")).expect("JSON");
+    let contexts = &file["target"]["app"]["contexts"];
+    assert_eq!(contexts[TOOLS], "target:tools");
+    assert_eq!(contexts["kolla/base:2026.2-debian-trixie"], "target:base");
+    project.run(["--export=matrix=gitlab", "--export-dir=out", "--images-per-job=1"]).exits(0);
+    let jobs: Value = serde_yaml::from_str(&project.read("out/kolla-build.gitlab-ci.yml")).expect("YAML");
+    let job_of = |image: &str| {
+        let jobs = jobs.as_object().expect("a map").iter();
+        let builds = |job: &Value| job["script"].to_string().contains(&format!("^{image}$"));
+        jobs.filter(|(_, job)| builds(job)).map(|(name, _)| name.clone()).next().expect("a job")
+    };
+    let needs = &jobs[job_of("app")]["needs"];
+    let needed: Vec<&str> =
+        needs.as_array().expect("a list").iter().filter_map(|need| need["job"].as_str()).collect();
+    assert!(
+        needed.contains(&job_of("tools").as_str()) && needed.contains(&job_of("base").as_str()),
+        "{needs}"
+    );
+}
+
+#[test]
+fn what_copies_from_an_affected_image_is_affected() {
+    let project = project();
+    git(&project.path(""), "git init -q -b main . && git add images && git commit -qm first");
+    let project = project.file("images/tools/tool", "2\n");
+    let run = project.run(["--list-images", "--affected-since=HEAD"]).exits(0);
+    let listed: Vec<&str> = run.stdout.lines().filter_map(|line| Some(line.split_once(" : ")?.1)).collect();
+    assert_eq!(listed, ["app", "on-app", "tools"]);
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub enum Fault {
     CutAndReplace(usize, Vec<u8>),
     /// Headers and so many bytes, then nothing more.
     Hang(usize),
+    /// Nothing.
+    Hold,
     /// The file is elsewhere.
     Redirect(String),
     /// This answer, head and body, whatever was asked for.
@@ -117,6 +119,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     match &fault {
         Some(Fault::Status(status)) => return status_only(&mut exchange, *status, ""),
         Some(Fault::Answer(bytes)) => return exchange.raw(bytes),
+        Some(Fault::Hold) => return exchange.wait(Duration::from_secs(60)),
         Some(Fault::Redirect(to)) => return status_only(&mut exchange, 302, &format!("Location: {to}\r\n")),
         _ => {}
     }
