@@ -356,7 +356,10 @@ impl FakeDocker {
     pub fn replace(&self, reference: &str) {
         let mut state = self.state();
         let image = state.images.get_mut(reference).expect("an image of this name");
-        image.id = id_of(image.id.as_bytes());
+        let mut config: Value = serde_json::from_str(&image.config).expect("a configuration");
+        config["content"] = json!(id_of(image.id.as_bytes()));
+        image.config = config.to_string();
+        image.id = id_of(image.config.as_bytes());
     }
 
     /// The image under this name is for this architecture from now on.
