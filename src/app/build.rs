@@ -14,10 +14,10 @@ use super::kept::source_cache;
 use super::outputs::Outputs;
 use super::prepare::Prepared;
 use super::registry;
-use super::tell;
 use super::threads::runtime;
 use super::write::{Scope, platform_dir, tree_files};
 use super::{disk, kept, lock};
+use super::{tell, tell_pause};
 use crate::config::secrets::hidden;
 use crate::config::settings;
 use crate::config::source::Source;
@@ -136,7 +136,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
             registry: options.reuse_registry.then(|| Lookup {
                 registries: registries.clone(),
                 retries,
-                waits: |_, _| {},
+                waits: |error, pause| tell_pause(&error, pause),
             }),
             build_args: settings.build_args.clone(),
             gets: true,
