@@ -5,7 +5,7 @@ use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::list::{SharedList, python_items};
 use super::lookups::{Effect, Lookup, Lookups};
-use super::rewrites::TopLevelSets;
+use super::rewrites::{TopLevelSets, argument};
 use crate::template_api::TemplateApi;
 
 /// Adds the functions that do not depend on a run's configuration.
@@ -22,7 +22,17 @@ pub fn register(env: &mut Environment<'_>, api: TemplateApi) {
 ///
 /// The list itself is changed, so that every later use of it sees the change. An undefined list passes through, because
 /// one override file serves images in which the list exists only for some distros.
-fn customizable(state: &mut State, value: Value, kind: &str) -> Result<Value, Error> {
+fn customizable(
+    state: &mut State,
+    value: Value,
+    kind: Option<String>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let kind = match kind {
+        Some(kind) => kind,
+        None => kwargs.get("call_type")?,
+    };
+    kwargs.assert_all_used()?;
     let image = state.lookup("image_name").unwrap_or_default().to_string().replace('-', "_");
     let list = format!("{image}_{kind}");
     let (value, effect) =
@@ -90,14 +100,19 @@ fn debian_package_install(
         None => kwargs.get::<Option<Value>>("clean_package_cache")?.unwrap_or(Value::from(true)),
     };
     kwargs.assert_all_used()?;
-    let packages: Vec<String> = python_items(&packages)?.iter().map(Value::to_string).collect();
+    let packages = python_items(&argument(&packages))?;
+    let packages = packages.iter().map(|package| {
+        let message = || format!("{package} is no package: names are texts");
+        package.as_str().ok_or_else(|| Error::new(ErrorKind::InvalidOperation, message()))
+    });
+    let packages = packages.collect::<Result<Vec<&str>, Error>>()?;
     let (urls, names): (Vec<&str>, Vec<&str>) =
-        packages.iter().map(String::as_str).partition(|package| package.starts_with("http"));
+        packages.into_iter().partition(|package| package.starts_with("http"));
     let mut commands = Vec::new();
     if !names.is_empty() {
         commands.push(update.to_string());
         commands.push(format!("apt-get -y install --no-install-recommends {}", names.join(" ")));
-        if clean.is_true() {
+        if argument(&clean).is_true() {
             commands.push("apt-get clean".to_string());
             commands.push("rm -rf /var/lib/apt/lists/*".to_string());
         }

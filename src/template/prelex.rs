@@ -68,7 +68,7 @@ pub fn rewrite(source: &str, rewriting: Rewriting<'_>) -> Result<String, SyntaxE
     }
     let outer = outer_names(&parts);
     let mut state =
-        Rewriter { source: &source, rewriting, outer, open: Vec::new(), extended: false, number: 0 };
+        Rewriter { source: &source, rewriting, outer, open: Vec::new(), extended: Extended::No, number: 0 };
     let mut done = 0;
     for (tag, part) in tags.iter().zip(&parts) {
         out.push_str(&source[done..tag.start]);
@@ -159,13 +159,25 @@ struct Open<'a> {
     elifs: usize,
 }
 
+/// Whether a template extends another from here on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extended {
+    No,
+    /// It does if a condition holds.
+    Perhaps,
+    Yes,
+}
+
+/// The variable that says whether a template that may extend another does.
+const EXTENDED: &str = "__extended";
+
 struct Rewriter<'a> {
     source: &'a str,
     rewriting: Rewriting<'a>,
     outer: HashMap<usize, Vec<&'a str>>,
     open: Vec<Open<'a>>,
-    /// A top-level `extends` has been seen.
-    extended: bool,
+    /// Whether a top-level `extends` has been seen.
+    extended: Extended,
     /// The number of the tag at hand.
     number: usize,
 }
@@ -174,7 +186,7 @@ impl<'a> Rewriter<'a> {
     fn part(&mut self, tag: &Tag<'_>, part: &Part<'a>, out: &mut String) -> Result<(), SyntaxError> {
         match &part.what {
             What::Nothing => out.push_str(tag.text),
-            What::Output(_) if self.extended && !self.open.iter().any(|open| open.takes_output()) => {
+            What::Output(_) if self.extended == Extended::Yes && self.is_own_output() => {
                 // Its newlines stay so that later lines keep their numbers; its whitespace control no longer
                 // matters, because nothing around it is printed either.
                 out.push_str("{#");
@@ -184,12 +196,21 @@ impl<'a> Rewriter<'a> {
             What::Output(parser) => {
                 self.check_uses(tag, parser)?;
                 let text = parser.edits.apply(part.body, 0, part.body.len());
-                self.around_block(&[part.head, &text, part.tail].concat(), out);
+                let text = [part.head, &text, part.tail].concat();
+                if self.extended == Extended::Perhaps && self.is_own_output() {
+                    let (left, right) = dashes(&text);
+                    out.push_str(&format!("{{%{left} if not {EXTENDED} %}}{text}{{% endif {right}%}}"));
+                } else {
+                    self.around_block(&text, out);
+                }
             }
             What::Statement(statement) => {
                 self.check_uses(tag, &statement.parser)?;
                 let text = self.statement(part, statement);
                 match statement.word {
+                    "extends" if self.open.iter().any(|open| open.word == "if") => {
+                        out.push_str(&format!("{text}{{% set {EXTENDED} = true %}}"));
+                    }
                     "block" => self.block(&text, out),
                     _ => self.around_block(&text, out),
                 }
@@ -242,6 +263,11 @@ impl<'a> Rewriter<'a> {
         }
     }
 
+    /// Whether what is printed goes to the template's own output.
+    fn is_own_output(&self) -> bool {
+        !self.open.iter().any(|open| matches!(open.word, "block" | "macro" | "call" | "set"))
+    }
+
     fn bind_function(&self) -> &'static str {
         let is_top_level = !self.open.iter().any(|open| SCOPES.contains(&open.word));
         if self.rewriting.record && is_top_level { BIND_TOP_LEVEL } else { BIND }
@@ -252,8 +278,7 @@ impl<'a> Rewriter<'a> {
         let Some(names) = self.outer.get(&self.number).filter(|names| !names.is_empty()) else {
             return out.push_str(tag);
         };
-        let left = if tag[2..].starts_with('-') { "-" } else { "" };
-        let right = if tag[..tag.len() - 2].ends_with('-') { "-" } else { "" };
+        let (left, right) = dashes(tag);
         let aside = |name: &&str| format!("set __own_{name} = {name} %}}{{% set {name} = __outer_{name}");
         let back = |name: &&str| format!("set {name} = __own_{name}");
         let aside: Vec<String> = names.iter().map(aside).collect();
@@ -269,7 +294,7 @@ impl<'a> Rewriter<'a> {
     fn block(&self, tag: &str, out: &mut String) {
         out.push_str(tag);
         let names = self.outer.get(&self.number).into_iter().flatten();
-        let right = if tag[..tag.len() - 2].ends_with('-') { "-" } else { "" };
+        let (_, right) = dashes(tag);
         out.extend(names.map(|name| format!("{{% set __outer_{name} = {name} {right}%}}")));
     }
 
@@ -282,7 +307,8 @@ impl<'a> Rewriter<'a> {
                     open.elifs += 1;
                 }
             }
-            ("extends", _) => self.extended |= !self.open.iter().any(|open| SCOPES.contains(&open.word)),
+            ("extends", _) if self.open.is_empty() => self.extended = Extended::Yes,
+            ("extends", _) if self.extended == Extended::No => self.extended = Extended::Perhaps,
             ("endraw", _) => {}
             ("set", Form::Capture { name }) => self.open.push(Open { word, captured: *name, elifs: 0 }),
             ("if", _) => self.open.push(Open { word, captured: None, elifs: 0 }),
@@ -299,11 +325,10 @@ impl<'a> Rewriter<'a> {
     }
 }
 
-impl Open<'_> {
-    /// Whether what is printed in it goes somewhere else than to the template's own output.
-    fn takes_output(&self) -> bool {
-        matches!(self.word, "block" | "macro" | "call" | "set")
-    }
+/// What a tag says of the blanks before and after it.
+fn dashes(tag: &str) -> (&'static str, &'static str) {
+    let dash = |is_there| if is_there { "-" } else { "" };
+    (dash(tag[2..].starts_with('-')), dash(tag[..tag.len() - 2].ends_with('-')))
 }
 
 /// The tag, and after it what binds every name that it has given to a value; whitespace control stays at the end.
@@ -420,7 +445,7 @@ mod tests {
             ("{{ a < b + 1 }}", "{{ __compare(\"<\", a , __made(b + 1, 1)) }}"),
             ("{{ a < b <= c }}", "{{ __ordered(a) < __ordered(b) <= __ordered(c) }}"),
             ("{{ a == b and c in d }}", "{{ a == b and c in d }}"),
-            ("{{ x[1:] ~ '' }}", "{{ __made(__made(x[1:], 1) ~ '', 1) }}"),
+            ("{{ x[1:] ~ '' }}", "{{ __made(__made(__sliced(x)[1:], 1) ~ '', 1) }}"),
             ("{{ '%s' % x }}", "{{ __made(__number('%s') % x, 1) }}"),
             ("{{ 1, 2 }}", "{{ (1, 2) }}"),
             (

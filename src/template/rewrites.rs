@@ -30,6 +30,8 @@ pub const ORDERED: &str = "__ordered";
 pub const NUMBER: &str = "__number";
 /// The function that what a `for` goes over goes through.
 pub const ITERABLE: &str = "__iterable";
+/// The function that what is sliced goes through.
+pub const SLICED: &str = "__sliced";
 /// The function that arguments which may be undefined go through.
 pub const PASSED: &str = "__passed";
 /// The function that a template which is imported calls first.
@@ -99,6 +101,7 @@ pub fn register(env: &mut Environment<'_>) {
     env.add_function(ORDERED, |value: Value| ordered(&value, "<").map(|()| value));
     env.add_function(NUMBER, number);
     env.add_function(ITERABLE, iterable);
+    env.add_function(SLICED, sliced);
     let passed = Value::from_object(Undefined);
     env.add_function(PASSED, move |value: Value| if value.is_undefined() { passed.clone() } else { value });
     env.add_function(IMPORTED, |state: &mut State| {
@@ -176,6 +179,14 @@ fn number(value: Value) -> Result<Value, Error> {
 
 fn iterable(value: Value) -> Result<Value, Error> {
     if value.is_none() { Err(invalid("none has no items to go over")) } else { Ok(value) }
+}
+
+fn sliced(value: Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Undefined => Err(Error::new(ErrorKind::UndefinedError, "an undefined value has no parts")),
+        ValueKind::None => Err(invalid("none has no parts")),
+        _ => Ok(value),
+    }
 }
 
 /// Arguments as what is called takes them.

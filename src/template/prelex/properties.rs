@@ -5,7 +5,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use proptest::prelude::*;
 
 use super::*;
-use crate::template::rewrites::{COMPARE, DICT, ITERABLE, LIST, MADE, NUMBER, ORDERED, PASSED};
+use crate::template::rewrites::{COMPARE, DICT, ITERABLE, LIST, MADE, NUMBER, ORDERED, PASSED, SLICED};
 use crate::testing::{cases, text_of};
 
 const WORDS: &[&str] = &[
@@ -28,7 +28,7 @@ fn render(source: &str) -> Result<String, minijinja::ErrorKind> {
     env.add_function(DICT, |value: Value| value);
     env.add_filter(MADE, |value: Value, _: usize| value);
     env.add_function(MADE, |value: Value, _: usize| value);
-    for name in [ITERABLE, NUMBER, ORDERED, PASSED] {
+    for name in [ITERABLE, NUMBER, ORDERED, PASSED, SLICED] {
         env.add_function(name, |value: Value| value);
     }
     env.add_function(COMPARE, |_: String, left: Value, right: Value| left < right);

@@ -5,21 +5,11 @@ use std::borrow::Cow;
 use super::expression::{Node, Parser, Read, Shape, Use};
 use super::tokens::Kind;
 use crate::template::literals::rewrite_string;
-use crate::template::rewrites::{DICT, LIST, MADE, PASSED};
+use crate::template::rewrites::{DICT, LIST, MADE, PASSED, SLICED};
 
 /// Functions of ours and of MiniJinja, which take an undefined argument as it is.
-const FUNCTIONS: [&str; 10] = [
-    "cleanup_repos",
-    "cycler",
-    "debian_package_install",
-    "dict",
-    "handle_repos",
-    "joiner",
-    "loop",
-    "raise_error",
-    "range",
-    "super",
-];
+const FUNCTIONS: [&str; 9] =
+    ["cleanup_repos", "cycler", "dict", "handle_repos", "joiner", "loop", "raise_error", "range", "super"];
 
 impl<'a> Parser<'a> {
     /// An operand with its signs, and the filters and tests that it goes through.
@@ -32,6 +22,10 @@ impl<'a> Parser<'a> {
         let start = self.token().map_or(self.text.len(), |token| token.start);
         let mut count = 0;
         while self.peek("-") || self.peek("+") {
+            // MiniJinja has no sign that changes nothing.
+            if let Some(sign) = self.token().filter(|sign| sign.text == "+") {
+                self.edits.replace(sign.text, sign.start, " ");
+            }
             self.at += 1;
             count += 1;
         }
@@ -138,6 +132,7 @@ impl<'a> Parser<'a> {
         self.expect("]")?;
         let node = self.node(of.start, depth + 1, if is_slice { Shape::Value } else { Shape::Open })?;
         if is_slice {
+            self.around(of, format!("{SLICED}("), ")");
             self.around(node, format!("{MADE}("), ", 1)");
         }
         Ok(node)
