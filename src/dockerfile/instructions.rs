@@ -66,6 +66,17 @@ impl Instruction {
             _ => place(part.start)..place(part.start),
         }
     }
+
+    /// Takes away what stands before the arguments.
+    fn cut(&mut self, keyword_end: usize) {
+        self.arguments.drain(..keyword_end);
+        let first = self.pieces.iter().rposition(|(start, _)| *start <= keyword_end).unwrap_or(0);
+        self.pieces.drain(..first);
+        for (start, place) in &mut self.pieces {
+            *place += keyword_end.saturating_sub(*start);
+            *start = start.saturating_sub(keyword_end);
+        }
+    }
 }
 
 impl Instructions {
@@ -159,19 +170,6 @@ impl<'t> Lines<'t> {
             }
         }
         next
-    }
-}
-
-impl Instruction {
-    /// Takes away what stands before the arguments.
-    fn cut(&mut self, keyword_end: usize) {
-        self.arguments.drain(..keyword_end);
-        let first = self.pieces.iter().rposition(|(start, _)| *start <= keyword_end).unwrap_or(0);
-        self.pieces.drain(..first);
-        for (start, place) in &mut self.pieces {
-            *place += keyword_end.saturating_sub(*start);
-            *start = start.saturating_sub(keyword_end);
-        }
     }
 }
 

@@ -154,8 +154,10 @@ impl Engine for Fake {
             self.note(format!("build {}", request.tag))?;
             tokio::time::sleep(Duration::from_millis(5)).await;
             let parent = request.parents.first().expect("these images have parents");
-            let held = self.inspect(&parent.reference).await?.map(|image| image.id);
-            assert_eq!(held.as_ref(), Some(&parent.id), "{} builds on another parent", self.name);
+            for parent in &request.parents {
+                let held = self.inspect(&parent.reference).await?.map(|image| image.id);
+                assert_eq!(held.as_ref(), Some(&parent.id), "{} builds on another parent", self.name);
+            }
             let image = facts(&format!("{} on {}", request.tag, parent.id));
             self.state().images.insert(request.tag.clone(), image.clone());
             Ok(image)
@@ -233,6 +235,26 @@ async fn builds_are_spread_and_parents_are_brought_once() {
     let pushes: usize =
         [&a, &b].iter().map(|fake| fake.said().iter().filter(|said| said.starts_with("push")).count()).sum();
     assert_eq!(pushes, 5);
+}
+
+#[tokio::test]
+async fn everything_that_an_image_is_made_from_is_brought() {
+    let registry = Registry::default();
+    let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
+    let fleet = fleet(&[&a, &b]).await;
+    let base = build(&fleet, "r:5000/base:1", (BASE, "base")).await.expect("built");
+    let tools = build(&fleet, "r:5000/tools:1", (BASE, "base")).await.expect("built");
+    let copies = |tag: &str| {
+        let mut copies = request(tag, ("r:5000/base:1", &base.id));
+        copies.parents.extend(request("", ("r:5000/tools:1", &tools.id)).parents);
+        copies
+    };
+    // One for each of the engines, which assert that they have both.
+    let requests = [copies("r:5000/one:1"), copies("r:5000/two:1")];
+    for built in join_all(requests.iter().map(|request| fleet.build(request, &|_| {}))).await {
+        built.expect("built");
+    }
+    assert!(b.said().contains(&"tag r:5000/tools:1".to_string()), "{:?}", b.said());
 }
 
 #[tokio::test]
