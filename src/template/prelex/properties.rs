@@ -51,7 +51,11 @@ fn expression() -> impl Strategy<Value = String> {
             (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("{left} ~ {right}")),
             (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("{left}, {right}")),
             (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("-{left} +{right}")),
-            (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("{left} is sameas {right} + b")),
+            (inner.clone(), inner.clone()).prop_map(|(left, right)| {
+                // Of a sign Jinja2 makes no argument of the test, and MiniJinja does.
+                let right = right.strip_prefix('-').unwrap_or(&right);
+                format!("{left} is sameas {right} + b")
+            }),
             (inner.clone(), inner.clone()).prop_map(|(then, other)| format!("{then} if a else {other}")),
             (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left}) == ({right})")),
             inner.prop_map(|value| format!("({value}) | string | upper")),
