@@ -5,7 +5,9 @@ pub mod select;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::dockerfile::named::{self, Given};
+use rayon::prelude::*;
+
+use crate::dockerfile::named::{self, Given, Named};
 use crate::plan::Parent;
 use crate::platform::Platform;
 use crate::template::render::RenderedDockerfile;
@@ -76,11 +78,13 @@ impl ImageGraph {
                 .and_then(|rest| rest.strip_suffix(tail))
                 .is_some_and(|name| !name.is_empty() && !name.contains(['/', ':']))
         };
+        let given = Given { args, target: platform };
+        let named: Vec<Named> = dockerfiles.par_iter().map(|file| named::read(&file.text, given)).collect();
         let mut missing = Vec::new();
         let mut parents: BTreeMap<&str, Parents> = BTreeMap::new();
-        for file in dockerfiles {
+        for (file, named) in dockerfiles.iter().zip(named) {
             let mut all: Vec<Parent> = Vec::new();
-            for image in named::read(&file.text, Given { args, target: platform }).images {
+            for image in named.images {
                 let known = by_reference.get(&image.reference).map(|name| Parent::Image((*name).to_string()));
                 if known.is_none() && is_ours(&image.reference) {
                     let how = match all.is_empty() {

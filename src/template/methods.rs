@@ -7,8 +7,15 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use super::limits::{self, MAX_WIDTH};
 use super::rewrites;
 
+/// Methods of dicts that never change, and of other mappings.
+const DICT_METHODS: [&str; 4] = ["get", "items", "keys", "values"];
+
 /// Calls a method that MiniJinja does not know.
 pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    // Most often a macro of an imported template is called: it counts its arguments as they get their names.
+    if value.kind() == ValueKind::Map && !DICT_METHODS.contains(&method) {
+        return Err(Error::from(ErrorKind::UnknownMethod));
+    }
     let args = &rewrites::arguments(args)[..];
     limits::count(state, value)?;
     args.iter().try_for_each(|value| limits::count(state, value))?;

@@ -9,6 +9,7 @@ use super::invalid;
 pub const APT_KEY_DIR: &str = "/etc/kolla/apt-keys";
 
 /// The repositories of one distro and architecture, in order of their first appearance.
+#[derive(Debug)]
 pub struct RepoList(pub Mapping);
 
 impl RepoList {

@@ -2,6 +2,7 @@
 //! empty. A user's file replaces whole entries within a section.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::Error;
 use serde_yaml::{Mapping, Value as Yaml};
@@ -18,13 +19,32 @@ const BACKUP_DIR: &str = "/tmp/kolla-repos-backup";
 const LOCATIONS: [&str; 4] = ["baseurl", "metalink", "mirrorlist", "url"];
 
 /// What counts with a user's file, and what would without.
+#[derive(Debug)]
 struct Lists {
     merged: RepoList,
     default: RepoList,
 }
 
+/// The lists that were put together last, and of which sections: all images of a platform ask for the same ones.
+#[derive(Debug, Default)]
+pub struct LastLists(Mutex<Option<([String; 3], Arc<Lists>)>>);
+
 impl Lists {
-    fn new(repositories: &Repositories, target: &Target) -> Lists {
+    /// Those of the sections that count for a target.
+    fn of(repositories: &Repositories, target: &Target) -> Arc<Lists> {
+        let sections = target.sections();
+        let mut last = repositories.last.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((of, lists)) if *of == sections => lists.clone(),
+            _ => {
+                let lists = Arc::new(Lists::new(repositories, &sections));
+                *last = Some((sections, lists.clone()));
+                lists
+            }
+        }
+    }
+
+    fn new(repositories: &Repositories, names: &[String; 3]) -> Lists {
         let mut merged = repositories.default.clone();
         for (section, repos) in repositories.user.iter().flatten() {
             match merged.get_mut(section).and_then(Yaml::as_mapping_mut) {
@@ -34,7 +54,7 @@ impl Lists {
                 }
             }
         }
-        Lists { merged: flatten(&merged, target), default: flatten(&repositories.default, target) }
+        Lists { merged: flatten(&merged, names), default: flatten(&repositories.default, names) }
     }
 
     /// The `.repo` file that the distro keeps a repository in.
@@ -46,9 +66,8 @@ impl Lists {
 }
 
 /// One list of all sections that count.
-fn flatten(sections: &Mapping, target: &Target) -> RepoList {
+fn flatten(sections: &Mapping, names: &[String; 3]) -> RepoList {
     let mut list = Mapping::new();
-    let names = target.sections();
     for (name, repo) in names.iter().filter_map(|name| sections.get(name)?.as_mapping()).flatten() {
         let repo = match (list.get(name).and_then(Yaml::as_mapping), repo.as_mapping()) {
             (Some(earlier), Some(later)) => {
@@ -73,7 +92,7 @@ pub fn handle_repos(
     names: &[String],
     mode: &str,
 ) -> Result<String, Error> {
-    let lists = Lists::new(repositories, target);
+    let lists = Lists::of(repositories, target);
     if target.package_type == "rpm" && repositories.user.is_some() {
         refuse_half_overridden_files(&lists.merged, &lists.default)?;
     }
@@ -121,7 +140,7 @@ pub fn handle_repos(
 
 /// The RUN instruction that puts back what `build_only` repositories replaced; empty when there are none.
 pub fn cleanup_repos(repositories: &Repositories, target: &Target) -> String {
-    let lists = Lists::new(repositories, target);
+    let lists = Lists::of(repositories, target);
     let mut commands = Vec::new();
     let mut restored = BTreeSet::new();
     for repo in lists.merged.iter().filter(|repo| repo.is_true("build_only") && !repo.is_true("distro")) {

@@ -15,14 +15,16 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use serde_yaml::{Mapping, Value as Yaml};
 
+use self::merged::LastLists;
 use crate::template_api::{RepositoryStyle, TemplateApi};
 use crate::util::input;
 
 /// The sections of the tree's `repos.yaml`, and of a user's.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Repositories {
     default: Mapping,
     user: Option<Mapping>,
+    last: LastLists,
 }
 
 /// A `repos.yaml` that can't be used.
@@ -58,10 +60,10 @@ impl Repositories {
             return Ok(Repositories::default());
         }
         let default = parse(style, default.0, default.1)?;
-        let Some(path) = user_file else { return Ok(Repositories { default, user: None }) };
+        let Some(path) = user_file else { return Ok(Repositories { default, ..Repositories::default() }) };
         let text = input::read_to_string(path)
             .map_err(|source| RepositoriesError::Unreadable { path: path.to_path_buf(), source })?;
-        Ok(Repositories { default, user: Some(parse(style, path, &text)?) })
+        Ok(Repositories { default, user: Some(parse(style, path, &text)?), ..Repositories::default() })
     }
 
     /// The user's sections when there are any, and else the tree's.
