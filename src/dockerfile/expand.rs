@@ -26,26 +26,28 @@ pub fn expand(word: &str, escape: char, values: Values) -> Expanded {
 }
 
 /// Parts between white space that is in no quotes.
-pub fn split_quoted(text: &str, escape: char) -> Vec<std::ops::Range<usize>> {
-    let (mut parts, mut start, mut quote) = (Vec::new(), None, None);
+pub fn split_quoted(text: &str, escape: char) -> impl Iterator<Item = std::ops::Range<usize>> {
     let mut chars = text.char_indices();
-    while let Some((at, char)) = chars.next() {
-        match quote {
-            None if char.is_whitespace() => parts.extend(start.take().map(|start| start..at)),
-            _ => {
-                start.get_or_insert(at);
-                match (quote, char) {
-                    (None, '"' | '\'') => quote = Some(char),
-                    (Some(open), _) if open == char => quote = None,
-                    (Some('\''), _) => {}
-                    _ if char == escape => drop(chars.next()),
-                    _ => {}
+    std::iter::from_fn(move || {
+        let (mut start, mut quote) = (None, None);
+        while let Some((at, char)) = chars.next() {
+            if quote.is_none() && char.is_whitespace() {
+                match start {
+                    Some(start) => return Some(start..at),
+                    None => continue,
                 }
             }
+            start.get_or_insert(at);
+            match (quote, char) {
+                (None, '"' | '\'') => quote = Some(char),
+                (Some(open), _) if open == char => quote = None,
+                (Some('\''), _) => {}
+                _ if char == escape => drop(chars.next()),
+                _ => {}
+            }
         }
-    }
-    parts.extend(start.map(|start| start..text.len()));
-    parts
+        start.map(|start| start..text.len())
+    })
 }
 
 struct Lexer<'a> {
@@ -179,9 +181,8 @@ mod tests {
 
     #[test]
     fn quotes_keep_a_part_together() {
-        let parts = |text: &'static str| -> Vec<&str> {
-            split_quoted(text, '\\').into_iter().map(|part| &text[part]).collect()
-        };
+        let parts =
+            |text: &'static str| -> Vec<&str> { split_quoted(text, '\\').map(|part| &text[part]).collect() };
         assert_eq!(parts("  a=\"b c\" d\\ e 'f \\' g"), ["a=\"b c\"", "d\\ e", "'f \\'", "g"]);
         assert_eq!(parts("\"open x"), ["\"open x"]);
         assert_eq!(parts(""), [""; 0]);
@@ -202,7 +203,7 @@ mod tests {
 
         #[test]
         fn every_word_ends(text in text_of(&["$", "{", "}", ":", "-", "+", "?", "a", "none", "\\", "'", "\"", "é", " "])) {
-            let all: usize = split_quoted(&text, '\\').iter().map(|part| part.len()).sum();
+            let all: usize = split_quoted(&text, '\\').map(|part| part.len()).sum();
             prop_assert!(all <= text.len());
             expand(&text, '\\', &values);
         }

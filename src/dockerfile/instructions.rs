@@ -154,7 +154,8 @@ impl<'t> Lines<'t> {
 
     /// The line behind the here-documents of an instruction, which begin at `next`.
     fn here_documents_end(&self, instruction: &Instruction, mut next: usize) -> usize {
-        if !["RUN", "COPY", "ADD"].contains(&instruction.keyword.as_str()) {
+        let may_have = ["RUN", "COPY", "ADD"].contains(&instruction.keyword.as_str());
+        if !may_have || !instruction.arguments.contains("<<") {
             return next;
         }
         for found in HERE_DOCUMENT.captures_iter(&instruction.arguments) {
@@ -184,7 +185,8 @@ fn is_comment(line: &str) -> bool {
 }
 
 fn escape_character(lines: &Lines) -> char {
-    let directives = lines.0.iter().map_while(|(_, line)| DIRECTIVE.captures(line.trim_end()));
+    let comments = lines.0.iter().map(|(_, line)| line.trim_end()).take_while(|line| line.starts_with('#'));
+    let directives = comments.map_while(|line| DIRECTIVE.captures(line));
     let mut escapes = directives.filter(|found| found[1].eq_ignore_ascii_case("escape"));
     match escapes.next() {
         Some(found) if &found[2] == "`" => '`',

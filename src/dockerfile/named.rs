@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
     }
 
     fn env(&mut self, instruction: &Instruction) {
-        let parts = split_quoted(&instruction.arguments, self.escape);
+        let parts: Vec<Range<usize>> = split_quoted(&instruction.arguments, self.escape).collect();
         let text = &instruction.arguments;
         let is_old = parts.first().is_some_and(|first| !text[first.clone()].contains('='));
         let mut pairs: Vec<(String, Expanded)> = Vec::new();

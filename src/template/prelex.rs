@@ -60,8 +60,10 @@ pub fn rewrite(source: &str, rewriting: Rewriting<'_>) -> Result<String, SyntaxE
         return Err(SyntaxError::at(&source, at, "this tag is not closed"));
     }
     let plain: Vec<Cow<'_, str>> = tags.iter().map(|tag| tag.plain()).collect();
-    let parts = plain.iter().zip(&tags).map(|(text, tag)| part(&source, tag, text));
-    let parts = parts.collect::<Result<Vec<Part<'_>>, _>>()?;
+    let mut parts: Vec<Part<'_>> = Vec::with_capacity(tags.len());
+    for (text, tag) in plain.iter().zip(&tags) {
+        parts.push(part(&source, tag, text)?);
+    }
     let mut out = String::with_capacity(source.len() + source.len() / 4);
     if !rewriting.record && source.contains("customizable") {
         out.push_str(&format!("{{{{ {IMPORTED}() }}}}"));

@@ -1,7 +1,8 @@
 //! What in a tree and its package tells which release they are of [I/O].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde_yaml::{Mapping, Value};
 
 use super::place::{beside, read};
@@ -22,24 +23,61 @@ pub fn traits(tree: &Path, package: Option<&Path>, declared: &Declared) -> Resul
             .transpose()?,
         ..TreeTraits::default()
     };
-    let (mut images, mut dated) = (0_usize, 0_usize);
-    for entry in walkdir::WalkDir::new(tree).follow_links(true).into_iter().flatten() {
-        if !entry.file_type().is_file() || entry.path().extension().is_none_or(|extension| extension != "j2")
-        {
-            continue;
-        }
-        let text = String::from_utf8_lossy(&input::read(entry.path()).unwrap_or_default()).into_owned();
-        traits.install_type |= text.contains("install_type");
-        traits.python_version |= text.contains("distro_python_version");
-        traits.patches |= text.contains("patches_path");
-        traits.cleanup_repos |= text.contains("cleanup_repos");
-        if entry.file_name() == TEMPLATE_NAME {
-            images += 1;
-            dated += usize::from(text.contains("{{ build_date }}"));
+    let found = templates(tree).par_iter().map(|path| Words::of(path)).reduce(Words::default, Words::and);
+    traits.install_type |= found.install_type;
+    traits.patches |= found.patches;
+    traits.python_version = found.python_version;
+    traits.cleanup_repos = found.cleanup_repos;
+    traits.build_date = found.dated * 2 > found.images;
+    Ok(traits)
+}
+
+fn templates(tree: &Path) -> Vec<PathBuf> {
+    let entries = walkdir::WalkDir::new(tree).follow_links(true).into_iter().flatten();
+    let is_template = |entry: &walkdir::DirEntry| {
+        entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "j2")
+    };
+    entries.filter(is_template).map(walkdir::DirEntry::into_path).collect()
+}
+
+/// Words in templates that tell releases apart.
+#[derive(Default)]
+struct Words {
+    install_type: bool,
+    python_version: bool,
+    patches: bool,
+    cleanup_repos: bool,
+    /// How many of the templates are of images.
+    images: usize,
+    /// How many of those print the day.
+    dated: usize,
+}
+
+impl Words {
+    fn of(template: &Path) -> Words {
+        let bytes = input::read(template).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let is_image = template.file_name().is_some_and(|name| name == TEMPLATE_NAME);
+        Words {
+            install_type: text.contains("install_type"),
+            python_version: text.contains("distro_python_version"),
+            patches: text.contains("patches_path"),
+            cleanup_repos: text.contains("cleanup_repos"),
+            images: usize::from(is_image),
+            dated: usize::from(is_image && text.contains("{{ build_date }}")),
         }
     }
-    traits.build_date = dated * 2 > images;
-    Ok(traits)
+
+    fn and(self, other: Words) -> Words {
+        Words {
+            install_type: self.install_type | other.install_type,
+            python_version: self.python_version | other.python_version,
+            patches: self.patches | other.patches,
+            cleanup_repos: self.cleanup_repos | other.cleanup_repos,
+            images: self.images + other.images,
+            dated: self.dated + other.dated,
+        }
+    }
 }
 
 /// What a repos.yaml is made for: entries of deb distros that only say that the distro brings them came with merging.

@@ -1,5 +1,7 @@
 //! Changes to a text, collected while it is read and made all at once.
 
+use std::borrow::Cow;
+
 /// Where a change stands among others at the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
@@ -50,13 +52,16 @@ impl Edits {
     }
 
     /// The part of a text between two places, with the changes that lie in it.
-    pub fn apply(&self, text: &str, start: usize, end: usize) -> String {
+    pub fn apply<'t>(&self, text: &'t str, start: usize, end: usize) -> Cow<'t, str> {
         let within = |edit: &Edit| match edit.rank {
             Rank::After => edit.start > start && edit.start <= end,
             Rank::Before | Rank::Instead | Rank::Nothing => edit.start >= start && edit.start < end,
         };
         let mut order: Vec<(usize, &Edit)> =
             self.0.iter().enumerate().filter(|(_, edit)| within(edit)).collect();
+        if order.is_empty() {
+            return Cow::Borrowed(&text[start..end]);
+        }
         // What was put around something last stands outermost.
         order.sort_by_key(|(number, edit)| {
             let number = *number as isize;
@@ -76,7 +81,7 @@ impl Edits {
             done = edit.end;
         }
         out.push_str(&text[done..end]);
-        out
+        Cow::Owned(out)
     }
 }
 

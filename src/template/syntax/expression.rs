@@ -274,8 +274,8 @@ impl<'a> Parser<'a> {
     /// Operands joined by signs, and what comes of them is counted: as often as they are joined, it may be copied. Of
     /// many, each is counted before they are joined.
     fn counted(&mut self, signs: &[&str], operand: impl Fn(&mut Parser<'a>) -> Read<Node>) -> Read<Node> {
-        let mut left = operand(self)?;
-        let mut operands = vec![left];
+        let first = operand(self)?;
+        let (mut left, mut others) = (first, Vec::new());
         while let Some(sign) =
             self.token().filter(|sign| sign.kind == Kind::Sign && signs.contains(&sign.text))
         {
@@ -288,12 +288,12 @@ impl<'a> Parser<'a> {
             }
             let right = operand(self)?;
             left = self.node(left.start, left.depth.max(right.depth) + 1, Shape::Value)?;
-            operands.push(right);
+            others.push(right);
         }
-        let times = operands.len() - 1;
+        let times = others.len();
         if times > FEW {
-            operands
-                .into_iter()
+            std::iter::once(first)
+                .chain(others)
                 .for_each(|operand| self.around(operand, format!("{MADE}("), format!(", {times})")));
         }
         if times > 0 {

@@ -41,7 +41,7 @@ const SINGLES: &str = "+-*/%~<>=.:|,;()[]{}";
 
 /// The tokens of a text; an error is the offset of what is none.
 pub fn tokens(text: &str) -> Result<Vec<Token<'_>>, usize> {
-    let mut found: Vec<Token<'_>> = Vec::new();
+    let mut found: Vec<Token<'_>> = Vec::with_capacity(text.len() / 4 + 1);
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
         if c.is_ascii_whitespace() || c == '\x0b' {
@@ -62,7 +62,10 @@ pub fn tokens(text: &str) -> Result<Vec<Token<'_>>, usize> {
 }
 
 fn word_length(text: &str) -> usize {
-    text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())
+    let is_simple = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let simple = text.bytes().take_while(is_simple).count();
+    let rest = &text[simple..];
+    simple + rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())
 }
 
 fn sign_length(text: &str) -> Option<usize> {
