@@ -242,3 +242,34 @@ fn refuse_half_overridden_files(list: &RepoList, defaults: &RepoList) -> Result<
         left.into_iter().collect::<Vec<_>>().join(", ")
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::template_api::TemplateApi;
+
+    #[test]
+    fn every_target_gets_its_own_sections_in_whatever_order_they_ask() {
+        let text =
+            "rpm:\n  a: {name: common, distro: true}\nrocky-aarch64:\n  a: {name: arm, distro: true}\n";
+        let api = TemplateApi::LATEST;
+        let repositories = Repositories::load(api, (Path::new("repos.yaml"), text), None).expect("sections");
+        let enabled = |arch: &str| {
+            let target = Target {
+                package_type: "rpm".to_string(),
+                distro: "rocky".to_string(),
+                arch: arch.to_string(),
+                codename: String::new(),
+                image: String::new(),
+            };
+            handle_repos(&repositories, &target, &["a".to_string()], "enable").expect("known")
+        };
+        for (arch, name) in
+            [("x86_64", "common"), ("x86_64", "common"), ("aarch64", "arm"), ("x86_64", "common")]
+        {
+            assert_eq!(enabled(arch), format!("dnf config-manager --enable {name} || true"));
+        }
+    }
+}
