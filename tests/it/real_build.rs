@@ -62,6 +62,53 @@ fn both_builders_build_a_hierarchy_with_an_override_and_then_find_it_unchanged()
 }
 
 #[test]
+fn what_a_dockerfile_copies_from_decides_whether_its_image_is_up_to_date() {
+    let Some(endpoint) = real::endpoint() else { return };
+    for builder in ["--buildkit", "--nobuildkit"] {
+        let tag = format!("named{builder}");
+        let [base, tools, service] =
+            ["base", "tools", "service"].map(|image| format!("{NAMESPACE}/{image}:{tag}"));
+        let foreign = format!("{NAMESPACE}-foreign:{tag}");
+        let _images = Images(vec![service.clone(), tools, base, foreign.clone()]);
+        let import_foreign = |text: &str| {
+            let root = tempfile::tempdir().expect("a directory");
+            std::fs::write(root.path().join("foreign"), text).expect("a file");
+            let tar = root.path().with_extension("tar");
+            let files = std::fs::File::create(&tar).expect("a file");
+            let mut archive = tar::Builder::new(files);
+            archive.append_dir_all(".", root.path()).and_then(|()| archive.finish()).expect("an archive");
+            docker(&["import", tar.to_str().expect("text"), &foreign]);
+            std::fs::remove_file(tar).expect("removed");
+        };
+        let tool = |text: &str| format!("RUN echo {} >/nonce && echo {text} >/tool\n", real::nonce());
+        let project = Project::empty()
+            .with_docker_host(&endpoint)
+            .image("base", None, "RUN true\n")
+            .image("tools", Some("base"), &tool("one"))
+            .image(
+                "service",
+                Some("base"),
+                &format!(
+                    "COPY --from={{{{ namespace }}}}/tools:{{{{ tag }}}} /tool /\nCOPY --from={foreign} /foreign /\n"
+                ),
+            );
+        let arguments = ["--nopull", "--namespace", NAMESPACE, "--tag", &tag, builder, "service"];
+        let built = |project: &Project, counts: &str, content: &str| {
+            let run = project.run(arguments).exits(0);
+            assert!(run.stderr.ends_with(counts), "{builder}: {run}");
+            assert_eq!(run_in(&service, "cat /tool /foreign"), content, "{builder}");
+        };
+        import_foreign("one");
+        built(&project, ": 3 images built\n", "one\none");
+        built(&project, ": 0 images built, 3 unchanged\n", "one\none");
+        import_foreign("two");
+        built(&project, ": 1 image built, 2 unchanged\n", "one\ntwo");
+        let project = project.image("tools", Some("base"), &tool("two"));
+        built(&project, ": 2 images built, 1 unchanged\n", "two\ntwo");
+    }
+}
+
+#[test]
 fn a_failing_step_fails_its_image_and_tells_its_last_lines() {
     let Some(endpoint) = real::endpoint() else { return };
     for builder in ["--buildkit", "--nobuildkit"] {
