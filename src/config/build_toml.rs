@@ -114,9 +114,8 @@ impl<'a> Reader<'a> {
         key: &str,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), BuildTomlError> {
-        let line = line_of(self.text, value.span().start);
         let place = match self.path {
-            Some(path) => Place::File(path.to_path_buf(), Some(line)),
+            Some(path) => Place::File(path.to_path_buf(), Some(line_of(self.text, value.span().start))),
             None => Place::BuiltIn,
         };
         let many = section == DEFAULT && options::find(key).is_some_and(|o| o.kind == options::Kind::Many);

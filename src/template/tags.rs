@@ -118,7 +118,9 @@ pub fn string_end(text: &str, at: usize) -> Option<usize> {
 /// The tag with a plain space for every other character that Python takes for one, strings left as they are.
 fn plain_spaces(tag: &str) -> Cow<'_, str> {
     let is_other = |c: char| !c.is_ascii() && c.is_whitespace() || matches!(c, '\x0b' | '\x1c'..='\x1f');
-    if !tag.contains(is_other) {
+    // Nearly every tag: its bytes tell it sooner than its characters.
+    let is_plain = |byte: u8| byte.is_ascii() && !matches!(byte, b'\x0b' | b'\x1c'..=b'\x1f');
+    if tag.bytes().all(is_plain) || !tag.contains(is_other) {
         return Cow::Borrowed(tag);
     }
     let mut plain = String::with_capacity(tag.len());

@@ -53,15 +53,15 @@ impl Edits {
 
     /// The part of a text between two places, with the changes that lie in it.
     pub fn apply<'t>(&self, text: &'t str, start: usize, end: usize) -> Cow<'t, str> {
+        if self.0.is_empty() {
+            return Cow::Borrowed(&text[start..end]);
+        }
         let within = |edit: &Edit| match edit.rank {
             Rank::After => edit.start > start && edit.start <= end,
             Rank::Before | Rank::Instead | Rank::Nothing => edit.start >= start && edit.start < end,
         };
         let mut order: Vec<(usize, &Edit)> =
             self.0.iter().enumerate().filter(|(_, edit)| within(edit)).collect();
-        if order.is_empty() {
-            return Cow::Borrowed(&text[start..end]);
-        }
         // What was put around something last stands outermost.
         order.sort_by_key(|(number, edit)| {
             let number = *number as isize;
