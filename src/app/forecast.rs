@@ -23,9 +23,7 @@ use crate::freshness::bases::BaseImages;
 use crate::freshness::decide::Decision;
 use crate::freshness::inquiry::Inquiry;
 use crate::freshness::lookup::Lookup;
-use crate::freshness::recipe::Recipe;
 use crate::freshness::survey::Survey;
-use crate::plan::PlannedUnit;
 use crate::util::scratch::Scratch;
 
 /// What would come of every image that is to be brought up to date. Nothing is built, pulled or downloaded.
@@ -59,10 +57,10 @@ pub fn forecasts(
             .filter(|(_, record)| record.is_some())
             .filter_map(|(unit, _)| recipes.get(&unit.id()));
         inquiry.ask_ahead(asked).await;
-        let survey =
-            Survey { inquiry: &inquiry, cache: prepared.config.build.cache, in_registry_alone: None };
+        let cache = prepared.config.build.cache;
+        let survey = Survey { inquiry: &inquiry, recipes: &recipes, cache, in_registry_alone: None };
         let mut contexts = Contexts::of(prepared);
-        let findings = survey.of(&units, &mut |unit| contexts.recipe(&recipes, unit)).await;
+        let findings = survey.of(&units, &mut |dir| contexts.write(dir)).await;
         let findings = findings.map_err(|failure| Fatal::message(failure.message, EXIT_FAILED))?;
         Ok::<_, Fatal>(findings.into_iter().map(|(unit, finding)| (unit, finding.decision)).collect())
     });
@@ -112,15 +110,9 @@ impl Contexts<'_> {
         Contexts { prepared, written: None }
     }
 
-    /// A unit's recipe with its context written.
-    pub(super) fn recipe(
-        &mut self,
-        recipes: &HashMap<UnitId, Recipe>,
-        unit: &PlannedUnit,
-    ) -> Result<Recipe, Failure> {
-        let recipe = recipes.get(&unit.id()).ok_or_else(|| Failure::bug("a unit without a recipe"))?;
-        let failed = |fatal: Fatal| Failure::permanent(FailureKind::Local, fatal.to_string());
-        Ok(Recipe { context: self.get(&recipe.context).map_err(failed)?, ..recipe.clone() })
+    /// Writes the context of an image's directory, unless it is written, and says where it is.
+    pub(super) fn write(&mut self, dir: &Path) -> Result<PathBuf, Failure> {
+        self.get(dir).map_err(|fatal| Failure::permanent(FailureKind::Local, fatal.to_string()))
     }
 
     /// The context of an image's directory.

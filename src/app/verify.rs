@@ -43,9 +43,10 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
             waits,
         };
         let units: Vec<_> = prepared.plan.to_build().map(|unit| (unit, None)).collect();
-        let survey = Survey { inquiry: &inquiry, cache: true, in_registry_alone: Some(public_name) };
+        let in_registry_alone = Some(public_name as _);
+        let survey = Survey { inquiry: &inquiry, recipes: &recipes, cache: true, in_registry_alone };
         let mut contexts = Contexts::of(prepared);
-        let found = survey.of(&units, &mut |unit| contexts.recipe(&recipes, unit)).await;
+        let found = survey.of(&units, &mut |dir| contexts.write(dir)).await;
         let found = found.map_err(|failure| Fatal::message(failure.message, EXIT_FAILED))?;
         Ok::<_, Fatal>(units.iter().map(|(unit, _)| finding(unit, &found[&unit.id()])).collect::<Vec<_>>())
     });

@@ -1,6 +1,7 @@
 //! What would come of every image of a plan: nothing is built, and each is decided as a build would decide.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, stream};
 
@@ -15,13 +16,15 @@ use crate::platform::Platform;
 /// References of git, downloads, and images in the registry, that are asked for at once.
 const AT_ONCE: usize = 8;
 
-/// Gives the recipe of a unit with its context written.
-pub type Recipes<'a> = &'a mut (dyn FnMut(&PlannedUnit) -> Result<Recipe, Failure> + Send);
+/// Writes the context of an image's directory, and says where.
+pub type WriteContext<'a> = &'a mut (dyn FnMut(&Path) -> Result<PathBuf, Failure> + Send);
 
 /// A survey of a plan's images.
 pub struct Survey<'a> {
     /// Who is asked.
     pub inquiry: &'a Inquiry,
+    /// What every unit is made from, with contexts that nobody has written yet.
+    pub recipes: &'a HashMap<UnitId, Recipe>,
     /// What is built already is reused.
     pub cache: bool,
     /// Only what the registry has counts, under these names.
@@ -50,7 +53,7 @@ impl Survey<'_> {
     pub async fn of(
         &self,
         units: &[(&PlannedUnit, Option<InputRecord>)],
-        recipes: Recipes<'_>,
+        write_context: WriteContext<'_>,
     ) -> Result<HashMap<UnitId, Finding>, Failure> {
         let mut known = Known::default();
         if self.inquiry.registry.is_some() {
@@ -64,7 +67,7 @@ impl Survey<'_> {
         }
         let mut findings = HashMap::new();
         for (unit, before) in units {
-            let decision = self.one(unit, before.as_ref(), &mut known, recipes).await?;
+            let decision = self.one(unit, before.as_ref(), &mut known, write_context).await?;
             let in_registry = known.in_registry.get(&unit.id()).cloned().unwrap_or(Ok(None));
             findings.insert(unit.id(), Finding { decision, in_registry });
         }
@@ -76,9 +79,9 @@ impl Survey<'_> {
         unit: &PlannedUnit,
         before: Option<&InputRecord>,
         known: &mut Known,
-        recipes: Recipes<'_>,
+        write_context: WriteContext<'_>,
     ) -> Result<Decision, Failure> {
-        let recipe = recipes(unit)?;
+        let recipe = self.recipes.get(&unit.id()).ok_or_else(|| Failure::bug("a unit without a recipe"))?;
         let mut parents = Vec::new();
         for (at, from) in recipe.parents.iter().enumerate() {
             parents.push((from.name(), self.parent(unit, from, at, before, known).await?));
@@ -89,8 +92,8 @@ impl Survey<'_> {
             true => (Vec::new(), Held::NotAsked),
             false => self.held(unit, known).await?,
         };
-        let nobody_asks = before.is_none() && images.is_empty();
-        let (now, untold) = match self.now(unit, &recipe, &parents, nobody_asks).await {
+        let write_context = (before.is_some() || !images.is_empty()).then_some(write_context);
+        let (now, untold) = match self.now(unit, recipe, &parents, write_context).await {
             Ok((record, untold)) => (Ok(record), untold),
             Err(failure) => (Err(bearable(failure)?), Vec::new()),
         };
@@ -117,13 +120,13 @@ impl Survey<'_> {
         if self.inquiry.registry.is_some() { Holder::Registry } else { Holder::Engine }
     }
 
-    /// What it would be made from, or why that is not known.
+    /// What it would be made from, or why that is not known. Without `write_context` nobody asks.
     async fn now(
         &self,
         unit: &PlannedUnit,
         recipe: &Recipe,
         parents: &[(String, Standing)],
-        nobody_asks: bool,
+        write_context: Option<WriteContext<'_>>,
     ) -> Result<(InputRecord, Vec<String>), Failure> {
         let unknown = |why: String| Failure::permanent(FailureKind::Source, why);
         let mut keys = Vec::new();
@@ -131,10 +134,9 @@ impl Survey<'_> {
             let missing = || unknown(format!("its {name} is not in the engine"));
             keys.push(standing.key.clone().ok_or_else(missing)?);
         }
-        if nobody_asks {
-            return Err(unknown(String::new()));
-        }
-        let inputs = self.inquiry.inputs(unit.platform, recipe, &keys).await?;
+        let write_context = write_context.ok_or_else(|| unknown(String::new()))?;
+        let recipe = Recipe { context: write_context(&recipe.context)?, ..recipe.clone() };
+        let inputs = self.inquiry.inputs(unit.platform, &recipe, &keys).await?;
         Ok((InputRecord::new(&inputs.key), inputs.untold))
     }
 
