@@ -14,6 +14,8 @@ CARGO_FLAGS := --release --locked
 # $(call shell_scripts,DIRECTORY...)
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests benches -name '*.py')
+# What tests of the program call, beside what every Debian machine has.
+TEST_TOOLS := git openssl bzip2 xz zstd
 
 .PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake lint compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
@@ -33,11 +35,11 @@ demo-clean: ## Remove the demo's containers, volumes and passwords
 	tests/demo/clean
 
 unit: compiler python ## Run the tests that need no Docker engine
-	tests/host/tools git
+	tests/host/tools $(TEST_TOOLS)
 	cargo test $(CARGO_FLAGS)
 
 test: build python engine ## Run every test (replaces a running demo)
-	tests/host/tools git
+	tests/host/tools $(TEST_TOOLS)
 	tests/parity/run
 	tests/demo/check
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
