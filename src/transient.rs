@@ -175,6 +175,14 @@ pub fn tells_of_full_disk<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool 
     have_any(lines, &["no space left on device", "disk quota exceeded"])
 }
 
+/// True when an engine says of a failed build only that it no longer has what it has just written: beside containerd's
+/// store that may be collected as garbage when another image goes away meanwhile (seen with Docker 26.1).
+pub fn tells_of_lost_content(message: &str) -> bool {
+    let message = message.trim();
+    message == "not found"
+        || message.starts_with("content digest sha256:") && message.ends_with(": not found")
+}
+
 /// True when the last lines of a failed build's log tell of programs for another processor.
 pub fn tells_of_foreign_programs<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool {
     have_any(lines, &["exec format error", "invalid elf image for this architecture"])
@@ -187,6 +195,18 @@ fn have_any<'a>(lines: impl IntoIterator<Item = &'a str>, symptoms: &[&str]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn content_that_an_engine_has_lost_is_not_what_was_never_there() {
+        for message in ["not found", "content digest sha256:0fde7db4: not found"] {
+            assert!(tells_of_lost_content(message), "{message}");
+        }
+        for message in
+            ["debian:nosuch: not found", "/bin/sh: 1: nosuch: not found", "the file was not found", ""]
+        {
+            assert!(!tells_of_lost_content(message), "{message}");
+        }
+    }
 
     #[test]
     fn foreign_programs_are_recognised() {

@@ -27,7 +27,8 @@ use crate::freshness::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::plan::{Parent, PlannedUnit};
 use crate::secret::Secrets;
 use crate::transient::{
-    has_network_symptoms, tells_of_foreign_programs, tells_of_full_disk, without_quoted_steps,
+    has_network_symptoms, tells_of_foreign_programs, tells_of_full_disk, tells_of_lost_content,
+    without_quoted_steps,
 };
 use crate::util::input;
 
@@ -206,8 +207,9 @@ impl ImageWorker {
             return failure;
         }
         let lines = || tail.iter().map(String::as_str);
-        failure.transient |=
-            has_network_symptoms(lines()) || has_network_symptoms(without_quoted_steps(&failure.message));
+        failure.transient |= has_network_symptoms(lines())
+            || has_network_symptoms(without_quoted_steps(&failure.message))
+            || tells_of_lost_content(&failure.message);
         if tells_of_full_disk(lines()) {
             failure.kind = FailureKind::Disk;
         } else if !failure.transient && self.engine.facts().await.is_err() {
