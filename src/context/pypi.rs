@@ -2,7 +2,7 @@
 //!
 //! A pinned hash names one file of the release, wheel or source distribution, and pip picks the one it fits. Without one it
 //! takes the source distribution, which depends on neither this machine's Python nor its architecture, from an index that
-//! pip trusts: over TLS, or named as trusted by its user.
+//! pip trusts: over TLS, or named as trusted by its user. No redirect leads from https to http.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
@@ -23,8 +23,8 @@ const MISSING: &str = "install python3 with pip, which sources of type = pypi ne
 /// Where pip puts what it downloads, below the directory that it is given.
 const FILES: &str = "files";
 
-/// Stands in for the build backends of source distributions, see its own words.
-const METADATA_ONLY: &str = include_str!("metadata_only.py");
+/// What pip does otherwise, see its own words.
+const WITHIN_PIP: &str = include_str!("within_pip.py");
 
 /// Downloads the file of this hash, or the source distribution, into the new directory `dir` and gives its path.
 pub(super) async fn download(
@@ -68,7 +68,7 @@ fn pip(
     }
     let (path, requirements) = (dir.join("path"), dir.join("requirements"));
     fs::create_dir_all(&path)
-        .and_then(|()| write_whole(&path.join("sitecustomize.py"), METADATA_ONLY))
+        .and_then(|()| write_whole(&path.join("sitecustomize.py"), WITHIN_PIP))
         .and_then(|()| write_whole(&requirements, format!("{package}=={version}{hash}\n")))
         .map_err(Problem::local(dir))?;
     let mut command = Command::new("python3");

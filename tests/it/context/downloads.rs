@@ -110,6 +110,39 @@ fn nothing_leads_from_https_to_http() {
 }
 
 #[test]
+fn nothing_leads_pip_from_https_to_http() {
+    let (authority, server, daemon) = (Authority::new(), FileServer::start(), FakeDocker::with_base_image());
+    let plain = server.put("/memcached-1.0.tar.gz", &tarball(&[("memcached-1.0/setup.py", "")]));
+    let address = plain.trim_start_matches("http://").split('/').next().unwrap().to_string();
+    let port = authority.guard("127.0.0.1", Callers::Anybody, Inside::Tcp(address));
+    let page = "<!DOCTYPE html><a href=\"/memcached-1.0.tar.gz\">memcached-1.0.tar.gz</a>";
+    let page = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
+        page.len()
+    );
+    for (before, what) in [(None, "the index"), (Some(Fault::Answer(page.into_bytes())), "the file")] {
+        server.take_requests();
+        let asked = before.iter().count() + 1;
+        before.into_iter().for_each(|fault| server.fail_next(fault));
+        server.fail_next(Fault::Redirect(plain.clone()));
+        let project = Project::new()
+            .with_engine(&daemon)
+            .file("ca.pem", &authority.pem())
+            .file("kolla-build.conf", "[memcached]\ntype = pypi\nname = memcached\nversion = 1.0\n");
+        let arguments = ["--config-file", "kolla-build.conf", "--retries", "0", "^memcached$"];
+        let mut command = project.command(arguments);
+        command
+            .env("PIP_INDEX_URL", format!("https://127.0.0.1:{port}/simple/"))
+            .env("PIP_CERT", project.path("ca.pem"))
+            .env("PIP_CONFIG_FILE", "/dev/null")
+            .env("PIP_NO_CACHE_DIR", "1");
+        let run = crate::support::project::Running::spawn(command).end().exits(1);
+        assert!(run.stderr.contains("it leads from https to http"), "{what}: {run}");
+        assert_eq!(server.take_requests().len(), asked, "the redirect of {what} was followed: {run}");
+    }
+}
+
+#[test]
 fn a_damaged_or_unbounded_archive_is_refused_by_section_and_entry() {
     let (fixture, server) = (Fixture::new(), FileServer::start());
     let zipped = |content: &[u8]| {
