@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildRequest, Engine};
-use kolla_build::platform::Arch;
+use kolla_build::model::platform::Arch;
 use serde_json::json;
 
 const MIB: u64 = 1 << 20;

@@ -8,5 +8,5 @@ fn main() -> ExitCode {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    ExitCode::from(kolla_build::app::run(std::env::args_os(), &env))
+    ExitCode::from(kolla_build::commands::run(std::env::args_os(), &env))
 }

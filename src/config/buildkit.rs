@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::layer::{DEFAULT, Entry, Layers, ValueError, value_error};
-use crate::platform::{Arch, Platform};
-use crate::reference::Reference;
-use crate::secret::SecretSpec;
+use crate::model::platform::{Arch, Platform};
+use crate::model::reference::Reference;
+use crate::model::secret::SecretSpec;
 
 const NEEDS_BUILDKIT: &str = "only Docker's BuildKit can do this: use --buildkit, with --engine docker";
 const SQUASHES_NOT: &str = "BuildKit does not squash: add --nobuildkit";

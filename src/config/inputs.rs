@@ -63,8 +63,8 @@ fn absent(what: &str, path: &Path, error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layer::{DEFAULT, Entry, Place};
     use super::*;
+    use crate::config::layer::{DEFAULT, Entry, Place};
 
     fn told(given: &[(&str, &Path)]) -> Vec<String> {
         let mut layers = Layers::default();

@@ -10,7 +10,7 @@ use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
 use super::layer::{DEFAULT, Entry, Place};
 use super::options::{self, Kind, Origin, SOURCE_KEYS, USER_KEYS};
 use super::python::{self, Constant};
-use crate::template_api::DefaultTag;
+use crate::model::template_api::DefaultTag;
 
 /// Modules of the package that hold facts, relative to it.
 pub const MODULES: [&str; 5] =

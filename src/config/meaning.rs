@@ -10,8 +10,8 @@ use super::layer::{Layers, ValueError, value_error};
 use super::options::{Kind, OptionSpec};
 use super::secrets::masked;
 use super::value;
-use crate::reference::Reference;
-use crate::reference::parts::{BaseImage, BaseTag, NamePrefix, Namespace, Registry, Tag};
+use crate::model::reference::Reference;
+use crate::model::reference::parts::{BaseImage, BaseTag, NamePrefix, Namespace, Registry, Tag};
 
 /// What a value stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What images are called: the parts that options give, put together [pure].
 
 use super::layer::{Layers, ValueError};
-use crate::reference::Reference;
-use crate::reference::parts::{NamePrefix, Namespace, Registry, Tag};
+use crate::model::reference::Reference;
+use crate::model::reference::parts::{NamePrefix, Namespace, Registry, Tag};
 
 /// The parts that every image's name has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +72,8 @@ fn part<T: std::str::FromStr<Err: std::fmt::Display>>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::layer::{DEFAULT, Entry, Place};
     use super::*;
+    use crate::config::layer::{DEFAULT, Entry, Place};
 
     fn names(given: &[(&str, &str)]) -> Result<Names, String> {
         let defaults = [("namespace", "kolla"), ("tag", "t")];

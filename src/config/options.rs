@@ -4,7 +4,7 @@
 
 use super::layer::{DEFAULT, Layers};
 use super::meaning::Meaning;
-use crate::template_api::TEMPLATE_APIS;
+use crate::model::template_api::TEMPLATE_APIS;
 
 /// What an option's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

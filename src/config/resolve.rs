@@ -12,9 +12,9 @@ use super::resolved::{
     BuildOptions, Config, EngineChoice, Export, OutputOptions, Selection, Task, TemplateOptions,
 };
 use super::{meaning, nearest, tasks};
-use crate::platform::{Arch, Platform};
-use crate::reference::parts::Tag;
-use crate::template_api::{InstallType, TemplateApi};
+use crate::model::platform::{Arch, Platform};
+use crate::model::reference::parts::Tag;
+use crate::model::template_api::{InstallType, TemplateApi};
 
 /// Options that can be set and are not supported: the value that changes nothing, and the reason.
 pub const UNSUPPORTED: &[(&str, &str, &str)] =

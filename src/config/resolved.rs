@@ -8,10 +8,10 @@ use super::buildkit::CacheSource;
 use super::layer::Layers;
 use super::names::Names;
 use crate::export::pipeline::CiSystem;
-use crate::platform::{Arch, Platform};
-use crate::reference::parts::Tag;
-use crate::secret::SecretSpec;
-use crate::template_api::{InstallType, TemplateApi};
+use crate::model::platform::{Arch, Platform};
+use crate::model::reference::parts::Tag;
+use crate::model::secret::SecretSpec;
+use crate::model::template_api::{InstallType, TemplateApi};
 
 /// Everything a run needs to know.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
 use super::resolved::Config;
 use super::source::{Origin, Source};
 use super::source_section;
-use crate::platform::Platform;
-use crate::template_api::InstallType;
+use crate::model::platform::Platform;
+use crate::model::template_api::InstallType;
 
 /// A user of the images.
 #[derive(Debug, Clone, PartialEq, Eq)]

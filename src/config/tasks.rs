@@ -6,7 +6,7 @@ use super::layer::{DEFAULT, Layers, Place, ValueError, value_error};
 use super::options::{Kind, OPTIONS, OptionSpec, Origin, Role};
 use super::resolved::{Export, Retag, Task};
 use crate::export::pipeline::CiSystem;
-use crate::reference::parts::Tag;
+use crate::model::reference::parts::Tag;
 
 /// The task that was asked for. Of several that Kolla has, the first in the order of the table counts, as there; all
 /// others exclude each other.
@@ -138,8 +138,8 @@ fn export(layers: &Layers) -> Result<Export, ValueError> {
 mod tests {
     use std::path::Path;
 
-    use super::super::layer::Entry;
     use super::*;
+    use crate::config::layer::Entry;
 
     fn value_of(option: &OptionSpec) -> &'static str {
         match (option.name, option.kind) {
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn what_a_file_asks_for_is_told_with_its_place() {
         let [list_images, plan] =
-            ["list_images", "plan"].map(|name| super::super::options::find(name).expect(name));
+            ["list_images", "plan"].map(|name| crate::config::options::find(name).expect(name));
         let file = Place::File(Path::new("k.conf").to_path_buf(), Some(3));
         let mut both = layers(&[list_images], &file);
         both.push(layers(&[plan], &Place::CommandLine).entries().to_vec());
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn what_a_task_would_need_is_told_on_the_command_line_alone() {
         let [format, prune] =
-            ["plan_format", "prune"].map(|name| super::super::options::find(name).expect(name));
+            ["plan_format", "prune"].map(|name| crate::config::options::find(name).expect(name));
         let told = |given: &[&OptionSpec], place| {
             without_effect(&layers(given, place)).expect("values of their kinds")
         };

@@ -59,7 +59,7 @@ pub fn dict(text: &str) -> Result<Vec<(String, String)>, String> {
 /// A value as another one gets it that refers to it: Python's text for a value of its type.
 pub fn referred(section: &str, key: &str, text: String) -> Result<String, String> {
     let kind = match (section, key) {
-        (super::layer::DEFAULT, _) => options::find(key).map(|option| option.kind),
+        (crate::config::layer::DEFAULT, _) => options::find(key).map(|option| option.kind),
         (_, "enabled") => Some(Kind::Flag),
         (_, "sha256") if text.contains(':') => Some(Kind::Dict),
         _ => None,

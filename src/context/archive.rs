@@ -50,7 +50,7 @@ pub fn write_archive(dir: &Path, arcname: &Path, out: impl Write) -> io::Result<
 }
 
 /// Writes normalised members: owner root, all of one time.
-pub(super) struct ArchiveWriter<W: Write> {
+pub(crate) struct ArchiveWriter<W: Write> {
     tar: tar::Builder<W>,
     /// Seconds since 1970.
     mtime: u64,
@@ -58,12 +58,12 @@ pub(super) struct ArchiveWriter<W: Write> {
 
 impl<W: Write> ArchiveWriter<W> {
     /// Members have the time 0: what is cached must not depend on who makes it.
-    pub(super) fn new(out: W) -> Self {
+    pub(crate) fn new(out: W) -> Self {
         ArchiveWriter { tar: tar::Builder::new(out), mtime: 0 }
     }
 
     /// Appends what a walk found.
-    pub(super) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
         match &entry.kind {
             EntryKind::Directory => self.append_directory(&entry.name, entry.mode),
             EntryKind::Link(target) => self.append_link(&entry.name, target, entry.mode),
@@ -75,24 +75,24 @@ impl<W: Write> ArchiveWriter<W> {
         }
     }
 
-    pub(super) fn append_directory(&mut self, name: &Path, mode: u32) -> io::Result<()> {
+    pub(crate) fn append_directory(&mut self, name: &Path, mode: u32) -> io::Result<()> {
         let mut header = self.header(tar::EntryType::Directory, mode, 0);
         self.tar.append_data(&mut header, name, io::empty())
     }
 
-    pub(super) fn append_link(&mut self, name: &Path, target: &Path, mode: u32) -> io::Result<()> {
+    pub(crate) fn append_link(&mut self, name: &Path, target: &Path, mode: u32) -> io::Result<()> {
         let mut header = self.header(tar::EntryType::Symlink, mode, 0);
         self.tar.append_link(&mut header, name, target)
     }
 
-    pub(super) fn append_hard_link(&mut self, name: &Path, target: &Path, mode: u32) -> io::Result<()> {
+    pub(crate) fn append_hard_link(&mut self, name: &Path, target: &Path, mode: u32) -> io::Result<()> {
         let mut header = self.header(tar::EntryType::Link, mode, 0);
         self.tar.append_link(&mut header, name, target)
     }
 
     /// Appends a file of exactly `size` bytes. A file that shrinks meanwhile is an error, of one that grows the
     /// first `size` bytes are taken: either way the stream stays a valid archive up to the error.
-    pub(super) fn append_file(
+    pub(crate) fn append_file(
         &mut self,
         name: &Path,
         mode: u32,
@@ -126,12 +126,12 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// Writes the end of the archive.
-    pub(super) fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         self.into_inner()?.flush()
     }
 
     /// The same, for a writer that has an end of its own.
-    pub(super) fn into_inner(self) -> io::Result<W> {
+    pub(crate) fn into_inner(self) -> io::Result<W> {
         self.tar.into_inner()
     }
 }

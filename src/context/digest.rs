@@ -75,7 +75,7 @@ fn digest_entry(entry: &Entry) -> io::Result<[u8; 32]> {
 }
 
 /// Lets a hasher be written to.
-pub(super) struct HashWriter<'a>(pub &'a mut Sha256);
+pub(crate) struct HashWriter<'a>(pub &'a mut Sha256);
 
 impl io::Write for HashWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -10,7 +10,7 @@ use super::ignore::IgnoreRules;
 
 /// One member of a directory tree, as a builder will see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Its name below the tree's root.
     pub name: PathBuf,
     /// Where it is on disk.
@@ -23,7 +23,7 @@ pub(super) struct Entry {
 
 /// What an [`Entry`] is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum EntryKind {
+pub(crate) enum EntryKind {
     /// A directory.
     Directory,
     /// A regular file of so many bytes.
@@ -34,12 +34,12 @@ pub(super) enum EntryKind {
 
 /// Everything below `root`: parents before children, siblings by name. Sockets are left out, other special files
 /// are an error.
-pub(super) fn walk(root: &Path) -> impl Iterator<Item = io::Result<Entry>> {
+pub(crate) fn walk(root: &Path) -> impl Iterator<Item = io::Result<Entry>> {
     walk_with(root, IgnoreRules::default())
 }
 
 /// The same for a build context, without what its `.dockerignore` leaves out.
-pub(super) fn walk_context(root: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
+pub(crate) fn walk_context(root: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
     Ok(walk_with(root, IgnoreRules::of(root)?))
 }
 
@@ -82,12 +82,12 @@ fn entry(name: PathBuf, path: PathBuf) -> io::Result<Entry> {
 
 /// The permission bits that an archive records. Owner-writable, because what a builder unpacks must be removable
 /// again by the user it runs as, and git keeps read-only directories.
-pub(super) fn archive_mode(mode: u32) -> u32 {
+pub(crate) fn archive_mode(mode: u32) -> u32 {
     (mode & 0o7777) | 0o200
 }
 
 /// Puts the path into an error that the system reported without one.
-pub(super) fn at(path: &Path, error: io::Error) -> io::Error {
+pub(crate) fn at(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

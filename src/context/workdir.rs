@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use self::error::WorkDirError;
-pub(in crate::context) use self::fill::epoch;
+pub(crate) use self::fill::epoch;
 pub use self::fill::{FileContent, TreeFile, write_tree};
 use self::lock::{AMONG_OTHERS, identity, is_record, lock, write_record};
 use self::others::{refuse_foreign, remove_others, remove_unfinished};
@@ -299,7 +299,7 @@ mod tests {
             let files =
                 [file("both/Dockerfile", 0o644, "short"), file("old", 0o644, ""), file("x/y/z", 0o644, "")];
             work.fill(&files).unwrap();
-            let found = super::super::entries::walk(work.tree()).map(|entry| entry.unwrap());
+            let found = crate::context::entries::walk(work.tree()).map(|entry| entry.unwrap());
             let names: Vec<_> = found.map(|entry| (entry.name.display().to_string(), entry.mode)).collect();
             let expected = [
                 ("both", 0o755),

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::SCRATCH;
 use super::expand::{Expanded, expand, split_quoted};
 use super::instructions::{Instruction, Instructions, words};
-use crate::platform::{Arch, Platform};
+use crate::model::platform::{Arch, Platform};
 
 /// What a Dockerfile names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::OnceCell;
 
 use super::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
-use crate::platform::{Arch, Platform};
-use crate::reference::Reference;
+use crate::model::platform::{Arch, Platform};
+use crate::model::reference::Reference;
 
 /// How long an engine whose build failed may take to say that it still lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);

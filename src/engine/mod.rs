@@ -13,8 +13,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::platform::Platform;
-use crate::secret::Secrets;
+use crate::model::platform::Platform;
+use crate::model::secret::Secrets;
 
 /// An image that another one is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]

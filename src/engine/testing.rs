@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::BuildRequest;
-use crate::platform::Platform;
+use crate::model::platform::Platform;
 
 /// A request for an image that is built on nothing, with BuildKit.
 pub fn request(tag: &str, platform: Platform) -> BuildRequest {

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
-use crate::platform::Platform;
+use crate::model::platform::Platform;
 
 /// Watches the builds of another engine. A step may well say nothing for long, so silence alone ends no build: the
 /// engine is asked whether it lives, and only when it does not answer the build is given up. BuildKit may also make the
@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::engine::testing;
-    use crate::platform::Arch;
+    use crate::model::platform::Arch;
 
     /// An engine whose builds never end nor say anything, and that answers only so often.
     struct Hanging {

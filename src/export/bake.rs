@@ -10,10 +10,13 @@ use serde_json::{Map, Value, json};
 
 use crate::config::buildkit::cache_of;
 use crate::config::secrets::masked;
-use crate::event::UnitId;
 use crate::freshness::recipe::BuiltFrom;
-use crate::plan::PlannedUnit;
-use crate::platform::Arch;
+use crate::model::event::UnitId;
+use crate::model::plan::PlannedUnit;
+use crate::model::platform::Arch;
+
+/// Name of the file that `docker buildx bake` reads.
+pub const BAKE_FILE: &str = "docker-bake.json";
 
 /// An image as bake is to build it.
 #[derive(Debug, Clone)]
@@ -195,8 +198,8 @@ fn literal(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::dockerfile::named::WantedFor;
-    use crate::plan::{Disposition, Parent};
-    use crate::platform::Platform;
+    use crate::model::plan::{Disposition, Parent};
+    use crate::model::platform::Platform;
 
     fn file_of(names: &[&str]) -> Value {
         let unit = |name: &&str| PlannedUnit {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::pipeline::{Pipeline, yaml};
-use crate::plan::Parent;
+use crate::model::plan::Parent;
 
 /// What a project includes.
 pub(super) const FILE: &str = "kolla-build.gitlab-ci.yml";

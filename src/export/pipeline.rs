@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::tiers::{Batch, batches};
 use super::{github, gitlab, zuul};
-use crate::plan::BuildPlan;
+use crate::model::plan::BuildPlan;
 
 /// A CI system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

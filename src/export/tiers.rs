@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::plan::{BuildPlan, Parent, PlannedUnit};
+use crate::model::plan::{BuildPlan, Parent, PlannedUnit};
 
 /// Images of one tier that are built together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +55,8 @@ fn parent(unit: &PlannedUnit) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Disposition;
-    use crate::platform::{Arch, Platform};
+    use crate::model::plan::Disposition;
+    use crate::model::platform::{Arch, Platform};
 
     fn plan(images: &[(&str, &str)]) -> BuildPlan {
         let unit = |(image, parent): &(&str, &str)| PlannedUnit {

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use crate::build::failures::engine_failure;
 use crate::dockerfile::named::WantedFor;
 use crate::engine::{BuildOutput, Engine, EngineError, ImageFacts, OutputSink};
-use crate::event::Failure;
-use crate::platform::{Arch, Platform};
-use crate::reference::Reference;
-use crate::schedule::failures::engine_failure;
+use crate::model::event::Failure;
+use crate::model::platform::{Arch, Platform};
+use crate::model::reference::Reference;
 
 /// The registry of names that only stand for images in an engine; no host can have this name (RFC 2606).
 const ALIASES: &str = "kolla-build.invalid";
@@ -124,7 +124,7 @@ fn alias(reference: &str, platform: Platform) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::Arch;
+    use crate::model::platform::Arch;
 
     #[test]
     fn an_alias_tells_the_platform_and_is_a_reference() {

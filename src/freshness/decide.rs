@@ -260,8 +260,8 @@ fn told(differences: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::KeyInputs;
     use super::*;
+    use crate::freshness::key::KeyInputs;
 
     fn record(dockerfile: &str, parent: &str) -> InputRecord {
         let (dockerfile, parent) = (dockerfile.to_string(), parent.to_string());

@@ -12,19 +12,19 @@ use super::key::KeyInputs;
 use super::lookup::{Lookup, Waits};
 use super::recipe::Recipe;
 use super::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
+use crate::build::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
+use crate::build::failures::{engine_failure, source_failure};
 use crate::config::source::{Origin, Source};
-use crate::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
 use crate::context::digest;
-use crate::context::sources::{SourceCache, SourceError, without_secrets};
 use crate::dockerfile::mounts::with_run_flags;
 use crate::engine::{Engine, ImageFacts};
-use crate::event::{Failure, FailureKind};
-use crate::plan::PlannedUnit;
-use crate::platform::Platform;
+use crate::model::event::{Failure, FailureKind};
+use crate::model::plan::PlannedUnit;
+use crate::model::platform::Platform;
 use crate::registry::RemoteImage;
-use crate::retry::{Again, persist};
-use crate::schedule::failures::{engine_failure, source_failure};
+use crate::sources::cache::{SourceCache, SourceError, without_secrets};
 use crate::util::input;
+use crate::util::retry::{Again, persist};
 
 /// Recipes whose sources are asked for at once.
 const AT_ONCE: usize = 8;

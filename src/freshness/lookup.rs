@@ -3,11 +3,11 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use crate::platform::Platform;
-use crate::reference::Reference;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::registry::error::RegistryError;
 use crate::registry::{Registries, RemoteImage};
-use crate::retry::{Pause, persist};
+use crate::util::retry::{Pause, persist};
 
 /// What the registry has, or why that is not known.
 pub type Found = Result<Option<RemoteImage>, String>;

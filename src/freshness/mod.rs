@@ -7,6 +7,7 @@ pub mod bases;
 pub mod decide;
 pub mod inquiry;
 pub mod key;
+pub mod lock;
 pub mod lookup;
 pub mod recipe;
 pub mod record;

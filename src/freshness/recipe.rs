@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::source::Source;
 use crate::dockerfile::SCRATCH;
 use crate::dockerfile::named::{Download, WantedFor};
-use crate::plan::Parent;
+use crate::model::plan::Parent;
 
 /// What is built, of one unit.
 #[derive(Debug, Clone)]

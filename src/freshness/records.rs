@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use super::record::InputRecord;
-use crate::plan::PlannedUnit;
+use crate::model::plan::PlannedUnit;
 use crate::util::input;
 use crate::util::write::{UNFINISHED_PREFIX, write_whole};
 
@@ -99,10 +99,10 @@ fn forget(dir: &Path, now: SystemTime) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::KeyInputs;
     use super::*;
-    use crate::plan::{Disposition, Parent};
-    use crate::platform::{Arch, Platform};
+    use crate::freshness::key::KeyInputs;
+    use crate::model::plan::{Disposition, Parent};
+    use crate::model::platform::{Arch, Platform};
 
     fn unit(reference: &str, arch: Arch) -> PlannedUnit {
         PlannedUnit {

@@ -9,9 +9,9 @@ use super::decide::{Decision, Facts, Held, Holder, Standing, Verdict, decide};
 use super::inquiry::{Image, Inquiry};
 use super::recipe::{BuiltFrom, Recipe};
 use super::record::InputRecord;
-use crate::event::{Failure, FailureKind, UnitId};
-use crate::plan::{Parent, PlannedUnit};
-use crate::platform::Platform;
+use crate::model::event::{Failure, FailureKind, UnitId};
+use crate::model::plan::{Parent, PlannedUnit};
+use crate::model::platform::Platform;
 
 /// References of git, downloads, and images in the registry, that are asked for at once.
 const AT_ONCE: usize = 8;

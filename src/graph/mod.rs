@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::dockerfile::named::{self, Given, Named};
-use crate::plan::Parent;
-use crate::platform::Platform;
+use crate::model::plan::Parent;
+use crate::model::platform::Platform;
 use crate::template::render::RenderedDockerfile;
 
 /// One image of the graph.
@@ -202,7 +202,7 @@ fn find_cycle(parents: &BTreeMap<&str, Parents>, placed: &ImageGraph) -> Vec<Str
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::platform::Arch;
+    use crate::model::platform::Arch;
 
     /// A graph from pairs of image and FROM, with what else it names after plus signs.
     pub(crate) fn graph(images: &[(&str, &str)]) -> Result<ImageGraph, GraphError> {

@@ -7,8 +7,8 @@ use fancy_regex::Regex;
 use super::{ImageGraph, Node};
 use crate::config::nearest::near_pattern;
 use crate::config::resolved::Selection;
-use crate::plan::Disposition;
-use crate::platform::Arch;
+use crate::model::plan::Disposition;
+use crate::model::platform::Arch;
 
 /// What was decided about an image, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -334,12 +334,12 @@ mod tests {
 
     use super::*;
     use crate::lint::outline::outline;
-    use crate::platform::{Arch, Platform};
+    use crate::model::platform::{Arch, Platform};
+    use crate::model::template_api::TemplateApi;
     use crate::template::catalog::{Content, TemplateCatalog, TreeFile};
     use crate::template::context::RenderContext;
     use crate::template::render::Renderer;
     use crate::template::repos::Repositories;
-    use crate::template_api::TemplateApi;
 
     const NOVA: &str = "FROM x\n{% block nova_base_header %}{% endblock %}\n\
         {% set nova_base_packages = ['qemu', 'libvirt', 'qemu'] %}\n\

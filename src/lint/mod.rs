@@ -5,6 +5,8 @@
 
 pub mod blocks;
 pub mod check;
+pub mod configuration;
 pub mod explain;
 pub mod outline;
+pub mod selection;
 pub mod tree;

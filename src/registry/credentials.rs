@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use crate::util::input;
-use crate::{plain, process};
+use crate::util::{plain, process};
 
 /// What Docker calls its own registry in this file.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";

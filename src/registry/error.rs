@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::credentials::CredentialsError;
-use crate::retry::Again;
+use crate::util::retry::Again;
 
 /// A request to a registry that failed.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
 use super::error::Problem;
-use crate::http::{builder, chain};
+use crate::util::http::{builder, chain};
 use crate::util::input;
 
 /// Whom to trust.

@@ -9,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::context::digest::hex;
-use crate::platform::Platform;
+use crate::model::platform::Platform;
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -176,7 +176,7 @@ pub fn is_digest(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::Arch;
+    use crate::model::platform::Arch;
 
     fn manifest(json: String) -> Manifest {
         Manifest::new(MEDIA_TYPES[2].to_string(), json.into())

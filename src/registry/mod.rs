@@ -22,10 +22,10 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use crate::http::{chain, refused_certificate};
-use crate::plain;
-use crate::platform::Platform;
-use crate::reference::Reference;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+use crate::util::http::{chain, refused_certificate};
+use crate::util::plain;
 use auth::{Challenge, TokenRequest};
 use credentials::{Credential, Credentials};
 use error::{Problem, RegistryError};

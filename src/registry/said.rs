@@ -1,14 +1,14 @@
 //! What engines say when a registry did not take or give an image: only text tells the kind [pure].
 //!
 //! The phrases are those of Docker's and Podman's clients of the distribution API, and the error codes of the
-//! distribution specification; those of any network are [`crate::transient`]'s. Here "timeout" alone is enough, because all
+//! distribution specification; those of any network are [`crate::util::transient`]'s. Here "timeout" alone is enough, because all
 //! that an engine says of a push is about a registry.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::transient::has_network_symptoms;
+use crate::util::transient::has_network_symptoms;
 
 /// What kind of failure the words of an engine tell of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

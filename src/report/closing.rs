@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::summary::{Summary, UnitSummary};
 use super::text::{Level, Record, counted, human, printable};
-use crate::plan::Disposition;
+use crate::model::plan::Disposition;
 
 /// The images by what came of them, under Kolla's headings. `debug` adds those that were not asked for.
 pub fn listing(summary: &Summary, debug: bool) -> Vec<Record> {
@@ -103,7 +103,7 @@ fn sorted<'a>(summary: &'a Summary, wanted: &dyn Fn(&UnitSummary) -> bool) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, FailureKind, Outcome};
+    use crate::model::event::{Event, FailureKind, Outcome};
     use crate::report::testing::*;
 
     fn told(summary: &Summary) -> String {

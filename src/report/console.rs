@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::summary::Summary;
 use super::text::{self, Record};
 use super::{ReportError, Reporter, closing};
-use crate::event::Event;
+use crate::model::event::Event;
 
 /// What is told.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::timeline::{Timeline, UnitTimes};
-use crate::reference::Reference;
+use crate::model::reference::Reference;
 
 /// Variables of kolla-ansible 22.2.0 that are not called as their images are: image and variable, without `_image_full`.
 const OTHER_VARIABLES: [(&str, &str); 15] = [
@@ -99,7 +99,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::event::Event;
+    use crate::model::event::Event;
     use crate::report::testing::{plan, unit};
 
     fn timeline() -> Timeline {

@@ -8,7 +8,7 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::summary::{KollaSummary, Summary};
 use super::{ReportError, Reporter};
-use crate::event::Event;
+use crate::model::event::Event;
 use crate::util::write::Destination;
 
 /// Where the summary goes, which decides on its layout too.

@@ -12,8 +12,8 @@ use super::summary::UnitSummary;
 use super::templates;
 use super::text::{clean, first_line};
 use super::timeline::UnitTimes;
-use crate::event::Outcome;
-use crate::plan::Disposition;
+use crate::model::event::Outcome;
+use crate::model::plan::Disposition;
 
 #[derive(Serialize)]
 struct Suite {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::summary::{Summary, UnitSummary};
 use super::text::{self, Record};
 use super::{ReportError, Reporter};
-use crate::event::{Event, UnitId};
-use crate::plan::Disposition;
+use crate::model::event::{Event, UnitId};
+use crate::model::plan::Disposition;
 use crate::util::write::{append_to, writable_directory};
 
 /// Writes every unit's lines to its own file. Files are made when there is something to write and appended to.
@@ -103,7 +103,7 @@ impl Reporter for Logs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Outcome;
+    use crate::model::event::Outcome;
     use crate::report::testing::*;
 
     fn temporary() -> tempfile::TempDir {

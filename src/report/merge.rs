@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use super::summary::{KollaImage, KollaSummary, Summary, SummaryOptions};
 use super::timeline::Timeline;
 use super::told::{ImagePart, OutcomeWord, Report, Time, Told, length, summarized_failure};
-use crate::event::{Event, Outcome, UnitId};
-use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
+use crate::model::event::{Event, Outcome, UnitId};
+use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 
 /// What the plan of the whole says beside what the files tell.
 #[derive(Debug, Clone, Default)]
@@ -174,7 +174,7 @@ pub fn merge(told: &[Told], plan: &BuildPlan, options: &MergeOptions, now: Times
     Merged { summary: replay.summary, timeline: replay.timeline, started, engine }
 }
 
-fn planned(image: &ImagePart) -> Result<PlannedUnit, crate::platform::UnknownPlatform> {
+fn planned(image: &ImagePart) -> Result<PlannedUnit, crate::model::platform::UnknownPlatform> {
     Ok(PlannedUnit {
         image: image.name.clone(),
         platform: image.platform.parse()?,

@@ -21,7 +21,7 @@ pub mod told;
 
 pub(crate) use text::counted;
 
-use crate::event::Event;
+use crate::model::event::Event;
 use summary::Summary;
 
 /// Reads every event of a run, in order.

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use super::summary::Summary;
 use super::text::{Level, Record, human, printable};
 use super::{ReportError, Reporter, closing};
-use crate::event::{Event, Outcome, UnitId};
+use crate::model::event::{Event, Outcome, UnitId};
 
 /// How often the times that are shown move on.
 const TICK: Duration = Duration::from_millis(250);
@@ -242,7 +242,7 @@ mod tests {
     use indicatif::InMemoryTerm;
 
     use super::*;
-    use crate::plan::BuildPlan;
+    use crate::model::plan::BuildPlan;
     use crate::report::testing::*;
 
     /// A screen with what moves by itself at rest: the spinners and the times.
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn retries_pushes_and_an_interruption_are_told() {
-        let lost = failure(crate::event::FailureKind::Connection, "connection reset\nmore");
+        let lost = failure(crate::model::event::FailureKind::Connection, "connection reset\nmore");
         let retrying = Event::Retrying {
             unit: unit("base@arm64"),
             attempt: 1,

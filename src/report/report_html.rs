@@ -13,8 +13,8 @@ use super::summary::UnitSummary;
 use super::templates;
 use super::text::{clean, counted, first_line, human};
 use super::timeline::{CriticalPath, Span, UnitTimes};
-use crate::event::Outcome;
-use crate::plan::{Disposition, Parent};
+use crate::model::event::Outcome;
+use crate::model::plan::{Disposition, Parent};
 
 /// Distances of the time axis' marks, in seconds.
 const MARKS: [u64; 16] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800];

@@ -37,8 +37,8 @@ use super::files::{Run, rfc3339, seconds};
 use super::summary::{Counts, UnitSummary};
 use super::timeline::{Retry, Span, UnitTimes};
 use crate::config::settings::Setting;
-use crate::event::{Failure, Outcome};
-use crate::plan::{Disposition, Parent};
+use crate::model::event::{Failure, Outcome};
+use crate::model::plan::{Disposition, Parent};
 
 /// A change that could break a reader raises it.
 pub const REPORT_VERSION: u32 = 1;

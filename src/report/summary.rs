@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Failure, Outcome, UnitId};
-use crate::plan::{BuildPlan, Disposition};
+use crate::model::event::{Event, Failure, Outcome, UnitId};
+use crate::model::plan::{BuildPlan, Disposition};
 
 /// How many log lines are kept of each build, to be shown when it fails.
 pub const TAIL_LINES: usize = 20;
@@ -335,7 +335,7 @@ pub struct KollaImage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::FailureKind;
+    use crate::model::event::FailureKind;
     use crate::report::testing::*;
 
     fn names(list: &[KollaImage]) -> Vec<String> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Reporter;
 use super::summary::{Summary, SummaryOptions};
-use crate::event::{Event, Failure, FailureKind, Image, Outcome, UnitId};
-use crate::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
-use crate::platform::{Arch, Platform};
+use crate::model::event::{Event, Failure, FailureKind, Image, Outcome, UnitId};
+use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
+use crate::model::platform::{Arch, Platform};
 
 /// The platform of a name like `keystone` or `keystone@arm64`, and the name alone.
 pub fn unit(name: &str) -> UnitId {

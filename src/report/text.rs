@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::event::{Event, Outcome, UnitId};
-use crate::plain;
+use crate::model::event::{Event, Outcome, UnitId};
+use crate::util::plain;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

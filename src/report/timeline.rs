@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::event::{Event, Failure, Image, Outcome, UnitId};
-use crate::plan::{BuildPlan, PlannedUnit};
+use crate::model::event::{Event, Failure, Image, Outcome, UnitId};
+use crate::model::plan::{BuildPlan, PlannedUnit};
 
 /// A stretch of time that one worker spent on one unit. Times count from the run's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,7 +260,7 @@ fn cached_step(line: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::FailureKind;
+    use crate::model::event::FailureKind;
     use crate::report::testing::*;
 
     fn seconds(seconds: u64) -> Duration {

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::report_json::REPORT_VERSION;
 use super::summary::{KollaImage, KollaSummary};
-use crate::event::{Failure, FailureKind, Image, Outcome};
-use crate::plan::{Disposition, Parent};
+use crate::model::event::{Failure, FailureKind, Image, Outcome};
+use crate::model::plan::{Disposition, Parent};
 
 /// A file that tells of no run.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ pub fn summarized_failure(image: &KollaImage) -> Outcome {
     }
 }
 
-/// A report, as far as it is told again; [`super::report_json`] tells of its keys.
+/// A report, as far as it is told again; [`crate::report::report_json`] tells of its keys.
 #[derive(Debug, Clone, Deserialize)]
 #[allow(missing_docs, reason = "told there")]
 pub struct Report {

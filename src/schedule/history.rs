@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::UnitId;
+use crate::model::event::UnitId;
 use crate::util::input;
 use crate::util::write::write_whole;
 
@@ -61,7 +61,7 @@ fn key(unit: &UnitId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::{Arch, Platform};
+    use crate::model::platform::{Arch, Platform};
 
     fn unit(image: &str) -> UnitId {
         UnitId { image: image.into(), platform: Platform::new(Arch::X86_64) }

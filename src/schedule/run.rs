@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
-use super::places::Places;
 use super::pushes::Pushes;
 use super::queue::Queue;
+use super::slots::Places;
 use super::tries::Tries;
 use super::worker::{Pushed, Success, Worker};
-use crate::event::{Event, Failure, FailureKind, Outcome, UnitId};
-use crate::plan::{BuildPlan, PlannedUnit};
+use crate::model::event::{Event, Failure, FailureKind, Outcome, UnitId};
+use crate::model::plan::{BuildPlan, PlannedUnit};
 
 /// Limits of a run.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 
 use super::worker::{Progress, Tell, Worker};
 use crate::engine::BuildOutput;
-use crate::event::{Event, Failure, UnitId};
-use crate::plan::PlannedUnit;
-use crate::retry::backoff;
+use crate::model::event::{Event, Failure, UnitId};
+use crate::model::plan::PlannedUnit;
+use crate::util::retry::backoff;
 
 /// The tries that a unit has.
 pub struct Tries {

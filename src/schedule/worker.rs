@@ -3,8 +3,8 @@
 use futures_util::future::BoxFuture;
 
 use crate::engine::BuildOutput;
-use crate::event::{Failure, Image};
-use crate::plan::PlannedUnit;
+use crate::model::event::{Failure, Image};
+use crate::model::plan::PlannedUnit;
 
 /// What a successful try came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use minijinja::value::Value;
 use crate::config::layer::ValueError;
 use crate::config::resolved::Config;
 use crate::config::sections::User;
-use crate::platform::Platform;
-use crate::template_api::TemplateApi;
+use crate::model::platform::Platform;
+use crate::model::template_api::TemplateApi;
 
 /// Variables that came later, each with the last release before it.
 const NOT_BEFORE: &[(&str, u32)] = &[

@@ -12,7 +12,7 @@ use super::prelex::Rewriting;
 use super::repos::Repositories;
 use super::syntax::Use;
 use super::{filters, functions, limits, methods, prelex, repos, rewrites};
-use crate::template_api::TemplateApi;
+use crate::model::template_api::TemplateApi;
 
 /// Prefix of the names of the tree's templates inside the environment.
 const TREE: &str = "tree:";

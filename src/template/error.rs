@@ -14,7 +14,7 @@ pub struct TemplateError {
     /// The image that was being rendered.
     pub image: String,
     /// The platform it was rendered for.
-    pub platform: crate::platform::Platform,
+    pub platform: crate::model::platform::Platform,
     /// What is wrong.
     pub message: String,
     /// The file and line, when known.
@@ -40,7 +40,7 @@ impl TemplateError {
     /// Takes MiniJinja's error apart and finds its place in the file that the user wrote.
     pub(super) fn new(
         image: &str,
-        platform: crate::platform::Platform,
+        platform: crate::model::platform::Platform,
         error: &minijinja::Error,
         catalog: &TemplateCatalog,
         merged: Option<&MergedOverride>,

@@ -6,7 +6,7 @@ use minijinja::{Environment, Error, ErrorKind, State};
 use super::list::{SharedList, python_items};
 use super::lookups::{Effect, Lookup, Lookups};
 use super::rewrites::{TopLevelSets, argument};
-use crate::template_api::TemplateApi;
+use crate::model::template_api::TemplateApi;
 
 /// Adds the functions that do not depend on a run's configuration.
 pub fn register(env: &mut Environment<'_>, api: TemplateApi) {

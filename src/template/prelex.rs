@@ -5,9 +5,9 @@
 //! - spaces that only Python takes for such become plain ones inside tags;
 //! - newlines: `\r\n` and `\r` become `\n`, as Jinja2's lexer reads them;
 //! - names are bound by `__bind`, as in `{% set name = __bind("name", (expr)) %}`: it makes lists shared and records what is
-//!   set at the top level of a template, which `customizable` looks at (see [`super::rewrites`]);
+//!   set at the top level of a template, which `customizable` looks at (see [`crate::template::rewrites`]);
 //! - list and dict literals make objects that can change, strings with backslashes are decoded as Python does, and what
-//!   operations and filters make is counted (see [`super::syntax`]);
+//!   operations and filters make is counted (see [`crate::template::syntax`]);
 //! - defaults of macros' arguments are read when all arguments have their names;
 //! - after a top-level `{% extends %}`, `{{ }}` outside of blocks and macros are dropped: Jinja2 never evaluates them;
 //! - around `super()`, names that a block has set have the values that they had before it: Jinja2's blocks share nothing.

@@ -16,8 +16,8 @@ use super::lookups::{Lookup, Lookups, SetAgain};
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
 use crate::dockerfile;
-use crate::platform::Platform;
-use crate::template_api::TemplateApi;
+use crate::model::platform::Platform;
+use crate::model::template_api::TemplateApi;
 
 /// An image's Dockerfile as the engine gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The functions and filters that [`super::prelex`] puts into templates.
+//! The functions and filters that [`crate::template::prelex`] puts into templates.
 
 use std::collections::HashMap;
 

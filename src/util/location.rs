@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::places::{Identity, Location};
+use super::places::{Identity, Location};
 
 /// Links that lead to links: more of them go in a circle, as the system sees it too.
 const MOST_LINKS: usize = 40;

@@ -1,7 +1,16 @@
 //! What the modules share and none of them is about.
 
+pub mod http;
 pub mod input;
+pub mod interrupt;
 pub mod location;
+pub(crate) mod mask;
 pub mod names;
+pub mod once_map;
+pub mod places;
+pub mod plain;
+pub mod process;
+pub mod retry;
 pub mod scratch;
+pub mod transient;
 pub mod write;

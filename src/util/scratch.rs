@@ -7,8 +7,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::interrupt::Doomed;
-use crate::util::input;
+use super::input;
+use super::interrupt::Doomed;
 
 /// The file whose lock says that a temporary directory is in use, and that tells which one it was made for: a directory
 /// that a user has made, or copied, is never taken for ours. Working directories that stay have no such file.

@@ -7,7 +7,7 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use kolla_build::freshness::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
-use kolla_build::platform::Arch;
+use kolla_build::model::platform::Arch;
 use serde_json::Value;
 
 use crate::support::docker::{BASE_IMAGE, FakeDocker};

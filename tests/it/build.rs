@@ -173,7 +173,7 @@ fn an_image_without_extras_gets_empty_archives_all_the_same() {
 fn a_request_carries_the_options_and_the_labels() {
     let build = build_with(&[]);
     let query = |name: &str| build.query.get(name).map(String::as_str);
-    let platform = format!("linux/{}", kolla_build::platform::Arch::host().debian());
+    let platform = format!("linux/{}", kolla_build::model::platform::Arch::host().debian());
     assert_eq!(query("t"), Some("kolla/keystone-base:2026.2-debian-trixie"));
     assert_eq!(query("platform"), Some(platform.as_str()));
     assert_eq!(query("networkmode"), Some("host"));

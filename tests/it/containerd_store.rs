@@ -8,7 +8,7 @@ use std::time::Duration;
 use kolla_build::context::digest::hex;
 use kolla_build::engine::docker::{Credentials, Docker};
 use kolla_build::engine::{BuildRequest, Engine, EngineError, ImageFacts};
-use kolla_build::platform::{Arch, Platform};
+use kolla_build::model::platform::{Arch, Platform};
 use sha2::{Digest, Sha256};
 
 use crate::support::real;

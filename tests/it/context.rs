@@ -7,10 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kolla_build::build::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble};
 use kolla_build::config::source::{Origin, Source};
 use kolla_build::context::archive::write_context;
-use kolla_build::context::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble};
-use kolla_build::context::sources::{Fetched, Problem, SourceCache, SourceError};
+use kolla_build::sources::cache::{Fetched, Problem, SourceCache, SourceError};
 use sha2::{Digest, Sha256};
 
 mod cache;

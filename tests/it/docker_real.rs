@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError};
-use kolla_build::platform::{Arch, Platform};
+use kolla_build::model::platform::{Arch, Platform};
 
 use crate::support::built::build;
 use crate::support::real;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError};
-use kolla_build::platform::Arch;
+use kolla_build::model::platform::Arch;
 
 use crate::support::built::build;
 use crate::support::docker::{FakeDocker, Fault, PATIENCE};

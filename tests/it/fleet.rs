@@ -32,9 +32,9 @@ fn several_engines_need_a_registry_between_them() {
 #[test]
 fn an_engine_for_another_architecture_is_left_alone() {
     let (one, other) = (FakeDocker::with_base_image(), FakeDocker::with_base_image());
-    let ours = kolla_build::platform::Arch::host();
+    let ours = kolla_build::model::platform::Arch::host();
     let theirs =
-        kolla_build::platform::Arch::ALL.into_iter().find(|arch| *arch != ours).expect("another one");
+        kolla_build::model::platform::Arch::ALL.into_iter().find(|arch| *arch != ours).expect("another one");
     let [ours, theirs] = [(ours, &one), (theirs, &other)]
         .map(|(arch, engine)| format!("{}={}", arch.kolla(), engine.endpoint()));
     let run = Project::new().run(["--engine-host", &ours, "--engine-host", &theirs]).exits(0);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use kolla_build::platform::{Arch, Platform};
+use kolla_build::model::platform::{Arch, Platform};
 use sha2::{Digest, Sha256};
 
 use crate::support::docker::{BASE_IMAGE, FakeDocker};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use kolla_build::event::{Event, Failure, Image, UnitId};
-use kolla_build::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
-use kolla_build::platform::{Arch, Platform};
+use kolla_build::model::event::{Event, Failure, Image, UnitId};
+use kolla_build::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
+use kolla_build::model::platform::{Arch, Platform};
 use kolla_build::schedule::history::History;
 use kolla_build::schedule::run::{Limits, run};
 use kolla_build::schedule::worker::{Pushed, Success, Tell, Worker};

@@ -1,7 +1,7 @@
 //! Everything that a Dockerfile names: images of the tree that come first, base images that are pulled, and what changes
 //! with them.
 
-use kolla_build::platform::Arch;
+use kolla_build::model::platform::Arch;
 use serde_json::Value;
 
 use crate::support::docker::{self, BASE_IMAGE, FakeDocker};

@@ -1,6 +1,6 @@
 //! What `--plan` tells: what would come of every image, and why.
 
-use kolla_build::platform::Arch;
+use kolla_build::model::platform::Arch;
 use serde_json::Value;
 
 use crate::support::docker::{BASE_IMAGE, FakeDocker};

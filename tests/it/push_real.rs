@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kolla_build::engine::docker::Docker;
 use kolla_build::engine::{Engine, EngineError};
-use kolla_build::platform::Arch;
-use kolla_build::reference::Reference;
+use kolla_build::model::platform::Arch;
+use kolla_build::model::reference::Reference;
 use kolla_build::registry::credentials::Credentials;
 use kolla_build::registry::error::Problem;
 use kolla_build::registry::{Registries, Trust};

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use kolla_build::platform::{Arch, Platform};
-use kolla_build::reference::Reference;
+use kolla_build::model::platform::{Arch, Platform};
+use kolla_build::model::reference::Reference;
 use kolla_build::registry::credentials::Credentials;
 use kolla_build::registry::error::{Problem, RegistryError};
 use kolla_build::registry::manifest::digest_of;
 use kolla_build::registry::{Registries, Trust};
-use kolla_build::retry::Again;
+use kolla_build::util::retry::Again;
 
 use crate::support::registry::{FakeRegistry, Fault};
 

@@ -1,6 +1,6 @@
 //! What is built again, and what is not.
 
-use kolla_build::platform::Arch;
+use kolla_build::model::platform::Arch;
 
 use crate::support::docker::{BASE_IMAGE, FakeDocker, Fault};
 use crate::support::project::{Project, Run};

@@ -128,6 +128,6 @@ fn replace(root: &Path, path: &Path, content: &mut OpenContent) -> Result<File, 
 }
 
 /// Access and modification time 0.
-pub(in crate::context) fn epoch() -> FileTimes {
+pub(crate) fn epoch() -> FileTimes {
     FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH).set_modified(SystemTime::UNIX_EPOCH)
 }

@@ -19,7 +19,7 @@ use super::session::{Archive, Offer, Session};
 use super::transport::{Exchange, Transport};
 use super::upload::{Changes, Upload};
 use super::{Credentials, fault};
-use crate::secret::Secrets;
+use crate::model::secret::Secrets;
 
 /// An engine, and how it takes a build.
 pub(super) struct Site<'a> {
@@ -206,7 +206,7 @@ pub(super) async fn refusal(body: Incoming) -> String {
 mod tests {
     use super::*;
     use crate::engine::testing;
-    use crate::platform::Arch;
+    use crate::model::platform::Arch;
 
     fn request() -> BuildRequest {
         testing::request("kolla/base:1", Arch::Aarch64.into())

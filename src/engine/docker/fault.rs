@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::super::EngineError;
 use super::patient::GivenUp;
 use super::transport::TransportError;
-use crate::http::chain;
-use crate::plain;
+use crate::util::http::chain;
+use crate::util::plain;
 
 /// So much of what an engine says in place of an answer is told.
 const LONGEST_WORDS: usize = 4000;

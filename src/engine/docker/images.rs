@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::{EngineError, ImageFacts, OutputSink};
 use super::Docker;
-use crate::platform::Platform;
+use crate::model::platform::Platform;
 
 impl Docker {
     /// What the engine holds under a reference or as an id; none when that is nothing.

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::plain;
-use crate::secret::Secrets;
+use crate::model::secret::Secrets;
+use crate::util::plain;
 
 /// A line longer than this is cut, so that output without line ends can't fill the memory.
 const LONGEST_LINE: usize = 16 * 1024;

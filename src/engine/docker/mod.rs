@@ -37,8 +37,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use super::{BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
-use crate::plain;
-use crate::platform::Platform;
+use crate::model::platform::Platform;
+use crate::util::plain;
 use images::wrong_platform;
 use transport::{Exchange, Transport};
 

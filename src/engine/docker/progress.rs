@@ -4,8 +4,8 @@ use super::super::BuildOutput;
 use super::log::{LineBuffer, Tail};
 use super::messages::Message;
 use super::trace::Trace;
-use crate::plain;
-use crate::secret::Secrets;
+use crate::model::secret::Secrets;
+use crate::util::plain;
 
 /// What is known of a build so far.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ use super::super::EngineError;
 use super::grpc::{self, Code, framed, message_in, refuse, reply, reply_all};
 use super::transport::{Exchange, Transport};
 use super::{Credentials, fault};
-use crate::secret::Secrets;
+use crate::model::secret::Secrets;
 
 const GET_SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const GET_CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";

@@ -14,7 +14,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use super::endpoint::SshHost;
-use crate::process::Group;
+use crate::util::process::Group;
 
 /// How long `ssh` may take to say why it has failed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -138,8 +138,8 @@ impl AsyncWrite for SshStream {
 
 #[cfg(test)]
 mod tests {
-    use super::super::endpoint::Endpoint;
     use super::*;
+    use crate::engine::docker::endpoint::Endpoint;
 
     fn words(address: &str) -> String {
         let Ok(Endpoint::Ssh(host)) = address.parse() else { panic!("{address} is no ssh endpoint") };

@@ -9,8 +9,8 @@ use prost::Message;
 
 use super::super::BuildOutput;
 use super::log::{LineBuffer, Tail};
-use crate::plain;
-use crate::secret::Secrets;
+use crate::model::secret::Secrets;
+use crate::util::plain;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StatusResponse {

@@ -12,11 +12,11 @@ use super::super::{BuildOutput, EngineError, OutputSink};
 use super::messages::{Message, Messages};
 use super::transport::Exchange;
 use super::{Docker, build, fault};
-use crate::plain;
-use crate::platform::Platform;
-use crate::reference::Reference;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::registry::credentials::Credential;
 use crate::registry::said::Kind;
+use crate::util::plain;
 
 /// Where an engine looks for what a registry is to be shown.
 const AUTHORIZATION: &str = "X-Registry-Auth";

@@ -3,9 +3,9 @@ use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
 
-use crate::event::Image;
-use crate::plan::{Disposition, Parent};
-use crate::platform::{Arch, Platform};
+use crate::model::event::Image;
+use crate::model::plan::{Disposition, Parent};
+use crate::model::platform::{Arch, Platform};
 use crate::schedule::worker::{Progress, Tell};
 
 /// Answers each image's tries in turn, and notes what ran at once.

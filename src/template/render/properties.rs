@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::platform::Arch;
+use crate::model::platform::Arch;
 use crate::template::catalog::{Content, TreeFile};
 use crate::testing::{cases, text_of};
 

@@ -248,7 +248,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::template_api::TemplateApi;
+    use crate::model::template_api::TemplateApi;
 
     #[test]
     fn every_target_gets_its_own_sections_in_whatever_order_they_ask() {

@@ -16,7 +16,7 @@ use minijinja::{Environment, Error, ErrorKind, State};
 use serde_yaml::{Mapping, Value as Yaml};
 
 use self::merged::LastLists;
-use crate::template_api::{RepositoryStyle, TemplateApi};
+use crate::model::template_api::{RepositoryStyle, TemplateApi};
 use crate::util::input;
 
 /// The sections of the tree's `repos.yaml`, and of a user's.

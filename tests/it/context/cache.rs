@@ -5,8 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-use kolla_build::context::assemble::assemble;
-use kolla_build::context::sources::Fetched;
+use kolla_build::build::assemble::assemble;
+use kolla_build::sources::cache::Fetched;
 
 use super::{Fixture, SECTION, local, sha256, tarball, url};
 use crate::support::docker::FakeDocker;

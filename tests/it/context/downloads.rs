@@ -6,7 +6,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use kolla_build::context::sources::Problem;
+use kolla_build::sources::cache::Problem;
 use proptest::prelude::*;
 
 use super::{Fixture, SECTION, ranges, sha256, tarball, url};

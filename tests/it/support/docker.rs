@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kolla_build::platform::Arch;
+use kolla_build::model::platform::Arch;
 use serde_json::{Value, json};
 
 use super::http::Socket;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use kolla_build::platform::{Arch, Platform};
+use kolla_build::model::platform::{Arch, Platform};
 
 use super::docker::FakeDocker;
 

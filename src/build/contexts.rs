@@ -1,0 +1,31 @@
+//! Completing an image's build context with its sources.
+
+use super::assemble::assemble;
+use super::failures::source_failure;
+use crate::config::source::Source;
+use crate::freshness::recipe::Recipe;
+use crate::model::event::Failure;
+use crate::sources::cache::{Fetched, SourceCache};
+
+/// Fetches the sources of an image and puts their archives into its context.
+pub async fn add_sources(recipe: &Recipe, sources: &SourceCache) -> Result<(), Failure> {
+    let source = match &recipe.source {
+        Some(source) => Some(sources.fetch(source).await.map_err(source_failure)?),
+        None => None,
+    };
+    let plugins = fetch_all(&recipe.plugins, sources).await?;
+    let additions = fetch_all(&recipe.additions, sources).await?;
+    let context = recipe.context.clone();
+    tokio::task::spawn_blocking(move || assemble(&context, source.as_ref(), &plugins, &additions))
+        .await
+        .map_err(|error| Failure::bug(&error.to_string()))?
+        .map_err(source_failure)
+}
+
+async fn fetch_all(wanted: &[Source], sources: &SourceCache) -> Result<Vec<Fetched>, Failure> {
+    let mut fetched = Vec::with_capacity(wanted.len());
+    for source in wanted {
+        fetched.push(sources.fetch(source).await.map_err(source_failure)?);
+    }
+    Ok(fetched)
+}

@@ -1,0 +1,30 @@
+//! What errors of sources and engines are to a unit [pure].
+
+use crate::engine::EngineError;
+use crate::model::event::{Failure, FailureKind};
+use crate::registry::said::Kind;
+use crate::sources::cache::SourceError;
+use crate::util::transient::has_network_symptoms;
+
+/// What a source's error is to a unit.
+pub fn source_failure(error: SourceError) -> Failure {
+    Failure { kind: FailureKind::Source, transient: error.is_transient(), message: error.to_string() }
+}
+
+/// What an engine's error is to a unit.
+pub fn engine_failure(error: EngineError) -> Failure {
+    let (kind, transient) = match &error {
+        EngineError::Unreachable { .. }
+        | EngineError::ConnectionLost { .. }
+        | EngineError::Stalled { .. }
+        | EngineError::Garbage { .. } => (FailureKind::Connection, true),
+        EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500 || *status == 429),
+        EngineError::Context { .. } => (FailureKind::Local, false),
+        EngineError::Push(said) | EngineError::Pull(said) => {
+            (FailureKind::Registry, Kind::of(said).is_transient() || has_network_symptoms(said.lines()))
+        }
+        EngineError::Credentials(_) => (FailureKind::Registry, false),
+        _ => (FailureKind::Build, false),
+    };
+    Failure { kind, transient, message: error.to_string() }
+}

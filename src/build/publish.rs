@@ -1,0 +1,146 @@
+//! What the registry holds of a run's images: pushed there, read back from there, reused from there.
+
+use std::sync::Arc;
+
+use super::failures::engine_failure;
+use super::manifest_lists::Members;
+use crate::engine::{BuildOutput, Engine, EngineError, OutputSink};
+use crate::model::event::{Failure, FailureKind};
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+use crate::registry::Registries;
+use crate::registry::error::RegistryError;
+use crate::registry::manifest::Manifest;
+use crate::registry::said::Kind;
+use crate::util::retry::{Pause, persist};
+
+/// The registry side of a run.
+pub struct Remote {
+    /// Who pushes and pulls.
+    pub engine: Arc<dyn Engine>,
+    /// Who reads.
+    pub registries: Arc<Registries>,
+    /// Further tries of what may pass.
+    pub retries: u32,
+    /// Compare each pushed image's digest with what the registry then has.
+    pub verify: bool,
+}
+
+impl Remote {
+    /// Pushes an image and gives its manifest's digest.
+    pub async fn push(&self, reference: &str, output: OutputSink<'_>) -> Result<Option<String>, Failure> {
+        let told = match self.engine.push(reference, output).await {
+            Ok(told) => told,
+            Err(error) => return Err(self.push_failure(reference, error, output).await),
+        };
+        if !self.verify {
+            return Ok(told);
+        }
+        let found = match self.digest(reference, output).await {
+            Ok(found) => found,
+            Err(failure) => {
+                let message = format!(
+                    "it was pushed, and its digest can't be read back: {}\n(--noverify-push leaves this check out)",
+                    failure.message
+                );
+                return Err(Failure { message, ..failure });
+            }
+        };
+        match (told, found) {
+            (_, None) => Err(permanent(format!("it was pushed, and the registry has no {reference}"))),
+            (Some(told), Some(found)) if told != found => Err(permanent(format!(
+                "the engine pushed {told}, and the registry has {found} as {reference}"
+            ))),
+            (_, found) => Ok(found),
+        }
+    }
+
+    /// Lists the images of several platforms under one name; gives the list's digest.
+    pub async fn list(
+        &self,
+        name: &str,
+        members: &Members,
+        output: OutputSink<'_>,
+    ) -> Result<String, Failure> {
+        let list =
+            list(&self.registries, name, members, self.retries, waits(output)).await.map_err(permanent)?;
+        let platforms: Vec<String> = members.keys().map(Platform::to_string).collect();
+        let said = format!("Listed for {} as {name} {}", platforms.join(" and "), list.digest);
+        output(BuildOutput::Line(said));
+        Ok(list.digest)
+    }
+
+    /// What a failed push is to a unit. When the registry has too many requests this waits as long as it asks to.
+    async fn push_failure(&self, reference: &str, error: EngineError, output: OutputSink<'_>) -> Failure {
+        let EngineError::Push(said) = &error else { return engine_failure(error) };
+        let kind = Kind::of(said);
+        let mut message = error.to_string();
+        match kind {
+            Kind::Denied => {
+                let shown = self.registries.shown_to(reference).await;
+                message.push_str(&format!("\nshown to the registry: {shown}"));
+            }
+            Kind::Busy => {
+                // The engine does not tell how long the registry asks to wait; the registry tells us. What comes of it
+                // the next push shows.
+                let _ = self.digest(reference, output).await;
+            }
+            _ => {}
+        }
+        if let Some(hint) = kind.hint() {
+            message.push_str(&format!("\nhint: {hint}"));
+        }
+        Failure { kind: FailureKind::Registry, message, transient: kind.is_transient() }
+    }
+
+    /// The digest that the registry has under a reference.
+    async fn digest(&self, reference: &str, output: OutputSink<'_>) -> Result<Option<String>, Failure> {
+        let named = named(reference)?;
+        let ask = || self.registries.digest(&named);
+        persist(self.retries, RegistryError::again, waits(output), ask).await.map_err(failure)
+    }
+}
+
+/// Tells in an image's log that the registry is asked again, and when.
+fn waits(output: OutputSink<'_>) -> impl Fn(&RegistryError, Pause) {
+    move |error, pause| output(BuildOutput::Line(format!("{error}: {pause}")))
+}
+
+/// Puts a list of images under a name; gives the list, or why there is none. Every wait for the registry is told.
+pub async fn list(
+    registries: &Registries,
+    name: &str,
+    members: &Members,
+    retries: u32,
+    waits: impl Fn(&RegistryError, Pause),
+) -> Result<Manifest, String> {
+    let failed = |reason: String| format!("failed to list the image's platforms as {name}: {reason}");
+    let mut images = Vec::new();
+    for (platform, member) in members {
+        let named: Reference = member.parse().map_err(|error| failed(format!("{error}")))?;
+        let ask = || registries.platform_manifest(&named, *platform);
+        let found = persist(retries, RegistryError::again, &waits, ask)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        let missing = || failed(format!("the registry has no {member} for {platform}"));
+        images.push((*platform, found.ok_or_else(missing)?));
+    }
+    let list = Manifest::list(&images);
+    let named: Reference = name.parse().map_err(|error| failed(format!("{error}")))?;
+    let put = || registries.put(&named, &list);
+    persist(retries, RegistryError::again, &waits, put).await.map_err(|error| failed(error.to_string()))?;
+    Ok(list)
+}
+
+fn named(reference: &str) -> Result<Reference, Failure> {
+    reference.parse().map_err(|error| permanent(format!("{error}")))
+}
+
+/// A failure that has had its tries.
+fn failure(error: RegistryError) -> Failure {
+    permanent(error.to_string())
+}
+
+fn permanent(message: String) -> Failure {
+    Failure::permanent(FailureKind::Registry, message)
+}

@@ -1,0 +1,182 @@
+//! Leaving out images whose inputs are what they were at a git revision.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use crate::config::layer::{DEFAULT, Entry, Layers, Place, ValueError};
+use crate::config::resolve::resolve;
+use crate::config::resolved::{Config, Selection};
+use crate::config::source::Source;
+use crate::context::digest::{ContextDigest, digest_entries};
+use crate::context::workdir::{TreeFile, write_tree};
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::model::event::UnitId;
+use crate::model::plan::{Disposition, PlannedUnit};
+use crate::model::platform::Platform;
+use crate::session::contexts::{Scope, platform_dir, tree_files};
+use crate::session::engines::patience;
+use crate::session::prepare::{Prepared, prepare};
+use crate::session::tree::add_tree_facts;
+use crate::sources::revision::{Revision, RevisionError};
+use crate::util::scratch::Scratch;
+
+/// Options that name a file or directory that images are made from.
+pub(super) const INPUTS: [&str; 7] = [
+    "images_dir",
+    "docker_dir",
+    "template_override",
+    "repos_yaml",
+    "patches_path",
+    "apt_sources_list",
+    "apt_preferences",
+];
+
+/// Leaves images out of the plan that are what they were at the revision, and so is all that they are built on.
+/// `layers` is the configuration as it was read, without what the tree brings along.
+pub fn narrow(
+    prepared: &mut Prepared,
+    mut layers: Layers,
+    revision: &str,
+    env: &BTreeMap<String, String>,
+) -> Result<(), Fatal> {
+    if prepared.config.templates.images_dir.is_none() {
+        let message = "--affected-since compares trees in git checkouts, and the shipped tree is in none";
+        return Err(Fatal::message(message, EXIT_USAGE).hinted("--images-dir DIR names a tree in a checkout"));
+    }
+    // Copies are in no checkout whose tags could tell it, and a new version alone changes no image.
+    layers.push([pinned("kolla_version", &prepared.config.templates.kolla_version)]);
+    let mut copies = Revision::new(revision, patience(&prepared.config))?;
+    let then = match config_then(layers, &mut copies)? {
+        Some(config) => {
+            let prepared = prepare(config, env)
+                .map_err(|error| error.during(format!("failed to render the image tree of {revision}")))?;
+            Inputs::read(&prepared)?
+        }
+        None => Inputs::default(),
+    };
+    let now = Inputs::read(prepared)?;
+    let mut changed: HashSet<UnitId> = HashSet::new();
+    for unit in &mut prepared.plan.units {
+        let inherited = unit
+            .needs()
+            .find(|parent| changed.contains(parent))
+            .map(|parent| format!("built on {}, which changed since {revision}", parent.image));
+        match now.difference(&then, unit, revision).or(inherited) {
+            Some(reason) => {
+                changed.insert(unit.id());
+                if unit.disposition == Disposition::Build {
+                    unit.reason = reason;
+                }
+            }
+            None if unit.disposition == Disposition::Build => {
+                unit.disposition = Disposition::Skipped;
+                unit.reason = format!("nothing that it is made from changed since {revision}");
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// The same configuration with every path leading to what was there; none when there was no image tree.
+fn config_then(mut layers: Layers, copies: &mut Revision) -> Result<Option<Config>, Fatal> {
+    let mut moved = Vec::new();
+    for key in INPUTS {
+        let paths: Vec<String> = layers.many(key)?;
+        // Of options that are not to be repeated the last one counts.
+        let counted = if ["docker_dir", "template_override"].contains(&key) { paths.len() } else { 1 };
+        for path in paths.iter().rev().take(counted).rev().filter(|path| !path.is_empty()) {
+            if let Some(copy) = copies.copy_of(Path::new(path))? {
+                moved.push(pinned(key, &copy.display().to_string()));
+            }
+        }
+        layers.remove_option(key);
+    }
+    if !moved.iter().any(|entry| entry.key == "images_dir") {
+        return Ok(None);
+    }
+    layers.push(moved);
+    // What there is to warn of was told about the tree of today.
+    add_tree_facts(&mut layers)?;
+    // Whatever this run asks for, everything there was can be compared.
+    let mut config = resolve(layers)?;
+    config.selection = Selection::default();
+    Ok(Some(config))
+}
+
+/// An option's value that counts whatever else is given.
+fn pinned(key: &str, value: &str) -> Entry {
+    let (section, text) = (DEFAULT.to_string(), value.replace('$', "$$"));
+    Entry { section, key: key.to_string(), text, place: Place::CommandLine }
+}
+
+/// What every image of a tree is made from.
+#[derive(Default)]
+struct Inputs(HashMap<UnitId, (ContextDigest, Vec<Source>)>);
+
+impl Inputs {
+    fn read(prepared: &Prepared) -> Result<Inputs, Fatal> {
+        let mut files = tree_files(prepared, Scope::AllContexts)?;
+        for file in &mut files {
+            file.mode = git_mode(file);
+        }
+        let dir = Scratch::new("affected").map_err(|error| unreadable(&std::env::temp_dir(), &error))?;
+        write_tree(dir.path(), &files)?;
+        let mut inputs = HashMap::new();
+        for (platform, rendered) in &prepared.rendered {
+            let tree = dir.path().join(platform_dir(prepared, *platform));
+            for file in rendered {
+                let context: PathBuf = tree.join(&file.dir);
+                let digest = digest_entries(&context, &[])
+                    .map_err(|error| unreadable(Path::new(&file.dir), &error))?;
+                let id = UnitId { image: file.image.as_str().into(), platform: *platform };
+                inputs.insert(id, (digest, sources(&prepared.config, &file.image, *platform)?));
+            }
+        }
+        Ok(Inputs(inputs))
+    }
+
+    /// What is not as it was; none when everything is.
+    fn difference(&self, then: &Inputs, unit: &PlannedUnit, revision: &str) -> Option<String> {
+        let (now, sources) = self.0.get(&unit.id())?;
+        let Some((before, sources_before)) = then.0.get(&unit.id()) else {
+            return Some(format!("it is new since {revision}"));
+        };
+        if let Some(name) = now.first_difference(before) {
+            return Some(match name {
+                "Dockerfile" => format!("its Dockerfile differs since {revision}"),
+                name => format!("file {name} differs since {revision}"),
+            });
+        }
+        let differs = |a: &[Source], b: &[Source]| a.iter().find(|source| !b.contains(source)).cloned();
+        let source = differs(sources, sources_before).or_else(|| differs(sources_before, sources))?;
+        Some(format!("source [{}] differs since {revision}", source.section))
+    }
+}
+
+/// Of a file's mode git keeps one bit.
+fn git_mode(file: &TreeFile) -> u32 {
+    if file.mode & 0o100 == 0 { 0o644 } else { 0o755 }
+}
+
+fn sources(config: &Config, image: &str, platform: Platform) -> Result<Vec<Source>, ValueError> {
+    let mut sections = vec![image.to_string()];
+    sections.extend(config.extra_sections(image, "plugin"));
+    sections.extend(config.extra_sections(image, "additions"));
+    let sources = sections.iter().filter_map(|section| config.source(section, platform).transpose());
+    sources.collect()
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fatal {
+    Fatal::message(format!("failed to read {}: {error}", path.display()), EXIT_FAILED)
+}
+
+impl From<RevisionError> for Fatal {
+    fn from(error: RevisionError) -> Fatal {
+        let code = match &error {
+            RevisionError::NoCheckout { .. } | RevisionError::Unknown { .. } => EXIT_USAGE,
+            RevisionError::Git { .. } | RevisionError::Io { .. } => EXIT_FAILED,
+        };
+        Fatal::new(&error, code)
+    }
+}

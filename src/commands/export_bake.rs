@@ -1,0 +1,184 @@
+//! Writing what `docker buildx bake` builds the matched images from.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use futures_util::{StreamExt, stream};
+
+use crate::build::contexts::add_sources;
+use crate::context::workdir::{FileContent, TreeFile, WorkDir};
+use crate::dockerfile::mounts::with_run_flags;
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::export::bake::BAKE_FILE;
+use crate::export::bake::{BakeImage, BakeOptions, bake_file, is_bake_file};
+use crate::freshness::recipe::Recipe;
+use crate::model::event::{Failure, UnitId};
+use crate::model::plan::PlannedUnit;
+use crate::model::secret::SecretSpec;
+use crate::session::contexts::{Scope, tree_files};
+use crate::session::kept::source_cache;
+use crate::session::prepare::Prepared;
+use crate::session::recipes::{build_settings, recipes};
+use crate::session::threads::runtime;
+use crate::util::input;
+use crate::util::retry::{Again, persist};
+use crate::util::write::Destination;
+
+/// Contexts completed at once.
+const AT_ONCE: usize = 4;
+
+/// Writes the bake file and the contexts beside it; gives what to tell the user. The file is written last, when
+/// everything that it names is there.
+pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) -> Result<String, Fatal> {
+    if let Some(lock) = &prepared.config.build.locked {
+        let message = format!("--export bake can't hold what it writes to the lock file {}", lock.display());
+        return Err(
+            Fatal::message(message, EXIT_USAGE).hinted("leave out --locked, or build with kolla-build")
+        );
+    }
+    let mut recipes = recipes(prepared, env)?;
+    let secrets = &prepared.config.build.secrets;
+    let files = as_sent(tree_files(prepared, Scope::Contexts)?, &recipes, secrets);
+    let path = dir.join(BAKE_FILE);
+    refuse_foreign(&path)?;
+    let work_dir = WorkDir::keep(dir)?;
+    let destination = Destination::open(&path).map_err(|error| failed_to_write(&path, &error))?;
+    remove(&path)?;
+    work_dir.fill(&files)?;
+    for recipe in recipes.values_mut() {
+        recipe.context = work_dir.tree().join(&recipe.context);
+    }
+    complete(prepared, env, &recipes)?;
+
+    let below = |context: &Path| context.strip_prefix(dir).unwrap_or(context).to_path_buf();
+    let image = |unit| {
+        let recipe = recipes.get(&PlannedUnit::id(unit))?;
+        Some(BakeImage {
+            unit,
+            context: below(&recipe.context),
+            parents: &recipe.parents,
+            labels: &recipe.labels,
+        })
+    };
+    let images: Vec<BakeImage> = prepared.plan.to_build().filter_map(image).collect();
+    let build = &prepared.config.build;
+    let caches = |option| prepared.config.layers().many(option);
+    let options = BakeOptions {
+        // Proxies are those of this machine.
+        build_args: build_settings(prepared, env).build_args,
+        network_mode: &build.network_mode,
+        cache: build.cache,
+        pull: build.pull,
+        push: build.push,
+        cache_from: caches("cache_from")?,
+        cache_to: caches("cache_to")?,
+        secrets: secrets.iter().map(|secret| secret.id.as_str()).collect(),
+    };
+    let file = bake_file(&images, &options);
+    destination.write(file.text.as_bytes()).map_err(|error| failed_to_write(&path, &error))?;
+    let mut told = format!(
+        "Wrote {} targets to {}; build them with: cd {} && docker buildx bake",
+        images.len(),
+        path.display(),
+        dir.display()
+    );
+    if prepared.config.has_several_platforms() {
+        told.push_str("\nand then list their platforms: the same command with --manifest-lists for --export");
+    }
+    if !file.withheld.is_empty() {
+        told.push_str(&format!(
+            "\nwarning: secrets are not written: bake takes these build arguments from its environment: {}",
+            file.withheld.join(", ")
+        ));
+    }
+    if !options.secrets.is_empty() {
+        told.push_str(&format!(
+            "\nwarning: secrets are not written: bake takes each from a variable or a file of its id: {}",
+            options.secrets.join(", ")
+        ));
+    }
+    Ok(told)
+}
+
+/// The files of the contexts as they are in the archives that our own builds send.
+fn as_sent(
+    mut files: Vec<TreeFile>,
+    recipes: &HashMap<UnitId, Recipe>,
+    secrets: &[SecretSpec],
+) -> Vec<TreeFile> {
+    let mounts: Vec<String> = secrets.iter().map(SecretSpec::mount).collect();
+    let dockerfiles: HashSet<PathBuf> =
+        recipes.values().map(|recipe| recipe.context.join("Dockerfile")).collect();
+    for file in &mut files {
+        file.mode |= 0o200;
+        if let FileContent::Bytes(bytes) = &mut file.content
+            && dockerfiles.contains(&file.name)
+        {
+            *bytes = with_run_flags(&String::from_utf8_lossy(bytes), &mounts).into_bytes().into();
+        }
+    }
+    files
+}
+
+/// Puts the sources into the contexts; tells everything that is not to be had.
+fn complete(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+    recipes: &HashMap<UnitId, Recipe>,
+) -> Result<(), Fatal> {
+    let sources = source_cache(prepared, env, recipes.values())?;
+    let retries = prepared.config.build.retries;
+    let may_pass = |failure: &Failure| Again::if_transient(failure.transient);
+    let runtime = runtime()?;
+    let mut failures: Vec<String> = runtime.block_on(async {
+        stream::iter(recipes)
+            .map(async |(unit, recipe)| {
+                (
+                    unit,
+                    persist(retries, may_pass, crate::session::stdio::tell_pause, || {
+                        add_sources(recipe, &sources)
+                    })
+                    .await,
+                )
+            })
+            .buffer_unordered(AT_ONCE)
+            .filter_map(async |(unit, added)| Some(format!("{}: {}", unit.image, added.err()?.message)))
+            .collect()
+            .await
+    });
+    runtime.shutdown_background();
+    if failures.is_empty() {
+        return Ok(());
+    }
+    failures.sort();
+    let fatal = Fatal::message("cannot export images whose sources are not to be had", EXIT_FAILED);
+    Err(failures.into_iter().fold(fatal, Fatal::caused_by))
+}
+
+/// Fails when there is a bake file that no export has written.
+fn refuse_foreign(path: &Path) -> Result<(), Fatal> {
+    match input::read(path) {
+        Ok(bytes) if !is_bake_file(&bytes) => {
+            let message = format!("{} was not written by an earlier export", path.display());
+            Err(Fatal::message(message, EXIT_USAGE)
+                .hinted("remove it if nobody needs it, or name another directory: --export-dir DIR"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes away what an earlier export has left: without its contexts it is of no use. A link stays, and is followed.
+fn remove(path: &Path) -> Result<(), Fatal> {
+    if path.is_symlink() {
+        return Ok(());
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed_to_write(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn failed_to_write(path: &Path, error: &io::Error) -> Fatal {
+    Fatal::message(format!("failed to write {}: {error}", path.display()), EXIT_FAILED)
+}

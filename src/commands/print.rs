@@ -1,0 +1,168 @@
+//! What is printed instead of building: the configuration, the plan, a completion script, the manual page.
+
+use std::collections::HashMap;
+use std::io;
+
+use clap_complete::Shell;
+use serde::Serialize;
+
+use crate::cli;
+use crate::config::layer::{DEFAULT, Layers, ValueError};
+use crate::config::settings::{Setting, settings};
+use crate::freshness::decide::{Decision, Verdict};
+use crate::model::event::UnitId;
+use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
+
+/// Every setting in force with the place it was set at. Secrets do not show.
+pub fn config(layers: &Layers) -> Result<String, ValueError> {
+    let mut out = format!("[{DEFAULT}]\n");
+    let mut section = DEFAULT.to_string();
+    for setting in settings(layers)? {
+        if setting.section != section {
+            out.push_str(&format!("\n[{}]\n", setting.section));
+            section.clone_from(&setting.section);
+        }
+        out.push_str(&line(&setting));
+    }
+    Ok(out)
+}
+
+/// A setting as `name = value    # place`, with a value that would not survive this in quotes.
+fn line(Setting { name, value, .. }: &Setting) -> String {
+    let Some((value, place)) = value else { return format!("# {name} is not set\n") };
+    if value.trim() == value && !value.contains(['\n', '\r']) && !value.contains("  #") {
+        format!("{name} = {value}    # {place}\n")
+    } else {
+        format!("{name} = {value:?}    # {place}\n")
+    }
+}
+
+/// A script that completes the command's options in a shell.
+pub fn completion(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut cli::command(), "kolla-build", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// The manual page, in roff.
+pub fn manual() -> io::Result<String> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(cli::command()).render(&mut page)?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+/// A unit of the plan with what would come of it.
+#[derive(Serialize)]
+struct ForecastUnit<'a> {
+    #[serde(flatten)]
+    planned: &'a PlannedUnit,
+    /// None when it is not to be brought up to date.
+    forecast: Option<&'a Decision>,
+}
+
+/// The plan with what would come of it, for people or as JSON.
+pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Decision>, json: bool) -> String {
+    let units: Vec<ForecastUnit> = plan
+        .units
+        .iter()
+        .map(|planned| ForecastUnit { planned, forecast: forecasts.get(&planned.id()) })
+        .collect();
+    if json {
+        let plan = serde_json::json!({ "units": units });
+        return serde_json::to_string_pretty(&plan).unwrap_or_default() + "\n";
+    }
+    let width = plan.units.iter().map(|unit| unit.image.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for unit in units.iter().filter(|unit| unit.planned.disposition != Disposition::Unmatched) {
+        let ForecastUnit { planned, forecast } = unit;
+        let parent = match &planned.parent {
+            Parent::Image(name) => name,
+            Parent::Base(reference) => reference,
+        };
+        let why = forecast.map_or(String::new(), |forecast| format!("; {}", forecast.reason));
+        out.push_str(&format!(
+            "{:9}  {:width$}  {}  on {parent}: {}{why}\n",
+            verb(unit),
+            planned.image,
+            planned.platform,
+            planned.reason
+        ));
+    }
+    let count = |wanted| units.iter().filter(|unit| verb(unit) == wanted).count();
+    let unknown = match count(MAYBE) {
+        0 => String::new(),
+        some => format!("{some} of which only a run can tell, "),
+    };
+    out.push_str(&format!(
+        "{} to build, {} unchanged, {unknown}{} not asked for, {} skipped, {} unbuildable\n",
+        count("build"),
+        count("unchanged"),
+        count("leave"),
+        count("skip"),
+        count("can't")
+    ));
+    out
+}
+
+/// Of what only a run can tell whether it is built.
+const MAYBE: &str = "maybe";
+
+/// What happens to a unit, in a word.
+fn verb(unit: &ForecastUnit) -> &'static str {
+    match (unit.planned.disposition, unit.forecast.map(|forecast| forecast.verdict)) {
+        (Disposition::Build, Some(Verdict::Fresh)) => "unchanged",
+        (Disposition::Build, Some(Verdict::Unknown)) => MAYBE,
+        (Disposition::Build, _) => "build",
+        (Disposition::Unmatched, _) => "leave",
+        (Disposition::Skipped, _) => "skip",
+        (Disposition::Unbuildable, _) => "can't",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layer::{Entry, Place};
+
+    #[test]
+    fn every_value_is_told_with_its_place_and_without_secrets() {
+        let entry = |section: &str, key: &str, text: &str, line: usize| Entry {
+            section: section.to_string(),
+            key: key.to_string(),
+            text: text.to_string(),
+            place: Place::File("k.conf".into(), Some(line)),
+        };
+        let mut layers = Layers::default();
+        layers.push([
+            entry(DEFAULT, "push", "Yes", 1),
+            entry(DEFAULT, "threads", " 08", 2),
+            entry(DEFAULT, "docker_dir", "a", 3),
+            entry(DEFAULT, "docker_dir", " b", 4),
+            entry(DEFAULT, "build_args", "DB_PASSWORD: x,version:1", 5),
+            entry(DEFAULT, "pip_index_url", "https://u:p@host/$tag", 6),
+            entry(DEFAULT, "maintainer", "a\nb", 7),
+            entry(DEFAULT, "tag", "t", 8),
+            entry("etcd", "location", "https://u:p@host/", 9),
+        ]);
+        let told = config(&layers).expect("valid");
+        let set: Vec<&str> = told.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            set,
+            [
+                "[DEFAULT]",
+                "tag = t    # k.conf:8",
+                "docker_dir = a    # k.conf:3",
+                "docker_dir = \" b\"    # k.conf:4",
+                "build_args = DB_PASSWORD:***,version:1    # k.conf:5",
+                "push = true    # k.conf:1",
+                "threads = 8    # k.conf:2",
+                "maintainer = \"a\\nb\"    # k.conf:7",
+                "pip_index_url = https://***@host/t    # k.conf:6",
+                "",
+                "[etcd]",
+                "location = https://***@host/    # k.conf:9",
+            ]
+        );
+        assert!(told.contains("# registry is not set\n"), "{told}");
+    }
+}

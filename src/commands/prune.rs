@@ -1,0 +1,196 @@
+//! Removing what of ours the engine holds and nothing needs.
+
+mod unneeded;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fancy_regex::Regex;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use indicatif::DecimalBytes;
+use serde::Serialize;
+
+use crate::engine::docker::Docker;
+use crate::engine::{Engine, EngineError};
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::report::counted;
+use crate::session::engines;
+use crate::session::prepare::Prepared;
+use crate::session::stdio::{output, tell};
+use crate::session::threads::runtime;
+use unneeded::{ImagePrune, Rules, cache, images};
+
+/// How many images' histories are asked for at once.
+const QUESTIONS_AT_ONCE: usize = 8;
+
+/// What goes from one engine.
+struct Found {
+    engine: Docker,
+    images: ImagePrune,
+    /// The commands that have made the images that go.
+    histories: Vec<String>,
+    cache: Cache,
+}
+
+/// What is shown of it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    engine: &'a str,
+    #[serde(flatten)]
+    images: &'a ImagePrune,
+    cache: &'a Cache,
+    /// Bytes in all, at most.
+    size: u64,
+}
+
+/// Records of the build cache that go whatever becomes of the images. Those that are layers of images count there.
+#[derive(Serialize)]
+struct Cache {
+    records: usize,
+    size: u64,
+}
+
+/// Shows what goes, and then removes it; gives the exit code.
+pub fn prune(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+    tags: Option<&str>,
+    dry_run: bool,
+) -> Result<u8, Fatal> {
+    let rules = rules(prepared, tags)?;
+    let engines = engines::every(&prepared.config, env)?;
+    runtime()?.block_on(async {
+        let mut found = Vec::new();
+        for engine in engines {
+            engines::greet(&prepared.config, &engine, "Cleaning up").await?;
+            found.push(find(engine, &rules).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
+        }
+        let shown: Vec<Shown> = found.iter().map(Found::shown).collect();
+        output(&if prepared.config.output.plan_json { json(&shown) } else { text(&shown) })?;
+        if dry_run {
+            tell("Nothing was removed (--dry-run)");
+            return Ok(0);
+        }
+        let mut code = 0;
+        for found in &found {
+            code = code.max(found.remove().await);
+        }
+        Ok(code)
+    })
+}
+
+fn rules(prepared: &Prepared, tags: Option<&str>) -> Result<Rules, Fatal> {
+    let config = &prepared.config;
+    let regex = tags.map(Regex::new).transpose();
+    Ok(Rules {
+        // Of every image, whatever was asked for now.
+        needed: prepared.plan.units.iter().map(|unit| unit.reference.clone()).collect(),
+        names: format!("{}/{}", config.names.space(), config.names.prefix),
+        tags: regex.map_err(|error| Fatal::new(&error, EXIT_USAGE))?,
+    })
+}
+
+async fn find(engine: Docker, rules: &Rules) -> Result<Found, EngineError> {
+    // An image that was built on may be but a step to others by now.
+    let all = engine.images(true).await?;
+    let sizes = all.into_iter().map(|image| (image.id, image.size)).collect();
+    let images = images(&engine.images(false).await?, &sizes, &engine.images_in_use().await?, rules);
+    let histories = histories(&engine, &images).await?;
+    let records = engine.build_cache().await?;
+    let ours = cache(&records, &histories);
+    let cache = Cache { records: ours.len(), size: ours.iter().map(|record| record.size).sum() };
+    Ok(Found { engine, images, histories, cache })
+}
+
+/// The commands that have made the images that go.
+async fn histories(engine: &Docker, found: &ImagePrune) -> Result<Vec<String>, EngineError> {
+    let going = found.remove.iter().filter(|removal| !removal.stays);
+    let answers = stream::iter(going.map(|removal| engine.history(&removal.id)));
+    let commands: BTreeSet<String> =
+        answers.buffer_unordered(QUESTIONS_AT_ONCE).try_concat().await?.into_iter().collect();
+    Ok(commands.into_iter().collect())
+}
+
+fn json(shown: &[Shown]) -> String {
+    serde_json::to_string_pretty(shown).unwrap_or_default() + "\n"
+}
+
+fn text(shown: &[Shown]) -> String {
+    let short = |id: &str| id.trim_start_matches("sha256:").chars().take(12).collect::<String>();
+    let mut out = String::new();
+    for Shown { engine, images, cache, size } in shown {
+        if shown.len() > 1 {
+            out.push_str(&format!("{engine}:\n"));
+        }
+        for removal in &images.remove {
+            let verb = if removal.stays { "untag" } else { "remove" };
+            let names = match removal.references.as_slice() {
+                [] => "no tag".to_string(),
+                names => names.join(" "),
+            };
+            let size = DecimalBytes(removal.size);
+            out.push_str(&format!("{verb:6}  {}  {}  {names}  {size}\n", short(&removal.id), removal.image));
+        }
+        for kept in &images.keep {
+            out.push_str(&format!("keep    {}  {}  {}\n", short(&kept.id), kept.image, kept.reason));
+        }
+        for (tag, count) in &images.other_tags {
+            let count = counted(*count, "image");
+            out.push_str(&format!("leave   {count} with tag {tag}, which --prune-tags does not name\n"));
+        }
+        let going = images.remove.iter().filter(|removal| !removal.stays).count();
+        let (going, records) = (counted(going, "image"), counted(cache.records, "record"));
+        let size = DecimalBytes(*size);
+        out.push_str(&format!("{going} and {records} of the build cache to remove, at most {size}\n"));
+    }
+    out
+}
+
+impl Found {
+    fn shown(&self) -> Shown<'_> {
+        let images = &self.images;
+        let size = images.remove.iter().map(|removal| removal.size).sum::<u64>() + self.cache.size;
+        Shown { engine: self.engine.endpoint(), images, cache: &self.cache, size }
+    }
+
+    /// Removes images, and then the cache that has become free; one that can't be removed keeps no other. Gives the exit
+    /// code.
+    async fn remove(&self) -> u8 {
+        let Found { engine, histories, .. } = self;
+        let (mut gone, mut errors) = (0, 0);
+        for removal in &self.images.remove {
+            let names = match removal.references.as_slice() {
+                [] => std::slice::from_ref(&removal.id),
+                names => names,
+            };
+            let mut removed = !removal.stays;
+            for name in names {
+                match engine.remove_image(name).await {
+                    // Gone with another name of it, or by somebody else's hand.
+                    Ok(()) | Err(EngineError::Refused { status: 404, .. }) => {}
+                    Err(error) => {
+                        tell(&format!("error: failed to remove {} ({name}): {error}", removal.image));
+                        (removed, errors) = (false, errors + 1);
+                    }
+                }
+            }
+            gone += usize::from(removed);
+        }
+        let pruned = async {
+            let records = engine.build_cache().await?;
+            let ids: Vec<&str> = cache(&records, histories).iter().map(|record| record.id.as_str()).collect();
+            engine.prune_cache(&ids).await
+        };
+        let (records, freed) = pruned.await.unwrap_or_else(|error| {
+            tell(&format!("error: failed to remove build cache: {error}"));
+            errors += 1;
+            (0, 0)
+        });
+        tell(&format!(
+            "Removed {} and {} of the build cache, the latter {}",
+            counted(gone, "image"),
+            counted(records, "record"),
+            DecimalBytes(freed)
+        ));
+        if errors > 0 { EXIT_FAILED } else { 0 }
+    }
+}

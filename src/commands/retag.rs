@@ -1,0 +1,142 @@
+//! `--retag FROM:TO`: gives images in the registry another tag. Nothing is built, pulled or uploaded but manifests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, stream};
+
+use crate::config::resolved::Retag;
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::model::reference::Reference;
+use crate::model::reference::parts::Tag;
+use crate::registry::Registries;
+use crate::registry::error::RegistryError;
+use crate::registry::manifest::Manifest;
+use crate::session::prepare::Prepared;
+use crate::session::registries::{Finding, registries, report};
+use crate::session::stdio::{tell, tell_pause};
+use crate::session::threads::runtime;
+use crate::util::retry::persist;
+
+/// An image to get another tag.
+struct Wanted {
+    image: String,
+    from: Reference,
+    to: Reference,
+}
+
+/// The registry, and how often it is asked.
+struct Source {
+    registries: Registries,
+    retries: u32,
+    at_once: usize,
+}
+
+/// Retags the images asked for; gives the exit code. When one of them is missing, none is retagged.
+pub fn retag(prepared: &Prepared, env: &BTreeMap<String, String>, tags: &Retag) -> Result<u8, Fatal> {
+    let wanted = wanted(prepared, tags)?;
+    let options = &prepared.config.build;
+    let source = Source {
+        registries: registries(prepared, env, Vec::new())?,
+        retries: options.retries,
+        at_once: options.push_threads,
+    };
+    let runtime = runtime()?;
+    let (findings, verdict) = runtime.block_on(async {
+        let found = source.manifests(&wanted).await;
+        let complete: Option<Vec<&Manifest>> = found.iter().map(|it| it.as_ref().ok()).collect();
+        match complete {
+            Some(manifests) => source.put(&wanted, &manifests).await,
+            None => incomplete(&wanted, &found, tags),
+        }
+    });
+    report(&findings, prepared.config.output.json)?;
+    tell(&verdict);
+    let done = findings.iter().all(|finding| ["retagged", "unchanged"].contains(&finding.status));
+    Ok(if done { 0 } else { EXIT_FAILED })
+}
+
+fn wanted(prepared: &Prepared, tags: &Retag) -> Result<Vec<Wanted>, Fatal> {
+    let mut seen = BTreeSet::new();
+    let mut wanted = Vec::new();
+    // Of several platforms one tag names them all.
+    for unit in prepared.plan.to_build().filter(|unit| seen.insert(&unit.image)) {
+        let named: Reference =
+            unit.reference.parse().map_err(|error| Fatal::message(format!("{error}"), EXIT_USAGE))?;
+        let tagged = |tag: &Tag| Reference { tag: Some(tag.to_string()), ..named.clone() };
+        wanted.push(Wanted { image: unit.image.clone(), from: tagged(&tags.from), to: tagged(&tags.to) });
+    }
+    Ok(wanted)
+}
+
+impl Source {
+    /// The manifest of each image under its present tag, or why there is none.
+    async fn manifests(&self, wanted: &[Wanted]) -> Vec<Result<Manifest, String>> {
+        let found = stream::iter(wanted).map(async |it| {
+            let asked = persist(self.retries, RegistryError::again, tell_pause, || {
+                self.registries.manifest(&it.from)
+            })
+            .await;
+            match asked {
+                Ok(Some(manifest)) => Ok(manifest),
+                Ok(None) => Err(format!("the registry has no {}", it.from)),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        found.buffered(self.at_once).collect().await
+    }
+
+    /// Puts every manifest under the new tag.
+    async fn put(&self, wanted: &[Wanted], manifests: &[&Manifest]) -> (Vec<Finding>, String) {
+        let put = stream::iter(wanted.iter().zip(manifests)).map(async |(it, manifest)| {
+            let (status, reason) = match self.put_one(it, manifest).await {
+                Ok(status) => (status, None),
+                Err(error) => ("failed", Some(error.to_string())),
+            };
+            let digest = reason.is_none().then(|| manifest.digest.clone());
+            finding(it, status, digest, reason)
+        });
+        let findings: Vec<Finding> = put.buffered(self.at_once).collect().await;
+        let count = |status| findings.iter().filter(|finding| finding.status == status).count();
+        let (failed, unchanged) = (count("failed"), count("unchanged"));
+        let mut verdict = format!("Retagged {} of {} images", count("retagged"), findings.len());
+        if unchanged > 0 {
+            verdict += &format!(", {unchanged} had the tag");
+        }
+        if failed > 0 {
+            verdict += &format!(", {failed} failed: the same command goes on with these");
+        }
+        (findings, verdict)
+    }
+
+    async fn put_one(&self, it: &Wanted, manifest: &Manifest) -> Result<&'static str, RegistryError> {
+        let ask = || self.registries.digest(&it.to);
+        if persist(self.retries, RegistryError::again, tell_pause, ask).await?.as_deref()
+            == Some(&manifest.digest)
+        {
+            return Ok("unchanged");
+        }
+        let put = || self.registries.put(&it.to, manifest);
+        persist(self.retries, RegistryError::again, tell_pause, put).await?;
+        Ok("retagged")
+    }
+}
+
+/// What is told when not every image is there.
+fn incomplete(wanted: &[Wanted], found: &[Result<Manifest, String>], tags: &Retag) -> (Vec<Finding>, String) {
+    let tell = |(it, found): (&Wanted, &Result<Manifest, String>)| match found {
+        Ok(manifest) => finding(it, "left", Some(manifest.digest.clone()), None),
+        Err(reason) => finding(it, "missing", None, Some(reason.clone())),
+    };
+    let findings: Vec<Finding> = wanted.iter().zip(found).map(tell).collect();
+    let missing = findings.iter().filter(|finding| finding.status == "missing").count();
+    let verdict = format!(
+        "error: nothing is retagged, for {missing} of {} images can't be had under the tag {}",
+        findings.len(),
+        tags.from
+    );
+    (findings, verdict)
+}
+
+fn finding(it: &Wanted, status: &'static str, digest: Option<String>, reason: Option<String>) -> Finding {
+    Finding { image: it.image.clone(), platform: None, reference: it.to.to_string(), status, digest, reason }
+}

@@ -1,0 +1,109 @@
+//! Building again whenever something changes that images are made from.
+
+mod changes;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::affected::INPUTS;
+use super::round;
+use crate::cli::CommandLine;
+use crate::config::load::{self, load};
+use crate::config::resolve::resolve;
+use crate::config::resolved::{Config, Task};
+use crate::config::source::{Origin, Source};
+use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
+use crate::freshness::recipe::Recipe;
+use crate::session::prepare::prepare;
+use crate::session::recipes::recipes;
+use crate::session::stdio::tell;
+use crate::session::threads::runtime;
+use crate::session::{places, tree};
+use changes::{Changes, Watched};
+
+/// How many changed files are told by name.
+const NAMED: usize = 3;
+
+/// Does what the command line asks for, and again after each change, until it is interrupted; gives the exit code.
+pub fn watch(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+    // What can't be right on the command line can't be mended by waiting.
+    let first = watched(line, env)?;
+    if first.is_empty() {
+        let message = "there is nothing to watch: no image tree, override or configuration file is named";
+        return Err(Fatal::message(message, EXIT_USAGE).hinted("--images-dir DIR names an image tree"));
+    }
+    let mut changes = look(first)?;
+    settle(&mut changes, line, env)?;
+    let runtime = runtime()?;
+    loop {
+        match load(line, env).map_err(Fatal::from).and_then(|layers| round(line, layers, env)) {
+            Ok(EXIT_INTERRUPTED) => return Ok(EXIT_INTERRUPTED),
+            Ok(_) => {}
+            Err(fatal) => tell(&fatal.to_string()),
+        }
+        tell("Watching for changes; Ctrl-C ends it");
+        let changed = runtime.block_on(changes.next());
+        let names: Vec<String> = changed.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+        let more = match changed.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        tell(&format!("Changed: {}{more}", names.join(", ")));
+        settle(&mut changes, line, env)?;
+    }
+}
+
+/// Looks at what a run reads now. What came into being before it was looked at is found by asking again.
+fn settle(changes: &mut Changes, line: &CommandLine, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
+    // Configuration that can't be read is told by the run; until it is mended the old files are looked at.
+    while let Ok(now) = watched(line, env)
+        && now != *changes.watched()
+    {
+        *changes = look(now)?;
+    }
+    Ok(())
+}
+
+fn look(watched: Watched) -> Result<Changes, Fatal> {
+    Changes::of(watched).map_err(|error| {
+        Fatal::new(&error, EXIT_FAILED)
+            .during("failed to watch for changes")
+            .hinted("the system's limits are fs.inotify.max_user_watches and max_user_instances")
+    })
+}
+
+/// What a run of this command line reads and writes.
+fn watched(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Watched, Fatal> {
+    let mut layers = load(line, env)?;
+    tree::add_tree_facts(&mut layers)?;
+    let mut inputs: Vec<PathBuf> = load::places(line, env);
+    for key in INPUTS {
+        inputs.extend(layers.many(key)?.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from));
+    }
+    if let Some(package) = layers.option("kolla_package")?.map(PathBuf::from) {
+        inputs.extend(["common", "template"].map(|dir| package.join(dir)));
+    }
+    let config = resolve(layers)?;
+    let outputs: Vec<_> =
+        places::written(&config, env)?.into_iter().map(|(writing, place)| (writing, place.path)).collect();
+    match config.task {
+        // A tree that can't be rendered is told by the run; what is asked for is known once it is mended.
+        Task::Build => inputs.extend(local_sources(config, env).unwrap_or_default()),
+        Task::TemplateOnly => {}
+        _ => {
+            let message = "--watch goes with building and with --template-only";
+            return Err(Fatal::message(message, EXIT_USAGE));
+        }
+    }
+    Ok(Watched::new(inputs, outputs))
+}
+
+/// The directories and archives on this machine that images asked for are made from.
+fn local_sources(config: Config, env: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, Fatal> {
+    let recipes = recipes(&prepare(config, env)?, env)?;
+    let local = |source: &Source| match &source.origin {
+        Origin::Local(path) => Some(path.clone()),
+        _ => None,
+    };
+    Ok(recipes.values().flat_map(Recipe::sources).filter_map(local).collect())
+}

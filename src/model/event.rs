@@ -1,0 +1,286 @@
+//! What a run tells the world while it goes: data only.
+//!
+//! The scheduler is the only sender, reporters the only readers. Nothing else links the two.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::platform::Platform;
+
+/// One image on one platform: the unit that is built, pushed and reported.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId {
+    /// The image's name, without prefix, namespace and tag.
+    pub image: Arc<str>,
+    /// What it is built for.
+    pub platform: Platform,
+}
+
+impl fmt::Display for UnitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.image, self.platform)
+    }
+}
+
+/// What the engine holds of a unit that is up to date.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    /// The engine's id of it.
+    pub id: String,
+    /// Its content key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Layers of its file system; 0 when that is not known.
+    pub layers: usize,
+}
+
+/// What happened to a build unit in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Built in this run.
+    Built(Image),
+    /// The engine already holds an image of the same content key.
+    Unchanged(Image),
+    /// Its own build failed.
+    Failed(Failure),
+    /// Not tried, because an ancestor failed; the first one that did.
+    ParentFailed {
+        /// The ancestor whose own build failed.
+        root_cause: Arc<str>,
+    },
+    /// Built, but could not be pushed.
+    PushFailed(Failure),
+    /// Not finished, because the run was ended before.
+    Cancelled {
+        /// The image whose failure has ended the run (`--fail-fast`); none when the user has.
+        root_cause: Option<Arc<str>>,
+    },
+}
+
+impl Outcome {
+    /// True when the image is there as asked for.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Outcome::Built(_) | Outcome::Unchanged(_))
+    }
+
+    /// Our own word for it in reports.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Built(_) => "built",
+            Outcome::Unchanged(_) => "unchanged",
+            Outcome::Failed(_) => "failed",
+            Outcome::ParentFailed { .. } => "parent_failed",
+            Outcome::PushFailed(_) => "push_failed",
+            Outcome::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// The other image whose failure was the reason for this end.
+    pub fn root_cause(&self) -> Option<&Arc<str>> {
+        match self {
+            Outcome::ParentFailed { root_cause } => Some(root_cause),
+            Outcome::Cancelled { root_cause } => root_cause.as_ref(),
+            Outcome::Built(_) | Outcome::Unchanged(_) | Outcome::Failed(_) | Outcome::PushFailed(_) => None,
+        }
+    }
+
+    /// Kolla's word for a failure on the wire; none for a success.
+    ///
+    /// A cancelled image was not built, which Kolla's readers know as `error`.
+    pub fn failed_status(&self) -> Option<&'static str> {
+        match self {
+            Outcome::Built(_) | Outcome::Unchanged(_) => None,
+            Outcome::Failed(failure) if failure.kind == FailureKind::Connection => Some("connection_error"),
+            Outcome::Failed(_) | Outcome::Cancelled { .. } => Some("error"),
+            Outcome::ParentFailed { .. } => Some("parent_error"),
+            Outcome::PushFailed(_) => Some("push_error"),
+        }
+    }
+}
+
+/// Why a build or a push failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Whose fault it was.
+    pub kind: FailureKind,
+    /// One or more lines, shown as they are.
+    pub message: String,
+    /// Whether trying again may help.
+    pub transient: bool,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Failure {
+    /// A failure that trying again will not mend.
+    pub fn permanent(kind: FailureKind, message: impl Into<String>) -> Failure {
+        Failure { kind, message: message.into(), transient: false }
+    }
+
+    /// A fault of this program.
+    pub fn bug(message: &str) -> Failure {
+        Failure::permanent(FailureKind::Local, format!("kolla-build has a bug: {message}"))
+    }
+}
+
+/// Whose fault a failure was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// A source could not be had or was refused.
+    Source,
+    /// The engine could not be reached or the connection was lost.
+    Connection,
+    /// The build itself failed.
+    Build,
+    /// A registry refused an image or could not be reached.
+    Registry,
+    /// No progress for the configured time.
+    Timeout,
+    /// A disk is full, here or at the engine.
+    Disk,
+    /// Something else on this machine: permissions, files that can't be read.
+    Local,
+}
+
+impl FailureKind {
+    /// The word for it in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            FailureKind::Source => "source",
+            FailureKind::Connection => "connection",
+            FailureKind::Build => "build",
+            FailureKind::Registry => "registry",
+            FailureKind::Timeout => "timeout",
+            FailureKind::Disk => "disk",
+            FailureKind::Local => "local",
+        }
+    }
+}
+
+/// Something that happened, in the order it happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The run starts; so many units will be looked at.
+    RunStarted {
+        /// Units that this run is to bring up to date.
+        units: usize,
+    },
+    /// A worker takes a unit: it looks whether the unit has changed and, if so, builds it.
+    Taken {
+        /// The unit.
+        unit: UnitId,
+        /// The worker's place among those that build, from 0.
+        worker: usize,
+    },
+    /// A unit that has changed begins to be built; `attempt` counts from 1.
+    BuildStarted {
+        /// The unit.
+        unit: UnitId,
+        /// 1 for the first try.
+        attempt: u32,
+        /// The content key that it will have.
+        key: String,
+    },
+    /// The build has reached a step of its Dockerfile.
+    Step {
+        /// The unit.
+        unit: UnitId,
+        /// Step number from 1.
+        number: u32,
+        /// Steps in all, 0 when unknown.
+        total: u32,
+        /// The instruction.
+        text: String,
+    },
+    /// One whole line of a build's log, without its line end.
+    Line {
+        /// The unit.
+        unit: UnitId,
+        /// The text.
+        text: String,
+    },
+    /// A try failed in a way that may pass; the next starts after `delay`.
+    Retrying {
+        /// The unit.
+        unit: UnitId,
+        /// The try that failed, from 1.
+        attempt: u32,
+        /// Why it failed.
+        failure: Failure,
+        /// How long the unit waits.
+        delay: Duration,
+    },
+    /// A push was started.
+    PushStarted {
+        /// The unit.
+        unit: UnitId,
+        /// The worker's place among those that push, from 0.
+        worker: usize,
+    },
+    /// A push has succeeded; the unit's outcome is unchanged.
+    Pushed {
+        /// The unit.
+        unit: UnitId,
+        /// The manifest's digest as the registry knows it, when the engine told it.
+        digest: Option<String>,
+        /// Digest of the list of the image's platforms, when this push has completed it.
+        list: Option<String>,
+    },
+    /// A unit's end. Sent exactly once for every unit of the run. A failed push sends it a second time, with
+    /// [`Outcome::PushFailed`], which then counts.
+    Finished {
+        /// The unit.
+        unit: UnitId,
+        /// What became of it.
+        outcome: Outcome,
+        /// From the start of its first try; zero when none was started.
+        duration: Duration,
+    },
+    /// A failure ends the run early (`--fail-fast`): no further build is started, what runs goes on.
+    FailedFast {
+        /// The unit that failed.
+        unit: UnitId,
+    },
+    /// Something that people should know, of the run as a whole.
+    Warning {
+        /// One line.
+        text: String,
+    },
+    /// The user asked to stop: nothing new is started.
+    Interrupted,
+}
+
+impl Event {
+    /// The same with every text that came from outside changed.
+    pub fn map_texts(self, change: impl Fn(String) -> String) -> Event {
+        let failure = |failure: Failure| Failure { message: change(failure.message), ..failure };
+        match self {
+            Event::Step { unit, number, total, text } => {
+                Event::Step { unit, number, total, text: change(text) }
+            }
+            Event::Line { unit, text } => Event::Line { unit, text: change(text) },
+            Event::Warning { text } => Event::Warning { text: change(text) },
+            Event::Retrying { unit, attempt, failure: why, delay } => {
+                Event::Retrying { unit, attempt, failure: failure(why), delay }
+            }
+            Event::Finished { unit, outcome, duration } => {
+                let outcome = match outcome {
+                    Outcome::Failed(why) => Outcome::Failed(failure(why)),
+                    Outcome::PushFailed(why) => Outcome::PushFailed(failure(why)),
+                    other => other,
+                };
+                Event::Finished { unit, outcome, duration }
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Data that everyone shares: platforms, references, plans, events, labels.
+
+pub mod event;
+pub mod labels;
+pub mod plan;
+pub mod platform;
+pub mod reference;
+pub mod secret;
+pub mod template_api;

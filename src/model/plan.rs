@@ -1,0 +1,95 @@
+//! The build plan: what happens to every image on every platform, decided before anything is built.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::UnitId;
+use super::platform::Platform;
+
+/// What a run does with an image. What came of it is an [`Outcome`](crate::model::event::Outcome), another thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposition {
+    /// It is brought up to date.
+    Build,
+    /// No regex or profile asked for it.
+    Unmatched,
+    /// Left out by `--skip-parents`, `--skip-existing` or `--affected-since`.
+    Skipped,
+    /// Known not to build on this distro or architecture.
+    Unbuildable,
+}
+
+/// What a Dockerfile's FROM names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parent {
+    /// An image that this tree builds, by its name.
+    Image(String),
+    /// An image that is pulled, by its reference.
+    Base(String),
+}
+
+impl Parent {
+    /// The name of an image that this tree builds.
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Parent::Image(name) => Some(name),
+            Parent::Base(_) => None,
+        }
+    }
+}
+
+/// One image on one platform, with all that was decided about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedUnit {
+    /// The image's name.
+    pub image: String,
+    /// What it is built for.
+    pub platform: Platform,
+    /// The full name it gets, tag included.
+    pub reference: String,
+    /// The name under which the registry lists it beside the image's other platforms, when the run has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// What it is built on: what its first FROM names.
+    pub parent: Parent,
+    /// What else its Dockerfile names, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<Parent>,
+    /// What the run does with it.
+    pub disposition: Disposition,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl PlannedUnit {
+    /// The unit's identity in events.
+    pub fn id(&self) -> UnitId {
+        UnitId { image: self.image.as_str().into(), platform: self.platform }
+    }
+
+    /// Everything that its Dockerfile names, the parent first.
+    pub fn parents(&self) -> impl Iterator<Item = &Parent> {
+        std::iter::once(&self.parent).chain(&self.named)
+    }
+
+    /// The units that it is made from, of those that this tree builds.
+    pub fn needs(&self) -> impl Iterator<Item = UnitId> {
+        let unit = |name: &str| UnitId { image: name.into(), platform: self.platform };
+        self.parents().filter_map(Parent::image).map(unit)
+    }
+}
+
+/// Every unit of a run, parents before children, then by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BuildPlan {
+    /// The units.
+    pub units: Vec<PlannedUnit>,
+}
+
+impl BuildPlan {
+    /// The units that are to be brought up to date, parents first.
+    pub fn to_build(&self) -> impl Iterator<Item = &PlannedUnit> {
+        self.units.iter().filter(|unit| unit.disposition == Disposition::Build)
+    }
+}

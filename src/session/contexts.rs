@@ -1,0 +1,165 @@
+//! What the working directory holds: the rendered tree, or the build contexts in it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::prepare::Prepared;
+use crate::context::patches;
+use crate::context::workdir::{FileContent, TreeFile, write_tree};
+use crate::error::{EXIT_FAILED, Fatal};
+use crate::model::event::{Failure, FailureKind};
+use crate::model::plan::Disposition;
+use crate::model::platform::Platform;
+use crate::template::catalog::Content;
+use crate::template::render::RenderedDockerfile;
+use crate::util::scratch::Scratch;
+
+/// Which files of the tree are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All but the directories of images that are not to be built, as Kolla's `--template-only` leaves it.
+    Tree,
+    /// All, as it was left in releases before that.
+    WholeTree,
+    /// Only the directories of images that are to be built.
+    Contexts,
+    /// The directories of all images.
+    AllContexts,
+}
+
+/// What a working directory's tree holds, for every platform.
+pub fn tree_files(prepared: &Prepared, scope: Scope) -> Result<Vec<TreeFile>, Fatal> {
+    let mut all = Vec::new();
+    for (platform, rendered) in &prepared.rendered {
+        let below = platform_dir(prepared, *platform);
+        let files = files(prepared, *platform, rendered, scope)?;
+        all.extend(files.into_iter().map(|file| TreeFile { name: below.join(file.name), ..file }));
+    }
+    Ok(all)
+}
+
+/// The files of every image that is to be built, by its directory below the tree.
+pub fn contexts_by_dir(prepared: &Prepared) -> Result<HashMap<PathBuf, Vec<TreeFile>>, Fatal> {
+    let dirs = prepared.rendered.iter().flat_map(|(platform, rendered)| {
+        rendered.iter().map(|file| platform_dir(prepared, *platform).join(&file.dir))
+    });
+    let mut contexts: HashMap<PathBuf, Vec<TreeFile>> = dirs.map(|dir| (dir, Vec::new())).collect();
+    for file in tree_files(prepared, Scope::Contexts)? {
+        // An image's directory may be inside another's.
+        for dir in file.name.ancestors() {
+            if let Some(files) = contexts.get_mut(dir) {
+                files.push(file.clone());
+            }
+        }
+    }
+    Ok(contexts)
+}
+
+/// Where a platform's images are below the tree: Kolla's place when there is only one, a directory each when there are
+/// several.
+pub fn platform_dir(prepared: &Prepared, platform: Platform) -> &'static Path {
+    Path::new(if prepared.config.has_several_platforms() { platform.arch.kolla() } else { "" })
+}
+
+fn files(
+    prepared: &Prepared,
+    platform: Platform,
+    rendered: &[RenderedDockerfile],
+    scope: Scope,
+) -> Result<Vec<TreeFile>, Fatal> {
+    let all = matches!(scope, Scope::WholeTree | Scope::AllContexts);
+    let wanted: BTreeSet<&str> = prepared
+        .plan
+        .units
+        .iter()
+        .filter(|unit| unit.platform == platform)
+        .filter(|unit| all || unit.disposition == Disposition::Build)
+        .map(|unit| unit.image.as_str())
+        .collect();
+    let (kept, left): (Vec<_>, Vec<_>) =
+        rendered.iter().partition(|file| wanted.contains(file.image.as_str()));
+    let dirs =
+        |files: &[&RenderedDockerfile]| files.iter().map(|file| file.dir.clone()).collect::<BTreeSet<_>>();
+    let (kept_dirs, left_dirs) = (dirs(&kept), dirs(&left));
+    let is_in = |path: &str, dirs: &BTreeSet<String>| {
+        dirs.contains(path) || path.match_indices('/').any(|(at, _)| dirs.contains(&path[..at]))
+    };
+    let in_scope = |path: &str| match scope {
+        Scope::Tree | Scope::WholeTree => !is_in(path, &left_dirs),
+        // A template is no part of its image: what it says is in the Dockerfile.
+        Scope::Contexts | Scope::AllContexts => is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2"),
+    };
+    // Empty directories count too: a Dockerfile may copy one.
+    let directories = prepared.catalog.directories().filter(|(path, _)| in_scope(path));
+    let mut files: Vec<TreeFile> = directories
+        .map(|(path, mode)| TreeFile {
+            name: prepared.catalog.name_on_disk(path).to_path_buf(),
+            mode,
+            content: FileContent::Directory,
+        })
+        .collect();
+    let of_tree = prepared.catalog.files().filter(|(path, _)| in_scope(path));
+    files.extend(of_tree.map(|(path, file)| TreeFile {
+        name: prepared.catalog.name_on_disk(path).to_path_buf(),
+        mode: file.mode,
+        content: match &file.content {
+            Content::Embedded(bytes) => FileContent::Bytes((*bytes).into()),
+            Content::File(path) => FileContent::File(path.clone()),
+        },
+    }));
+    for file in kept {
+        let dir = Path::new(&file.dir);
+        files.push(TreeFile {
+            name: dir.join("Dockerfile"),
+            mode: 0o644,
+            content: FileContent::Bytes(file.text.clone().into_bytes().into()),
+        });
+        if !prepared.config.templates.api.has_patches() {
+            continue;
+        }
+        let found = patches::patch_files(prepared.config.templates.patches_path.as_deref(), &file.image)
+            .map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
+        files.push(TreeFile { name: dir.join("patches"), mode: 0o755, content: FileContent::Directory });
+        files.extend(found.into_iter().map(|(name, path)| TreeFile {
+            name: dir.join("patches").join(name),
+            mode: 0o644,
+            content: FileContent::File(path),
+        }));
+    }
+    Ok(files)
+}
+
+/// Build contexts as a run would have them, written when they are asked for.
+pub struct Contexts<'a> {
+    prepared: &'a Prepared,
+    written: Option<(Scratch, HashMap<PathBuf, Vec<TreeFile>>)>,
+}
+
+impl Contexts<'_> {
+    /// Those of a run; none is written yet.
+    pub fn of(prepared: &Prepared) -> Contexts<'_> {
+        Contexts { prepared, written: None }
+    }
+
+    /// Writes the context of an image's directory, unless it is written, and says where it is.
+    pub fn write(&mut self, dir: &Path) -> Result<PathBuf, Failure> {
+        self.get(dir).map_err(|fatal| Failure::permanent(FailureKind::Local, fatal.to_string()))
+    }
+
+    /// The context of an image's directory.
+    fn get(&mut self, dir: &Path) -> Result<PathBuf, Fatal> {
+        let (root, files) = match &mut self.written {
+            Some(written) => written,
+            written => {
+                let root = Scratch::new("contexts").map_err(|error| {
+                    Fatal::message(format!("failed to make a temporary directory: {error}"), EXIT_FAILED)
+                })?;
+                written.insert((root, contexts_by_dir(self.prepared)?))
+            }
+        };
+        if let Some(files) = files.remove(dir) {
+            write_tree(root.path(), &files)?;
+        }
+        Ok(root.path().join(dir))
+    }
+}

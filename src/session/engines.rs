@@ -1,0 +1,175 @@
+//! The engines that a run builds with, as the configuration and the environment name them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::layer::ValueError;
+use crate::config::resolved::{Config, EngineChoice, EngineHost};
+use crate::engine::docker::{
+    Credentials, Docker, Endpoint, Proxies, configuration_directory, locate, tcp_of,
+};
+use crate::engine::fleet::{Candidate, Fleet, Gathered, Suited, gather};
+use crate::engine::watched::Watched;
+use crate::engine::{Engine, EngineError, EngineFacts};
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::model::platform::Arch;
+use crate::model::reference::Reference;
+use crate::session::stdio::tell;
+
+/// The engine that was asked for: one, or several that work as one. Only several are contacted.
+pub async fn engine(config: &Config, env: &BTreeMap<String, String>) -> Result<Arc<dyn Engine>, Fatal> {
+    let docker = maker(config, env);
+    let watched =
+        |endpoint| Arc::new(Watched::new(Arc::new(docker(endpoint)), patience(config))) as Arc<dyn Engine>;
+    let mut named = endpoints(config, env)?.into_iter();
+    match (named.next(), config.build.engine_hosts.is_empty()) {
+        (Some((endpoint, _)), true) => Ok(watched(endpoint)),
+        (first, _) => {
+            let candidate = |(endpoint, arch)| Candidate { engine: watched(endpoint), arch };
+            several(config, first.into_iter().chain(named).map(candidate).collect()).await
+        }
+    }
+}
+
+/// Every engine that is named, each for itself; nothing is contacted yet.
+pub fn every(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<Docker>, Fatal> {
+    let docker = maker(config, env);
+    Ok(endpoints(config, env)?.into_iter().map(|(endpoint, _)| docker(endpoint)).collect())
+}
+
+/// Makes engines of endpoints.
+fn maker(config: &Config, env: &BTreeMap<String, String>) -> impl Fn(Endpoint) -> Docker {
+    let (credentials, patience) = (credentials(config, env), patience(config));
+    let proxies = proxies(config, env);
+    move |endpoint| {
+        let arguments = proxies.arguments(&endpoint);
+        Docker::patient(endpoint, credentials.clone(), patience).with_proxies(arguments)
+    }
+}
+
+/// How long nothing may move.
+pub fn patience(config: &Config) -> Duration {
+    Duration::from_secs(config.build.timeout)
+}
+
+/// Proxies that builds get from the user's Docker configuration; Podman's client looks for none there.
+fn proxies(config: &Config, env: &BTreeMap<String, String>) -> Proxies {
+    let directory = configuration_directory(env).filter(|_| !is_podman(config));
+    directory.and_then(|dir| Proxies::load(&dir).ok()).unwrap_or_default()
+}
+
+/// The values of these proxies, for every engine.
+pub fn proxy_urls(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<String>, Fatal> {
+    let proxies = proxies(config, env);
+    let urls = endpoints(config, env)?.into_iter().flat_map(|(endpoint, _)| proxies.arguments(&endpoint));
+    Ok(urls.map(|(_, url)| url).collect())
+}
+
+/// What is wrong with the user's Docker configuration, of which a run may need nothing.
+pub fn warnings(config: &Config, env: &BTreeMap<String, String>) -> Vec<String> {
+    let Some(directory) = configuration_directory(env) else { return Vec::new() };
+    let broken = Credentials::load(&directory, patience(config)).broken().map(|error| error.to_string());
+    let proxies = Proxies::load(&directory).err().filter(|_| !is_podman(config));
+    broken.into_iter().chain(proxies).map(|problem| format!("{problem}; going on without")).collect()
+}
+
+fn is_podman(config: &Config) -> bool {
+    config.build.engine_hosts.is_empty() && matches!(config.build.engine, EngineChoice::Podman(_))
+}
+
+/// Where the engines are that are named, and what they are to build for.
+fn endpoints(
+    config: &Config,
+    env: &BTreeMap<String, String>,
+) -> Result<Vec<(Endpoint, Option<Arch>)>, Fatal> {
+    if config.build.engine_hosts.is_empty() {
+        return Ok(vec![(endpoint(config, env)?, None)]);
+    }
+    let hosts = config.build.engine_hosts.iter().map(|EngineHost { arch, address }| {
+        let endpoint = Endpoint::parse(address, &tcp_of(env))
+            .map_err(|error| ValueError::of(config.layers(), "engine_host", error.to_string()))?;
+        Ok((endpoint, *arch))
+    });
+    hosts.collect()
+}
+
+async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn Engine>, Fatal> {
+    let Gathered { suited, missing, unusable } = gather(candidates, &config.platforms).await;
+    match (missing.first(), unusable.first()) {
+        (Some(_), Some(error)) => return Err(unreachable(config, error)),
+        (Some(platform), None) => {
+            let message = format!("no engine is named for {platform}");
+            return Err(Fatal::message(message, EXIT_USAGE).hinted("name one with --engine-host"));
+        }
+        (None, _) => {}
+    }
+    let several = suited.len() > 1;
+    let mut suited = suited.into_iter();
+    match suited.next() {
+        None => Err(Fatal::message("no platform is named", EXIT_USAGE)),
+        Some(_) if several && !has_registry(config) => {
+            let message = "several engines move images through a registry, and none is named";
+            Err(Fatal::message(message, EXIT_USAGE).hinted("name one with --registry"))
+        }
+        Some(first) => {
+            for error in &unusable {
+                tell(&format!("warning: going on without an engine: {error}"));
+            }
+            Ok(match several {
+                true => Arc::new(Fleet::new(std::iter::once(first).chain(suited).collect::<Vec<Suited>>())),
+                false => first.engine,
+            })
+        }
+    }
+}
+
+fn has_registry(config: &Config) -> bool {
+    config
+        .image_reference("base", config.platforms[0])
+        .parse()
+        .is_ok_and(|reference: Reference| reference.registry.is_some())
+}
+
+fn endpoint(config: &Config, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
+    match &config.build.engine {
+        EngineChoice::Podman(address) => Endpoint::parse(address, &tcp_of(env))
+            .map_err(|error| ValueError::of(config.layers(), "podman_base_url", error.to_string()).into()),
+        EngineChoice::Docker => locate(env).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
+    }
+}
+
+/// What the user's Docker configuration has for registries.
+pub fn credentials(config: &Config, env: &BTreeMap<String, String>) -> Credentials {
+    configuration_directory(env).map(|dir| Credentials::load(&dir, patience(config))).unwrap_or_default()
+}
+
+/// Asks the engine what it is, so that a run without one fails at once; gives its name for people, and its facts.
+pub async fn greet(
+    config: &Config,
+    engine: &dyn Engine,
+    doing: &str,
+) -> Result<(String, EngineFacts), Fatal> {
+    match engine.facts().await {
+        Ok(facts) => {
+            let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
+            tell(&format!("{doing} with {name}"));
+            Ok((name, facts))
+        }
+        Err(error) => Err(unreachable(config, &error)),
+    }
+}
+
+fn unreachable(config: &Config, error: &EngineError) -> Fatal {
+    let fatal = Fatal::new(error, EXIT_FAILED);
+    let fatal = match error {
+        EngineError::Unreachable { endpoint, .. } if endpoint.starts_with("ssh://") => fatal.hinted(
+            "ssh must get there, and run docker version, without a question: keys and known hosts are those of ~/.ssh",
+        ),
+        _ if is_podman(config) => fatal
+            .hinted("start its service: systemctl start podman.socket, for a user's own systemctl --user start podman.socket")
+            .hinted("name its socket in podman_base_url, e.g. unix:///run/podman/podman.sock or unix:///run/user/1000/podman/podman.sock"),
+        _ => fatal.hinted("start the engine, or name its socket in DOCKER_HOST, e.g. unix:///var/run/docker.sock"),
+    };
+    fatal.hinted("--template-only, --list-images, --list-dependencies and --plan need none")
+}

@@ -1,0 +1,71 @@
+//! Registries, as the configuration, this machine and the engine say they are to be reached, and what is told of images
+//! in them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::engines;
+use super::prepare::Prepared;
+use crate::error::{EXIT_FAILED, Fatal};
+use crate::registry::{Registries, Trust};
+use crate::session::stdio::{output, tell};
+
+/// Where Docker and Podman keep certificates for registries.
+const CERTIFICATE_DIRS: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
+
+/// The registries of a run. `known_insecure` are those that the engine reaches without TLS.
+pub fn registries(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+    known_insecure: Vec<String>,
+) -> Result<Registries, Fatal> {
+    let options = &prepared.config.build;
+    let trust = Trust {
+        certificate_dirs: CERTIFICATE_DIRS.map(PathBuf::from).to_vec(),
+        authorities: options.registry_ca.clone(),
+        insecure: options.insecure_registries.iter().cloned().chain(known_insecure).collect(),
+    };
+    Ok(Registries::new(
+        engines::credentials(&prepared.config, env),
+        trust,
+        engines::patience(&prepared.config),
+    ))
+}
+
+/// What is told of an image in a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The image's name.
+    pub image: String,
+    /// What it is for; none when that makes no difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Its full name.
+    pub reference: String,
+    /// In one word.
+    pub status: &'static str,
+    /// The digest that its tag names.
+    pub digest: Option<String>,
+    /// Why it is so, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Tells findings: as lines for people and, when that is wanted, as JSON for programs.
+pub fn report(findings: &[Finding], json: bool) -> Result<(), Fatal> {
+    let width = |text: fn(&Finding) -> &str| findings.iter().map(|it| text(it).len()).max().unwrap_or(0);
+    let (image, status) = (width(|it| &it.image), width(|it| it.status));
+    for finding in findings {
+        let told = finding.reason.as_ref().or(finding.digest.as_ref()).map_or("", String::as_str);
+        let platform = finding.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
+        tell(format!("{:image$}{platform}  {:status$}  {told}", finding.image, finding.status).trim_end());
+    }
+    if json {
+        let text = serde_json::to_string_pretty(findings)
+            .map_err(|error| Fatal::message(format!("failed to write JSON: {error}"), EXIT_FAILED))?;
+        output(&format!("{text}\n"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Who is told of a run: the console, and the files that were asked for.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+
+use super::outputs::Outputs;
+use super::prepare::Prepared;
+use super::stdio::tell;
+use crate::config::settings;
+use crate::error::Fatal;
+use crate::report::console::{Console, ConsoleOptions};
+use crate::report::files::{Format, ReportFiles, RunFacts};
+use crate::report::progress::Progress;
+use crate::report::summary::{Summary, SummaryOptions};
+use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
+
+/// Everyone who is told of a build with this engine.
+pub fn reporters(
+    prepared: &Prepared,
+    env: &BTreeMap<String, String>,
+    engine: String,
+    outputs: Outputs,
+) -> Result<Reporters, Fatal> {
+    let config = &prepared.config;
+    let output = &config.output;
+    let is_set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty());
+    let surroundings = Surroundings {
+        terminal: std::io::stderr().is_terminal() && env.get("TERM").is_none_or(|term| term != "dumb"),
+        ci: is_set("CI"),
+        no_color: is_set("NO_COLOR"),
+        quiet: output.quiet,
+        debug: output.debug,
+    };
+    let (quiet, debug, summary) = (output.quiet, output.debug, output.summary);
+    let mut reporters: Vec<Box<dyn Reporter>> = vec![match console_kind(surroundings) {
+        ConsoleKind::Live => Box::new(Progress::stderr(summary)),
+        ConsoleKind::Plain => Box::new(Console::stderr(ConsoleOptions { quiet, debug, summary })),
+    }];
+    reporters.extend(outputs.logs.map(|logs| Box::new(logs) as Box<dyn Reporter>));
+    reporters.extend(outputs.summary.map(|summary| Box::new(summary) as Box<dyn Reporter>));
+    let (digests, mut files): (Vec<_>, Vec<_>) = outputs
+        .files
+        .into_iter()
+        .partition(|(format, _)| matches!(format, Format::Digests | Format::AnsibleDigests));
+    if config.build.push {
+        files.extend(digests);
+    } else {
+        for (_, destination) in digests {
+            let path = destination.path().display();
+            tell(&format!("warning: {path} is not written, for nothing is pushed: --push is needed"));
+        }
+    }
+    if !files.is_empty() {
+        let facts = RunFacts { engine, configuration: settings::settings(config.layers())? };
+        reporters.push(Box::new(ReportFiles::new(&prepared.plan, facts, files)));
+    }
+    let options = SummaryOptions { allowed_to_fail: config.build.allowed_to_fail.clone() };
+    Ok(Reporters::new(Summary::new(&prepared.plan, &options), reporters))
+}

@@ -1,0 +1,38 @@
+//! Standard output, which is for programs, and standard error, which is for people.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::error::{EXIT_FAILED, Fatal};
+use crate::util::plain;
+use crate::util::retry::Pause;
+
+/// Writes to standard output; gives the exit code of a task that did nothing else.
+pub fn output(text: &str) -> Result<u8, Fatal> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
+    Ok(0)
+}
+
+/// The result of writing to standard output, where a reader that has seen enough is no failure.
+pub fn written(result: io::Result<()>) -> Result<(), Fatal> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(output_failed(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// The error of a write to standard output.
+pub fn output_failed(error: &io::Error) -> Fatal {
+    Fatal::message(format!("failed to write to standard output: {error}"), EXIT_FAILED)
+}
+
+/// Tells people that something is tried again, and when.
+pub fn tell_pause(error: &impl fmt::Display, pause: Pause) {
+    tell(&format!("{error}: {pause}"));
+}
+
+/// Tells people something on standard error, as plain text. When even that fails there is nobody to tell.
+pub fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", plain::lines(text));
+}

@@ -1,0 +1,198 @@
+//! Ctrl-C, SIGTERM and SIGHUP: heard from the first moment to the last, by a thread of their own, so that whatever the
+//! program is at does not matter.
+//!
+//! The first one ends the process at once, unless something has said that it ends in order ([`orderly`]); the second
+//! always does. Whoever leaves takes along programs that run, and temporary directories.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::input;
+use super::process;
+use crate::error::EXIT_INTERRUPTED;
+
+/// Enough for what the thread does; not that of other threads, for which there may be no room any more.
+const STACK: usize = 256 * 1024;
+
+/// How long a standard error that nobody reads is tried.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
+/// SIGHUP in the mask of `/proc/self/status`.
+const HANGUP: u64 = 1;
+
+/// What the next signal does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Ends the process.
+    Leave,
+    /// Asks what runs to stop.
+    Stop,
+}
+
+struct State {
+    next: Mutex<Next>,
+    stop: watch::Sender<bool>,
+    /// Directories that go with the process.
+    temporary: Mutex<BTreeSet<PathBuf>>,
+}
+
+static STATE: LazyLock<State> = LazyLock::new(|| State {
+    next: Mutex::new(Next::Leave),
+    stop: watch::Sender::new(false),
+    temporary: Mutex::default(),
+});
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hears signals from now on.
+pub fn catch() -> io::Result<()> {
+    let (sender, ready) = mpsc::channel();
+    thread::Builder::new().name("signals".to_string()).stack_size(STACK).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(sender.send(Err(error))),
+        };
+        runtime.block_on(async {
+            match Signals::catch() {
+                Ok(signals) => {
+                    let _ = sender.send(Ok(()));
+                    signals.obey().await;
+                }
+                Err(error) => _ = sender.send(Err(error)),
+            }
+        });
+    })?;
+    ready.recv().map_err(io::Error::other)?
+}
+
+struct Signals(Vec<Signal>);
+
+impl Signals {
+    fn catch() -> io::Result<Signals> {
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        // `nohup` asks to go on without a terminal.
+        if !ignores_hangups(&input::read_to_string(Path::new("/proc/self/status")).unwrap_or_default()) {
+            kinds.push(SignalKind::hangup());
+        }
+        kinds.into_iter().map(signal).collect::<io::Result<_>>().map(Signals)
+    }
+
+    async fn obey(mut self) {
+        loop {
+            self.next().await;
+            let next = std::mem::replace(&mut *locked(&STATE.next), Next::Leave);
+            match next {
+                Next::Leave if *STATE.stop.borrow() => leave(),
+                Next::Leave => {
+                    tell_briefly();
+                    leave();
+                }
+                Next::Stop => _ = STATE.stop.send_replace(true),
+            }
+        }
+    }
+
+    async fn next(&mut self) {
+        let signals = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
+        futures_util::future::select_all(signals).await;
+    }
+}
+
+/// Whether a process of this status was started with hang-ups ignored.
+fn ignores_hangups(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & HANGUP != 0)
+}
+
+/// Says why the process ends. Somebody may be in the middle of a line that nobody reads.
+fn tell_briefly() {
+    let (sender, told) = mpsc::channel();
+    let tell = move || {
+        let _ = writeln!(io::stderr(), "Interrupted");
+        let _ = sender.send(());
+    };
+    if thread::Builder::new().stack_size(STACK).spawn(tell).is_ok() {
+        let _ = told.recv_timeout(LAST_WORD);
+    }
+}
+
+fn leave() -> ! {
+    clean_up();
+    std::process::exit(i32::from(EXIT_INTERRUPTED));
+}
+
+/// Ends the programs that run, and removes the temporary directories that are left.
+pub fn clean_up() {
+    process::end_all();
+    for directory in std::mem::take(&mut *locked(&STATE.temporary)) {
+        // Something may just be written into it.
+        let _ = std::fs::remove_dir_all(&directory).or_else(|_| std::fs::remove_dir_all(&directory));
+    }
+}
+
+/// Work that ends in order when it is asked to: for as long as this is held, the first signal only asks.
+pub struct Orderly(watch::Receiver<bool>);
+
+/// From now on the first signal asks to stop.
+pub fn orderly() -> Orderly {
+    *locked(&STATE.next) = Next::Stop;
+    Orderly(STATE.stop.subscribe())
+}
+
+impl Orderly {
+    /// Becomes true when it is to stop.
+    pub fn stop(&self) -> watch::Receiver<bool> {
+        self.0.clone()
+    }
+
+    /// Whether it was asked to.
+    pub fn is_stopped(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+impl Drop for Orderly {
+    fn drop(&mut self) {
+        *locked(&STATE.next) = Next::Leave;
+    }
+}
+
+/// A directory that goes with the process, however it ends, as long as this is held.
+#[derive(Debug)]
+pub struct Doomed(PathBuf);
+
+impl Doomed {
+    /// Has whoever leaves remove it.
+    pub fn new(directory: &Path) -> Doomed {
+        locked(&STATE.temporary).insert(directory.to_path_buf());
+        Doomed(directory.to_path_buf())
+    }
+}
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        locked(&STATE.temporary).remove(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nohup_asked_for_is_seen() {
+        assert!(ignores_hangups("Name:\tx\nSigBlk:\t0\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hangups("SigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangups(""));
+    }
+}
