@@ -17,7 +17,7 @@ PYTHON_SCRIPTS = $(shell find docker tests benches -name '*.py')
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake lint compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake lint dist dist-check compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -33,6 +33,15 @@ demo: compiler python engine ## Build keystone and what it needs, run it, print 
 
 demo-clean: ## Remove the demo's containers, volumes and passwords
 	tests/demo/clean
+
+dist: build engine ## Make target/dist: a tarball, a Debian package and a container image of the tool
+	tests/host/tools dpkg-shlibdeps xz
+	tests/host/cargo-tool cargo-deb
+	packaging/dist
+
+dist-check: dist ## Install each of these where nothing is, and use it
+	tests/host/tools man
+	tests/dist/check
 
 unit: compiler python ## Run the tests that need no Docker engine
 	tests/host/tools $(TEST_TOOLS)
@@ -62,12 +71,15 @@ bench-pushes: build engine ## Measure pushing 188 images, one after another and 
 bench-bake: build engine ## Measure 188 images with nothing changed, beside docker buildx bake
 	benches/bake
 
-lint: compiler ## Check formatting, lints and scripts
+lint: compiler python ## Check formatting, lints and scripts
 	tests/host/rust-lint
+	tests/host/cargo-tool cargo-deny
 	tests/host/tools python3 shellcheck
 	cargo fmt --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	shellcheck --external-sources --source-path=SCRIPTDIR $(call shell_scripts,tests .ci)
+	tests/dist/dependencies
+	tests/dist/workflows
+	shellcheck --external-sources --source-path=SCRIPTDIR $(call shell_scripts,tests packaging .ci)
 # What runs in images splits words on purpose (SC2048) and shares variables with kolla_start (SC2034).
 	shellcheck --severity=warning --exclude=SC2034,SC2048,SC2100 $(call shell_scripts,docker)
 	python3 -m py_compile $(PYTHON_SCRIPTS)

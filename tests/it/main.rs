@@ -30,6 +30,7 @@ mod merge;
 mod options;
 mod outputs;
 mod overrides;
+mod package;
 mod parents;
 mod pipeline;
 mod plain_text;
