@@ -52,7 +52,7 @@ test: build python engine ## Run every test (replaces a running demo)
 	tests/parity/run
 	tests/demo/check
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
-	REAL_DOCKER=1 tests/host/with-registry tests/host/with-engines tests/host/with-sshd cargo test $(CARGO_FLAGS)
+	REAL_DOCKER=1 tests/host/with-registry tests/host/with-engines tests/host/with-sshd cargo test $(CARGO_FLAGS) -- --include-ignored
 
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
 	tests/parity/run --all

@@ -17,9 +17,8 @@ use crate::support::saved::Saved;
 /// Long enough for any build here; a transfer that nobody ends would take for ever.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn endpoint() -> Option<String> {
-    real::endpoint()?;
-    std::env::var("REAL_CONTAINERD_DOCKER").ok()
+fn endpoint() -> String {
+    real::named("REAL_CONTAINERD_DOCKER")
 }
 
 async fn engine(endpoint: &str) -> Docker {
@@ -41,16 +40,18 @@ async fn build(
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn a_context_that_can_t_be_read_ends_the_build_and_is_named() {
-    let Some(endpoint) = endpoint() else { return };
+    let endpoint = endpoint();
     let error =
         build(&endpoint, Path::new("/nowhere/at/all"), Arch::host().into(), "kolla-build-test/none:1").await;
     assert!(matches!(error, Err(EngineError::Context { .. })), "{error:?}");
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn a_large_context_arrives_whole() {
-    let Some(endpoint) = endpoint() else { return };
+    let endpoint = endpoint();
     let context = tempfile::tempdir().expect("a directory");
     // More than any window of the connection holds, and nothing that repeats.
     let content: Vec<u8> =
@@ -66,8 +67,9 @@ async fn a_large_context_arrives_whole() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine and a registry"]
 async fn what_is_pulled_is_for_the_platform_that_was_asked_for_whatever_was_pulled_before() {
-    let (Some(endpoint), Ok(registry)) = (endpoint(), std::env::var("REAL_REGISTRY")) else { return };
+    let (endpoint, registry) = (endpoint(), real::named("REAL_REGISTRY"));
     let context = tempfile::tempdir().expect("a directory");
     std::fs::write(context.path().join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /file\n")
         .expect("a file");

@@ -401,10 +401,8 @@ fn local_directories_and_archives_are_what_they_hold() {
 /// The one test that needs a network: the source distribution that the shipped defaults name, from the index that
 /// this machine's pip uses.
 #[test]
+#[ignore = "needs an index of Python packages"]
 fn a_source_distribution_comes_from_the_real_index() {
-    if std::env::var_os("NETWORK_TESTS").is_none() {
-        return;
-    }
     let shipped: toml::Table = fs::read_to_string("build.toml").unwrap().parse().unwrap();
     let keystone = &shipped["sources"]["keystone-base"];
     let text = |key: &str| keystone[key].as_str().unwrap().to_string();

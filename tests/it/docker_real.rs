@@ -1,6 +1,5 @@
-//! The Docker engine against a real daemon. Run when `REAL_DOCKER=1`: `DOCKER_HOST` or the default socket must
-//! answer, be of this machine's architecture, and hold `debian:trixie`. With `REAL_REGISTRY=127.0.0.1:5000` they push
-//! to a registry there too.
+//! The Docker engine against a real daemon: `DOCKER_HOST` or the default socket must answer, be of this machine's
+//! architecture, and hold `debian:trixie`. Pushes go to the registry that `REAL_REGISTRY` names.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,11 +12,11 @@ use kolla_build::model::platform::{Arch, Platform};
 use crate::support::built::build;
 use crate::support::real;
 
-/// The daemon's engine; none when no real daemon is asked for.
-fn real_docker() -> Option<Docker> {
+/// The daemon's engine.
+fn real_docker() -> Docker {
     let endpoint: Endpoint =
-        real::endpoint()?.parse().expect("DOCKER_HOST names an endpoint that can be used");
-    Some(Docker::new(endpoint, Credentials::default()))
+        real::endpoint().parse().expect("DOCKER_HOST names an endpoint that can be used");
+    Docker::new(endpoint, Credentials::default())
 }
 
 fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
@@ -38,16 +37,18 @@ fn context(dockerfile: &str) -> tempfile::TempDir {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn tells_what_it_is() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     let facts = docker.facts().await.expect("a daemon");
     assert_eq!(Arch::parse(&facts.architecture), Some(Arch::host()));
     assert!(facts.name.starts_with("Docker ") || facts.name.starts_with("Podman "), "{facts:?}");
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn both_builders_build_copies_and_labels() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     docker.facts().await.expect("a daemon");
     for buildkit in [false, true] {
         let dir = context("FROM scratch\nARG flavour\nLABEL own=$flavour\nCOPY file /file\n");
@@ -70,8 +71,9 @@ async fn both_builders_build_copies_and_labels() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn a_failing_step_is_told_with_its_last_lines() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     for buildkit in [false, true] {
         let dir = context(
             "FROM debian:trixie\nRUN echo of an earlier step\n\
@@ -89,8 +91,9 @@ async fn a_failing_step_is_told_with_its_last_lines() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn arguments_longer_than_a_uri_arrive_and_lines_without_end_are_told() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     docker.facts().await.expect("a daemon");
     for buildkit in [false, true] {
         let dir =
@@ -106,8 +109,9 @@ async fn arguments_longer_than_a_uri_arrive_and_lines_without_end_are_told() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn a_dockerfile_that_can_t_be_read_is_a_failed_build() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     for buildkit in [false, true] {
         let dir = context("FROM scratch\nFRUM x\n");
         let (result, _) = build(&docker, &request(dir.path(), "syntax", buildkit)).await;
@@ -117,8 +121,9 @@ async fn a_dockerfile_that_can_t_be_read_is_a_failed_build() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn the_network_mode_reaches_run_steps() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     for buildkit in [false, true] {
         let dir = context("FROM debian:trixie\nRUN ls /sys/class/net | sort | tr '\\n' ' '; echo; false\n");
         let mut request = request(dir.path(), "network", buildkit);
@@ -139,8 +144,9 @@ async fn wait_until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn dropping_a_build_stops_its_steps() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     for (buildkit, seconds) in [(false, "318.25"), (true, "319.25")] {
         let dir = context(&format!("FROM debian:trixie\nRUN sleep {seconds}\n"));
         let request = request(dir.path(), "cancelled", buildkit);
@@ -156,8 +162,9 @@ async fn dropping_a_build_stops_its_steps() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn a_base_image_of_another_architecture_is_noticed() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     let other = match Arch::host() {
         Arch::X86_64 => Arch::Aarch64,
         Arch::Aarch64 => Arch::X86_64,
@@ -182,8 +189,9 @@ async fn a_base_image_of_another_architecture_is_noticed() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine"]
 async fn a_push_that_no_registry_takes_is_told() {
-    let Some(docker) = real_docker() else { return };
+    let docker = real_docker();
     let dir = context("FROM scratch\nCOPY Dockerfile /\n");
     let mut request = request(dir.path(), "pushed", true);
     // Port 9 is "discard": nothing listens there.
@@ -195,13 +203,10 @@ async fn a_push_that_no_registry_takes_is_told() {
 }
 
 #[tokio::test]
-#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+#[ignore = "needs a real Docker engine and a registry"]
 async fn a_push_gives_the_digest_that_the_registry_knows() {
-    let Some(docker) = real_docker() else { return };
-    let Ok(registry) = std::env::var("REAL_REGISTRY") else {
-        eprintln!("skipped: REAL_REGISTRY=HOST:PORT runs it against a registry there");
-        return;
-    };
+    let docker = real_docker();
+    let registry = real::named("REAL_REGISTRY");
     let dir = context("FROM scratch\nCOPY Dockerfile /\n");
     let mut request = request(dir.path(), "pushed", true);
     request.tag = format!("{registry}/kolla-build-test/pushed:1");

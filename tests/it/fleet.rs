@@ -70,11 +70,9 @@ fn an_engine_that_does_not_answer_is_told_and_done_without() {
 
 /// Two real engines share a build of 188 images through a real registry; one of them is killed in the middle.
 #[test]
+#[ignore = "needs a real Docker engine and a registry"]
 fn a_killed_engine_s_work_is_done_by_the_other() {
-    if real::endpoint().is_none() {
-        return;
-    }
-    let registry = std::env::var("REAL_REGISTRY").expect("REAL_REGISTRY names a registry on loopback");
+    let registry = real::named("REAL_REGISTRY");
     let (stays, mut goes) =
         (SpareEngine::with_images(&["debian:trixie"]), SpareEngine::with_images(&["debian:trixie"]));
     let project = stand_ins();

@@ -112,8 +112,9 @@ fn a_dry_run_of_anything_else_is_refused() {
 
 /// Shows only: the engine may hold untagged images that its owner wants to keep.
 #[test]
+#[ignore = "needs a real Docker engine"]
 fn a_real_engine_is_read_right() {
-    let Some(endpoint) = real::endpoint() else { return };
+    let endpoint = real::endpoint();
     for builder in ["--buildkit", "--nobuildkit"] {
         let arguments = ["--nopull", "--namespace", "kolla-build-test/prune", "--tag", "new", builder];
         let name = "kolla-build-test/prune/base:new";

@@ -17,17 +17,6 @@ use crate::support::real::{self, Images};
 
 const IMAGES: [&str; 3] = ["base", "keystone", "nova"];
 
-/// Where a registry is, when it and a real daemon are there.
-#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn registry(variable: &str) -> Option<String> {
-    real::endpoint()?;
-    let registry = std::env::var(variable).ok();
-    if registry.is_none() {
-        eprintln!("skipped: tests/host/with-registry sets {variable}");
-    }
-    registry
-}
-
 /// A tree whose images take no time to build, in a namespace of its own.
 struct Setting {
     project: Project,
@@ -43,7 +32,7 @@ impl Setting {
             .file("images/base/Dockerfile.j2", "FROM scratch\nCOPY content /base\n")
             .image("keystone", Some("base"), "COPY content /keystone\n")
             .image("nova", Some("base"), "COPY content /nova\n")
-            .with_docker_host(&real::endpoint().expect("a real daemon"));
+            .with_docker_host(&real::endpoint());
         // Content of its own: nothing of another run is in the registry.
         let unique = |image: &str| format!("{image} of {namespace} in {}\n", std::process::id());
         let project = IMAGES
@@ -95,8 +84,9 @@ async fn digests_at(setting: &Setting, client: &Registries) -> BTreeMap<String, 
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine and a registry"]
 async fn everything_arrives_as_it_is_told_and_is_reused_verified_and_retagged() {
-    let Some(registry) = registry("REAL_REGISTRY") else { return };
+    let registry = real::named("REAL_REGISTRY");
     let setting = Setting::new(&registry, "plain");
     setting.push(&[]).exits(0);
     let client = client(Credentials::default(), Trust::default());
@@ -126,8 +116,9 @@ async fn everything_arrives_as_it_is_told_and_is_reused_verified_and_retagged() 
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine and a registry"]
 async fn a_registry_with_a_password_takes_the_right_one_only() {
-    let Some(registry) = registry("REAL_REGISTRY_HTPASSWD") else { return };
+    let registry = real::named("REAL_REGISTRY_HTPASSWD");
     let setting = Setting::new(&registry, "htpasswd");
     let run = setting.push(&["^base$"]).exits(1);
     assert!(run.stderr.contains("nothing, for there are no credentials for"), "{run}");
@@ -145,9 +136,10 @@ async fn a_registry_with_a_password_takes_the_right_one_only() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine and a registry"]
 async fn a_registry_with_a_private_authority_is_trusted_by_it_alone() {
-    let Some(registry) = registry("REAL_REGISTRY_TLS") else { return };
-    let authority = std::env::var("REAL_REGISTRY_CA").expect("its certificate");
+    let registry = real::named("REAL_REGISTRY_TLS");
+    let authority = real::named("REAL_REGISTRY_CA");
     let setting = Setting::new(&registry, "tls");
     setting.push(&["--registry-ca", &authority]).exits(0);
     let certificates = tempfile::tempdir().expect("a directory");
@@ -170,8 +162,9 @@ async fn a_registry_with_a_private_authority_is_trusted_by_it_alone() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine and a registry"]
 async fn what_is_spoiled_on_the_way_arrives_once_all_the_same() {
-    let Some(registry) = registry("REAL_REGISTRY") else { return };
+    let registry = real::named("REAL_REGISTRY");
     let proxy = Proxy::before(&registry);
     let setting = Setting::new(proxy.address(), "spoiled");
     let path = |image: &str, rest: &str| format!("/{}/{image}/{rest}", setting.namespace);
@@ -202,8 +195,9 @@ async fn what_is_spoiled_on_the_way_arrives_once_all_the_same() {
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine and a registry"]
 async fn a_registry_that_takes_or_gives_nothing_more_is_given_up() {
-    let Some(registry) = registry("REAL_REGISTRY") else { return };
+    let registry = real::named("REAL_REGISTRY");
     let proxy = Proxy::before(&registry);
     let for_ever = Fault::Delay(Duration::from_secs(3600));
     let setting = Setting::new(proxy.address(), "takes-nothing");
@@ -219,15 +213,16 @@ async fn a_registry_that_takes_or_gives_nothing_more_is_given_up() {
     let base = setting.reference("base").to_string();
     real::docker(&["image", "rm", &base]);
     proxy.spoil("GET", &format!("/{}/base/manifests/", setting.namespace), for_ever);
-    let endpoint = real::endpoint().expect("a real daemon").parse().expect("an endpoint");
+    let endpoint = real::endpoint().parse().expect("an endpoint");
     let docker = Docker::patient(endpoint, Credentials::default(), Duration::from_secs(3));
     let pulled = docker.pull(&base, Arch::host().into(), &|_| {}).await;
     assert!(matches!(pulled, Err(EngineError::Stalled { .. })), "{pulled:?}");
 }
 
 #[tokio::test]
+#[ignore = "needs a real Docker engine and a registry"]
 async fn another_digest_is_a_failed_push_and_costs_no_other_image() {
-    let Some(registry) = registry("REAL_REGISTRY") else { return };
+    let registry = real::named("REAL_REGISTRY");
     let proxy = Proxy::before(&registry);
     let setting = Setting::new(proxy.address(), "digest");
     let other = format!("sha256:{}", "0".repeat(64));

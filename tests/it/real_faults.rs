@@ -37,8 +37,9 @@ fn steps_that_run() -> String {
 }
 
 #[test]
+#[ignore = "needs a real Docker engine"]
 fn a_killed_run_leaves_no_build_behind_and_is_taken_up_where_it_stopped() {
-    let Some(endpoint) = real::endpoint() else { return };
+    let endpoint = real::endpoint();
     for (builder, tag, seconds) in
         [("--buildkit", "killed", "517.25"), ("--nobuildkit", "killed-classic", "518.25")]
     {
@@ -60,8 +61,9 @@ fn a_killed_run_leaves_no_build_behind_and_is_taken_up_where_it_stopped() {
 }
 
 #[test]
+#[ignore = "needs a real Docker engine"]
 fn a_working_directory_is_refused_to_a_second_run_and_the_first_goes_on() {
-    let Some(endpoint) = real::endpoint() else { return };
+    let endpoint = real::endpoint();
     let project = project(&endpoint, "4.219");
     let (arguments, _images) = arguments("shared", "--buildkit", &["--work-dir", "work"]);
     let first = Running::start(&project, &arguments);
@@ -74,8 +76,9 @@ fn a_working_directory_is_refused_to_a_second_run_and_the_first_goes_on() {
 }
 
 #[test]
+#[ignore = "needs a real Docker engine"]
 fn interrupts_stop_the_step_whether_one_or_two_come() {
-    let Some(endpoint) = real::endpoint() else { return };
+    let endpoint = real::endpoint();
     for (times, seconds) in [(1, "421.25"), (2, "422.25")] {
         let project = project(&endpoint, seconds);
         let (arguments, _images) = arguments("interrupted-here", "--buildkit", &[]);
@@ -96,10 +99,8 @@ fn interrupts_stop_the_step_whether_one_or_two_come() {
 }
 
 #[test]
+#[ignore = "needs a real Docker engine"]
 fn a_daemon_that_comes_back_is_gone_on_with() {
-    if real::endpoint().is_none() {
-        return;
-    }
     let mut engine = SpareEngine::with_images(&["debian:trixie"]);
     for (builder, tag, seconds) in
         [("--buildkit", "back", "6.223"), ("--nobuildkit", "back-classic", "6.224")]

@@ -1,16 +1,20 @@
-//! A real Docker daemon, for the tests that are asked to use one.
+//! A real Docker daemon, for the tests that need one. They are marked `#[ignore]`, so that they run only when they are asked
+//! for (`make test`), and fail where what they need is missing.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The endpoint of the real daemon; none, with a word about it, when no real daemon is asked for.
-#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-pub fn endpoint() -> Option<String> {
-    if std::env::var("REAL_DOCKER").as_deref() != Ok("1") {
-        eprintln!("skipped: REAL_DOCKER=1 runs it against a real Docker daemon");
-        return None;
-    }
-    Some(std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_string()))
+/// Endpoint of the real daemon. It may be somebody's own, so tests use it only with leave to.
+#[track_caller]
+pub fn endpoint() -> String {
+    assert_eq!(named("REAL_DOCKER"), "1", "REAL_DOCKER=1 lets tests use this machine's Docker engine");
+    std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_string())
+}
+
+/// The value of a variable that tells where something real is.
+#[track_caller]
+pub fn named(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("this test needs {variable}, which make test sets"))
 }
 
 /// A text that no earlier run has built with.
@@ -22,7 +26,9 @@ pub fn nonce() -> String {
 /// What `docker` prints, without blanks around it.
 #[track_caller]
 pub fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().expect("a docker command");
+    let host = endpoint();
+    let output = Command::new("docker").args(["--host", &host]).args(arguments).output();
+    let output = output.expect("a docker command");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "docker {arguments:?}: {stdout}\n{stderr}");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::real::wait_until;
+use super::real::{self, wait_until};
 
 /// The daemon; it goes with this value, and all that it holds.
 pub struct SpareEngine {
@@ -54,6 +54,7 @@ impl SpareEngine {
 
     /// Starts one with more arguments.
     pub fn start_with(arguments: &'static [&'static str]) -> SpareEngine {
+        real::endpoint();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut engine = SpareEngine { directory, bridge: Bridge::create(), arguments, daemon: None };
         engine.restart();

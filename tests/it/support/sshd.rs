@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::real::wait_until;
+use super::real::{named, wait_until};
 
 /// The server; it goes with this value.
 pub struct Sshd {
@@ -30,14 +30,9 @@ exec "$@"
 "#;
 
 impl Sshd {
-    /// Starts one whose sessions reach an engine at this endpoint. None, with a word about it, when the name of a server
-    /// is not given.
-    #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
-    pub fn start(engine: &str) -> Option<Sshd> {
-        let Ok(program) = std::env::var("REAL_SSHD") else {
-            eprintln!("skipped: REAL_SSHD=/path/of/sshd runs it through that server");
-            return None;
-        };
+    /// Starts the server that `REAL_SSHD` names, whose sessions reach an engine at this endpoint.
+    pub fn start(engine: &str) -> Sshd {
+        let program = named("REAL_SSHD");
         let directory = tempfile::tempdir().expect("a temporary directory");
         for key in ["host_key", "client_key", "other_key"] {
             run(Command::new("ssh-keygen")
@@ -78,7 +73,7 @@ impl Sshd {
             .expect("the server starts");
         let sshd = Sshd { port, user, server, directory };
         wait_until("the ssh server to answer", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Some(sshd)
+        sshd
     }
 
     /// For `DOCKER_HOST`.
