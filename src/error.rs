@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 
 use crate::config::layer::{ValueError, ValueErrors};
 use crate::config::load::LoadError;
-use crate::config::nearest::hint;
 use crate::context::workdir::WorkDirError;
 use crate::graph::GraphError;
 use crate::graph::select::SelectError;
@@ -14,13 +13,7 @@ use crate::template::catalog::CatalogError;
 use crate::template::error::TemplateError;
 use crate::template::overrides::OverrideError;
 use crate::template::repos::RepositoriesError;
-
-/// An image failed, or nothing could be built.
-pub const EXIT_FAILED: u8 = 1;
-/// Wrong usage or configuration.
-pub const EXIT_USAGE: u8 = 2;
-/// Interrupted: 128 and the number of SIGINT, as shells have it.
-pub const EXIT_INTERRUPTED: u8 = 130;
+pub use crate::util::exit::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE};
 
 /// Why a run cannot go on.
 #[derive(Debug)]
@@ -178,9 +171,4 @@ fn summarize(errors: &[TemplateError]) -> Vec<String> {
         images => format!("{}\n  in {} images: {}", error.without_image(), images.len(), images.join(", ")),
     };
     groups.into_iter().map(tell).collect()
-}
-
-/// A warning about a name that means nothing.
-pub fn unknown_name<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    format!("unknown {what} '{name}'{}", hint(name, known))
 }

@@ -14,9 +14,7 @@ use crate::freshness::recipe::Recipe;
 use crate::model::event::UnitId;
 use crate::model::plan::BuildPlan;
 use crate::sources::cache::SourceCache;
-
-/// Sources fetched at once. A unit whose turn has come fetches its own beside them.
-const AT_ONCE: usize = 4;
+use crate::util::at_once;
 
 /// Tells what will be needed.
 pub struct Ahead {
@@ -68,10 +66,10 @@ impl Ahead {
     }
 }
 
-/// Fetches what is wanted until this is dropped. What can't be had is told by the unit that needs it.
+/// Fetches what is wanted until this is dropped, beside what units whose turn has come fetch themselves. What can't be had is told by the unit that needs it.
 pub async fn fetch(wanted: mpsc::UnboundedReceiver<Source>, sources: Arc<SourceCache>) {
     let wanted = stream::unfold(wanted, async |mut wanted| Some((wanted.recv().await?, wanted)));
-    wanted.for_each_concurrent(AT_ONCE, async |source| drop(sources.fetch(&source).await)).await;
+    wanted.for_each_concurrent(at_once::FETCHES, async |source| drop(sources.fetch(&source).await)).await;
 }
 
 #[cfg(test)]

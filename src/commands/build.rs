@@ -37,7 +37,8 @@ use crate::session::registries;
 use crate::session::reporters::reporters;
 use crate::session::stdio::{tell, tell_pause};
 use crate::session::threads::runtime;
-use crate::session::{disk, kept};
+use crate::session::{disk, kept, stdio};
+use crate::util::at_once;
 use crate::util::interrupt::{self, Orderly};
 
 /// Builds what the plan says; gives the exit code.
@@ -48,6 +49,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
     let others = proxies.chain(settings::hidden(prepared.config.layers()));
     settings.secrets = Secrets::read(&prepared.config.build.secrets, env, others)
         .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
+    stdio::hide(&settings.secrets);
     if let Some(path) = &prepared.config.build.locked {
         // What can't be read is told before an engine is asked.
         write_lock::read(path)?;
@@ -160,7 +162,7 @@ pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u
 async fn warn_of_downloads(inquiry: &Inquiry, recipes: &HashMap<UnitId, Recipe>) {
     let mut untold: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let asked = stream::iter(recipes).map(async |(unit, recipe)| (unit, inquiry.downloads(recipe).await.1));
-    let answers: Vec<_> = asked.buffer_unordered(8).collect().await;
+    let answers: Vec<_> = asked.buffer_unordered(at_once::QUESTIONS).collect().await;
     for (unit, whys) in answers {
         for why in whys {
             untold.entry(why).or_default().push(&unit.image);

@@ -21,12 +21,10 @@ use crate::session::kept::source_cache;
 use crate::session::prepare::Prepared;
 use crate::session::recipes::{build_settings, recipes};
 use crate::session::threads::runtime;
+use crate::util::at_once;
 use crate::util::input;
 use crate::util::retry::{Again, persist};
 use crate::util::write::Destination;
-
-/// Contexts completed at once.
-const AT_ONCE: usize = 4;
 
 /// Writes the bake file and the contexts beside it; gives what to tell the user. The file is written last, when
 /// everything that it names is there.
@@ -142,7 +140,7 @@ fn complete(
                     .await,
                 )
             })
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(at_once::FETCHES)
             .filter_map(async |(unit, added)| Some(format!("{}: {}", unit.image, added.err()?.message)))
             .collect()
             .await

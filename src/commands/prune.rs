@@ -1,7 +1,5 @@
 //! Removing what of ours the engine holds and nothing needs.
 
-mod unneeded;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use fancy_regex::Regex;
@@ -10,6 +8,7 @@ use indicatif::DecimalBytes;
 use serde::Serialize;
 
 use crate::engine::docker::Docker;
+use crate::engine::unneeded::{ImagePrune, Rules, cache, images};
 use crate::engine::{Engine, EngineError};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::report::counted;
@@ -17,10 +16,7 @@ use crate::session::engines;
 use crate::session::prepare::Prepared;
 use crate::session::stdio::{output, tell};
 use crate::session::threads::runtime;
-use unneeded::{ImagePrune, Rules, cache, images};
-
-/// How many images' histories are asked for at once.
-const QUESTIONS_AT_ONCE: usize = 8;
+use crate::util::at_once;
 
 /// What goes from one engine.
 struct Found {
@@ -106,7 +102,7 @@ async fn histories(engine: &Docker, found: &ImagePrune) -> Result<Vec<String>, E
     let going = found.remove.iter().filter(|removal| !removal.stays);
     let answers = stream::iter(going.map(|removal| engine.history(&removal.id)));
     let commands: BTreeSet<String> =
-        answers.buffer_unordered(QUESTIONS_AT_ONCE).try_concat().await?.into_iter().collect();
+        answers.buffer_unordered(at_once::QUESTIONS).try_concat().await?.into_iter().collect();
     Ok(commands.into_iter().collect())
 }
 

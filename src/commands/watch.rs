@@ -1,7 +1,5 @@
 //! Building again whenever something changes that images are made from.
 
-mod changes;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -14,12 +12,12 @@ use crate::config::resolved::{Config, Task};
 use crate::config::source::{Origin, Source};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::recipe::Recipe;
+use crate::session::changes::{Changes, Watched};
 use crate::session::prepare::prepare;
 use crate::session::recipes::recipes;
 use crate::session::stdio::tell;
 use crate::session::threads::runtime;
 use crate::session::{places, tree};
-use changes::{Changes, Watched};
 
 /// How many changed files are told by name.
 const NAMED: usize = 3;

@@ -25,12 +25,10 @@ use crate::session::recipes::{recipes, wants_several_platforms};
 use crate::session::stdio::{tell, tell_pause};
 use crate::session::threads::runtime;
 use crate::sources::cache::{Problem, SourceCache, SourceError, without_secrets};
+use crate::util::at_once;
 use crate::util::input;
 use crate::util::retry::{Again, persist};
 use crate::util::write::Destination;
-
-/// Sources that are fetched, and base images that are pulled, at once.
-const AT_ONCE: usize = 4;
 
 /// What sources and base images are asked of.
 pub struct Supply<'a> {
@@ -105,14 +103,14 @@ pub async fn hold(
     let mut troubles = Vec::new();
     let sources = stream::iter(wanted)
         .map(async |(platform, source)| supply.check_source(&source, platform).await)
-        .buffer_unordered(AT_ONCE);
+        .buffer_unordered(at_once::FETCHES);
     let bases = stream::iter(supply.base_images(recipes).await?)
         .map(async |(reference, platform)| {
             let pin = lock.base_image(&reference, platform).map_err(Trouble::Drift)?;
             supply.provide_base(&reference, platform, pin).await
         })
         // The same name may be asked for on several platforms, and stands for one at a time.
-        .buffer_unordered(if supply.several_platforms { 1 } else { AT_ONCE });
+        .buffer_unordered(if supply.several_platforms { 1 } else { at_once::FETCHES });
     let checked: Vec<Result<(), Trouble>> = sources.chain(bases).collect().await;
     for trouble in checked.into_iter().filter_map(Result::err) {
         match trouble {
@@ -197,7 +195,7 @@ impl Supply<'_> {
         let (mut source_pins, mut base_pins, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         let mut asked = stream::iter(sources)
             .map(async |(platform, source)| (platform, source, self.identify(source).await))
-            .buffer_unordered(AT_ONCE);
+            .buffer_unordered(at_once::FETCHES);
         while let Some((platform, source, identity)) = asked.next().await {
             match identity {
                 Ok(identity) => {

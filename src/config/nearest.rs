@@ -26,6 +26,11 @@ pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String 
     nearest(name, known, 1).first().map(|best| format!(": did you mean '{best}'?")).unwrap_or_default()
 }
 
+/// A warning about a name that means nothing.
+pub fn unknown_name<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    format!("unknown {what} '{name}'{}", hint(name, known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

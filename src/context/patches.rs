@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::error::unknown_name;
+use crate::config::nearest::unknown_name;
 use crate::util::input;
 
 /// Patches that can't be used.

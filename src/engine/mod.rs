@@ -4,6 +4,7 @@ pub mod docker;
 pub mod fleet;
 #[cfg(test)]
 mod testing;
+pub mod unneeded;
 pub mod watched;
 
 use std::collections::BTreeMap;

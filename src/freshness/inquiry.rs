@@ -11,7 +11,6 @@ use super::decide::{Holder, Labels};
 use super::key::KeyInputs;
 use super::lookup::{Lookup, Waits};
 use super::recipe::Recipe;
-use super::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::build::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
 use crate::build::failures::{engine_failure, source_failure};
 use crate::config::source::{Origin, Source};
@@ -19,15 +18,14 @@ use crate::context::digest;
 use crate::dockerfile::mounts::with_run_flags;
 use crate::engine::{Engine, ImageFacts};
 use crate::model::event::{Failure, FailureKind};
+use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::plan::PlannedUnit;
 use crate::model::platform::Platform;
 use crate::registry::RemoteImage;
 use crate::sources::cache::{SourceCache, SourceError, without_secrets};
+use crate::util::at_once;
 use crate::util::input;
 use crate::util::retry::{Again, persist};
-
-/// Recipes whose sources are asked for at once.
-const AT_ONCE: usize = 8;
 
 /// Who is asked.
 pub struct Inquiry {
@@ -168,7 +166,7 @@ impl Inquiry {
             }
             self.downloads(recipe).await;
         };
-        stream::iter(recipes).for_each_concurrent(AT_ONCE, ask).await;
+        stream::iter(recipes).for_each_concurrent(at_once::QUESTIONS, ask).await;
     }
 
     /// What identifies each download of a recipe, and why what does not is not told.

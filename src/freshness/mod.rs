@@ -13,11 +13,3 @@ pub mod recipe;
 pub mod record;
 pub mod records;
 pub mod survey;
-
-/// The label that carries an image's content key.
-pub const KEY_LABEL: &str = "kolla-build.key";
-/// The label that carries the engine's id of the image it was built on. The key alone would not tell that a parent was
-/// built anew from the same inputs, with newer packages in it.
-pub const PARENT_LABEL: &str = "kolla-build.parent";
-/// The label that carries the ids of the other images that its Dockerfile names, in their order.
-pub const NAMED_LABEL: &str = "kolla-build.named";

@@ -12,9 +12,7 @@ use super::record::InputRecord;
 use crate::model::event::{Failure, FailureKind, UnitId};
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::platform::Platform;
-
-/// References of git, downloads, and images in the registry, that are asked for at once.
-const AT_ONCE: usize = 8;
+use crate::util::at_once;
 
 /// Writes the context of an image's directory, and says where.
 pub type WriteContext<'a> = &'a mut (dyn FnMut(&Path) -> Result<PathBuf, Failure> + Send);
@@ -62,7 +60,8 @@ impl Survey<'_> {
                 let found = self.inquiry.in_registry(name, unit.platform).await;
                 (unit.id(), found.map_err(|failure| failure.message))
             };
-            let asked = stream::iter(units.iter().map(|(unit, _)| ask(unit))).buffer_unordered(AT_ONCE);
+            let asked =
+                stream::iter(units.iter().map(|(unit, _)| ask(unit))).buffer_unordered(at_once::QUESTIONS);
             known.in_registry = asked.collect().await;
         }
         let mut findings = HashMap::new();

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::selection;
 use crate::config::build_toml::{PROFILES, UNBUILDABLE, distro_section};
 use crate::config::layer::{DEFAULT, Layers, Place, ValueError, has_comment, value_error};
+use crate::config::nearest::unknown_name;
 use crate::config::options::{OPTIONS, SOURCE_KEYS, USER_KEYS};
 use crate::config::resolved::Config;
 use crate::config::secrets::masked;
 use crate::config::sections::is_source;
 use crate::config::tasks;
-use crate::error::unknown_name;
 use crate::model::plan::BuildPlan;
 
 /// One line for everything in a configuration that does not do what it seems to.

@@ -1,8 +1,17 @@
-//! Labels that every image gets beside those of its Dockerfile: OCI's annotation keys, and Kolla's build-date.
+//! Labels that every image gets beside those of its Dockerfile: OCI's annotation keys, Kolla's build-date, and ours that
+//! tell what an image was made from.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+
+/// The label that carries an image's content key.
+pub const KEY_LABEL: &str = "kolla-build.key";
+/// The label that carries the engine's id of the image it was built on. The key alone would not tell that a parent was
+/// built anew from the same inputs, with newer packages in it.
+pub const PARENT_LABEL: &str = "kolla-build.parent";
+/// The label that carries the ids of the other images that its Dockerfile names, in their order.
+pub const NAMED_LABEL: &str = "kolla-build.named";
 
 /// Where Kolla lives; its labels name it as the images' home.
 const HOME: &str = "https://opendev.org/openstack/kolla";

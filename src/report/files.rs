@@ -8,9 +8,9 @@ use super::summary::Summary;
 use super::timeline::Timeline;
 use super::{ReportError, Reporter, digests, junit, report_html, report_json};
 use crate::config::settings::Setting;
-use crate::error::EXIT_INTERRUPTED;
 use crate::model::event::Event;
 use crate::model::plan::BuildPlan;
+use crate::util::exit::EXIT_INTERRUPTED;
 use crate::util::write::Destination;
 
 /// What a file holds.

@@ -1,5 +1,6 @@
 //! What a command works with: everything that was decided before it begins.
 
+pub mod changes;
 pub mod contexts;
 pub mod disk;
 pub mod engines;

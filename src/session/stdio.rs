@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::{PoisonError, RwLock};
 
 use crate::error::{EXIT_FAILED, Fatal};
+use crate::model::secret::Secrets;
 use crate::util::plain;
 use crate::util::retry::Pause;
 
@@ -32,7 +34,20 @@ pub fn tell_pause(error: &impl fmt::Display, pause: Pause) {
     tell(&format!("{error}: {pause}"));
 }
 
-/// Tells people something on standard error, as plain text. When even that fails there is nobody to tell.
+/// Texts that standard error must not show: those of the run that goes on.
+static SECRETS: RwLock<Option<Secrets>> = RwLock::new(None);
+
+/// Hides these secrets in everything that is told from now on, the error that ends the run too.
+pub fn hide(secrets: &Secrets) {
+    *SECRETS.write().unwrap_or_else(PoisonError::into_inner) = Some(secrets.clone());
+}
+
+/// Tells people something on standard error, as plain text and without secrets. When even that fails there is nobody to
+/// tell.
 pub fn tell(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", plain::lines(text));
+    let text = match &*SECRETS.read().unwrap_or_else(PoisonError::into_inner) {
+        Some(secrets) => secrets.hide(text.to_string()),
+        None => text.to_string(),
+    };
+    let _ = writeln!(io::stderr(), "{}", plain::lines(&text));
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::input;
 use super::process;
-use crate::error::EXIT_INTERRUPTED;
+use crate::util::exit::EXIT_INTERRUPTED;
 
 /// Enough for what the thread does; not that of other threads, for which there may be no room any more.
 const STACK: usize = 256 * 1024;

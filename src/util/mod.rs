@@ -1,5 +1,7 @@
 //! What the modules share and none of them is about.
 
+pub mod at_once;
+pub mod exit;
 pub mod http;
 pub mod input;
 pub mod interrupt;

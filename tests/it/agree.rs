@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use kolla_build::freshness::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
+use kolla_build::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use kolla_build::model::platform::Arch;
 use serde_json::Value;
 

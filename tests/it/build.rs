@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kolla_build::freshness::{KEY_LABEL, PARENT_LABEL};
+use kolla_build::model::labels::{KEY_LABEL, PARENT_LABEL};
 
 use crate::support::docker::{BASE_IMAGE, Build, FakeDocker};
 use crate::support::project::{Project, Run};

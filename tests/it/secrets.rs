@@ -42,6 +42,16 @@ fn what_can_t_be_had_ends_the_run_before_the_first_build() {
 }
 
 #[test]
+fn the_error_that_ends_a_run_shows_no_secret() {
+    let value = "hunter22-in-a-path";
+    let project =
+        Project::new().with_docker_host(&format!("unix:///run/{value}/d.sock")).file("secret", value);
+    let run = project.run(["^base$", "--secret", "id=a,src=secret"]).exits(1);
+    assert!(run.stderr.contains("cannot reach the container engine at unix:///run/***/d.sock"), "{run}");
+    assert!(!run.stderr.contains(value), "{run}");
+}
+
+#[test]
 fn what_print_config_masks_is_in_no_log_and_report_in_any_form() {
     let fault = Fault::Fails {
         message: "failed: p@ss/word-1".to_string(),

@@ -9,7 +9,7 @@ use fancy_regex::Regex;
 use serde::Serialize;
 
 use crate::engine::docker::{CacheRecord, HeldImage};
-use crate::freshness::{KEY_LABEL, PARENT_LABEL};
+use crate::model::labels::{KEY_LABEL, PARENT_LABEL};
 
 /// The label that carries an image's name.
 const TITLE_LABEL: &str = "org.opencontainers.image.title";
