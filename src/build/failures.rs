@@ -8,7 +8,7 @@ use crate::util::transient::has_network_symptoms;
 
 /// What a source's error is to a unit.
 pub fn source_failure(error: SourceError) -> Failure {
-    Failure { kind: FailureKind::Source, transient: error.is_transient(), message: error.to_string() }
+    Failure { transient: error.is_transient(), ..Failure::permanent(FailureKind::Source, error.to_string()) }
 }
 
 /// What an engine's error is to a unit.
@@ -16,8 +16,8 @@ pub fn engine_failure(error: EngineError) -> Failure {
     let (kind, transient) = match &error {
         EngineError::Unreachable { .. }
         | EngineError::ConnectionLost { .. }
-        | EngineError::Stalled { .. }
         | EngineError::Garbage { .. } => (FailureKind::Connection, true),
+        EngineError::Stalled { .. } => (FailureKind::Timeout, true),
         EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500 || *status == 429),
         EngineError::Context { .. } => (FailureKind::Local, false),
         EngineError::Push(said) | EngineError::Pull(said) => {
@@ -26,5 +26,5 @@ pub fn engine_failure(error: EngineError) -> Failure {
         EngineError::Credentials(_) => (FailureKind::Registry, false),
         _ => (FailureKind::Build, false),
     };
-    Failure { kind, transient, message: error.to_string() }
+    Failure { transient, ..Failure::permanent(kind, error.to_string()) }
 }

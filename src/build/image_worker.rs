@@ -219,8 +219,8 @@ impl ImageWorker {
             failure.message.push_str("\nthe engine has gone meanwhile, which may be the reason");
         } else if tells_of_foreign_programs(lines()) {
             let (platform, arch) = (unit.platform, unit.platform.arch.kolla());
-            failure.message.push_str(&format!(
-                "\nhint: the engine can't run programs for {platform}: give its host an emulator (qemu, with binfmt_misc), or \
+            failure = failure.hinted(format!(
+                "the engine can't run programs for {platform}: give its host an emulator (qemu, with binfmt_misc), or \
                  name an engine that can, as --engine-host {arch}=ssh://..."
             ));
         }
@@ -390,7 +390,8 @@ fn about_full_disk(failure: Failure) -> Failure {
     if failure.kind != FailureKind::Disk && !tells_of_full_disk(failure.message.lines()) {
         return failure;
     }
-    let hint = "hint: a disk is full: df -h shows which, docker system df what the engine keeps; when there is space \
-                again, the next run goes on where this one stopped";
-    Failure::permanent(FailureKind::Disk, format!("{}\n{hint}", failure.message))
+    Failure { kind: FailureKind::Disk, transient: false, ..failure }.hinted(
+        "a disk is full: df -h shows which, docker system df what the engine keeps; when there is space again, the next \
+         run goes on where this one stopped",
+    )
 }

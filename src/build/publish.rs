@@ -87,10 +87,8 @@ impl Remote {
             }
             _ => {}
         }
-        if let Some(hint) = kind.hint() {
-            message.push_str(&format!("\nhint: {hint}"));
-        }
-        Failure { kind: FailureKind::Registry, message, transient: kind.is_transient() }
+        let hints = kind.hint().into_iter().map(Into::into).collect();
+        Failure { kind: FailureKind::Registry, message, hints, transient: kind.is_transient() }
     }
 
     /// The digest that the registry has under a reference.

@@ -141,7 +141,7 @@ fn complete(
                 )
             })
             .buffer_unordered(at_once::FETCHES)
-            .filter_map(async |(unit, added)| Some(format!("{}: {}", unit.image, added.err()?.message)))
+            .filter_map(async |(unit, added)| Some(format!("{}: {}", unit.image, added.err()?)))
             .collect()
             .await
     });

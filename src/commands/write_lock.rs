@@ -213,7 +213,7 @@ impl Supply<'_> {
                     base_pins.push((reference, platform, pin));
                 }
                 Err(failure) => {
-                    failures.push(format!("{}: {}", base_item(&reference, platform), failure.message));
+                    failures.push(format!("{}: {failure}", base_item(&reference, platform)));
                 }
             }
         }
@@ -277,7 +277,7 @@ impl Supply<'_> {
         let pull = async || self.engine.pull(&exact, platform, &say).await.map_err(engine_failure);
         let image = persist(self.retries, may_pass, tell_pause, pull)
             .await
-            .map_err(|failure| failed(failure.message))?;
+            .map_err(|failure| failed(failure.to_string()))?;
         let own_name = named.digest.is_none().then(|| reference.to_string());
         for name in own_name.into_iter().chain(bases.alias(reference, platform)) {
             self.engine.tag(&image.id, &name).await.map_err(|error| failed(error.to_string()))?;

@@ -58,7 +58,7 @@ impl Survey<'_> {
             let ask = async |unit: &PlannedUnit| {
                 let name = self.in_registry_alone.map_or(unit.reference.as_str(), |name| name(unit));
                 let found = self.inquiry.in_registry(name, unit.platform).await;
-                (unit.id(), found.map_err(|failure| failure.message))
+                (unit.id(), found.map_err(|failure| failure.to_string()))
             };
             let asked =
                 stream::iter(units.iter().map(|(unit, _)| ask(unit))).buffer_unordered(at_once::QUESTIONS);
@@ -242,7 +242,7 @@ impl Survey<'_> {
 fn bearable(failure: Failure) -> Result<String, Failure> {
     match failure.kind {
         FailureKind::Source | FailureKind::Registry | FailureKind::Local | FailureKind::Build => {
-            Ok(failure.message)
+            Ok(failure.to_string())
         }
         _ => Err(failure),
     }

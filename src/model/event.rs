@@ -2,6 +2,7 @@
 //!
 //! The scheduler is the only sender, reporters the only readers. Nothing else links the two.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +95,7 @@ impl Outcome {
     pub fn failed_status(&self) -> Option<&'static str> {
         match self {
             Outcome::Built(_) | Outcome::Unchanged(_) => None,
-            Outcome::Failed(failure) if failure.kind == FailureKind::Connection => Some("connection_error"),
+            Outcome::Failed(failure) if failure.kind.is_of_engine_connection() => Some("connection_error"),
             Outcome::Failed(_) | Outcome::Cancelled { .. } => Some("error"),
             Outcome::ParentFailed { .. } => Some("parent_error"),
             Outcome::PushFailed(_) => Some("push_error"),
@@ -109,20 +110,33 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One or more lines, shown as they are.
     pub message: String,
-    /// Whether trying again may help.
+    /// Advice on how to mend it, each of one line.
+    pub hints: Vec<Cow<'static, str>>,
+    /// True when trying again may help.
     pub transient: bool,
 }
 
+/// The message, then a line for each hint.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        for hint in &self.hints {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
     }
 }
 
 impl Failure {
     /// A failure that trying again will not mend.
     pub fn permanent(kind: FailureKind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), transient: false }
+        Failure { kind, message: message.into(), hints: Vec::new(), transient: false }
+    }
+
+    /// Adds advice on how to mend it.
+    pub fn hinted(mut self, hint: impl Into<Cow<'static, str>>) -> Failure {
+        self.hints.push(hint.into());
+        self
     }
 
     /// A fault of this program.
@@ -143,7 +157,7 @@ pub enum FailureKind {
     Build,
     /// A registry refused an image or could not be reached.
     Registry,
-    /// No progress for the configured time.
+    /// The engine was silent for longer than `--timeout`.
     Timeout,
     /// A disk is full, here or at the engine.
     Disk,
@@ -152,6 +166,11 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// True when the engine did not answer: everything that it is asked for would fail alike.
+    pub fn is_of_engine_connection(self) -> bool {
+        matches!(self, FailureKind::Connection | FailureKind::Timeout)
+    }
+
     /// The word for it in reports.
     pub fn word(self) -> &'static str {
         match self {
@@ -262,7 +281,11 @@ pub enum Event {
 impl Event {
     /// The same with every text that came from outside changed.
     pub fn map_texts(self, change: impl Fn(String) -> String) -> Event {
-        let failure = |failure: Failure| Failure { message: change(failure.message), ..failure };
+        let failure = |failure: Failure| Failure {
+            message: change(failure.message),
+            hints: failure.hints.into_iter().map(|hint| change(hint.into_owned()).into()).collect(),
+            ..failure
+        };
         match self {
             Event::Step { unit, number, total, text } => {
                 Event::Step { unit, number, total, text: change(text) }
@@ -282,5 +305,24 @@ impl Event {
             }
             other => other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_masked_in_hints_too() {
+        let unit =
+            UnitId { image: "base".into(), platform: Platform::new(crate::model::platform::Arch::X86_64) };
+        let failure = Failure::permanent(FailureKind::Build, "no hunter2").hinted("not hunter2 either");
+        let event = Event::Finished { unit, outcome: Outcome::Failed(failure), duration: Duration::ZERO };
+        let Event::Finished { outcome: Outcome::Failed(masked), .. } =
+            event.map_texts(|text| text.replace("hunter2", "***"))
+        else {
+            panic!("another event")
+        };
+        assert_eq!(masked.to_string(), "no ***\nhint: not *** either");
     }
 }

@@ -56,7 +56,7 @@ pub fn reasons(summary: &Summary) -> Vec<Record> {
         records.extend(
             unit.last_words()
                 .into_iter()
-                .map(|line| Record::of_unit(Level::Error, &unit.unit, printable(line))),
+                .map(|line| Record::of_unit(Level::Error, &unit.unit, printable(&line))),
         );
     }
     records

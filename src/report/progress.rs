@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use super::summary::Summary;
 use super::text::{Level, Record, human, printable};
 use super::{ReportError, Reporter, closing};
-use crate::model::event::{Event, Outcome, UnitId};
+use crate::model::event::{Event, Failure, Outcome, UnitId};
 
 /// How often the times that are shown move on.
 const TICK: Duration = Duration::from_millis(250);
@@ -98,10 +98,8 @@ impl Progress {
         match outcome {
             Outcome::Built(_) => self.tell(Colour::Green, "Built", &timed),
             Outcome::Unchanged(_) => self.tell(Colour::Green, "Unchanged", &label),
-            Outcome::Failed(failure) => self.tell_failure("Failed", &timed, &failure.message, unit, so_far),
-            Outcome::PushFailed(failure) => {
-                self.tell_failure("Not pushed", &label, &failure.message, unit, so_far)
-            }
+            Outcome::Failed(failure) => self.tell_failure("Failed", &timed, failure, unit, so_far),
+            Outcome::PushFailed(failure) => self.tell_failure("Not pushed", &label, failure, unit, so_far),
             Outcome::ParentFailed { root_cause } => {
                 self.tell(Colour::Yellow, "Not built", &format!("{label}, because {root_cause} failed"));
             }
@@ -111,13 +109,13 @@ impl Progress {
         self.count(so_far);
     }
 
-    fn tell_failure(&self, word: &str, rest: &str, message: &str, unit: &UnitId, so_far: &Summary) {
+    fn tell_failure(&self, word: &str, rest: &str, failure: &Failure, unit: &UnitId, so_far: &Summary) {
         let Some(failed) = so_far.unit(unit) else { return };
         let colour = if so_far.is_run_failure(failed) { Colour::Red } else { Colour::Yellow };
         let indent = " ".repeat(11);
         self.tell(colour, word, rest);
         failed.tail.iter().for_each(|line| self.print(&format!("{indent}| {}", printable(line))));
-        message.lines().for_each(|line| self.print(&format!("{indent}{}", printable(line))));
+        failure.to_string().lines().for_each(|line| self.print(&format!("{indent}{}", printable(line))));
     }
 
     fn count(&self, so_far: &Summary) {

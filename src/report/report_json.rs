@@ -18,18 +18,20 @@
 //!   reason           why it was planned so
 //!   outcome          built, unchanged, failed, parent_failed, push_failed, cancelled; null unless disposition is build
 //!   fails_run        whether its end makes the run a failure
-//!   failure          kind (source, connection, build, registry, timeout, disk, local), message, transient
+//!   failure          kind (source, connection, build, registry, timeout, disk, local), message, hints, transient
 //!   root_cause       the ancestor that it was lost with, or the image whose failure ended the run (--fail-fast)
 //!   log_tail         the last lines of its log when it failed
 //!   worker           the place it was built at, from 0
 //!   ready, start, end, queue_seconds, seconds
 //!   attempts         builds that were started, 0 when there was nothing to build
-//!   retries          attempt, at, kind, message, delay_seconds of each try that failed and was followed by another
+//!   retries          attempt, at, kind, message, hints, delay_seconds of each try that failed and was followed by another
 //!   steps            total, and cached: those that the engine had already
 //!   key              known of a failed image too, unless it failed before there was anything to build
 //!   image_id, size, layers
 //!   push             worker, start, end, seconds, digest; list: the digest of the list that this push completed
 //! ```
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
@@ -124,6 +126,7 @@ struct ImagePart<'a> {
 struct FailurePart<'a> {
     kind: &'static str,
     message: &'a str,
+    hints: &'a [Cow<'static, str>],
     transient: bool,
 }
 
@@ -133,6 +136,7 @@ struct RetryPart<'a> {
     at: String,
     kind: &'static str,
     message: &'a str,
+    hints: &'a [Cow<'static, str>],
     delay_seconds: f64,
 }
 
@@ -246,6 +250,7 @@ fn retry<'a>(run: &Run, retry: &'a Retry) -> RetryPart<'a> {
         at: rfc3339(run.clock(retry.at)),
         kind: retry.failure.kind.word(),
         message: &retry.failure.message,
+        hints: &retry.failure.hints,
         delay_seconds: seconds(retry.delay),
     }
 }
@@ -262,6 +267,6 @@ fn push<'a>(run: &Run, push: Span, times: &'a UnitTimes) -> PushPart<'a> {
 }
 
 fn failure(failure: &Failure) -> FailurePart<'_> {
-    let Failure { kind, message, transient } = failure;
-    FailurePart { kind: kind.word(), message, transient: *transient }
+    let Failure { kind, message, hints, transient } = failure;
+    FailurePart { kind: kind.word(), message, hints, transient: *transient }
 }

@@ -63,12 +63,12 @@ impl UnitSummary {
         }
     }
 
-    /// What is to be told of a failure of its own: its last log lines, then what the engine or the registry said.
-    pub fn last_words(&self) -> Vec<&str> {
-        let message = self.failure().map_or("", |failure| failure.message.as_str());
+    /// Lines that explain a failure of its own: the last of its log, what the engine or the registry said, hints.
+    pub fn last_words(&self) -> Vec<String> {
+        let failure = self.failure().map(Failure::to_string).unwrap_or_default();
         // What the engine quotes of the log has just been told.
         let new = |line: &&str| !self.tail.iter().any(|told| told.trim() == line.trim());
-        self.tail.iter().map(String::as_str).chain(message.lines().filter(new)).collect()
+        self.tail.iter().map(String::as_str).chain(failure.lines().filter(new)).map(str::to_owned).collect()
     }
 
     fn keep_line(&mut self, text: &str) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::event::{Event, Outcome, UnitId};
+use crate::model::event::{Event, Failure, Outcome, UnitId};
 use crate::util::plain;
 
 /// How much a line matters.
@@ -79,7 +79,7 @@ pub fn records(event: &Event) -> Vec<Record> {
         Event::Taken { .. } | Event::Step { .. } => Vec::new(),
         Event::Line { unit, text } => vec![Record::of_unit(Level::Info, unit, text)],
         Event::Retrying { unit, attempt, failure, delay } => {
-            let mut records = lines(Level::Warning, unit, &failure.message);
+            let mut records = lines(Level::Warning, unit, failure);
             let again = format!("Attempt {attempt} failed, the next starts in {}", human(*delay));
             records.push(Record::of_unit(Level::Warning, unit, again));
             records
@@ -111,9 +111,7 @@ fn outcome_records(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<
     match outcome {
         Outcome::Built(_) => one(Level::Info, format!("Built (took {})", human(duration))),
         Outcome::Unchanged(_) => one(Level::Info, "Unchanged, nothing to build".to_string()),
-        Outcome::Failed(failure) | Outcome::PushFailed(failure) => {
-            lines(Level::Error, unit, &failure.message)
-        }
+        Outcome::Failed(failure) | Outcome::PushFailed(failure) => lines(Level::Error, unit, failure),
         Outcome::ParentFailed { root_cause } => {
             one(Level::Error, format!("Not built because {root_cause} failed"))
         }
@@ -123,8 +121,8 @@ fn outcome_records(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<
     }
 }
 
-fn lines(level: Level, unit: &UnitId, message: &str) -> Vec<Record> {
-    message.lines().map(|line| Record::of_unit(level, unit, line)).collect()
+fn lines(level: Level, unit: &UnitId, failure: &Failure) -> Vec<Record> {
+    failure.to_string().lines().map(|line| Record::of_unit(level, unit, line)).collect()
 }
 
 /// `1 image`, `2 images`.

@@ -1,5 +1,6 @@
 //! What earlier runs have told: their reports (`--report`) and summaries, read back [pure].
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -169,12 +170,15 @@ pub enum OutcomeWord {
 pub struct FailurePart {
     pub kind: FailureKind,
     pub message: String,
+    #[serde(default)]
+    pub hints: Vec<Cow<'static, str>>,
     pub transient: bool,
 }
 
 impl FailurePart {
     fn failure(&self) -> Failure {
-        Failure { kind: self.kind, message: self.message.clone(), transient: self.transient }
+        let (message, hints) = (self.message.clone(), self.hints.clone());
+        Failure { kind: self.kind, message, hints, transient: self.transient }
     }
 }
 
@@ -186,13 +190,16 @@ pub struct RetryPart {
     pub at: Time,
     pub kind: FailureKind,
     pub message: String,
+    #[serde(default)]
+    pub hints: Vec<Cow<'static, str>>,
     pub delay_seconds: f64,
 }
 
 impl RetryPart {
     /// Why the try failed.
     pub fn failure(&self) -> Failure {
-        Failure { kind: self.kind, message: self.message.clone(), transient: true }
+        let (message, hints) = (self.message.clone(), self.hints.clone());
+        Failure { kind: self.kind, message, hints, transient: true }
     }
 }
 

@@ -42,11 +42,20 @@ fn an_engine_whose_disk_is_full_is_told_so_and_not_asked_again() {
     for fault in [in_a_step, refused] {
         let daemon = FakeDocker::with_base_image().fail("base", fault);
         let project = project(&daemon);
-        let run = project.run(["--retries", "3", "--report", "report.json"]).exits(1);
+        let reports = ["--report", "report.json", "--junit", "junit.xml", "--html", "page.html"];
+        let run = project.run(reports.iter().chain(&["--retries", "3"])).exits(1);
         assert_eq!(daemon.order().len().max(1), 1, "{run}");
         assert!(run.tells("ERROR:kolla.common.utils.base:hint: a disk is full"), "{run}");
         let report: serde_json::Value = serde_json::from_str(&project.read("report.json")).expect("JSON");
-        assert_eq!(report["images"][0]["failure"]["kind"], "disk");
+        let failure = &report["images"][0]["failure"];
+        assert_eq!(failure["kind"], "disk");
+        let hint = failure["hints"][0].as_str().expect("a hint");
+        assert!(hint.starts_with("a disk is full: "), "{failure}");
+        assert!(!failure["message"].as_str().expect("a message").contains(hint), "{failure}");
+        project.run(["--merge-summaries", "report.json", "--junit", "merged.xml"]).exits(1);
+        for file in ["junit.xml", "page.html", "merged.xml"] {
+            assert!(project.read(file).contains("hint: a disk is full"), "{file}");
+        }
         assert_eq!(report["images"][0]["key"].as_str().map(str::len), Some(64));
         assert_eq!(report["images"][1]["root_cause"], "base");
 

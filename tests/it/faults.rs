@@ -209,8 +209,11 @@ fn what_will_not_pass_is_not_tried_again() {
 fn a_build_that_hangs_is_given_up_once_the_daemon_says_nothing_either() {
     let daemon = FakeDocker::with_base_image().fail("base", Fault::Hangs).fall_silent();
     let project = Project::new().with_engine(&daemon);
-    let run = project.run(["--timeout", "1", "--retries", "0", "memcached"]).exits(1);
+    let options = ["--timeout", "1", "--retries", "0", "--report", "report.json"];
+    let run = project.run(options.iter().chain(&["memcached"])).exits(1);
     let failures = pairs(&[("base", "connection_error"), ("memcached", "parent_error")]);
+    let report: serde_json::Value = serde_json::from_str(&project.read("report.json")).expect("JSON");
+    assert_eq!(report["images"][0]["failure"]["kind"], "timeout");
     assert_eq!(failed(&run), failures);
     assert!(run.stderr.contains("has made no progress for 1 s (option timeout)"), "{run}");
     daemon.wait_until("the build to be cancelled", |state| state.cancelled.contains(&"base".to_string()));

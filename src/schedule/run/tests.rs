@@ -63,7 +63,7 @@ fn image(name: &str) -> Image {
 }
 
 fn failure(transient: bool) -> Failure {
-    Failure { kind: FailureKind::Build, message: "no".to_string(), transient }
+    Failure { transient, ..Failure::permanent(FailureKind::Build, "no") }
 }
 
 async fn outcomes(plan: &BuildPlan, fake: Arc<Fake>, threads: usize) -> (Vec<(String, Outcome)>, Vec<Event>) {
