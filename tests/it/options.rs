@@ -283,16 +283,16 @@ fn escape(text: &str) -> String {
 }
 
 #[test]
-fn options_md_is_what_the_table_says() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/OPTIONS.md");
+fn docs_options_md_is_what_the_table_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/options.md");
     let expected = document();
     if std::env::var_os("UPDATE_OPTIONS").is_some() {
-        std::fs::write(path, &expected).expect("OPTIONS.md can be written");
+        std::fs::write(path, &expected).expect("docs/options.md can be written");
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         found == expected,
-        "OPTIONS.md is out of date: run UPDATE_OPTIONS=1 cargo test --test it options"
+        "docs/options.md is out of date: run UPDATE_OPTIONS=1 cargo test --test it options"
     );
     for (name, _) in DIFFERENCES {
         assert!(options::find(name).is_some(), "there is no option {name}");
