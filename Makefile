@@ -13,7 +13,7 @@ CARGO_FLAGS := --release --locked
 
 # $(call shell_scripts,DIRECTORY...)
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
-PYTHON_SCRIPTS = $(shell find docker tests benches -name '*.py')
+PYTHON_SCRIPTS = $(shell find docker tests benches docs -name '*.py')
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 

@@ -15,6 +15,7 @@ mod context;
 mod disk;
 mod docker_config;
 mod docker_real;
+mod docs;
 mod endpoints;
 mod ends;
 mod engine;

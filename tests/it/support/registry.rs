@@ -152,11 +152,11 @@ impl FakeRegistry {
         Some(self.state().manifests.get(&key)?.1.clone())
     }
 
-    /// The configuration of the image that a tag names.
-    pub fn config(&self, repository: &str, tag: &str) -> Option<Vec<u8>> {
-        let digest = self.tagged(repository, tag)?;
+    /// The configuration of the image that a tag or a digest names.
+    pub fn config(&self, repository: &str, name: &str) -> Option<Vec<u8>> {
+        let digest = self.tagged(repository, name).unwrap_or_else(|| name.to_string());
         let state = self.state();
-        let (_, manifest) = &state.manifests[&(repository.to_string(), digest)];
+        let (_, manifest) = state.manifests.get(&(repository.to_string(), digest))?;
         let manifest: Value = serde_json::from_slice(manifest).expect("a manifest");
         state.blobs.get(manifest["config"]["digest"].as_str()?).cloned()
     }

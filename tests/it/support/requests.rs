@@ -357,11 +357,11 @@ fn stall_in(exchange: &mut Exchange, stall: Stall) -> io::Result<()> {
     }
 }
 
-/// Repository and tag of a reference to this registry.
+/// Repository, and tag or digest, of a reference to this registry.
 fn in_registry(registry: &FakeRegistry, reference: &str) -> Option<(String, String)> {
     let named = reference.strip_prefix(registry.address())?.strip_prefix('/')?;
-    let (repository, tag) = named.rsplit_once(':')?;
-    Some((repository.to_string(), tag.to_string()))
+    let (repository, name) = named.split_once('@').or_else(|| named.rsplit_once(':'))?;
+    Some((repository.to_string(), name.to_string()))
 }
 
 /// Sends messages and ends the answer.
