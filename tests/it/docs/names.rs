@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kolla_build::config::options::{self, SOURCE_KEYS};
-use kolla_build::event::FailureKind;
+use kolla_build::model::event::FailureKind;
 use regex::Regex;
 use serde_json::Value;
 
@@ -15,7 +15,19 @@ use crate::support::project::Project;
 use crate::support::pushed::Pushed;
 
 /// Options of other programs that documents name.
-const OPTIONS_OF_OTHERS: [&str; 5] = ["allow", "from", "mount", "path", "test"];
+const OPTIONS_OF_OTHERS: [&str; 11] = [
+    "allow",
+    "check",
+    "from",
+    "ignore-missing",
+    "input",
+    "mount",
+    "no-install-recommends",
+    "path",
+    "rm",
+    "strip-components",
+    "test",
+];
 
 fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).unwrap()

@@ -1,11 +1,11 @@
 //! A machine on which the documents' commands can be run: the program itself, engines and a registry that are not real, and
-//! stand-ins that do nothing for the programs of others.
+//! stand-ins for the programs of others.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kolla_build::platform::Arch;
+use kolla_build::model::platform::Arch;
 
 use super::repository;
 use crate::support::docker::{BASE_IMAGE, FakeDocker};
@@ -20,9 +20,20 @@ const BASE_IMAGES: [&str; 3] = ["quay.io/rockylinux/rockylinux:10", BASE_IMAGE, 
 /// So much is told of what a script that fails has printed.
 const LAST_LINES: usize = 12;
 
-/// Programs of others that documents call. Each does nothing, or prints this.
-const STAND_INS: [(&str, &str); 5] =
-    [("cargo", ""), ("docker", ""), ("kolla-ansible", ""), ("make", ""), ("openssl", "0123abcd")];
+/// Programs that documents call, and that do nothing here, or print this.
+const STAND_INS: [(&str, &str); 8] = [
+    ("apt", ""),
+    ("cargo", ""),
+    ("docker", ""),
+    ("kolla-ansible", ""),
+    ("make", ""),
+    ("openssl", "0123abcd"),
+    ("sha256sum", ""),
+    ("tar", ""),
+];
+
+/// Programs of this machine that documents, the program or this test call. There are no others.
+const REAL: [&str; 4] = ["git", "mkdir", "sh", "timeout"];
 
 /// Files that documents take for given.
 const FILES: [(&str, &str); 12] = [
@@ -82,6 +93,11 @@ impl World {
             format!("case \" $* \" in *' --platform linux/arm64 '*) {arm};; esac\nexec '{PROGRAM}' \"$@\"");
         world.program("bin", "kolla-build", &script);
         symlink(repository().join("overrides"), world.path("work/overrides")).unwrap();
+        for name in REAL {
+            let path = std::env::var_os("PATH").unwrap();
+            let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.exists());
+            symlink(found.expect(name), world.path("bin").join(name)).unwrap();
+        }
         for (name, output) in STAND_INS {
             world.program("bin", name, &format!("echo '{output}'"));
         }
@@ -114,12 +130,11 @@ impl World {
 
     fn shell(&self, script: &str, programs: &[PathBuf]) -> Result<(), String> {
         let script = self.translated(script);
-        let system = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
-        let output = Command::new("timeout")
+        let output = Command::new(self.path("bin/timeout"))
             .args(["120", "sh", "-euc", &script])
             .current_dir(self.path("work"))
             .env_clear()
-            .env("PATH", std::env::join_paths(programs.iter().chain(&system)).unwrap())
+            .env("PATH", std::env::join_paths(programs).unwrap())
             .env("HOME", self.path("home"))
             .env("TMPDIR", self.path("tmp"))
             .env("DOCKER_HOST", self.engines[0].endpoint())
