@@ -1,23 +1,17 @@
-//! Dicts as Python has them: one object, shared by every name that it is bound to, in order of insertion.
+//! What templates do with dicts that can change.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
-use super::limits::{self, Level};
-use super::list::SharedList;
-use super::rewrites;
+use super::arguments::arguments;
+use super::limits;
+use super::shared::{SharedDict, SharedList};
 
 /// Keys of one dict.
 const MAX_KEYS: usize = 10_000;
-
-/// A dict that can change. Templates' dicts are small: a search through all keys is quick enough.
-pub struct SharedDict {
-    items: Mutex<Vec<(Value, Value)>>,
-    level: Level,
-}
 
 impl SharedDict {
     /// A new dict with the items of a mapping.
@@ -26,23 +20,14 @@ impl SharedDict {
     }
 
     fn from_items(items: Vec<(Value, Value)>) -> Result<SharedDict, Error> {
-        let dict = SharedDict { items: Mutex::new(Vec::new()), level: Level::default() };
+        let dict = SharedDict::empty();
         let items = items.into_iter().map(|(key, value)| Ok((key, SharedList::bind(value)?)));
         let items = items.collect::<Result<Vec<_>, Error>>()?;
         for (_, value) in &items {
-            limits::check_insertion(&dict.level, value)?;
+            dict.check_insertion(value)?;
         }
         *dict.lock() = items;
         Ok(dict)
-    }
-
-    /// How deep it is inside of other lists and dicts.
-    pub fn level(&self) -> &Level {
-        &self.level
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<(Value, Value)>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn items(&self) -> Vec<(Value, Value)> {
@@ -55,13 +40,13 @@ impl SharedDict {
 
     fn set(&self, key: Value, value: Value) -> Result<(), Error> {
         let value = SharedList::bind(value)?;
-        limits::check_insertion(&self.level, &value)?;
+        self.check_insertion(&value)?;
         let mut items = self.lock();
         let is_full = items.len() >= MAX_KEYS;
         match items.iter_mut().find(|(other, _)| *other == key) {
             Some(item) => item.1 = value,
             None if is_full => {
-                return Err(limits::too_much(format!("a dict of over {MAX_KEYS} keys")));
+                return Err(limits::too_much(format_args!("a dict of over {MAX_KEYS} keys")));
             }
             None => items.push((key, value)),
         }
@@ -106,7 +91,7 @@ impl Object for SharedDict {
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
-        let args = &rewrites::arguments(args)[..];
+        let args = &arguments(args)[..];
         args.iter().try_for_each(|value| limits::count(state, value))?;
         limits::count_bytes(state, self.lock().len())?;
         Ok(match (method, args) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, escape_formatter};
 
 use super::catalog::{TEMPLATE_NAME, TemplateCatalog};
-use super::error::Place;
+use super::error::RefusedAt;
+use super::origin::{TemplateOrigin, joined, origin, override_name};
 use super::overrides::MergedOverride;
 use super::prelex::Rewriting;
 use super::repos::Repositories;
@@ -14,42 +15,10 @@ use super::syntax::Use;
 use super::{filters, functions, limits, methods, prelex, repos, rewrites};
 use crate::model::template_api::TemplateApi;
 
-/// Prefix of the names of the tree's templates inside the environment.
-const TREE: &str = "tree:";
-/// Prefix of the override's name. Names are joined within it, so that an override can't import the tree's templates,
-/// which Kolla does not allow either.
-const OVERRIDE: &str = "override:";
-
 /// Instructions that one image's templates may take: the largest image of Kolla's tree needs a few thousand.
 const FUEL: u64 = 5_000_000;
 /// Nested calls of macros, blocks and includes.
 const RECURSION_LIMIT: usize = 200;
-
-/// The environment's name for a template of the tree.
-pub fn tree_name(path: &str) -> String {
-    format!("{TREE}{path}")
-}
-
-/// The environment's name for the merged override.
-pub fn override_name(merged: &MergedOverride) -> String {
-    format!("{OVERRIDE}{}", merged.name())
-}
-
-/// What a template is called by the environment, taken apart.
-pub enum TemplateOrigin<'a> {
-    /// A file of the tree, by path.
-    Tree(&'a str),
-    /// The merged override.
-    Override,
-}
-
-/// Tells where a template came from by the environment's name for it.
-pub fn origin(name: &str) -> TemplateOrigin<'_> {
-    match name.strip_prefix(TREE) {
-        Some(path) => TemplateOrigin::Tree(path),
-        None => TemplateOrigin::Override,
-    }
-}
 
 /// Makes the environment for one platform of a run.
 pub fn environment(
@@ -69,11 +38,7 @@ pub fn environment(
         escape_formatter(out, state, value)
     });
     env.set_unknown_method_callback(methods::call);
-    env.set_path_join_callback(|name, parent| match parent.strip_prefix(OVERRIDE) {
-        _ if name.starts_with(TREE) => name.into(),
-        Some(_) => format!("{OVERRIDE}{name}").into(),
-        None => format!("{TREE}{name}").into(),
-    });
+    env.set_path_join_callback(joined);
     filters::register(&mut env);
     functions::register(&mut env, api);
     rewrites::register(&mut env);
@@ -92,7 +57,7 @@ pub fn environment(
         };
         let rewriting = Rewriting { record, knows: &|used| knows(&names, used) };
         prelex::rewrite(&text, rewriting).map(Some).map_err(|refused| {
-            let place = Place { template: name.to_string(), line: refused.line };
+            let place = RefusedAt { template: name.to_string(), line: refused.line };
             Error::new(ErrorKind::SyntaxError, refused.message).with_source(place)
         })
     });

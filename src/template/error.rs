@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 
 use super::catalog::TemplateCatalog;
-use super::environment::{TemplateOrigin, origin};
+use super::origin::{TemplateOrigin, origin};
 use super::overrides::MergedOverride;
 use crate::util::input;
 
@@ -23,10 +23,10 @@ pub struct TemplateError {
     pub excerpt: Vec<(usize, String)>,
 }
 
-/// Where a template was refused before it was parsed. It goes with the error as its source.
+/// Place at which a template was refused before it was parsed, carried by the error as its source.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}")]
-pub(super) struct Place {
+pub(super) struct RefusedAt {
     /// The environment's name of the template.
     pub template: String,
     /// The line in it, from 1.
@@ -57,7 +57,7 @@ impl TemplateError {
             Some(detail) => format!("{}: {detail}", innermost.kind()),
             None => innermost.kind().to_string(),
         };
-        let refused = innermost.source().and_then(|source| source.downcast_ref::<Place>());
+        let refused = innermost.source().and_then(|source| source.downcast_ref::<RefusedAt>());
         let found = match refused {
             Some(place) => Some((place.template.as_str(), place.line)),
             None => innermost.name().zip(innermost.line()),

@@ -3,12 +3,12 @@
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 
-use super::limits;
+use super::bounded_filters;
 use super::methods::pad;
 
 /// Adds them all.
 pub fn register(env: &mut Environment<'_>) {
-    limits::register(env);
+    bounded_filters::register(env);
     env.add_filter("length", length);
     env.add_filter("count", length);
     env.add_filter("attr", attribute);

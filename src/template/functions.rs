@@ -3,9 +3,11 @@
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use super::list::{SharedList, python_items};
+use super::arguments::argument;
+use super::list::python_items;
 use super::lookups::{Effect, Lookup, Lookups};
-use super::rewrites::{TopLevelSets, argument};
+use super::rewrites::TopLevelSets;
+use super::shared::SharedList;
 use crate::model::template_api::TemplateApi;
 
 /// Adds the functions that do not depend on a run's configuration.

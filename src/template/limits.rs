@@ -5,22 +5,17 @@
 //! filters that can multiply what they are given are checked before. What cannot be counted, such as comparing long
 //! texts, ends by the clock.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, State, filters};
-
-use super::dict::SharedDict;
-use super::list::SharedList;
-use super::rewrites;
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Error, ErrorKind, State};
 
 /// Bytes of one text. A Dockerfile has some thousand.
-const MAX_TEXT: usize = 1 << 20;
+pub const MAX_TEXT: usize = 1 << 20;
 /// Bytes of all values that one image's templates make, as often as they do.
 const MAX_ALL: usize = 256 << 20;
 /// What a value takes beside its text.
-const VALUE_BYTES: usize = 32;
+pub const VALUE_BYTES: usize = 32;
 /// How long one image's templates may take: those of Kolla take some thousandths of a second.
 const MAX_TIME: Duration = Duration::from_secs(10);
 /// Items of one list.
@@ -28,7 +23,7 @@ pub const MAX_ITEMS: usize = 1_000_000;
 /// Columns, decimals and counts that filters are asked for.
 pub const MAX_WIDTH: usize = 100_000;
 /// Lists within lists.
-const MAX_NESTING: usize = 50;
+pub const MAX_NESTING: usize = 50;
 /// Bytes of one template.
 pub const MAX_SOURCE: usize = 1 << 20;
 /// Tags within each other, the branches of an `if` counted like these: parsing goes as deep.
@@ -56,21 +51,21 @@ pub fn count_bytes(state: &mut State, bytes: usize) -> Result<(), Error> {
     let made = state.get_or_insert_extension(Made { bytes: 0, since: now });
     made.bytes = made.bytes.saturating_add(bytes);
     if made.bytes > MAX_ALL {
-        return Err(too_much(format!("text of over {MAX_ALL} bytes")));
+        return Err(too_much(format_args!("text of over {MAX_ALL} bytes")));
     }
     check_time(now - made.since)
 }
 
 fn check_time(taken: Duration) -> Result<(), Error> {
     if taken > MAX_TIME {
-        Err(too_much(format!("rendering for over {} s", MAX_TIME.as_secs())))
+        Err(too_much(format_args!("rendering for over {} s", MAX_TIME.as_secs())))
     } else {
         Ok(())
     }
 }
 
 /// Bytes that a value takes, roughly; counted no further than `most`.
-fn size(value: &Value, most: usize) -> usize {
+pub fn size(value: &Value, most: usize) -> usize {
     if let Some(text) = value.as_str() {
         return text.len() + VALUE_BYTES;
     }
@@ -117,88 +112,18 @@ pub fn is_limit(error: &Error) -> bool {
     false
 }
 
-/// Puts the filters that can multiply what they are given behind a check of their arguments.
-pub fn register(env: &mut Environment<'_>) {
-    env.add_filter("__batch", filters::batch);
-    env.add_filter("__format", filters::format);
-    env.add_filter("__indent", filters::indent);
-    env.add_filter("__join", filters::join);
-    env.add_filter("__pprint", filters::pprint);
-    env.add_filter("__string", filters::string);
-    env.add_filter("__tojson", filters::tojson);
-    env.add_filter("__list", filters::list);
-    env.add_filter("__replace", filters::replace);
-    env.add_filter("__round", filters::round);
-    env.add_filter("__slice", filters::slice);
-    env.add_filter("__urlencode", filters::urlencode);
-    env.add_filter("__sort", filters::sort);
-    env.add_filter("__min", filters::min);
-    env.add_filter("__max", filters::max);
-    for (name, unchecked) in [
-        ("batch", "__batch"),
-        ("format", "__format"),
-        ("indent", "__indent"),
-        ("join", "__join"),
-        ("pprint", "__pprint"),
-        ("string", "__string"),
-        ("tojson", "__tojson"),
-        ("list", "__list"),
-        ("replace", "__replace"),
-        ("round", "__round"),
-        ("slice", "__slice"),
-        ("urlencode", "__urlencode"),
-        ("sort", "__sort"),
-        ("min", "__min"),
-        ("max", "__max"),
-    ] {
-        env.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
-            let args = args.into_values();
-            check_arguments(name, &args)?;
-            state.apply_filter(unchecked, &args)
-        });
-    }
-}
-
-fn check_arguments(name: &str, args: &[Value]) -> Result<(), Error> {
-    match (name, args) {
-        ("list" | "join", [value, ..]) if value.is_none() => {
-            Err(Error::new(ErrorKind::InvalidOperation, format!("none has no items for {name}")))
-        }
-        ("list", [value, ..]) => items(value).map(drop),
-        ("sort" | "min" | "max", [value]) => check_sortable(value),
-        ("sort" | "min" | "max", _) => Ok(()),
-        ("join", [items, by @ ..]) => {
-            check_joined(items, by.first().and_then(Value::as_str).unwrap_or_default())
-        }
-        ("tojson", [value, args @ ..]) => check_json(value, args),
-        ("pprint" | "string" | "urlencode", [value, ..]) => check_printed(value),
-        ("indent", [text, args @ ..]) => check_indent(text.as_str().unwrap_or_default(), args),
-        ("format", [text, args @ ..]) => check_format(text.as_str().unwrap_or_default(), args),
-        ("replace", [text, from, to, ..]) => {
-            check_replaced(&text.to_string(), &from.to_string(), &to.to_string())
-        }
-        (_, args) => args.iter().skip(1).try_for_each(check_width),
-    }
-}
-
-/// Items that are compared with each other.
-fn check_sortable(value: &Value) -> Result<(), Error> {
-    let items = items(value)?;
-    items.windows(2).try_for_each(|pair| rewrites::check_order(&pair[0], &pair[1], "<"))
-}
-
 /// A text that is given a name.
 pub fn check_text(value: &Value) -> Result<(), Error> {
     match value.as_str() {
-        Some(text) if text.len() > MAX_TEXT => Err(too_much(format!("a text of {} bytes", text.len()))),
+        Some(text) if text.len() > MAX_TEXT => Err(too_much(format_args!("a text of {} bytes", text.len()))),
         _ => Ok(()),
     }
 }
 
 /// Something that is made into a text.
-fn check_printed(value: &Value) -> Result<(), Error> {
+pub fn check_printed(value: &Value) -> Result<(), Error> {
     let length = size(value, MAX_TEXT);
-    if length > MAX_TEXT { Err(too_much(format!("a text of over {MAX_TEXT} bytes"))) } else { Ok(()) }
+    if length > MAX_TEXT { Err(too_much(format_args!("a text of over {MAX_TEXT} bytes"))) } else { Ok(()) }
 }
 
 /// Items that are made into a text with another between them.
@@ -208,7 +133,7 @@ pub fn check_joined(items: &Value, by: &str) -> Result<(), Error> {
     for item in iter {
         length += size(&item, MAX_TEXT) + by.len();
         if length > MAX_TEXT + by.len() {
-            return Err(too_much(format!("a text of over {MAX_TEXT} bytes")));
+            return Err(too_much(format_args!("a text of over {MAX_TEXT} bytes")));
         }
     }
     Ok(())
@@ -218,7 +143,7 @@ pub fn check_joined(items: &Value, by: &str) -> Result<(), Error> {
 pub fn items(value: &Value) -> Result<Vec<Value>, Error> {
     let items: Vec<Value> = value.try_iter()?.take(MAX_ITEMS + 1).collect();
     if items.len() > MAX_ITEMS {
-        Err(too_much(format!("a list of over {MAX_ITEMS} items")))
+        Err(too_much(format_args!("a list of over {MAX_ITEMS} items")))
     } else {
         Ok(items)
     }
@@ -230,20 +155,9 @@ pub fn check_replaced(text: &str, from: &str, to: &str) -> Result<(), Error> {
     check_length(bytes)
 }
 
-fn check_length(bytes: usize) -> Result<(), Error> {
-    if bytes > MAX_TEXT { Err(too_much(format!("a text of {bytes} bytes"))) } else { Ok(()) }
-}
-
-/// Every line may be indented.
-fn check_indent(text: &str, args: &[Value]) -> Result<(), Error> {
-    check_length(widest(args)?.saturating_mul(text.matches('\n').count() + 1).saturating_add(text.len()))
-}
-
-/// Every value may have a line, indented as often as it is deep.
-fn check_json(value: &Value, args: &[Value]) -> Result<(), Error> {
-    check_printed(value)?;
-    let values = size(value, MAX_TEXT) / VALUE_BYTES;
-    check_length(widest(args)?.saturating_mul(MAX_NESTING).saturating_mul(values))
+/// The length of a text that is about to be made.
+pub fn check_length(bytes: usize) -> Result<(), Error> {
+    if bytes > MAX_TEXT { Err(too_much(format_args!("a text of {bytes} bytes"))) } else { Ok(()) }
 }
 
 /// Widths and precisions stand in the text of a format, or are arguments where it says `*`.
@@ -252,7 +166,7 @@ pub fn check_format(text: &str, args: &[Value]) -> Result<(), Error> {
     for digits in text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()) {
         match digits.parse::<usize>() {
             Ok(width) if width <= MAX_WIDTH => bytes += width,
-            _ => return Err(too_much(format!("a width of {digits}"))),
+            _ => return Err(too_much(format_args!("a width of {digits}"))),
         }
     }
     let variable = text.matches('*').count();
@@ -266,7 +180,7 @@ pub fn check_format(text: &str, args: &[Value]) -> Result<(), Error> {
 }
 
 /// The greatest of the numbers, none of them over the limit.
-fn widest(args: &[Value]) -> Result<usize, Error> {
+pub fn widest(args: &[Value]) -> Result<usize, Error> {
     args.iter().try_for_each(check_width)?;
     Ok(args.iter().flat_map(numbers).max().unwrap_or(0))
 }
@@ -285,46 +199,14 @@ fn numbers(value: &Value) -> Vec<usize> {
     }
 }
 
-fn check_width(value: &Value) -> Result<(), Error> {
+/// A number that a filter is asked for as a width or count.
+pub fn check_width(value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Number if i64::try_from(value.clone()).map_or(true, |n| n > MAX_WIDTH as i64) => {
-            Err(too_much(format!("a width of {value}")))
+            Err(too_much(format_args!("a width of {value}")))
         }
         // Keyword arguments come as one value.
         ValueKind::Map => value.try_iter()?.try_for_each(|key| check_width(&value.get_item(&key)?)),
         _ => Ok(()),
     }
-}
-
-/// How deep a list or dict is inside of others, at least.
-#[derive(Debug, Default)]
-pub struct Level(AtomicUsize);
-
-/// Refuses a value that would become part of itself, or lists within lists without end: printing, comparing and
-/// dropping them would go as deep as they do.
-pub fn check_insertion(container: &Level, value: &Value) -> Result<(), Error> {
-    check_nesting(container, value, container.0.load(Ordering::Relaxed) + 1)
-}
-
-fn check_nesting(container: &Level, value: &Value, level: usize) -> Result<(), Error> {
-    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
-        return Ok(());
-    }
-    if level > MAX_NESTING {
-        return Err(too_much(format!("{MAX_NESTING} lists within each other")));
-    }
-    let list = value.downcast_object::<SharedList>();
-    let dict = value.downcast_object::<SharedDict>();
-    let held = list.as_deref().map(SharedList::level).or(dict.as_deref().map(SharedDict::level));
-    if let Some(held) = held {
-        if std::ptr::eq(held, container) {
-            return Err(Error::new(ErrorKind::InvalidOperation, "a list or dict can't be put into itself"));
-        }
-        held.0.fetch_max(level, Ordering::Relaxed);
-    }
-    for item in value.try_iter()? {
-        let item = if value.kind() == ValueKind::Map { value.get_item(&item)? } else { item };
-        check_nesting(container, &item, level + 1)?;
-    }
-    Ok(())
 }

@@ -1,33 +1,22 @@
-//! Lists as Python has them: one object, shared by every name that it is bound to.
-//!
-//! `customizable` changes a list in place and later uses must see it, while MiniJinja's own sequences never change.
+//! What templates do with lists that can change.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
-use super::limits::{self, Level, MAX_ITEMS};
-use super::rewrites;
-
-/// A list that can change.
-pub struct SharedList {
-    items: Mutex<Vec<Value>>,
-    level: Level,
-}
+use super::arguments::arguments;
+use super::limits::{self, MAX_ITEMS};
+use super::order::check_order;
+use super::shared::SharedList;
 
 impl SharedList {
     /// A new list.
     pub fn new(items: Vec<Value>) -> Result<SharedList, Error> {
-        let list = SharedList { items: Mutex::new(Vec::new()), level: Level::default() };
+        let list = SharedList::empty();
         list.extend(items)?;
         Ok(list)
-    }
-
-    /// How deep it is inside of other lists.
-    pub fn level(&self) -> &Level {
-        &self.level
     }
 
     /// The list behind a value, when it is one of these.
@@ -59,11 +48,11 @@ impl SharedList {
         let items = items.into_iter().map(SharedList::bind).collect::<Result<Vec<Value>, Error>>()?;
         // Checked first: the items may hold this very list.
         for item in &items {
-            limits::check_insertion(&self.level, item)?;
+            self.check_insertion(item)?;
         }
         let mut held = self.lock();
         if held.len() + items.len() > MAX_ITEMS {
-            return Err(limits::too_much(format!("a list of over {MAX_ITEMS} items")));
+            return Err(limits::too_much(format_args!("a list of over {MAX_ITEMS} items")));
         }
         held.extend(items);
         Ok(())
@@ -79,10 +68,6 @@ impl SharedList {
             }
             None => false,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Value>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,7 +114,7 @@ impl Object for SharedList {
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
-        let args = &rewrites::arguments(args)[..];
+        let args = &arguments(args)[..];
         args.iter().try_for_each(|value| limits::count(state, value))?;
         limits::count_bytes(state, self.lock().len())?;
         let none = Value::from(());
@@ -138,10 +123,10 @@ impl Object for SharedList {
             ("extend", [items]) => self.extend(python_items(items)?)?,
             ("insert", [index, item]) => {
                 let item = SharedList::bind(item.clone())?;
-                limits::check_insertion(&self.level, &item)?;
+                self.check_insertion(&item)?;
                 let mut items = self.lock();
                 if items.len() >= MAX_ITEMS {
-                    return Err(limits::too_much(format!("a list of over {MAX_ITEMS} items")));
+                    return Err(limits::too_much(format_args!("a list of over {MAX_ITEMS} items")));
                 }
                 let len = items.len() as i64;
                 let index = i64::try_from(index.clone())?;
@@ -177,7 +162,7 @@ impl Object for SharedList {
             }
             ("sort", []) => {
                 let mut items = self.lock();
-                items.windows(2).try_for_each(|pair| rewrites::check_order(&pair[0], &pair[1], "<"))?;
+                items.windows(2).try_for_each(|pair| check_order(&pair[0], &pair[1], "<"))?;
                 items.sort();
             }
             _ => return Err(Error::from(ErrorKind::UnknownMethod)),

@@ -4,8 +4,8 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use super::arguments::arguments;
 use super::limits::{self, MAX_WIDTH};
-use super::rewrites;
 
 /// Methods of dicts that never change, and of other mappings.
 const DICT_METHODS: [&str; 4] = ["get", "items", "keys", "values"];
@@ -16,7 +16,7 @@ pub fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> R
     if value.kind() == ValueKind::Map && !DICT_METHODS.contains(&method) {
         return Err(Error::from(ErrorKind::UnknownMethod));
     }
-    let args = &rewrites::arguments(args)[..];
+    let args = &arguments(args)[..];
     limits::count(state, value)?;
     args.iter().try_for_each(|value| limits::count(state, value))?;
     match (value.as_str(), method, args) {
@@ -122,7 +122,7 @@ fn rsplit(text: &str, separator: Option<&str>, limit: usize) -> Vec<String> {
 /// Fills a text up to a width, at the side that a method of this name fills.
 pub fn pad(text: &str, side: &str, width: usize, fill: &str) -> Result<String, Error> {
     if width > MAX_WIDTH {
-        return Err(limits::too_much(format!("a width of {width}")));
+        return Err(limits::too_much(format_args!("a width of {width}")));
     }
     let missing = width.saturating_sub(text.chars().count());
     let left = match side {

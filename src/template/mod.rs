@@ -1,5 +1,7 @@
 //! Templates: the tree, Kolla's dialect of Jinja2, overrides, and rendering.
 
+mod arguments;
+mod bounded_filters;
 pub mod catalog;
 pub mod context;
 mod dict;
@@ -12,12 +14,16 @@ mod list;
 mod literals;
 pub mod lookups;
 mod methods;
+mod names;
+mod order;
+mod origin;
 pub mod overrides;
 mod prelex;
 pub mod render;
 pub mod repos;
 mod rewrites;
+mod shared;
 mod syntax;
 pub mod tags;
 
-pub use prelex::normalize_newlines;
+pub use tags::normalize_newlines;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::prelex::normalize_newlines;
+use super::tags::normalize_newlines;
 use crate::util::input;
 
 /// Lines that are dropped from the second file on: any that hold an `extends` tag.

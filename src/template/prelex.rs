@@ -5,22 +5,26 @@
 //! - spaces that only Python takes for such become plain ones inside tags;
 //! - newlines: `\r\n` and `\r` become `\n`, as Jinja2's lexer reads them;
 //! - names are bound by `__bind`, as in `{% set name = __bind("name", (expr)) %}`: it makes lists shared and records what is
-//!   set at the top level of a template, which `customizable` looks at (see [`crate::template::rewrites`]);
+//!   set at the top level of a template, which `customizable` looks at (see [`super::rewrites`]);
 //! - list and dict literals make objects that can change, strings with backslashes are decoded as Python does, and what
-//!   operations and filters make is counted (see [`crate::template::syntax`]);
+//!   operations and filters make is counted (see [`super::syntax`]);
 //! - defaults of macros' arguments are read when all arguments have their names;
 //! - after a top-level `{% extends %}`, `{{ }}` outside of blocks and macros are dropped: Jinja2 never evaluates them;
 //! - around `super()`, names that a block has set have the values that they had before it: Jinja2's blocks share nothing.
 //!
 //! What is no statement or expression of Jinja2, or nested deeper than can be parsed, is refused on the way.
 
+mod parsed;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+pub use self::parsed::SyntaxError;
+use self::parsed::{ParsedTag, TagContent, outer_names, parse};
 use super::limits::{MAX_OPEN, MAX_SOURCE, too_much};
-use super::rewrites::{BIND, BIND_TOP_LEVEL, IMPORTED};
-use super::syntax::{Form, Parser, Refusal, Statement, Use, output, statement};
-use super::tags::{SCOPES, Tag, TagKind, inner, tags, unclosed};
+use super::names::{BIND, BIND_TOP_LEVEL, IMPORTED};
+use super::syntax::{ExpressionParser, Form, Statement, Use};
+use super::tags::{SCOPES, Tag, normalize_newlines, tags, unclosed};
 
 /// What a template is rewritten for.
 #[derive(Clone, Copy)]
@@ -31,27 +35,11 @@ pub struct Rewriting<'k> {
     pub knows: &'k dyn Fn(&Use<'_>) -> bool,
 }
 
-/// Why a template can't be rewritten.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SyntaxError {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong.
-    pub message: String,
-}
-
-impl SyntaxError {
-    fn at(source: &str, offset: usize, message: impl Into<String>) -> SyntaxError {
-        SyntaxError { line: source[..offset].matches('\n').count() + 1, message: message.into() }
-    }
-}
-
 /// Rewrites a template's source.
 pub fn rewrite(source: &str, rewriting: Rewriting<'_>) -> Result<String, SyntaxError> {
     let source = normalize_newlines(source);
     if source.len() > MAX_SOURCE {
-        let message = too_much(format!("a template of {} bytes", source.len())).to_string();
+        let message = too_much(format_args!("a template of {} bytes", source.len())).to_string();
         return Err(SyntaxError::at(&source, 0, message));
     }
     let tags: Vec<Tag<'_>> = tags(&source).collect();
@@ -60,9 +48,9 @@ pub fn rewrite(source: &str, rewriting: Rewriting<'_>) -> Result<String, SyntaxE
         return Err(SyntaxError::at(&source, at, "this tag is not closed"));
     }
     let plain: Vec<Cow<'_, str>> = tags.iter().map(|tag| tag.plain()).collect();
-    let mut parts: Vec<Part<'_>> = Vec::with_capacity(tags.len());
+    let mut parts: Vec<ParsedTag<'_>> = Vec::with_capacity(tags.len());
     for (text, tag) in plain.iter().zip(&tags) {
-        parts.push(part(&source, tag, text)?);
+        parts.push(parse(&source, tag, text)?);
     }
     let mut out = String::with_capacity(source.len() + source.len() / 4);
     if !rewriting.record && source.contains("customizable") {
@@ -80,76 +68,6 @@ pub fn rewrite(source: &str, rewriting: Rewriting<'_>) -> Result<String, SyntaxE
     }
     out.push_str(&source[done..]);
     Ok(out)
-}
-
-/// A tag as it was read.
-struct Part<'a> {
-    /// Its delimiter at the start, with what says how to treat blanks.
-    head: &'a str,
-    /// What stands between the delimiters.
-    body: &'a str,
-    /// Its delimiter at the end.
-    tail: &'a str,
-    what: What<'a>,
-}
-
-enum What<'a> {
-    Nothing,
-    Output(Parser<'a>),
-    Statement(Statement<'a>),
-}
-
-fn part<'a>(source: &str, tag: &Tag<'_>, text: &'a str) -> Result<Part<'a>, SyntaxError> {
-    if matches!(tag.kind, TagKind::Comment | TagKind::Raw) {
-        return Ok(Part { head: text, body: "", tail: "", what: What::Nothing });
-    }
-    let inner = inner(text);
-    let (head, body, tail) = (&text[..inner.start], &text[inner.clone()], &text[inner.end..]);
-    let refused = |refusal: Refusal| {
-        // Spaces may have become shorter on the way here; lines have not.
-        let line = body[..refusal.at].matches('\n').count() + source[..tag.start].matches('\n').count() + 1;
-        SyntaxError { line, message: refusal.message }
-    };
-    let what = match tag.kind {
-        TagKind::Output => What::Output(output(body).map_err(refused)?),
-        _ => What::Statement(statement(body).map_err(refused)?),
-    };
-    Ok(Part { head, body, tail, what })
-}
-
-/// For each block by the number of its tag, and each tag in it that prints a block: the names that the block has given
-/// to values before.
-fn outer_names<'a>(parts: &[Part<'a>]) -> HashMap<usize, Vec<&'a str>> {
-    let mut found: HashMap<usize, Vec<&'a str>> = HashMap::new();
-    let mut blocks: Vec<(usize, Vec<&'a str>)> = Vec::new();
-    for (number, part) in parts.iter().enumerate() {
-        let (parser, statement) = match &part.what {
-            What::Nothing => continue,
-            What::Output(parser) => (parser, None),
-            What::Statement(statement) => (&statement.parser, Some(statement)),
-        };
-        let is_simple = statement.is_none_or(|statement| matches!(statement.form, Form::Assign { .. }));
-        if let Some((block, names)) = blocks.last()
-            && parser.prints_block
-            && is_simple
-            && !names.is_empty()
-        {
-            let own: Vec<&str> = statement.iter().flat_map(|statement| statement.names()).collect();
-            found.insert(number, names.iter().copied().filter(|name| !own.contains(name)).collect());
-            found.insert(*block, names.clone());
-        }
-        let Some(statement) = statement else { continue };
-        match statement.word {
-            "block" => blocks.push((number, Vec::new())),
-            "endblock" => drop(blocks.pop()),
-            _ => {
-                if let Some((_, names)) = blocks.last_mut() {
-                    names.extend(statement.names().filter(|name| !names.contains(name)).collect::<Vec<_>>());
-                }
-            }
-        }
-    }
-    found
 }
 
 /// A tag that is open.
@@ -185,17 +103,17 @@ struct Rewriter<'a> {
 }
 
 impl<'a> Rewriter<'a> {
-    fn part(&mut self, tag: &Tag<'_>, part: &Part<'a>, out: &mut String) -> Result<(), SyntaxError> {
-        match &part.what {
-            What::Nothing => out.push_str(tag.text),
-            What::Output(_) if self.extended == Extended::Yes && self.is_own_output() => {
+    fn part(&mut self, tag: &Tag<'_>, part: &ParsedTag<'a>, out: &mut String) -> Result<(), SyntaxError> {
+        match &part.content {
+            TagContent::Nothing => out.push_str(tag.text),
+            TagContent::Output(_) if self.extended == Extended::Yes && self.is_own_output() => {
                 // Its newlines stay so that later lines keep their numbers; its whitespace control no longer
                 // matters, because nothing around it is printed either.
                 out.push_str("{#");
                 out.extend(tag.text.matches('\n'));
                 out.push_str("#}");
             }
-            What::Output(parser) => {
+            TagContent::Output(parser) => {
                 self.check_uses(tag, parser)?;
                 let text = parser.edits.apply(part.body, 0, part.body.len());
                 let text = [part.head, &text, part.tail].concat();
@@ -206,7 +124,7 @@ impl<'a> Rewriter<'a> {
                     self.around_block(&text, out);
                 }
             }
-            What::Statement(statement) => {
+            TagContent::Statement(statement) => {
                 self.check_uses(tag, &statement.parser)?;
                 let text = self.statement(part, statement);
                 match statement.word {
@@ -223,7 +141,7 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Jinja2 looks for filters and tests when it compiles, except where a condition may keep them from being used.
-    fn check_uses(&self, tag: &Tag<'_>, parser: &Parser<'_>) -> Result<(), SyntaxError> {
+    fn check_uses(&self, tag: &Tag<'_>, parser: &ExpressionParser<'_>) -> Result<(), SyntaxError> {
         if self.open.last().is_some_and(|open| open.word == "if") {
             return Ok(());
         }
@@ -237,7 +155,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    fn statement(&self, part: &Part<'a>, statement: &Statement<'a>) -> String {
+    fn statement(&self, part: &ParsedTag<'a>, statement: &Statement<'a>) -> String {
         let edits = &statement.parser.edits;
         let all = edits.apply(part.body, 0, part.body.len());
         let function = self.bind_function();
@@ -320,7 +238,8 @@ impl<'a> Rewriter<'a> {
         }
         let depth: usize = self.open.iter().map(|open| 1 + open.elifs).sum();
         if depth > MAX_OPEN {
-            let message = too_much(format!("{MAX_OPEN} tags and branches within each other")).to_string();
+            let message =
+                too_much(format_args!("{MAX_OPEN} tags and branches within each other")).to_string();
             return Err(SyntaxError::at(self.source, tag.start, message));
         }
         Ok(())
@@ -334,7 +253,7 @@ fn dashes(tag: &str) -> (&'static str, &'static str) {
 }
 
 /// The tag, and after it what binds every name that it has given to a value; whitespace control stays at the end.
-fn bind_after(part: &Part<'_>, statement: &Statement<'_>, all: &str, function: &str) -> String {
+fn bind_after(part: &ParsedTag<'_>, statement: &Statement<'_>, all: &str, function: &str) -> String {
     let body = all.trim_end();
     let space = &all[body.len()..];
     let mut out = format!("{}{body} %}}", part.head);
@@ -353,222 +272,8 @@ fn bind_after(part: &Part<'_>, statement: &Statement<'_>, all: &str, function: &
     out + space + part.tail
 }
 
-/// Jinja2 reads any of the three line ends as `\n`.
-pub fn normalize_newlines(source: &str) -> Cow<'_, str> {
-    if source.contains('\r') {
-        Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n"))
-    } else {
-        Cow::Borrowed(source)
-    }
-}
-
 #[cfg(test)]
 mod properties;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rewritten(source: &str, record: bool) -> String {
-        rewrite(source, Rewriting { record, knows: &|_| true }).unwrap_or_else(|refused| refused.to_string())
-    }
-
-    #[test]
-    fn sets_are_bound_and_only_top_level_ones_recorded() {
-        let source = "{% set a = ['x'] %}{%- if b -%}{% set c = 1 -%}{% endif %}\
-                      {% block d %}{% set e = f(1, '%}') %}{% endblock %}{%set g=[1]+[2]%}";
-        assert_eq!(
-            rewritten(source, true),
-            "{% set a = __bind_top(\"a\", (__list(['x']))) %}{%- if b -%}{% set c = __bind_top(\"c\", (1)) -%}{% endif %}\
-             {% block d %}{% set e = __bind(\"e\", (f(1, '%}'))) %}{% endblock %}\
-             {%set g=__bind_top(\"g\", (__made(__list([1])+__list([2]), 1)))%}"
-        );
-        assert!(!rewritten(source, false).contains("__bind_top"));
-    }
-
-    #[test]
-    fn set_blocks_are_bound_after_their_end() {
-        assert_eq!(
-            rewritten("{% set a %}x{%- endset -%}y", true),
-            "{% set a %}x{%- endset %}{% set a = __bind_top(\"a\", a) -%}y"
-        );
-    }
-
-    #[test]
-    fn line_ends_in_tags_stay() {
-        assert_eq!(
-            rewritten("{% set a = [\n1,\n]\n-%}x", true),
-            "{% set a = __bind_top(\"a\", (__list([\n1,\n])))\n-%}x"
-        );
-        assert_eq!(
-            rewritten("{% set a\n%}x{% endset\n\n%}", true),
-            "{% set a\n%}x{% endset %}{% set a = __bind_top(\"a\", a)\n\n%}"
-        );
-        assert_eq!(
-            rewritten("{% macro m(a=[\n1]) %}{% endmacro %}{% with\na=1,\nb=2 %}{% endwith %}", true),
-            "{% macro m(a) %}{% set a = __bind(\"a\", a if a is defined else (__list([\n1]))) %}{% endmacro %}\
-             {% with (a, b) = (\n1, \n2) %}{% set a = __bind(\"a\", a) %}{% set b = __bind(\"b\", b) %}{% endwith %}"
-        );
-    }
-
-    #[test]
-    fn arguments_of_macros_are_bound_in_order_with_their_defaults() {
-        assert_eq!(
-            rewritten("{% macro m(a, b='x,', c=a) -%}x{% endmacro %}", true),
-            "{% macro m(a, b, c) %}{% set a = __bind(\"a\", a) %}{% set b = __bind(\"b\", b if b is defined else ('x,')) %}\
-             {% set c = __bind(\"c\", c if c is defined else (a)) -%}x{% endmacro %}"
-        );
-        assert_eq!(rewritten("{% macro m() %}{% endmacro %}", true), "{% macro m() %}{% endmacro %}");
-        assert_eq!(
-            rewritten("{{ m(x, 1, y='a', z=f(b)) }}", true),
-            "{{ m(__passed(x), 1, y='a', z=__passed(f(__passed(b)))) }}"
-        );
-        assert_eq!(rewritten("{{ range(x) }}{{ x | f(y) }}", true), "{{ range(x) }}{{ x | f(y)|__made(1) }}");
-    }
-
-    #[test]
-    fn names_of_other_tags_are_bound() {
-        assert_eq!(
-            rewritten("{%for a, (b) in {'in': 1}-%}{% endfor %}{% call(x) m('y') +%}{% endcall %}", true),
-            "{%for a, (b) in __iterable(__dict({'in': 1})) %}{% set a = __bind(\"a\", a) %}{% set b = __bind(\"b\", b)-%}{% endfor %}\
-             {% call(x) m('y') %}{% set x = __bind(\"x\", x) +%}{% endcall %}"
-        );
-        assert_eq!(
-            rewritten("{% with a = f(',', b=1) %}{% endwith %}{% set d, e = 1, 2 %}", true),
-            "{% with a = f(',', b=1) %}{% set a = __bind(\"a\", a) %}{% endwith %}\
-             {% set d, e = (1, 2) %}{% set d = __bind_top(\"d\", d) %}{% set e = __bind_top(\"e\", e) %}"
-        );
-    }
-
-    #[test]
-    fn operations_are_counted_and_what_has_no_order_is_not_compared() {
-        for (source, expected) in [
-            ("{{ a ~ b * 2 }}", "{{ __made(a ~ __made(__made(b, 1) * 2, 1), 1) }}"),
-            ("{{ a < b + 1 }}", "{{ __compare(\"<\", a , __made(b + 1, 1)) }}"),
-            ("{{ a < b <= c }}", "{{ __ordered(a) < __ordered(b) <= __ordered(c) }}"),
-            ("{{ a == b and c in d }}", "{{ a == b and c in d }}"),
-            ("{{ x[1:] ~ '' }}", "{{ __made(__made(__sliced(x)[1:], 1) ~ '', 1) }}"),
-            ("{{ '%s' % x }}", "{{ __made(__number('%s') % x, 1) }}"),
-            ("{{ 1, 2 }}", "{{ (1, 2) }}"),
-            (
-                "{{ a+b+c+d+e+f }}",
-                "{{ __made(__made(a, 5)+__made(b, 5)+__made(c, 5)+__made(d, 5)+__made(e, 5)+__made(f, 5), 5) }}",
-            ),
-        ] {
-            assert_eq!(rewritten(source, true), expected);
-        }
-    }
-
-    #[test]
-    fn top_level_output_after_extends_is_dropped_and_lines_stay() {
-        assert_eq!(
-            rewritten(
-                "{{ kept }}{% extends p %}\n{{ x.y(\n1) }}\n{% block b %}{{ kept }}{% endblock %}",
-                true
-            ),
-            "{{ kept }}{% extends p %}\n{#\n#}\n{% block b %}{{ kept }}{% endblock %}"
-        );
-        assert!(
-            rewritten("{% extends p %}{% for a in b %}{{ dropped }}{% endfor %}", true)
-                .contains("{##}{% endfor %}")
-        );
-    }
-
-    #[test]
-    fn output_that_a_set_block_takes_stays() {
-        let source = "{% extends p %}{% set a %}{{ kept }}{% endset %}{{ dropped }}";
-        assert!(rewritten(source, true).starts_with("{% extends p %}{% set a %}{{ kept }}{% endset %}"));
-        assert!(rewritten(source, true).ends_with("{##}"));
-    }
-
-    #[test]
-    fn what_a_block_has_set_is_put_away_while_its_parent_is_printed() {
-        assert_eq!(
-            rewritten("{% block a -%}\n{% set b = 1 %}{{- super() }}{% endblock %}", true),
-            "{% block a -%}{% set __outer_b = b -%}\n{% set b = __bind(\"b\", (1)) %}\
-             {%- set __own_b = b %}{% set b = __outer_b %}{{- super() }}{% set b = __own_b %}{% endblock %}"
-        );
-        let untouched = "{% block a %}{{ super() }}{% endblock %}";
-        assert_eq!(rewritten(untouched, true), untouched);
-    }
-
-    #[test]
-    fn raw_and_comments_are_left_alone() {
-        for source in [
-            "{% raw %}{% set a = 1 %}{{ '\\/' }}{% endraw %}",
-            "{# {% set a = 1 %} #}",
-            "{#}{% set a = 1 %}#}",
-            "{ {x} {",
-        ] {
-            assert_eq!(rewritten(source, true), source);
-        }
-    }
-
-    #[test]
-    fn what_is_no_template_is_refused_with_its_line() {
-        let line = |source: &str| {
-            rewrite(source, Rewriting { record: true, knows: &|used| used.name != "x" })
-                .map_err(|refused| refused.line)
-        };
-        for (source, expected) in [
-            ("a\n{% set b = 'c", 2),
-            ("a {{ 'b }}", 1),
-            ("\n\n{# x", 3),
-            ("{% if a %}\n{% do b() %}", 2),
-            ("{{ a\n!}}", 2),
-            ("{{ a | x }}", 1),
-            ("\n{{ a is x }}", 2),
-            ("{{ a if b else }}", 1),
-            ("{% set %}", 1),
-            ("{% set a=-%}", 1),
-            ("{% for %}", 1),
-            ("{% macro m(a=1, b) %}{% endmacro %}", 1),
-            ("{{ f(a=1, 2) }}", 1),
-        ] {
-            assert_eq!(line(source), Err(expected), "{source}");
-        }
-        assert!(line("{% if c %}{{ a | x }}{% endif %}{{ 1 | x if c else 2 | x }}").is_ok());
-    }
-
-    #[test]
-    fn what_is_too_deep_to_parse_is_refused() {
-        let refused =
-            |source: String| rewrite(&source, Rewriting { record: true, knows: &|_| true }).is_err();
-        for source in [
-            format!("{{% if a %}}{}", "{% elif a %}".repeat(7_000)),
-            format!("{{{{ a{} }}}}", "[0]".repeat(33_000)),
-            format!("{{{{ a{} }}}}", "(0)".repeat(33_000)),
-            format!("{{{{ a{} }}}}", ".a".repeat(33_000)),
-            format!("{{{{ a{} }}}}", "|f".repeat(33_000)),
-            format!("{{{{ a{} }}}}", " is f".repeat(33_000)),
-            format!("{{{{ {}a }}}}", "not ".repeat(33_000)),
-            format!("{{{{ {}a }}}}", "-".repeat(33_000)),
-            format!("{{{{ {}a }}}}", "a if a else ".repeat(33_000)),
-            format!("{{{{ a{} }}}}", " if a".repeat(33_000)),
-            format!("{{{{ a{} }}}}", " == a".repeat(33_000)),
-            format!("{{{{ {}{} }}}}", "(".repeat(33_000), ")".repeat(33_000)),
-            format!("{{{{ {}{} }}}}", "[".repeat(33_000), "]".repeat(33_000)),
-            format!("{{{{ {}{} }}}}", "{a:".repeat(33_000), "}".repeat(33_000)),
-            format!("{{{{ {}{} }}}}", "a(".repeat(33_000), ")".repeat(33_000)),
-            format!("{{% for {}a{} in b %}}{{% endfor %}}", "(".repeat(33_000), ")".repeat(33_000)),
-            format!("{{% set {}a{} = b %}}", "(".repeat(33_000), ")".repeat(33_000)),
-            "{% for a in a %}".repeat(33_000),
-            "{% block a %}".repeat(33_000),
-            "{% set a %}".repeat(33_000),
-            format!("{{{{ {}a }}}}", "a,".repeat(MAX_SOURCE)),
-        ] {
-            assert!(refused(source.clone()), "{}", &source[..40]);
-        }
-    }
-
-    #[test]
-    fn long_lists_are_not_deep() {
-        let list = format!("{{% set a = [{}] %}}", "'b' ~ c.d[0] | f,\n".repeat(5_000));
-        assert!(rewrite(&list, Rewriting { record: true, knows: &|_| true }).is_ok());
-    }
-
-    #[test]
-    fn every_newline_is_one() {
-        assert_eq!(rewritten("a\r\nb\rc\n", true), "a\nb\nc\n");
-    }
-}
+mod tests;

@@ -9,10 +9,11 @@ use rayon::prelude::*;
 
 use super::catalog::{ImageTemplate, TEMPLATE_NAME, TemplateCatalog};
 use super::context::RenderContext;
-use super::environment::{environment, override_name, tree_name};
+use super::environment::environment;
 use super::error::TemplateError;
 use super::limits;
 use super::lookups::{Lookup, Lookups, SetAgain};
+use super::origin::{override_name, tree_name};
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
 use crate::dockerfile;

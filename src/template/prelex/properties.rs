@@ -5,7 +5,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use proptest::prelude::*;
 
 use super::*;
-use crate::template::rewrites::{COMPARE, DICT, ITERABLE, LIST, MADE, NUMBER, ORDERED, PASSED, SLICED};
+use crate::template::names::{COMPARE, DICT, ITERABLE, LIST, MADE, NUMBER, ORDERED, PASSED, SLICED};
 use crate::testing::{cases, text_of};
 
 const WORDS: &[&str] = &[

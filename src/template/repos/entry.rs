@@ -3,7 +3,7 @@
 use minijinja::Error;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use super::invalid;
+use super::target::{RepoTarget, invalid};
 
 /// Where keys without a path are looked for.
 pub const APT_KEY_DIR: &str = "/etc/kolla/apt-keys";
@@ -126,7 +126,7 @@ pub fn write_deb_file(repo: Repo<'_>, lines: &[String]) -> String {
 }
 
 /// An error about a repository that `repos.yaml` does not have.
-pub fn unknown(name: &str, list: &RepoList, target: &super::Target) -> Error {
+pub fn unknown(name: &str, list: &RepoList, target: &RepoTarget) -> Error {
     let known: Vec<&str> = list.iter().map(|repo| repo.name).collect();
     invalid(format!(
         "unknown repository '{name}' in image {}: repos.yaml has {} for {} {}",

@@ -5,19 +5,19 @@ use minijinja::Error;
 use serde_yaml::{Mapping, Value as Yaml};
 
 use super::entry::{APT_KEY_DIR, Repo, RepoList, deb_lines, write_deb_file};
-use super::{Repositories, Target, invalid};
+use super::target::{RepoTarget, invalid};
 
 /// The commands that enable or disable repositories by their logical names; empty when nothing is to be done.
 pub fn handle_repos(
-    repositories: &Repositories,
-    target: &Target,
+    sections: &Mapping,
+    target: &RepoTarget,
     names: &[String],
     mode: &str,
 ) -> Result<String, Error> {
     if !["enable", "disable"].contains(&mode) {
         return Err(invalid(format!("repositories can be enabled and disabled, but not '{mode}'")));
     }
-    let section = section(repositories, target)?;
+    let section = section(sections, target)?;
     match (target.package_type.as_str(), mode) {
         ("rpm", _) => {
             let switch = |name| Some(format!(" --{mode} {}", section.0.get(name).and_then(scalar)?));
@@ -35,8 +35,7 @@ pub fn handle_repos(
     }
 }
 
-fn section(repositories: &Repositories, target: &Target) -> Result<RepoList, Error> {
-    let sections: &Mapping = repositories.either();
+fn section(sections: &Mapping, target: &RepoTarget) -> Result<RepoList, Error> {
     let [_, distro, with_arch] = target.sections();
     let found = [&with_arch, &distro].into_iter().find_map(|name| sections.get(name));
     let section = found.and_then(Yaml::as_mapping).cloned();

@@ -11,40 +11,31 @@ use super::entry::{
     APT_KEY_DIR, Repo, RepoList, deb_lines, rpm_key_lines, rpm_lines, rpm_location_lines, unknown,
     write_deb_file, write_rpm_file,
 };
-use super::{Repositories, Target, invalid};
+use super::sections::Repositories;
+use super::target::{RepoTarget, invalid};
 
 /// Where repository files that are only replaced while an image builds are kept meanwhile.
 const BACKUP_DIR: &str = "/tmp/kolla-repos-backup";
 /// Keys by which a repository says where it is; one that has any is not the distro's own.
 const LOCATIONS: [&str; 4] = ["baseurl", "metalink", "mirrorlist", "url"];
 
-/// What counts with a user's file, and what would without.
+/// The repositories of one target: those that count with a user's file, and those that would without.
 #[derive(Debug)]
-struct Lists {
+struct RepoLists {
     merged: RepoList,
     default: RepoList,
 }
 
-/// The lists that were put together last, and of which sections: all images of a platform ask for the same ones.
-#[derive(Debug, Default)]
-pub struct LastLists(Mutex<Option<([String; 3], Arc<Lists>)>>);
+/// Repositories, with the lists that were put together last and of which sections: all images of a platform ask for the
+/// same ones.
+#[derive(Debug)]
+pub struct MergedRepositories {
+    repositories: Arc<Repositories>,
+    last: Mutex<Option<([String; 3], Arc<RepoLists>)>>,
+}
 
-impl Lists {
-    /// Those of the sections that count for a target.
-    fn of(repositories: &Repositories, target: &Target) -> Arc<Lists> {
-        let sections = target.sections();
-        let mut last = repositories.last.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((of, lists)) if *of == sections => lists.clone(),
-            _ => {
-                let lists = Arc::new(Lists::new(repositories, &sections));
-                *last = Some((sections, lists.clone()));
-                lists
-            }
-        }
-    }
-
-    fn new(repositories: &Repositories, names: &[String; 3]) -> Lists {
+impl RepoLists {
+    fn new(repositories: &Repositories, names: &[String; 3]) -> RepoLists {
         let mut merged = repositories.default.clone();
         for (section, repos) in repositories.user.iter().flatten() {
             match merged.get_mut(section).and_then(Yaml::as_mapping_mut) {
@@ -54,7 +45,7 @@ impl Lists {
                 }
             }
         }
-        Lists { merged: flatten(&merged, names), default: flatten(&repositories.default, names) }
+        RepoLists { merged: flatten(&merged, names), default: flatten(&repositories.default, names) }
     }
 
     /// The `.repo` file that the distro keeps a repository in.
@@ -85,91 +76,111 @@ fn flatten(sections: &Mapping, names: &[String; 3]) -> RepoList {
     RepoList(list)
 }
 
-/// The commands that enable or disable repositories by their logical names; empty when nothing is to be done.
-pub fn handle_repos(
-    repositories: &Repositories,
-    target: &Target,
-    names: &[String],
-    mode: &str,
-) -> Result<String, Error> {
-    let lists = Lists::of(repositories, target);
-    if target.package_type == "rpm" && repositories.user.is_some() {
-        refuse_half_overridden_files(&lists.merged, &lists.default)?;
+impl MergedRepositories {
+    /// Repositories without lists.
+    pub fn new(repositories: Arc<Repositories>) -> MergedRepositories {
+        MergedRepositories { repositories, last: Mutex::default() }
     }
-    let mut commands = String::new();
-    let mut backed_up = BTreeSet::new();
-    for (index, name) in names.iter().enumerate() {
-        let repo = lists.merged.get(name).ok_or_else(|| unknown(name, &lists.merged, target))?;
-        let last = index + 1 == names.len();
-        match (target.package_type.as_str(), mode) {
-            ("rpm", "enable") => {
-                if repo.is_true("distro") {
+
+    /// The lists of the sections that count for a target.
+    fn lists_for(&self, target: &RepoTarget) -> Arc<RepoLists> {
+        let sections = target.sections();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((of, lists)) if *of == sections => lists.clone(),
+            _ => {
+                let lists = Arc::new(RepoLists::new(&self.repositories, &sections));
+                *last = Some((sections, lists.clone()));
+                lists
+            }
+        }
+    }
+
+    /// The commands that enable or disable repositories by their logical names; empty when nothing is to be done.
+    pub fn handle_repos(&self, target: &RepoTarget, names: &[String], mode: &str) -> Result<String, Error> {
+        let lists = self.lists_for(target);
+        if target.package_type == "rpm" && self.repositories.user.is_some() {
+            refuse_half_overridden_files(&lists.merged, &lists.default)?;
+        }
+        let mut commands = String::new();
+        let mut backed_up = BTreeSet::new();
+        for (index, name) in names.iter().enumerate() {
+            let repo = lists.merged.get(name).ok_or_else(|| unknown(name, &lists.merged, target))?;
+            let last = index + 1 == names.len();
+            match (target.package_type.as_str(), mode) {
+                ("rpm", "enable") => {
+                    if repo.is_true("distro") {
+                        let name = repo.required("name")?;
+                        commands.push_str(&format!("dnf config-manager --enable {name} || true"));
+                    } else {
+                        if repo.is_true("build_only") {
+                            let file = lists.rpm_file(repo);
+                            if backed_up.insert(file.clone()) {
+                                commands.push_str(&backup("/etc/yum.repos.d", &file, &file));
+                            }
+                        }
+                        commands.push_str(&write_rpm_repo(repo)?);
+                    }
+                    if !last {
+                        commands.push_str(" && ");
+                    }
+                }
+                ("rpm", "disable") if repo.is_true("distro") => {
                     let name = repo.required("name")?;
-                    commands.push_str(&format!("dnf config-manager --enable {name} || true"));
-                } else {
-                    if repo.is_true("build_only") {
-                        let file = lists.rpm_file(repo);
-                        if backed_up.insert(file.clone()) {
-                            commands.push_str(&backup("/etc/yum.repos.d", &file, &file));
+                    commands.push_str(&format!("dnf config-manager --disable {name} || true"));
+                }
+                ("deb", "enable") if !repo.is_true("distro") => {
+                    if repo.is_true("build_only") && backed_up.insert(name.clone()) {
+                        commands.push_str(&backup(
+                            "/etc/apt/sources.list.d",
+                            &format!("{name}.sources"),
+                            name,
+                        ));
+                    }
+                    commands.push_str(&write_deb_repo(repo, &target.codename)?);
+                    if !last {
+                        commands.push_str(" && ");
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(commands)
+    }
+
+    /// The RUN instruction that puts back what `build_only` repositories replaced; empty when there are none.
+    pub fn cleanup_repos(&self, target: &RepoTarget) -> String {
+        let lists = self.lists_for(target);
+        let mut commands = Vec::new();
+        let mut restored = BTreeSet::new();
+        for repo in lists.merged.iter().filter(|repo| repo.is_true("build_only") && !repo.is_true("distro")) {
+            match target.package_type.as_str() {
+                "rpm" => {
+                    let own = format!("{}.repo", repo.name);
+                    let file = lists.rpm_file(repo);
+                    if file != own {
+                        // Enabling writes the repository's own file, wherever the distro keeps it.
+                        commands.push(format!("rm -f /etc/yum.repos.d/{own}"));
+                        if !restored.insert(file.clone()) {
+                            continue;
                         }
                     }
-                    commands.push_str(&write_rpm_repo(repo)?);
+                    commands.push(restore("/etc/yum.repos.d", &file, &file));
                 }
-                if !last {
-                    commands.push_str(" && ");
-                }
+                "deb" => commands.push(restore(
+                    "/etc/apt/sources.list.d",
+                    &format!("{}.sources", repo.name),
+                    repo.name,
+                )),
+                _ => {}
             }
-            ("rpm", "disable") if repo.is_true("distro") => {
-                let name = repo.required("name")?;
-                commands.push_str(&format!("dnf config-manager --disable {name} || true"));
-            }
-            ("deb", "enable") if !repo.is_true("distro") => {
-                if repo.is_true("build_only") && backed_up.insert(name.clone()) {
-                    commands.push_str(&backup("/etc/apt/sources.list.d", &format!("{name}.sources"), name));
-                }
-                commands.push_str(&write_deb_repo(repo, &target.codename)?);
-                if !last {
-                    commands.push_str(" && ");
-                }
-            }
-            _ => {}
         }
-    }
-    Ok(commands)
-}
-
-/// The RUN instruction that puts back what `build_only` repositories replaced; empty when there are none.
-pub fn cleanup_repos(repositories: &Repositories, target: &Target) -> String {
-    let lists = Lists::of(repositories, target);
-    let mut commands = Vec::new();
-    let mut restored = BTreeSet::new();
-    for repo in lists.merged.iter().filter(|repo| repo.is_true("build_only") && !repo.is_true("distro")) {
-        match target.package_type.as_str() {
-            "rpm" => {
-                let own = format!("{}.repo", repo.name);
-                let file = lists.rpm_file(repo);
-                if file != own {
-                    // Enabling writes the repository's own file, wherever the distro keeps it.
-                    commands.push(format!("rm -f /etc/yum.repos.d/{own}"));
-                    if !restored.insert(file.clone()) {
-                        continue;
-                    }
-                }
-                commands.push(restore("/etc/yum.repos.d", &file, &file));
-            }
-            "deb" => commands.push(restore(
-                "/etc/apt/sources.list.d",
-                &format!("{}.sources", repo.name),
-                repo.name,
-            )),
-            _ => {}
+        if commands.is_empty() {
+            return String::new();
         }
+        commands.push(format!("rm -rf {BACKUP_DIR}"));
+        format!("RUN {}", commands.join(" \\\n    && "))
     }
-    if commands.is_empty() {
-        return String::new();
-    }
-    commands.push(format!("rm -rf {BACKUP_DIR}"));
-    format!("RUN {}", commands.join(" \\\n    && "))
 }
 
 fn backup(dir: &str, file: &str, mark: &str) -> String {
@@ -256,15 +267,16 @@ mod tests {
             "rpm:\n  a: {name: common, distro: true}\nrocky-aarch64:\n  a: {name: arm, distro: true}\n";
         let api = TemplateApi::LATEST;
         let repositories = Repositories::load(api, (Path::new("repos.yaml"), text), None).expect("sections");
+        let repositories = MergedRepositories::new(Arc::new(repositories));
         let enabled = |arch: &str| {
-            let target = Target {
+            let target = RepoTarget {
                 package_type: "rpm".to_string(),
                 distro: "rocky".to_string(),
                 arch: arch.to_string(),
                 codename: String::new(),
                 image: String::new(),
             };
-            handle_repos(&repositories, &target, &["a".to_string()], "enable").expect("known")
+            repositories.handle_repos(&target, &["a".to_string()], "enable").expect("known")
         };
         for (arch, name) in
             [("x86_64", "common"), ("x86_64", "common"), ("aarch64", "arm"), ("x86_64", "common")]

@@ -8,16 +8,15 @@ use super::entry::{
     APT_KEY_DIR, Repo, RepoList, deb_lines, rpm_key_lines, rpm_lines, rpm_location_lines, unknown,
     write_deb_file, write_rpm_file,
 };
-use super::{Repositories, Target};
+use super::target::RepoTarget;
 
 /// The commands that enable or disable repositories by their logical names; empty when nothing is to be done.
 pub fn handle_repos(
-    repositories: &Repositories,
-    target: &Target,
+    sections: &Mapping,
+    target: &RepoTarget,
     names: &[String],
     mode: &str,
 ) -> Result<String, Error> {
-    let sections = repositories.either();
     let counted = target.sections();
     let list: Mapping = counted
         .iter()

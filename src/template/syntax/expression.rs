@@ -1,8 +1,8 @@
 //! Reads expressions as Jinja2 does, and notes what is to be changed in them for MiniJinja (see [`crate::template::prelex`]).
 
 use super::edits::Edits;
-use super::tokens::{Kind, Token, tokens};
-use crate::template::rewrites::{COMPARE, ITERABLE, MADE, NUMBER, ORDERED};
+use super::tokens::{TagToken, TokenKind, tokens};
+use crate::template::names::{COMPARE, ITERABLE, MADE, NUMBER, ORDERED};
 
 /// How deep an expression may be: what reads, compiles and drops it goes as deep.
 pub const MAX_DEPTH: usize = 200;
@@ -14,14 +14,14 @@ const FEW: usize = 4;
 
 /// Something that is no expression or statement of Jinja2, or too much of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct SyntaxRefusal {
     /// The offset in the text that was read.
     pub at: usize,
     /// What is wrong.
     pub message: String,
 }
 
-pub type Read<T> = Result<T, Refusal>;
+pub type Read<T> = Result<T, SyntaxRefusal>;
 
 /// A filter or test by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) enum Shape {
 
 /// An expression that was read.
 #[derive(Debug, Clone, Copy)]
-pub struct Node {
+pub struct Expression {
     /// The offset of its first byte.
     pub start: usize,
     /// The offset after its last byte.
@@ -57,9 +57,9 @@ pub struct Node {
 }
 
 /// Reads what stands between a tag's delimiters.
-pub struct Parser<'a> {
+pub struct ExpressionParser<'a> {
     pub(super) text: &'a str,
-    tokens: Vec<Token<'a>>,
+    tokens: Vec<TagToken<'a>>,
     pub(super) at: usize,
     brackets: usize,
     pub(super) conditional: usize,
@@ -71,13 +71,13 @@ pub struct Parser<'a> {
     pub prints_block: bool,
 }
 
-impl<'a> Parser<'a> {
-    pub fn new(text: &'a str) -> Read<Parser<'a>> {
+impl<'a> ExpressionParser<'a> {
+    pub fn new(text: &'a str) -> Read<ExpressionParser<'a>> {
         let tokens = tokens(text).map_err(|at| {
             let c = text[at..].chars().next().unwrap_or(' ');
-            Refusal { at, message: format!("unexpected {c:?}") }
+            SyntaxRefusal { at, message: format!("unexpected {c:?}") }
         })?;
-        Ok(Parser {
+        Ok(ExpressionParser {
             text,
             tokens,
             at: 0,
@@ -90,16 +90,16 @@ impl<'a> Parser<'a> {
     }
 
     /// The token at hand.
-    pub fn token(&self) -> Option<Token<'a>> {
+    pub fn token(&self) -> Option<TagToken<'a>> {
         self.tokens.get(self.at).copied()
     }
 
     pub(super) fn peek(&self, text: &str) -> bool {
-        self.token().is_some_and(|token| token.kind != Kind::Text && token.text == text)
+        self.token().is_some_and(|token| token.kind != TokenKind::Text && token.text == text)
     }
 
     pub(super) fn next_is(&self, text: &str) -> bool {
-        self.tokens.get(self.at + 1).is_some_and(|token| token.kind != Kind::Text && token.text == text)
+        self.tokens.get(self.at + 1).is_some_and(|token| token.kind != TokenKind::Text && token.text == text)
     }
 
     /// Passes over a sign or word when it comes next.
@@ -115,9 +115,9 @@ impl<'a> Parser<'a> {
     }
 
     /// A name that must come next.
-    pub fn name(&mut self) -> Read<Token<'a>> {
+    pub fn name(&mut self) -> Read<TagToken<'a>> {
         match self.token() {
-            Some(token) if token.kind == Kind::Name => {
+            Some(token) if token.kind == TokenKind::Name => {
                 self.at += 1;
                 Ok(token)
             }
@@ -131,7 +131,7 @@ impl<'a> Parser<'a> {
             Some(token) => (token.start, format!("'{}'", token.text)),
             None => (self.text.len(), "end of the tag".to_string()),
         };
-        Err(Refusal { at, message: format!("unexpected {found}, expected {expected}") })
+        Err(SyntaxRefusal { at, message: format!("unexpected {found}, expected {expected}") })
     }
 
     /// Nothing may come after.
@@ -141,21 +141,21 @@ impl<'a> Parser<'a> {
 
     fn too_deep<T>(&self, at: usize) -> Read<T> {
         let message = "an expression this long or deep is more than a template may have";
-        Err(Refusal { at, message: message.to_string() })
+        Err(SyntaxRefusal { at, message: message.to_string() })
     }
 
-    pub(super) fn node(&self, start: usize, depth: usize, shape: Shape) -> Read<Node> {
-        let end = self.tokens[..self.at].last().map_or(start, Token::end);
-        if depth > MAX_DEPTH { self.too_deep(start) } else { Ok(Node { start, end, depth, shape }) }
+    pub(super) fn node(&self, start: usize, depth: usize, shape: Shape) -> Read<Expression> {
+        let end = self.tokens[..self.at].last().map_or(start, TagToken::end);
+        if depth > MAX_DEPTH { self.too_deep(start) } else { Ok(Expression { start, end, depth, shape }) }
     }
 
-    pub(super) fn around(&mut self, node: Node, before: impl Into<String>, after: impl Into<String>) {
+    pub(super) fn around(&mut self, node: Expression, before: impl Into<String>, after: impl Into<String>) {
         self.edits.wrap(node.start, before, node.end, after);
     }
 
     /// One expression, or several with commas between them, which make a tuple.
-    pub fn tuple(&mut self, with_condition: bool) -> Read<Node> {
-        let one = |parser: &mut Parser<'a>| {
+    pub fn tuple(&mut self, with_condition: bool) -> Read<Expression> {
+        let one = |parser: &mut ExpressionParser<'a>| {
             if with_condition { parser.expression() } else { parser.without_condition() }
         };
         let first = one(self)?;
@@ -165,7 +165,7 @@ impl<'a> Parser<'a> {
         let mut depth = first.depth;
         while self.skip(",") {
             let ends = self.token().is_none_or(|token| matches!(token.text, "recursive" | ")"));
-            if ends && self.token().is_none_or(|token| token.kind != Kind::Text) {
+            if ends && self.token().is_none_or(|token| token.kind != TokenKind::Text) {
                 break;
             }
             depth = depth.max(one(self)?.depth);
@@ -176,7 +176,7 @@ impl<'a> Parser<'a> {
     }
 
     /// An expression in which `if` may stand.
-    pub fn expression(&mut self) -> Read<Node> {
+    pub fn expression(&mut self) -> Read<Expression> {
         let mut left = self.without_condition()?;
         while self.skip("if") {
             // What stands in either branch is only known to be there once it is needed.
@@ -185,7 +185,7 @@ impl<'a> Parser<'a> {
             let test = self.without_condition()?;
             let mut depth = left.depth.max(test.depth);
             if self.skip("else") {
-                depth = depth.max(self.deeper(left.start, Parser::expression)?.depth);
+                depth = depth.max(self.deeper(left.start, ExpressionParser::expression)?.depth);
             }
             self.conditional -= 1;
             left = self.node(left.start, depth + 1, Shape::Open)?;
@@ -193,7 +193,11 @@ impl<'a> Parser<'a> {
         Ok(left)
     }
 
-    pub(super) fn deeper(&mut self, start: usize, read: fn(&mut Parser<'a>) -> Read<Node>) -> Read<Node> {
+    pub(super) fn deeper(
+        &mut self,
+        start: usize,
+        read: fn(&mut ExpressionParser<'a>) -> Read<Expression>,
+    ) -> Read<Expression> {
         self.brackets += 1;
         if self.brackets > MAX_BRACKETS {
             return self.too_deep(start);
@@ -204,17 +208,21 @@ impl<'a> Parser<'a> {
     }
 
     /// An expression in which `if` ends it.
-    pub fn without_condition(&mut self) -> Read<Node> {
-        self.chain(&["or"], |parser| parser.chain(&["and"], Parser::negation, Shape::Open), Shape::Open)
+    pub fn without_condition(&mut self) -> Read<Expression> {
+        self.chain(
+            &["or"],
+            |parser| parser.chain(&["and"], ExpressionParser::negation, Shape::Open),
+            Shape::Open,
+        )
     }
 
     /// Operands with signs between them that are read from left to right.
     fn chain(
         &mut self,
         signs: &[&str],
-        operand: impl Fn(&mut Parser<'a>) -> Read<Node>,
+        operand: impl Fn(&mut ExpressionParser<'a>) -> Read<Expression>,
         shape: Shape,
-    ) -> Read<Node> {
+    ) -> Read<Expression> {
         let mut left = operand(self)?;
         while signs.iter().any(|sign| self.peek(sign)) {
             self.at += 1;
@@ -224,7 +232,7 @@ impl<'a> Parser<'a> {
         Ok(left)
     }
 
-    fn negation(&mut self) -> Read<Node> {
+    fn negation(&mut self) -> Read<Expression> {
         let Some(first) = self.token().filter(|_| self.peek("not")) else { return self.comparison() };
         let mut count = 0;
         while self.skip("not") {
@@ -234,10 +242,10 @@ impl<'a> Parser<'a> {
         self.node(first.start, node.depth + count, Shape::Value)
     }
 
-    fn comparison(&mut self) -> Read<Node> {
+    fn comparison(&mut self) -> Read<Expression> {
         let left = self.sum()?;
-        let mut others: Vec<(Token<'a>, Node)> = Vec::new();
-        while let Some(sign) = self.token().filter(|token| token.kind != Kind::Text) {
+        let mut others: Vec<(TagToken<'a>, Expression)> = Vec::new();
+        while let Some(sign) = self.token().filter(|token| token.kind != TokenKind::Text) {
             match sign.text {
                 "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" => self.at += 1,
                 "not" if self.next_is("in") => self.at += 2,
@@ -245,7 +253,7 @@ impl<'a> Parser<'a> {
             }
             others.push((sign, self.sum()?));
         }
-        let is_order = |sign: &Token<'_>| matches!(sign.text, "<" | "<=" | ">" | ">=");
+        let is_order = |sign: &TagToken<'_>| matches!(sign.text, "<" | "<=" | ">" | ">=");
         match others.as_slice() {
             [] => return Ok(left),
             [(sign, right)] if is_order(sign) => {
@@ -263,21 +271,27 @@ impl<'a> Parser<'a> {
         self.node(left.start, depth + others.len(), Shape::Value)
     }
 
-    fn sum(&mut self) -> Read<Node> {
-        self.counted(&["+", "-"], |parser| parser.counted(&["~"], Parser::product))
+    fn sum(&mut self) -> Read<Expression> {
+        self.counted(&["+", "-"], |parser| parser.counted(&["~"], ExpressionParser::product))
     }
 
-    fn product(&mut self) -> Read<Node> {
-        self.counted(&["*", "/", "//", "%"], |parser| parser.chain(&["**"], Parser::operand, Shape::Value))
+    fn product(&mut self) -> Read<Expression> {
+        self.counted(&["*", "/", "//", "%"], |parser| {
+            parser.chain(&["**"], ExpressionParser::operand, Shape::Value)
+        })
     }
 
     /// Operands joined by signs, and what comes of them is counted: as often as they are joined, it may be copied. Of
     /// many, each is counted before they are joined.
-    fn counted(&mut self, signs: &[&str], operand: impl Fn(&mut Parser<'a>) -> Read<Node>) -> Read<Node> {
+    fn counted(
+        &mut self,
+        signs: &[&str],
+        operand: impl Fn(&mut ExpressionParser<'a>) -> Read<Expression>,
+    ) -> Read<Expression> {
         let first = operand(self)?;
         let (mut left, mut others) = (first, Vec::new());
         while let Some(sign) =
-            self.token().filter(|sign| sign.kind == Kind::Sign && signs.contains(&sign.text))
+            self.token().filter(|sign| sign.kind == TokenKind::Sign && signs.contains(&sign.text))
         {
             self.at += 1;
             match sign.text {

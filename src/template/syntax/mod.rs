@@ -6,5 +6,5 @@ mod operand;
 mod statement;
 mod tokens;
 
-pub use expression::{Parser, Refusal, Use};
+pub use expression::{ExpressionParser, SyntaxRefusal, Use};
 pub use statement::{Form, Statement, output, statement};

@@ -2,23 +2,23 @@
 
 use std::borrow::Cow;
 
-use super::expression::{Node, Parser, Read, Shape, Use};
-use super::tokens::Kind;
+use super::expression::{Expression, ExpressionParser, Read, Shape, Use};
+use super::tokens::TokenKind;
 use crate::template::literals::rewrite_string;
-use crate::template::rewrites::{DICT, LIST, MADE, PASSED, SLICED};
+use crate::template::names::{DICT, LIST, MADE, PASSED, SLICED};
 
 /// Functions of ours and of MiniJinja, which take an undefined argument as it is.
 const FUNCTIONS: [&str; 9] =
     ["cleanup_repos", "cycler", "dict", "handle_repos", "joiner", "loop", "raise_error", "range", "super"];
 
-impl<'a> Parser<'a> {
+impl<'a> ExpressionParser<'a> {
     /// An operand with its signs, and the filters and tests that it goes through.
-    pub(super) fn operand(&mut self) -> Read<Node> {
+    pub(super) fn operand(&mut self) -> Read<Expression> {
         let node = self.signed()?;
         self.filters(node)
     }
 
-    fn signed(&mut self) -> Read<Node> {
+    fn signed(&mut self) -> Read<Expression> {
         let start = self.token().map_or(self.text.len(), |token| token.start);
         let mut count = 0;
         while self.peek("-") || self.peek("+") {
@@ -34,20 +34,20 @@ impl<'a> Parser<'a> {
         if count == 0 { Ok(node) } else { self.node(start, node.depth + count, Shape::Value) }
     }
 
-    fn primary(&mut self) -> Read<Node> {
+    fn primary(&mut self) -> Read<Expression> {
         let Some(token) = self.token() else { return self.unexpected("an expression") };
         match (token.kind, token.text) {
-            (Kind::Name, "true" | "True" | "false" | "False" | "none" | "None") => {
+            (TokenKind::Name, "true" | "True" | "false" | "False" | "none" | "None") => {
                 self.at += 1;
                 self.node(token.start, 1, Shape::Value)
             }
-            (Kind::Name, name) => {
+            (TokenKind::Name, name) => {
                 self.at += 1;
                 self.prints_block |= name == "self";
                 self.node(token.start, 1, Shape::Name)
             }
-            (Kind::Text, _) => {
-                while let Some(part) = self.token().filter(|part| part.kind == Kind::Text) {
+            (TokenKind::Text, _) => {
+                while let Some(part) = self.token().filter(|part| part.kind == TokenKind::Text) {
                     if let Cow::Owned(text) = rewrite_string(part.text) {
                         self.edits.replace(part.text, part.start, &text);
                     }
@@ -55,16 +55,16 @@ impl<'a> Parser<'a> {
                 }
                 self.node(token.start, 1, Shape::Value)
             }
-            (Kind::Integer | Kind::Float, _) => {
+            (TokenKind::Integer | TokenKind::Float, _) => {
                 self.at += 1;
                 self.node(token.start, 1, Shape::Value)
             }
-            (Kind::Sign, "(" | "[" | "{") => self.deeper(token.start, Parser::bracketed),
+            (TokenKind::Sign, "(" | "[" | "{") => self.deeper(token.start, ExpressionParser::bracketed),
             _ => self.unexpected("an expression"),
         }
     }
 
-    fn bracketed(&mut self) -> Read<Node> {
+    fn bracketed(&mut self) -> Read<Expression> {
         let Some(open) = self.token() else { return self.unexpected("a bracket") };
         self.at += 1;
         let close = match open.text {
@@ -95,16 +95,18 @@ impl<'a> Parser<'a> {
             "}" => self.around(node, format!("{DICT}("), ")"),
             _ => {}
         }
-        Ok(if is_grouped && shape == Shape::Name { Node { shape: Shape::Open, ..node } } else { node })
+        Ok(if is_grouped && shape == Shape::Name { Expression { shape: Shape::Open, ..node } } else { node })
     }
 
-    fn postfix(&mut self, mut node: Node) -> Read<Node> {
-        while let Some(sign) = self.token().filter(|token| token.kind == Kind::Sign) {
+    fn postfix(&mut self, mut node: Expression) -> Read<Expression> {
+        while let Some(sign) = self.token().filter(|token| token.kind == TokenKind::Sign) {
             node = match sign.text {
                 "." => {
                     self.at += 1;
                     match self.token() {
-                        Some(token) if matches!(token.kind, Kind::Name | Kind::Integer) => self.at += 1,
+                        Some(token) if matches!(token.kind, TokenKind::Name | TokenKind::Integer) => {
+                            self.at += 1
+                        }
                         _ => return self.unexpected("a name or number"),
                     }
                     self.node(node.start, node.depth + 1, Shape::Open)?
@@ -117,12 +119,12 @@ impl<'a> Parser<'a> {
         Ok(node)
     }
 
-    fn subscript(&mut self, of: Node) -> Read<Node> {
+    fn subscript(&mut self, of: Expression) -> Read<Expression> {
         self.at += 1;
         let (mut depth, mut is_slice) = (of.depth, false);
         for _ in 0..3 {
             if !self.peek(":") && !self.peek("]") {
-                depth = depth.max(self.deeper(of.start, Parser::expression)?.depth);
+                depth = depth.max(self.deeper(of.start, ExpressionParser::expression)?.depth);
             }
             if !self.skip(":") {
                 break;
@@ -138,7 +140,7 @@ impl<'a> Parser<'a> {
         Ok(node)
     }
 
-    fn call(&mut self, of: Node) -> Read<Node> {
+    fn call(&mut self, of: Expression) -> Read<Expression> {
         let name = &self.text[of.start..of.end];
         self.prints_block |= name == "super";
         // A macro can be told that an argument is there and undefined: with none, it takes its default.
@@ -163,14 +165,15 @@ impl<'a> Parser<'a> {
             }
             is_first = false;
             let spread = self.skip("*") || self.skip("**");
-            let is_named = self.token().is_some_and(|token| token.kind == Kind::Name) && self.next_is("=");
+            let is_named =
+                self.token().is_some_and(|token| token.kind == TokenKind::Name) && self.next_is("=");
             if is_named {
                 self.at += 2;
             } else if named && !spread {
                 return self.unexpected("an argument with a name");
             }
             named |= is_named;
-            let value = self.deeper(start, Parser::expression)?;
+            let value = self.deeper(start, ExpressionParser::expression)?;
             if to_macro && !spread && value.shape != Shape::Value {
                 self.around(value, format!("{PASSED}("), ")");
             }
@@ -179,7 +182,7 @@ impl<'a> Parser<'a> {
         Ok(depth)
     }
 
-    fn filters(&mut self, mut node: Node) -> Read<Node> {
+    fn filters(&mut self, mut node: Expression) -> Read<Expression> {
         loop {
             if self.peek("|") {
                 self.at += 1;
@@ -196,7 +199,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A filter after its sign, on what starts at a place and is so deep.
-    pub fn filter(&mut self, start: usize, depth: usize) -> Read<Node> {
+    pub fn filter(&mut self, start: usize, depth: usize) -> Read<Expression> {
         let name = self.dotted(false)?;
         let arguments = if self.peek("(") { self.arguments(start, false)? } else { 0 };
         let node = self.node(start, depth.max(arguments) + 1, Shape::Open)?;
@@ -206,12 +209,12 @@ impl<'a> Parser<'a> {
         Ok(node)
     }
 
-    fn test(&mut self, of: Node) -> Read<Node> {
+    fn test(&mut self, of: Expression) -> Read<Expression> {
         self.skip("not");
         self.dotted(true)?;
         let starts_operand = self.token().is_some_and(|token| match token.kind {
-            Kind::Name => !matches!(token.text, "and" | "else" | "is" | "or"),
-            Kind::Sign => matches!(token.text, "[" | "{"),
+            TokenKind::Name => !matches!(token.text, "and" | "else" | "is" | "or"),
+            TokenKind::Sign => matches!(token.text, "[" | "{"),
             _ => true,
         });
         let argument = if self.peek("(") {

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::expression::{Parser, Read, Refusal};
-use super::tokens::{Kind, Token};
+use super::expression::{ExpressionParser, Read, SyntaxRefusal};
+use super::tokens::{TagToken, TokenKind};
 
 /// What a statement is, as far as rewriting has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Statement<'a> {
     /// Names that it gives to what needs no binding: macros and what is imported.
     pub named: Vec<&'a str>,
     /// The parser, with what it has found.
-    pub parser: Parser<'a>,
+    pub parser: ExpressionParser<'a>,
 }
 
 impl<'a> Statement<'a> {
@@ -77,23 +77,23 @@ const ALONE: [&str; 10] = [
 
 /// Reads a statement.
 pub fn statement(text: &str) -> Read<Statement<'_>> {
-    let mut parser = Parser::new(text)?;
+    let mut parser = ExpressionParser::new(text)?;
     let word = parser.name()?;
-    let mut reader = Reader { text, form: Form::Other, bound: Vec::new(), named: Vec::new() };
+    let mut reader = StatementReader { text, form: Form::Other, bound: Vec::new(), named: Vec::new() };
     reader.read(word, &mut parser)?;
     parser.end()?;
     Ok(Statement { word: word.text, form: reader.form, bound: reader.bound, named: reader.named, parser })
 }
 
-struct Reader<'a> {
+struct StatementReader<'a> {
     text: &'a str,
     form: Form<'a>,
     bound: Vec<Bound<'a>>,
     named: Vec<&'a str>,
 }
 
-impl<'a> Reader<'a> {
-    fn read(&mut self, word: Token<'a>, parser: &mut Parser<'a>) -> Read<()> {
+impl<'a> StatementReader<'a> {
+    fn read(&mut self, word: TagToken<'a>, parser: &mut ExpressionParser<'a>) -> Read<()> {
         match word.text {
             "if" | "elif" => parser.without_condition().map(drop),
             "autoescape" | "extends" => parser.expression().map(drop),
@@ -138,12 +138,12 @@ impl<'a> Reader<'a> {
             }
             "from" => self.names_of_import(parser),
             alone if ALONE.contains(&alone) => Ok(()),
-            other => Err(Refusal { at: word.start, message: format!("unknown statement {other}") }),
+            other => Err(SyntaxRefusal { at: word.start, message: format!("unknown statement {other}") }),
         }
     }
 
     /// Names with commas between them, some in brackets. Whether there are several.
-    fn targets(&mut self, parser: &mut Parser<'a>, depth: usize) -> Read<bool> {
+    fn targets(&mut self, parser: &mut ExpressionParser<'a>, depth: usize) -> Read<bool> {
         let mut several = false;
         loop {
             if parser.skip("(") {
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn for_loop(&mut self, parser: &mut Parser<'a>) -> Read<()> {
+    fn for_loop(&mut self, parser: &mut ExpressionParser<'a>) -> Read<()> {
         self.targets(parser, 0)?;
         parser.expect("in")?;
         parser.iterable()?;
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn set(&mut self, parser: &mut Parser<'a>) -> Read<()> {
+    fn set(&mut self, parser: &mut ExpressionParser<'a>) -> Read<()> {
         let several = self.targets(parser, 0)?;
         if parser.skip("=") {
             let value = parser.tuple(true)?;
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Jinja2 reads all values before any of them has its name: several are assigned as a tuple.
-    fn with(&mut self, word: Token<'a>, parser: &mut Parser<'a>) -> Read<()> {
+    fn with(&mut self, word: TagToken<'a>, parser: &mut ExpressionParser<'a>) -> Read<()> {
         let mut from = word.end();
         let mut parts: Vec<(Range<usize>, usize)> = Vec::new();
         let mut targets: Vec<&str> = Vec::new();
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn targets_of_one(&mut self, parser: &mut Parser<'a>) -> Read<()> {
+    fn targets_of_one(&mut self, parser: &mut ExpressionParser<'a>) -> Read<()> {
         if parser.skip("(") {
             self.targets(parser, 1)?;
             return parser.expect(")");
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
 
     /// The arguments of a macro. Their defaults are taken out, because they may name other arguments: they are read
     /// when these are bound.
-    fn signature(&mut self, parser: &mut Parser<'a>) -> Read<()> {
+    fn signature(&mut self, parser: &mut ExpressionParser<'a>) -> Read<()> {
         parser.expect("(")?;
         let first = self.bound.len();
         while !parser.skip(")") {
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn filter_chain(&mut self, parser: &mut Parser<'a>) -> Read<()> {
+    fn filter_chain(&mut self, parser: &mut ExpressionParser<'a>) -> Read<()> {
         let mut depth = 1;
         loop {
             parser.filter(0, depth)?;
@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn names_of_import(&mut self, parser: &mut Parser<'a>) -> Read<()> {
+    fn names_of_import(&mut self, parser: &mut ExpressionParser<'a>) -> Read<()> {
         parser.expression()?;
         parser.expect("import")?;
         loop {
@@ -295,9 +295,10 @@ impl<'a> Reader<'a> {
 }
 
 /// `with context` and `without context`.
-fn context(parser: &mut Parser<'_>) -> Read<()> {
-    let word =
-        parser.token().filter(|token| token.kind == Kind::Name && matches!(token.text, "with" | "without"));
+fn context(parser: &mut ExpressionParser<'_>) -> Read<()> {
+    let word = parser
+        .token()
+        .filter(|token| token.kind == TokenKind::Name && matches!(token.text, "with" | "without"));
     match word {
         Some(word) => {
             parser.skip(word.text);
@@ -308,8 +309,8 @@ fn context(parser: &mut Parser<'_>) -> Read<()> {
 }
 
 /// What stands between `{{` and `}}`.
-pub fn output(text: &str) -> Read<Parser<'_>> {
-    let mut parser = Parser::new(text)?;
+pub fn output(text: &str) -> Read<ExpressionParser<'_>> {
+    let mut parser = ExpressionParser::new(text)?;
     parser.tuple(true)?;
     parser.end()?;
     Ok(parser)

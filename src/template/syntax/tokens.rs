@@ -4,7 +4,7 @@ use crate::template::tags::string_end;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// A name or keyword.
     Name,
     /// A string, its quotes included.
@@ -19,16 +19,16 @@ pub enum Kind {
 
 /// One token and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token<'a> {
+pub struct TagToken<'a> {
     /// What it is.
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Its text.
     pub text: &'a str,
     /// The offset of its first byte.
     pub start: usize,
 }
 
-impl Token<'_> {
+impl TagToken<'_> {
     /// The offset after its last byte.
     pub fn end(&self) -> usize {
         self.start + self.text.len()
@@ -40,8 +40,8 @@ const PAIRS: [&str; 6] = ["**", "//", "==", "!=", "<=", ">="];
 const SINGLES: &str = "+-*/%~<>=.:|,;()[]{}";
 
 /// The tokens of a text; an error is the offset of what is none.
-pub fn tokens(text: &str) -> Result<Vec<Token<'_>>, usize> {
-    let mut found: Vec<Token<'_>> = Vec::with_capacity(text.len() / 4 + 1);
+pub fn tokens(text: &str) -> Result<Vec<TagToken<'_>>, usize> {
+    let mut found: Vec<TagToken<'_>> = Vec::with_capacity(text.len() / 4 + 1);
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
         if c.is_ascii_whitespace() || c == '\x0b' {
@@ -50,12 +50,12 @@ pub fn tokens(text: &str) -> Result<Vec<Token<'_>>, usize> {
         }
         let after_dot = found.last().is_some_and(|last| last.text == "." && last.end() == at);
         let (kind, length) = match c {
-            '\'' | '"' => (Kind::Text, string_end(text, at).ok_or(at)? - at),
+            '\'' | '"' => (TokenKind::Text, string_end(text, at).ok_or(at)? - at),
             '0'..='9' => number(&text[at..], after_dot),
-            _ if c.is_alphabetic() || c == '_' => (Kind::Name, word_length(&text[at..])),
-            _ => (Kind::Sign, sign_length(&text[at..]).ok_or(at)?),
+            _ if c.is_alphabetic() || c == '_' => (TokenKind::Name, word_length(&text[at..])),
+            _ => (TokenKind::Sign, sign_length(&text[at..]).ok_or(at)?),
         };
-        found.push(Token { kind, text: &text[at..at + length], start: at });
+        found.push(TagToken { kind, text: &text[at..at + length], start: at });
         at += length;
     }
     Ok(found)
@@ -76,11 +76,11 @@ fn sign_length(text: &str) -> Option<usize> {
 }
 
 /// A number at the start of a text; after a dot it is an index, which has no fraction.
-fn number(text: &str, after_dot: bool) -> (Kind, usize) {
+fn number(text: &str, after_dot: bool) -> (TokenKind, usize) {
     let whole = word_length(text);
     let is_prefixed = text.starts_with('0') && text[1..].starts_with(|c: char| c.is_ascii_alphabetic());
     if after_dot || is_prefixed {
-        return (Kind::Integer, whole);
+        return (TokenKind::Integer, whole);
     }
     let mut end = whole;
     let digit_at = |at: usize| text[at..].starts_with(|c: char| c.is_ascii_digit());
@@ -91,7 +91,7 @@ fn number(text: &str, after_dot: bool) -> (Kind, usize) {
         end += 1 + word_length(&text[end + 1..]);
     }
     let is_float = text[..end].contains(['.', 'e', 'E']);
-    (if is_float { Kind::Float } else { Kind::Integer }, end)
+    (if is_float { TokenKind::Float } else { TokenKind::Integer }, end)
 }
 
 #[cfg(test)]
