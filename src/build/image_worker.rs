@@ -21,6 +21,7 @@ use crate::freshness::recipe::{BuiltFrom, Recipe};
 use crate::freshness::record::InputRecord;
 use crate::freshness::records::Records;
 use crate::model::event::{Failure, FailureKind, Image, UnitId};
+use crate::model::ids::ContentKey;
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::secret::Secrets;
@@ -114,7 +115,7 @@ impl ImageWorker {
         for from in &recipe.parents {
             parents.push(self.parent(unit, from, &output).await?);
         }
-        let keys: Vec<String> = parents.iter().map(|parent| parent.key.clone()).collect();
+        let keys: Vec<ContentKey> = parents.iter().map(|parent| parent.key.clone()).collect();
         let Inputs { key: inputs, untold } = self.inquiry.inputs(unit.platform, recipe, &keys).await?;
         let record = InputRecord::new(&inputs);
         let key = record.key.clone();
@@ -180,7 +181,7 @@ impl ImageWorker {
     }
 
     /// Takes note of an image that is up to date.
-    fn reuse(&self, unit: UnitId, key: String, image: inquiry::Image, output: OutputSink<'_>) -> Image {
+    fn reuse(&self, unit: UnitId, key: ContentKey, image: inquiry::Image, output: OutputSink<'_>) -> Image {
         let (held, image) = match image {
             inquiry::Image::InEngine(image) => {
                 (Held::by_engine(key.clone(), image.id.clone()), told(key, image))
@@ -250,14 +251,14 @@ impl ImageWorker {
         output: OutputSink<'_>,
     ) -> Result<Held, Failure> {
         if from.is_scratch() {
-            return Ok(Held::by_engine(from.reference.clone(), from.reference.clone()));
+            return Ok(Held::by_engine(from.reference.as_str().into(), from.reference.as_str().into()));
         }
         let name = match &from.image {
             Parent::Base(reference) => {
                 let bases = self.bases()?;
                 let platform = bases.platform(from.platform, unit.platform).await?;
                 let id = bases.get(reference, platform, output).await.map_err(engine_failure)?.id;
-                return Ok(Held::by_engine(id.clone(), id));
+                return Ok(Held::by_engine((&id).into(), id));
             }
             Parent::Image(name) => name,
         };
@@ -288,7 +289,9 @@ impl ImageWorker {
         let reference = &from.reference;
         let pull = || async {
             let image = self.engine.pull(reference, unit.platform, output).await.map_err(engine_failure)?;
-            if !parent.is(&image.id) && image.labels.get(KEY_LABEL) != Some(&parent.key) {
+            if !parent.is(&image.id)
+                && image.labels.get(KEY_LABEL).is_none_or(|key| key != parent.key.as_str())
+            {
                 let message =
                     format!("its parent {reference} was another one when the registry was asked before");
                 return Err(Failure::permanent(FailureKind::Registry, message));
@@ -312,14 +315,14 @@ impl ImageWorker {
         &self,
         unit: &PlannedUnit,
         recipe: &Recipe,
-        key: String,
+        key: ContentKey,
         mut parents: Vec<BuiltOn>,
     ) -> Result<BuildRequest, Failure> {
         let settings = &self.settings;
         let mut build_args = settings.proxy_args.clone();
         build_args.extend(settings.build_args.clone());
         let mut labels = recipe.labels.clone();
-        labels.insert(KEY_LABEL.to_string(), key);
+        labels.insert(KEY_LABEL.to_string(), key.to_string());
         let mut ids = parents.iter().map(|parent| parent.id.as_str());
         labels.extend(ids.next().map(|id| (PARENT_LABEL.to_string(), id.to_string())));
         let named: Vec<&str> = ids.collect();
@@ -381,7 +384,7 @@ impl ImageWorker {
 }
 
 /// What is told of an image that is up to date.
-fn told(key: String, image: ImageFacts) -> Image {
+fn told(key: ContentKey, image: ImageFacts) -> Image {
     Image { id: image.id, key, size: image.size, layers: image.layers }
 }
 

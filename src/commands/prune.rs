@@ -124,10 +124,14 @@ fn text(shown: &[Shown]) -> String {
                 names => names.join(" "),
             };
             let size = DecimalBytes(removal.size);
-            out.push_str(&format!("{verb:6}  {}  {}  {names}  {size}\n", short(&removal.id), removal.image));
+            out.push_str(&format!(
+                "{verb:6}  {}  {}  {names}  {size}\n",
+                short(removal.id.as_str()),
+                removal.image
+            ));
         }
         for kept in &images.keep {
-            out.push_str(&format!("keep    {}  {}  {}\n", short(&kept.id), kept.image, kept.reason));
+            out.push_str(&format!("keep    {}  {}  {}\n", short(kept.id.as_str()), kept.image, kept.reason));
         }
         for (tag, count) in &images.other_tags {
             let count = counted(*count, "image");
@@ -154,10 +158,8 @@ impl Found {
         let Found { engine, histories, .. } = self;
         let (mut gone, mut errors) = (0, 0);
         for removal in &self.images.remove {
-            let names = match removal.references.as_slice() {
-                [] => std::slice::from_ref(&removal.id),
-                names => names,
-            };
+            let id = removal.references.is_empty().then_some(removal.id.as_str());
+            let names = removal.references.iter().map(String::as_str).chain(id);
             let mut removed = !removal.stays;
             for name in names {
                 match engine.remove_image(name).await {

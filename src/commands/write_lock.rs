@@ -280,7 +280,7 @@ impl Supply<'_> {
             .map_err(|failure| failed(failure.to_string()))?;
         let own_name = named.digest.is_none().then(|| reference.to_string());
         for name in own_name.into_iter().chain(bases.alias(reference, platform)) {
-            self.engine.tag(&image.id, &name).await.map_err(|error| failed(error.to_string()))?;
+            self.engine.tag(image.id.as_str(), &name).await.map_err(|error| failed(error.to_string()))?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::OnceCell;
 
 use super::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use crate::model::ids::ImageId;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
 
@@ -35,7 +36,7 @@ pub struct Fleet {
     endpoint: String,
     members: Vec<Member>,
     /// What the registry was given of each image by reference and id: the manifest's digest, when it was told.
-    published: Once<(String, String), Option<String>>,
+    published: Once<(String, ImageId), Option<String>>,
 }
 
 /// One of a fleet.
@@ -46,7 +47,7 @@ struct Member {
     running: AtomicUsize,
     lost: AtomicBool,
     /// What was brought here, by reference and id.
-    brought: Once<(String, String), ()>,
+    brought: Once<(String, ImageId), ()>,
 }
 
 /// A build that counts as one of a member's as long as this lives.
@@ -206,24 +207,24 @@ impl Fleet {
     async fn holder<'a>(
         &'a self,
         reference: &'a str,
-        id: &str,
+        id: &ImageId,
     ) -> Result<Option<(&'a Member, ImageFacts)>, EngineError> {
         let answers = self.ask_all(|engine| engine.inspect(reference)).await?;
         Ok(answers
             .into_iter()
             .filter_map(|(member, image)| Some((member, image?)))
-            .find(|(_, image)| image.id == id))
+            .find(|(_, image)| image.id == *id))
     }
 
     /// Sees to it that the registry has an image; gives the manifest's digest.
     async fn publish(
         &self,
         reference: &str,
-        id: &str,
+        id: &ImageId,
         output: OutputSink<'_>,
     ) -> Result<Option<String>, EngineError> {
         self.published
-            .get((reference.to_string(), id.to_string()), async {
+            .get((reference.to_string(), id.clone()), async {
                 match self.holder(reference, id).await? {
                     Some((member, _)) => member.engine.push(reference, output).await,
                     None => Err(EngineError::Push(format!("no engine holds {reference} ({id})"))),
@@ -264,8 +265,8 @@ impl Fleet {
                 if engine.inspect(reference).await?.is_some_and(|image| &image.id == id) {
                     return Ok(());
                 }
-                if engine.inspect(id).await?.is_some() {
-                    return engine.tag(id, reference).await;
+                if engine.inspect(id.as_str()).await?.is_some() {
+                    return engine.tag(id.as_str(), reference).await;
                 }
                 let digest = self.digest_for(parent, output).await?;
                 if let Some(exact) = digest.and_then(|digest| at_digest(reference, digest)) {
@@ -358,7 +359,7 @@ impl Member {
 }
 
 impl BuiltOn {
-    fn key(&self) -> (String, String) {
+    fn key(&self) -> (String, ImageId) {
         (self.reference.clone(), self.id.clone())
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::model::ids::ImageId;
 use crate::model::platform::Platform;
 use crate::model::secret::Secrets;
 
@@ -25,7 +26,7 @@ pub struct BuiltOn {
     /// What it is for.
     pub platform: Platform,
     /// The engine's id of it.
-    pub id: String,
+    pub id: ImageId,
     /// Whether it is one of the images that this program builds, rather than a base image.
     pub ours: bool,
     /// A name that it gets for the build, and that the Dockerfile then has, when its own may come to stand for an image of
@@ -119,8 +120,8 @@ pub type OutputSink<'a> = &'a (dyn Fn(BuildOutput) + Send + Sync);
 /// Facts about an image that an engine holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageFacts {
-    /// The engine's id, `sha256:...`.
-    pub id: String,
+    /// The engine's id of it.
+    pub id: ImageId,
     /// OCI's name of its architecture (`amd64`, `arm64`).
     pub architecture: String,
     /// OCI's name of the architecture's variant (`v8`); mostly empty.

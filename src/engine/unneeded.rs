@@ -9,6 +9,7 @@ use fancy_regex::Regex;
 use serde::Serialize;
 
 use crate::engine::docker::{CacheRecord, HeldImage};
+use crate::model::ids::ImageId;
 use crate::model::labels::{KEY_LABEL, PARENT_LABEL};
 
 /// The label that carries an image's name.
@@ -40,7 +41,7 @@ pub struct Removal {
     /// The image's name, as its label has it.
     pub image: String,
     /// The engine's id.
-    pub id: String,
+    pub id: ImageId,
     /// The names that are taken away; none of an image that has none.
     pub references: Vec<String>,
     /// Whether it keeps other names, and so stays.
@@ -56,7 +57,7 @@ pub struct Kept {
     /// The image's name, as its label has it.
     pub image: String,
     /// The engine's id.
-    pub id: String,
+    pub id: ImageId,
     /// Why it stays, for people.
     pub reason: String,
 }
@@ -76,8 +77,8 @@ pub struct ImagePrune {
 /// container's name.
 pub fn images(
     held: &[HeldImage],
-    sizes: &HashMap<String, u64>,
-    in_use: &BTreeMap<String, String>,
+    sizes: &HashMap<ImageId, u64>,
+    in_use: &BTreeMap<ImageId, String>,
     rules: &Rules,
 ) -> ImagePrune {
     let kept = kept(held, in_use, rules);
@@ -102,7 +103,7 @@ pub fn images(
                 prune.keep.push(Kept { image: title, id: image.id.clone(), reason: reason.clone() });
             }
             _ => {
-                let parent = image.labels.get(PARENT_LABEL).and_then(|parent| sizes.get(parent));
+                let parent = image.labels.get(PARENT_LABEL).and_then(|parent| sizes.get(parent.as_str()));
                 let size = if stays { 0 } else { image.size.saturating_sub(parent.copied().unwrap_or(0)) };
                 let removal = Removal { image: title, id: image.id.clone(), references, stays, size };
                 removed.push((depth(image, &by_id), removal));
@@ -163,7 +164,7 @@ fn familiar(name: &str) -> &str {
 /// The ids of what has to stay, each with the reason.
 fn kept<'a>(
     held: &'a [HeldImage],
-    in_use: &'a BTreeMap<String, String>,
+    in_use: &'a BTreeMap<ImageId, String>,
     rules: &Rules,
 ) -> HashMap<&'a str, String> {
     let mut twins: HashMap<_, usize> = HashMap::new();
@@ -181,7 +182,7 @@ fn kept<'a>(
             None if !is_ours(image) || rules.removable(image).count() < names => "it has a name".to_string(),
             None => continue,
         };
-        kept.insert(&image.id, reason);
+        kept.insert(image.id.as_str(), reason);
     }
     // What is kept keeps what it is built on.
     let by_id: HashMap<&str, &HeldImage> = held.iter().map(|image| (image.id.as_str(), image)).collect();
@@ -190,7 +191,7 @@ fn kept<'a>(
         let Some(image) = by_id.get(id) else { continue };
         let Some(parent) = image.labels.get(PARENT_LABEL) else { continue };
         if by_id.contains_key(parent.as_str()) && !kept.contains_key(parent.as_str()) {
-            let name = image.tags.first().unwrap_or(&image.id);
+            let name = image.tags.first().map_or(image.id.as_str(), String::as_str);
             kept.insert(parent, format!("{name} is built on it"));
             waiting.push(parent);
         }
@@ -252,7 +253,7 @@ mod tests {
         let labels = [(KEY_LABEL, id), (PARENT_LABEL, parent), (TITLE_LABEL, id)];
         let labels = labels.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let (digests, tags) = names.iter().map(|name| name.to_string()).partition(|name| name.contains('@'));
-        HeldImage { id: id.to_string(), tags, digests, labels, size }
+        HeldImage { id: id.into(), tags, digests, labels, size }
     }
 
     fn rules(tags: Option<&str>) -> Rules {
@@ -265,7 +266,7 @@ mod tests {
 
     fn decide(held: &[HeldImage], in_use: &[(&str, &str)], tags: Option<&str>) -> ImagePrune {
         let sizes = held.iter().map(|image| (image.id.clone(), image.size)).collect();
-        let in_use = in_use.iter().map(|(id, name)| (id.to_string(), name.to_string())).collect();
+        let in_use = in_use.iter().map(|(id, name)| ((*id).into(), name.to_string())).collect();
         images(held, &sizes, &in_use, &rules(tags))
     }
 
@@ -275,7 +276,7 @@ mod tests {
 
     #[test]
     fn untagged_images_of_ours_go_children_first() {
-        let foreign = HeldImage { id: "foreign".to_string(), size: 9, ..HeldImage::default() };
+        let foreign = HeldImage { id: "foreign".into(), size: 9, ..HeldImage::default() };
         let held = [
             ours("base", &["r:1/k/base:now"], "debian", 100),
             ours("old-base", &[], "debian", 90),
@@ -329,7 +330,7 @@ mod tests {
     #[test]
     fn what_somebody_else_may_have_built_on_ours_stays() {
         let base = ours("base", &["r:1/k/base:now"], "debian", 1);
-        let theirs = HeldImage { id: "theirs".to_string(), tags: Vec::new(), ..base.clone() };
+        let theirs = HeldImage { id: "theirs".into(), tags: Vec::new(), ..base.clone() };
         let prune = decide(&[base, theirs], &[], None);
         assert_eq!((removed(&prune).len(), prune.keep.len()), (0, 1));
     }

@@ -237,7 +237,7 @@ mod tests {
 
     fn image_with_key(key: &str) -> ImageFacts {
         ImageFacts {
-            id: "sha256:1".to_string(),
+            id: "sha256:1".into(),
             architecture: "amd64".to_string(),
             variant: String::new(),
             labels: [("key", key), ("other", "label")].map(|(k, v)| (k.to_string(), v.to_string())).into(),

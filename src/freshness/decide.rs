@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::record::InputRecord;
+use crate::model::ids::{ContentKey, ImageId};
 
 /// Whether an image is up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,9 +73,9 @@ pub struct Labels {
     /// Who holds it.
     pub holder: Holder,
     /// Its content key.
-    pub key: Option<String>,
+    pub key: Option<ContentKey>,
     /// The ids of the images that it was made from, the parent's first.
-    pub parents: Vec<String>,
+    pub parents: Vec<ImageId>,
 }
 
 /// What is known of an image that others are made from.
@@ -83,9 +84,9 @@ pub struct Standing {
     /// What comes of it. One that this run does not build is fresh.
     pub verdict: Verdict,
     /// Its content key, or the id of a base image; none when that is not known.
-    pub key: Option<String>,
+    pub key: Option<ContentKey>,
     /// What engines may have as its id; empty when that is not known.
-    pub ids: Vec<String>,
+    pub ids: Vec<ImageId>,
 }
 
 /// What is decided by.
@@ -264,17 +265,17 @@ mod tests {
     use crate::freshness::key::KeyInputs;
 
     fn record(dockerfile: &str, parent: &str) -> InputRecord {
-        let (dockerfile, parent) = (dockerfile.to_string(), parent.to_string());
+        let (dockerfile, parent) = (dockerfile.to_string(), parent.into());
         InputRecord::new(&KeyInputs { dockerfile, parent, ..KeyInputs::default() })
     }
 
     fn labels(record: &InputRecord, holder: Holder, parents: &[&str]) -> Labels {
-        let parents = parents.iter().map(|id| id.to_string()).collect();
+        let parents = parents.iter().map(|id| (*id).into()).collect();
         Labels { holder, key: Some(record.key.clone()), parents }
     }
 
     fn standing(verdict: Verdict, ids: &[&str]) -> Standing {
-        Standing { verdict, key: Some("p".into()), ids: ids.iter().map(|id| id.to_string()).collect() }
+        Standing { verdict, key: Some("p".into()), ids: ids.iter().map(|id| (*id).into()).collect() }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::context::digest;
 use crate::dockerfile::mounts::with_run_flags;
 use crate::engine::{Engine, ImageFacts};
 use crate::model::event::{Failure, FailureKind};
+use crate::model::ids::{ContentKey, ImageId};
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::plan::PlannedUnit;
 use crate::model::platform::Platform;
@@ -65,7 +66,7 @@ impl Image {
     }
 
     /// What engines may have as its id.
-    pub fn ids(&self) -> Vec<String> {
+    pub fn ids(&self) -> Vec<ImageId> {
         match self {
             Image::InEngine(image) => vec![image.id.clone()],
             Image::InRegistry(image) => image.ids(),
@@ -73,12 +74,12 @@ impl Image {
     }
 
     /// Its content key; of an image that is not ours, its id.
-    pub fn key(&self) -> String {
+    pub fn key(&self) -> ContentKey {
         let id = match self {
             Image::InEngine(image) => &image.id,
             Image::InRegistry(image) => &image.id,
         };
-        self.labels().get(KEY_LABEL).unwrap_or(id).clone()
+        self.labels().get(KEY_LABEL).map_or_else(|| id.into(), |key| key.as_str().into())
     }
 
     /// What its labels say.
@@ -88,11 +89,15 @@ impl Image {
             Image::InEngine(_) => Holder::Engine,
             Image::InRegistry(_) => Holder::Registry,
         };
-        let named = label(NAMED_LABEL).map_or("", String::as_str).split_whitespace().map(str::to_string);
+        let named = label(NAMED_LABEL).map_or("", String::as_str).split_whitespace().map(ImageId::from);
         // Without the first the others say nothing.
         let parents =
-            label(PARENT_LABEL).cloned().map(|parent| std::iter::once(parent).chain(named).collect());
-        Labels { holder, key: label(KEY_LABEL).cloned(), parents: parents.unwrap_or_default() }
+            label(PARENT_LABEL).map(|parent| std::iter::once(parent.as_str().into()).chain(named).collect());
+        Labels {
+            holder,
+            key: label(KEY_LABEL).map(|key| key.as_str().into()),
+            parents: parents.unwrap_or_default(),
+        }
     }
 }
 
@@ -111,7 +116,7 @@ impl Inquiry {
         &self,
         platform: Platform,
         recipe: &Recipe,
-        keys: &[String],
+        keys: &[ContentKey],
     ) -> Result<Inputs, Failure> {
         let mut sources = Vec::new();
         for source in recipe.sources() {

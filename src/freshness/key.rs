@@ -1,6 +1,10 @@
 //! The content key: what an image is made from, in one word [pure].
 
+use std::borrow::Borrow;
+
 use sha2::{Digest, Sha256};
+
+use crate::model::ids::ContentKey;
 
 /// Version of what a content key covers and how; a new one makes every image be built once more.
 pub(super) const KEY_VERSION: &str = "1";
@@ -11,9 +15,9 @@ pub struct KeyInputs {
     /// What it is built for.
     pub platform: String,
     /// The parent's content key, or the engine's id of the base image.
-    pub parent: String,
+    pub parent: ContentKey,
     /// Other images that the Dockerfile names: reference, and content key or id.
-    pub named: Vec<(String, String)>,
+    pub named: Vec<(String, ContentKey)>,
     /// What the Dockerfile downloads without saying what it is: location, and what identifies it.
     pub downloads: Vec<(String, String)>,
     /// The rendered Dockerfile.
@@ -28,19 +32,19 @@ pub struct KeyInputs {
 
 impl KeyInputs {
     /// The content key: sha256 in hex over every input, each with its length so that none can pass for another.
-    pub fn key(&self) -> String {
+    pub fn key(&self) -> ContentKey {
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text.as_bytes());
         };
-        for text in [KEY_VERSION, &self.platform, &self.parent, &self.dockerfile] {
+        for text in [KEY_VERSION, &self.platform, self.parent.as_str(), &self.dockerfile] {
             add(text);
         }
-        let mut lists = vec![&self.context, &self.sources, &self.build_args];
+        let mut lists = vec![texts(&self.context), texts(&self.sources), texts(&self.build_args)];
         if !self.named.is_empty() || !self.downloads.is_empty() {
             // Most images have none: their keys are what they were when nobody asked.
-            lists.extend([&self.named, &self.downloads]);
+            lists.extend([texts(&self.named), texts(&self.downloads)]);
         }
         for pairs in lists {
             add(&pairs.len().to_string());
@@ -49,8 +53,12 @@ impl KeyInputs {
                 add(value);
             }
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
     }
+}
+
+fn texts<V: Borrow<str>>(pairs: &[(String, V)]) -> Vec<(&str, &str)> {
+    pairs.iter().map(|(name, value)| (name.as_str(), value.borrow())).collect()
 }
 
 #[cfg(test)]
@@ -64,18 +72,18 @@ mod tests {
         let variants = [
             base.clone(),
             KeyInputs { platform: "linux/arm64".to_string(), ..base.clone() },
-            KeyInputs { parent: "k".to_string(), ..base.clone() },
+            KeyInputs { parent: "k".into(), ..base.clone() },
             KeyInputs { dockerfile: "FROM y".to_string(), ..base.clone() },
             KeyInputs { context: pair("a", "b"), ..base.clone() },
-            KeyInputs { named: pair("a", "b"), ..base.clone() },
+            KeyInputs { named: vec![("a".to_string(), "b".into())], ..base.clone() },
             KeyInputs { downloads: pair("a", "b"), ..base.clone() },
             KeyInputs { context: pair("ab", ""), ..base.clone() },
             KeyInputs { sources: pair("a", "b"), ..base.clone() },
             KeyInputs { build_args: pair("a", "b"), ..base.clone() },
         ];
-        let keys: std::collections::BTreeSet<String> = variants.iter().map(KeyInputs::key).collect();
+        let keys: std::collections::BTreeSet<ContentKey> = variants.iter().map(KeyInputs::key).collect();
         assert_eq!(keys.len(), variants.len());
         assert_eq!(base.key(), base.clone().key());
-        assert_eq!(base.key().len(), 64);
+        assert_eq!(base.key().as_str().len(), 64);
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::source::{Origin, Source};
 use crate::engine::ImageFacts;
+use crate::model::ids::ImageId;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::sources::cache::without_secrets;
@@ -105,7 +106,7 @@ pub enum BasePin {
     /// The digest that a registry knows it by.
     Digest(String),
     /// The engine's id of one that no registry gave.
-    LocalId(String),
+    LocalId(ImageId),
 }
 
 /// Something that is not as the lock file has it.
@@ -373,7 +374,7 @@ mod tests {
 
     fn image(digests: &[&str]) -> ImageFacts {
         ImageFacts {
-            id: "sha256:id".to_string(),
+            id: "sha256:id".into(),
             architecture: "amd64".to_string(),
             variant: String::new(),
             labels: BTreeMap::new(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::key::{KEY_VERSION, KeyInputs};
+use crate::model::ids::ContentKey;
 
 /// Digests of every input of a content key, under the names that people know them by. No content, no value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,12 +14,12 @@ pub struct InputRecord {
     /// Version of what the key covers.
     version: String,
     /// The content key.
-    pub key: String,
+    pub key: ContentKey,
     platform: String,
     /// The parent's content key, or the engine's id of the base image.
-    pub parent: String,
+    pub parent: ContentKey,
     #[serde(default)]
-    named: BTreeMap<String, String>,
+    named: BTreeMap<String, ContentKey>,
     #[serde(default)]
     downloads: BTreeMap<String, String>,
     /// A short digest of each line.
@@ -49,7 +50,7 @@ impl InputRecord {
     }
 
     /// The key that an image had then which is named as the one at this place, the parent being the first.
-    pub fn key_of(&self, at: usize, reference: &str) -> Option<String> {
+    pub fn key_of(&self, at: usize, reference: &str) -> Option<ContentKey> {
         if at == 0 { Some(self.parent.clone()) } else { self.named.get(reference).cloned() }
     }
 
@@ -72,10 +73,10 @@ impl InputRecord {
             ("source", &self.sources, &earlier.sources),
             ("build argument", &self.build_args, &earlier.build_args),
             ("download", &self.downloads, &earlier.downloads),
-            ("image", &self.named, &earlier.named),
         ] {
             found.extend(changed_names(now, before).map(|name| format!("{what} {name}")));
         }
+        found.extend(changed_names(&self.named, &earlier.named).map(|name| format!("image {name}")));
         if self.parent != earlier.parent {
             found.push(parent.to_string());
         }
@@ -88,9 +89,9 @@ impl InputRecord {
 }
 
 /// Names whose values are not the same in both, in order.
-fn changed_names<'a>(
-    now: &'a BTreeMap<String, String>,
-    before: &'a BTreeMap<String, String>,
+fn changed_names<'a, V: PartialEq>(
+    now: &'a BTreeMap<String, V>,
+    before: &'a BTreeMap<String, V>,
 ) -> impl Iterator<Item = &'a String> {
     let mut names: Vec<&String> =
         now.keys().chain(before.keys()).filter(|name| now.get(*name) != before.get(*name)).collect();
@@ -114,8 +115,8 @@ mod tests {
         };
         KeyInputs {
             platform: "linux/amd64".to_string(),
-            parent: "key of the parent".to_string(),
-            named: pairs(&[("tools:1", "sha256:2")]),
+            parent: "key of the parent".into(),
+            named: vec![("tools:1".to_string(), "sha256:2".into())],
             downloads: pairs(&[("https://h/x", "etag 1")]),
             dockerfile: "FROM x\nRUN one\nRUN two\n".to_string(),
             context: pairs(&[("etc", "d"), ("start.sh", "1")]),

@@ -10,6 +10,7 @@ use super::inquiry::{Image, Inquiry};
 use super::recipe::{BuiltFrom, Recipe};
 use super::record::InputRecord;
 use crate::model::event::{Failure, FailureKind, UnitId};
+use crate::model::ids::{ContentKey, ImageId};
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::platform::Platform;
 use crate::util::at_once;
@@ -197,9 +198,9 @@ impl Survey<'_> {
         unit: &PlannedUnit,
         from: &BuiltFrom,
         known: &Known,
-    ) -> Result<Option<(String, Vec<String>)>, Failure> {
+    ) -> Result<Option<(ContentKey, Vec<ImageId>)>, Failure> {
         if from.is_scratch() {
-            return Ok(Some((from.reference.clone(), vec![from.reference.clone()])));
+            return Ok(Some((from.reference.as_str().into(), vec![from.reference.as_str().into()])));
         }
         match (&from.image, &self.inquiry.bases) {
             (Parent::Image(_), _) if self.in_registry_alone.is_some() => {
@@ -213,7 +214,7 @@ impl Survey<'_> {
             (Parent::Base(_), Some(bases)) => {
                 let platform = bases.platform(from.platform, unit.platform).await?;
                 match self.inquiry.base(bases, &from.reference, platform).await? {
-                    Some(image) => Ok(Some((image.id.clone(), vec![image.id]))),
+                    Some(image) => Ok(Some(((&image.id).into(), vec![image.id]))),
                     None => self.base_in_registry(unit, from, platform, known).await,
                 }
             }
@@ -229,12 +230,12 @@ impl Survey<'_> {
         from: &BuiltFrom,
         platform: Platform,
         known: &Known,
-    ) -> Result<Option<(String, Vec<String>)>, Failure> {
+    ) -> Result<Option<(ContentKey, Vec<ImageId>)>, Failure> {
         let Some(image) = self.inquiry.in_registry(&from.reference, platform).await? else { return Ok(None) };
         let built = known.in_registry.get(&unit.id()).and_then(|found| found.as_ref().ok()?.as_ref());
         let ids = image.ids();
         let built_on = built.and_then(|built| built.said().parents.into_iter().find(|id| ids.contains(id)));
-        Ok(Some((built_on.unwrap_or_else(|| image.key()), ids)))
+        Ok(Some((built_on.as_ref().map_or_else(|| image.key(), ContentKey::from), ids)))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::ids::{ContentKey, ImageId};
 use super::platform::Platform;
 
 /// One image on one platform: the unit that is built, pushed and reported.
@@ -30,9 +31,9 @@ impl fmt::Display for UnitId {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     /// The engine's id of it.
-    pub id: String,
+    pub id: ImageId,
     /// Its content key.
-    pub key: String,
+    pub key: ContentKey,
     /// Its size in bytes.
     pub size: u64,
     /// Layers of its file system; 0 when that is not known.
@@ -207,7 +208,7 @@ pub enum Event {
         /// 1 for the first try.
         attempt: u32,
         /// The content key that it will have.
-        key: String,
+        key: ContentKey,
     },
     /// The build has reached a step of its Dockerfile.
     Step {

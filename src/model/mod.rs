@@ -1,6 +1,7 @@
 //! Data that everyone shares: platforms, references, plans, events, labels.
 
 pub mod event;
+pub mod ids;
 pub mod labels;
 pub mod plan;
 pub mod platform;

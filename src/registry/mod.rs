@@ -22,6 +22,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
+use crate::model::ids::ImageId;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::util::http::{chain, refused_certificate};
@@ -76,7 +77,7 @@ pub struct RemoteImage {
     /// Digest of what its tag names: of its manifest, or of a list with one for each platform.
     pub digest: String,
     /// Digest of its configuration, which is its id in most engines.
-    pub id: String,
+    pub id: ImageId,
     /// Digest of its manifest, which is its id in engines that keep images as containerd does; `digest` may be it too.
     pub manifest: String,
     /// Its labels.
@@ -87,13 +88,13 @@ pub struct RemoteImage {
 
 impl RemoteImage {
     /// What engines may have as its id.
-    pub fn ids(&self) -> Vec<String> {
-        vec![self.id.clone(), self.manifest.clone(), self.digest.clone()]
+    pub fn ids(&self) -> Vec<ImageId> {
+        vec![self.id.clone(), self.manifest.as_str().into(), self.digest.as_str().into()]
     }
 
     /// Whether this may be an engine's id of it.
     pub fn may_be(&self, id: &str) -> bool {
-        [&self.id, &self.manifest, &self.digest].into_iter().any(|own| own == id)
+        [self.id.as_str(), &self.manifest, &self.digest].into_iter().any(|own| own == id)
     }
 }
 
@@ -187,7 +188,7 @@ impl Registries {
         if !platform.takes(&its.architecture, &its.variant) {
             return Ok(None);
         }
-        let (id, manifest) = (config.digest, manifest.digest);
+        let (id, manifest) = (config.digest.into(), manifest.digest);
         Ok(Some(RemoteImage { digest, id, manifest, labels: its.labels, size }))
     }
 

@@ -40,6 +40,7 @@ use super::summary::{Counts, UnitSummary};
 use super::timeline::{Retry, Span, UnitTimes};
 use crate::config::settings::Setting;
 use crate::model::event::{Failure, Outcome};
+use crate::model::ids::ContentKey;
 use crate::model::plan::{Disposition, Parent};
 
 /// A change that could break a reader raises it.
@@ -236,7 +237,7 @@ fn image<'a>(run: &Run<'a>, (times, unit): (&'a UnitTimes, &'a UnitSummary)) -> 
         retries: times.retries.iter().map(|retry| self::retry(run, retry)).collect(),
         steps: (times.steps > 0 || times.cached > 0)
             .then_some(Steps { total: times.steps, cached: times.cached }),
-        key: times.key.as_deref(),
+        key: times.key.as_ref().map(ContentKey::as_str),
         image_id: times.image.as_ref().map(|image| image.id.as_str()),
         size: times.image.as_ref().map(|image| image.size),
         layers: times.image.as_ref().map(|image| image.layers).filter(|layers| *layers > 0),

@@ -60,7 +60,7 @@ pub fn taken(name: &str, worker: usize) -> Event {
 }
 
 pub fn started(name: &str) -> Event {
-    Event::BuildStarted { unit: unit(name), attempt: 1, key: "0123abcd".to_string() }
+    Event::BuildStarted { unit: unit(name), attempt: 1, key: "0123abcd".into() }
 }
 
 pub fn line(name: &str, text: &str) -> Event {
@@ -72,7 +72,7 @@ pub fn finished(name: &str, outcome: Outcome) -> Event {
 }
 
 pub fn image() -> Image {
-    Image { id: "sha256:1".to_string(), key: "0123abcd".to_string(), size: 123_456_789, layers: 7 }
+    Image { id: "sha256:1".into(), key: "0123abcd".into(), size: 123_456_789, layers: 7 }
 }
 
 pub fn unchanged() -> Outcome {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::model::event::{Event, Failure, Image, Outcome, UnitId};
+use crate::model::ids::ContentKey;
 use crate::model::plan::{BuildPlan, PlannedUnit};
 
 /// A stretch of time that one worker spent on one unit. Times count from the run's start.
@@ -61,7 +62,7 @@ pub struct UnitTimes {
     /// Steps that the engine took from its cache.
     pub cached: u32,
     /// Its content key, as soon as it is known.
-    pub key: Option<String>,
+    pub key: Option<ContentKey>,
     /// What the engine holds of it.
     pub image: Option<Image>,
     /// The manifest's digest in the registry.
@@ -331,7 +332,7 @@ mod tests {
         let steps = |timeline: &Timeline| (timeline.units()[0].cached, timeline.units()[0].steps);
         assert_eq!(steps(&timeline(&events)), (2, 4));
         events.push((2, retrying));
-        events.push((4, Event::BuildStarted { unit: unit("base"), attempt: 2, key: "k".to_string() }));
+        events.push((4, Event::BuildStarted { unit: unit("base"), attempt: 2, key: "k".into() }));
         events.push((5, line("base", " ---> Using cache")));
         let timeline = timeline(&events);
         assert_eq!(steps(&timeline), (1, 1));

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::report_json::REPORT_VERSION;
 use super::summary::{KollaImage, KollaSummary};
 use crate::model::event::{Failure, FailureKind, Image, Outcome};
+use crate::model::ids::{ContentKey, ImageId};
 use crate::model::plan::{Disposition, Parent};
 
 /// A file that tells of no run.
@@ -107,8 +108,8 @@ pub struct ImagePart {
     pub attempts: u32,
     pub retries: Vec<RetryPart>,
     pub steps: Option<Steps>,
-    pub key: Option<String>,
-    pub image_id: Option<String>,
+    pub key: Option<ContentKey>,
+    pub image_id: Option<ImageId>,
     pub size: Option<u64>,
     pub layers: Option<usize>,
     pub push: Option<PushPart>,

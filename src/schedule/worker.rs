@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use crate::engine::BuildOutput;
 use crate::model::event::{Failure, Image};
+use crate::model::ids::ContentKey;
 use crate::model::plan::PlannedUnit;
 
 /// What a successful try came to.
@@ -30,7 +31,7 @@ pub enum Progress {
     /// The unit has changed, so there is something to build.
     Started {
         /// The content key that it will have.
-        key: String,
+        key: ContentKey,
     },
     /// The build's own words.
     Said(BuildOutput),

@@ -60,7 +60,7 @@ async fn both_builders_build_copies_and_labels() {
         let image = image.expect("built");
         assert_eq!(image.labels["given"], "with the request");
         assert_eq!(image.labels["own"], "a & b");
-        assert!(image.id.starts_with("sha256:") && image.size > 0, "{image:?}");
+        assert!(image.id.as_str().starts_with("sha256:") && image.size > 0, "{image:?}");
         assert_eq!(docker.inspect(&request.tag).await.expect("an answer"), Some(image));
         let copy = |output: &BuildOutput| {
             matches!(output, BuildOutput::Step { number, total, text }

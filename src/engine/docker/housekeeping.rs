@@ -10,12 +10,13 @@ use serde::Deserialize;
 
 use super::super::EngineError;
 use super::Docker;
+use crate::model::ids::ImageId;
 
 /// An image that the engine holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeldImage {
     /// The engine's id of it.
-    pub id: String,
+    pub id: ImageId,
     /// Its full names, tags included.
     pub tags: Vec<String>,
     /// `repository@sha256:...` of the manifests that it was pulled or pushed as.
@@ -109,7 +110,7 @@ impl Docker {
         // Engines before 25 name what has no name so.
         let named = |names: Vec<String>| names.into_iter().filter(|name| !name.contains("<none>")).collect();
         let held = |image: bollard::models::ImageSummary| HeldImage {
-            id: image.id,
+            id: image.id.into(),
             tags: named(image.repo_tags),
             digests: named(image.repo_digests),
             labels: image.labels.into_iter().collect(),
@@ -119,13 +120,13 @@ impl Docker {
     }
 
     /// The ids of images that containers are made from, running or not, each with the name of such a container.
-    pub async fn images_in_use(&self) -> Result<BTreeMap<String, String>, EngineError> {
+    pub async fn images_in_use(&self) -> Result<BTreeMap<ImageId, String>, EngineError> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let containers =
             self.client.list_containers(Some(options)).await.map_err(|error| self.sort(error))?;
         let used = containers.into_iter().filter_map(|container| {
             let name = container.names.into_iter().flatten().next().or(container.id).unwrap_or_default();
-            Some((container.image_id?, name.trim_start_matches('/').to_string()))
+            Some((container.image_id?.into(), name.trim_start_matches('/').to_string()))
         });
         Ok(used.collect())
     }
@@ -138,8 +139,8 @@ impl Docker {
 
     /// The commands that an image came about by, as the engine's history of it has them; none of an image that it does
     /// not hold any more.
-    pub async fn history(&self, image: &str) -> Result<Vec<String>, EngineError> {
-        match self.client.image_history(image).await {
+    pub async fn history(&self, image: &ImageId) -> Result<Vec<String>, EngineError> {
+        match self.client.image_history(image.as_str()).await {
             Ok(history) => Ok(history.into_iter().map(|step| step.created_by).collect()),
             Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(Vec::new()),
             Err(error) => Err(self.sort(error)),

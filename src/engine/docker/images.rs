@@ -108,7 +108,7 @@ pub(super) fn wrong_platform(
 
 fn facts_of(image: ImageInspect) -> ImageFacts {
     ImageFacts {
-        id: image.id.unwrap_or_default(),
+        id: image.id.unwrap_or_default().into(),
         architecture: image.architecture.unwrap_or_default(),
         variant: image.variant.unwrap_or_default(),
         labels: image.config.and_then(|config| config.labels).into_iter().flatten().collect(),

@@ -182,7 +182,7 @@ impl Docker {
         let tag = &request.tag;
         for BuiltOn { alias, id, .. } in &request.parents {
             if let Some(alias) = alias {
-                self.tag_image(id, alias).await?;
+                self.tag_image(id.as_str(), alias).await?;
             }
         }
         let image = self.build_with_labels(request, output).await?;

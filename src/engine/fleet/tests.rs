@@ -61,7 +61,7 @@ impl Fake {
 
 fn facts(id: &str) -> ImageFacts {
     ImageFacts {
-        id: id.to_string(),
+        id: id.into(),
         architecture: "amd64".to_string(),
         variant: String::new(),
         labels: BTreeMap::new(),
@@ -110,7 +110,7 @@ impl Engine for Fake {
         async move {
             self.facts().await?;
             let state = self.state();
-            let by_id = || state.images.values().find(|image| image.id == reference);
+            let by_id = || state.images.values().find(|image| image.id == *reference);
             Ok(state.images.get(reference).or_else(by_id).cloned())
         }
         .boxed()
@@ -173,7 +173,7 @@ impl Engine for Fake {
         async move {
             self.note(format!("push {reference}"))?;
             let image = self.inspect(reference).await?.expect("what is pushed is here");
-            let digest = format!("sha256:{:x}", image.id.len());
+            let digest = format!("sha256:{:x}", image.id.as_str().len());
             let repository = repository(reference).expect("a reference");
             let mut registry = self.registry.lock().expect("not poisoned");
             registry.insert(format!("{repository}@{digest}"), image.clone());
@@ -189,7 +189,7 @@ fn request(tag: &str, parent: (&str, &str)) -> BuildRequest {
         parents: vec![BuiltOn {
             reference: parent.0.to_string(),
             platform: platform(),
-            id: parent.1.to_string(),
+            id: parent.1.into(),
             ours: parent.0 != BASE,
             alias: None,
         }],
@@ -245,8 +245,8 @@ async fn everything_that_an_image_is_made_from_is_brought() {
     let base = build(&fleet, "r:5000/base:1", (BASE, "base")).await.expect("built");
     let tools = build(&fleet, "r:5000/tools:1", (BASE, "base")).await.expect("built");
     let copies = |tag: &str| {
-        let mut copies = request(tag, ("r:5000/base:1", &base.id));
-        copies.parents.extend(request("", ("r:5000/tools:1", &tools.id)).parents);
+        let mut copies = request(tag, ("r:5000/base:1", base.id.as_str()));
+        copies.parents.extend(request("", ("r:5000/tools:1", tools.id.as_str())).parents);
         copies
     };
     // One for each of the engines, which assert that they have both.
@@ -265,16 +265,17 @@ async fn what_a_lost_engine_was_at_is_built_by_another() {
     let base = build(&fleet, "r:5000/base:1", (BASE, "base")).await.expect("built");
     assert_eq!(a.said(), ["build r:5000/base:1", "push r:5000/base:1"]);
     a.state().fragile = true;
-    let child = build(&fleet, "r:5000/child:1", ("r:5000/base:1", &base.id)).await.expect("built");
-    build(&fleet, "r:5000/grandchild:1", ("r:5000/child:1", &child.id)).await.expect("built");
+    let child = build(&fleet, "r:5000/child:1", ("r:5000/base:1", base.id.as_str())).await.expect("built");
+    build(&fleet, "r:5000/grandchild:1", ("r:5000/child:1", child.id.as_str())).await.expect("built");
     assert_eq!(b.said().iter().filter(|said| said.starts_with("build")).count(), 2);
     // Whoever is back in time builds again.
     b.state().dead = true;
-    let error = build(&fleet, "r:5000/late:1", ("r:5000/child:1", &child.id)).await.expect_err("none");
+    let error =
+        build(&fleet, "r:5000/late:1", ("r:5000/child:1", child.id.as_str())).await.expect_err("none");
     assert!(error.to_string().contains("none of these engines answers"), "{error}");
     (a.state().dead, a.state().fragile) = (false, false);
-    build(&fleet, "r:5000/late:1", ("r:5000/child:1", &child.id)).await.expect_err("not known yet");
-    build(&fleet, "r:5000/late:1", ("r:5000/child:1", &child.id)).await.expect("it is back");
+    build(&fleet, "r:5000/late:1", ("r:5000/child:1", child.id.as_str())).await.expect_err("not known yet");
+    build(&fleet, "r:5000/late:1", ("r:5000/child:1", child.id.as_str())).await.expect("it is back");
 }
 
 #[tokio::test]

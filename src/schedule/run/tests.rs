@@ -25,7 +25,7 @@ impl Worker for Fake {
                 running.0 += 1;
                 running.1 = running.1.max(running.0);
             }
-            tell(Progress::Started { key: String::new() });
+            tell(Progress::Started { key: "".into() });
             let pause = if self.hang { Duration::from_secs(3600) } else { Duration::from_millis(5) };
             tokio::time::sleep(pause).await;
             self.running.lock().expect("not poisoned").0 -= 1;
@@ -59,7 +59,7 @@ fn plan(images: &[(&str, Option<&str>)]) -> BuildPlan {
 }
 
 fn image(name: &str) -> Image {
-    Image { id: format!("id-{name}"), key: format!("key-{name}"), size: 1, layers: 1 }
+    Image { id: format!("id-{name}").into(), key: format!("key-{name}").into(), size: 1, layers: 1 }
 }
 
 fn failure(transient: bool) -> Failure {
