@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Variables that are no text can't be used in a template either.
-    let env: BTreeMap<String, String> = std::env::vars_os()
+    let variables: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    ExitCode::from(kolla_build::commands::run(std::env::args_os(), &env))
+    ExitCode::from(kolla_build::commands::run(std::env::args_os(), variables))
 }

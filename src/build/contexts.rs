@@ -1,5 +1,7 @@
 //! Completing an image's build context with its sources.
 
+use std::path::Path;
+
 use super::assemble::assemble;
 use super::failures::source_failure;
 use crate::config::source::Source;
@@ -7,15 +9,15 @@ use crate::freshness::recipe::Recipe;
 use crate::model::event::Failure;
 use crate::sources::cache::{Fetched, SourceCache};
 
-/// Fetches the sources of an image and puts their archives into its context.
-pub async fn add_sources(recipe: &Recipe, sources: &SourceCache) -> Result<(), Failure> {
+/// Fetches the sources of an image and puts their archives into its context, a directory.
+pub async fn add_sources(recipe: &Recipe, context: &Path, sources: &SourceCache) -> Result<(), Failure> {
     let source = match &recipe.source {
         Some(source) => Some(sources.fetch(source).await.map_err(source_failure)?),
         None => None,
     };
     let plugins = fetch_all(&recipe.plugins, sources).await?;
     let additions = fetch_all(&recipe.additions, sources).await?;
-    let context = recipe.context.clone();
+    let context = context.to_path_buf();
     tokio::task::spawn_blocking(move || assemble(&context, source.as_ref(), &plugins, &additions))
         .await
         .map_err(|error| Failure::bug(&error.to_string()))?

@@ -1,6 +1,7 @@
 //! Bringing one image up to date: its sources, its content key, and the build when the key is new.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -17,7 +18,7 @@ use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, Ima
 use crate::freshness::bases::BaseImages;
 use crate::freshness::decide::{self, Facts, Holder, Standing, decide};
 use crate::freshness::inquiry::{self, Inputs, Inquiry};
-use crate::freshness::recipe::{BuiltFrom, Recipe};
+use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes};
 use crate::freshness::record::InputRecord;
 use crate::freshness::records::Records;
 use crate::model::event::{Failure, FailureKind, Image, UnitId};
@@ -74,7 +75,9 @@ pub struct ImageWorker {
     /// How to build.
     pub settings: BuildSettings,
     /// What to build, for every unit of the plan that is to be built.
-    pub recipes: HashMap<UnitId, Recipe>,
+    pub recipes: Recipes,
+    /// The directory of all build contexts.
+    pub contexts: PathBuf,
     /// Who pushes.
     pub remote: Remote,
     /// The manifest lists that pushes complete.
@@ -116,7 +119,8 @@ impl ImageWorker {
             parents.push(self.parent(unit, from, &output).await?);
         }
         let keys: Vec<ContentKey> = parents.iter().map(|parent| parent.key.clone()).collect();
-        let Inputs { key: inputs, untold } = self.inquiry.inputs(unit.platform, recipe, &keys).await?;
+        let Inputs { key: inputs, untold } =
+            self.inquiry.inputs(unit.platform, recipe, &self.context(recipe), &keys).await?;
         let record = InputRecord::new(&inputs);
         let key = record.key.clone();
         let names = recipe.parents.iter().map(BuiltFrom::name);
@@ -127,7 +131,7 @@ impl ImageWorker {
         }
         tell(Progress::Started { key: key.clone() });
         self.ahead.changed(&id);
-        add_sources(recipe, &self.sources).await?;
+        add_sources(recipe, &self.context(recipe), &self.sources).await?;
         let mut built_on = Vec::new();
         for (from, parent) in recipe.parents.iter().zip(&parents) {
             built_on.push(self.built_on(unit, from, parent, &output).await?);
@@ -239,6 +243,11 @@ impl ImageWorker {
         self.recipes.get(&unit.id()).ok_or_else(|| Failure::bug("a unit without a recipe"))
     }
 
+    /// The directory of a build context.
+    fn context(&self, recipe: &Recipe) -> PathBuf {
+        self.contexts.join(&recipe.context)
+    }
+
     fn bases(&self) -> Result<&BaseImages, Failure> {
         self.inquiry.bases.as_ref().ok_or_else(|| Failure::bug("a build without an engine"))
     }
@@ -334,7 +343,7 @@ impl ImageWorker {
         let mut kept = is_something.into_iter();
         parents.retain(|_| kept.next().unwrap_or(true));
         Ok(BuildRequest {
-            context: recipe.context.clone(),
+            context: self.context(recipe),
             mtime: recipe.mtime,
             tag: unit.reference.clone(),
             dockerfile,
@@ -369,7 +378,7 @@ impl ImageWorker {
         if parents.iter().all(|parent| parent.alias.is_none()) {
             return Ok(None);
         }
-        let path = recipe.context.join("Dockerfile");
+        let path = self.context(recipe).join("Dockerfile");
         let text = input::read_to_string(&path).map_err(|error| {
             Failure::permanent(FailureKind::Local, format!("failed to read {}: {error}", path.display()))
         })?;

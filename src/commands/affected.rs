@@ -1,6 +1,6 @@
 //! Leaving out images whose inputs are what they were at a git revision.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::config::layer::{DEFAULT, Entry, Layers, Place, ValueError};
@@ -13,6 +13,7 @@ use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::event::UnitId;
 use crate::model::plan::{Disposition, PlannedUnit};
 use crate::model::platform::Platform;
+use crate::session::Session;
 use crate::session::contexts::{Scope, platform_dir, tree_files};
 use crate::session::engines::patience;
 use crate::session::prepare::{Prepared, prepare};
@@ -33,12 +34,8 @@ pub(super) const INPUTS: [&str; 7] = [
 
 /// Leaves images out of the plan that are what they were at the revision, and so is all that they are built on.
 /// `layers` is the configuration as it was read, without what the tree brings along.
-pub fn narrow(
-    prepared: &mut Prepared,
-    mut layers: Layers,
-    revision: &str,
-    env: &BTreeMap<String, String>,
-) -> Result<(), Fatal> {
+pub fn narrow(session: &mut Session, mut layers: Layers, revision: &str) -> Result<(), Fatal> {
+    let prepared = &session.prepared;
     if prepared.config.templates.images_dir.is_none() {
         let message = "--affected-since compares trees in git checkouts, and the shipped tree is in none";
         return Err(Fatal::message(message, EXIT_USAGE).hinted("--images-dir DIR names a tree in a checkout"));
@@ -48,7 +45,7 @@ pub fn narrow(
     let mut copies = Revision::new(revision, patience(&prepared.config))?;
     let then = match config_then(layers, &mut copies)? {
         Some(config) => {
-            let prepared = prepare(config, env)
+            let prepared = prepare(config, session.environment)
                 .map_err(|error| error.during(format!("failed to render the image tree of {revision}")))?;
             Inputs::read(&prepared)?
         }
@@ -56,25 +53,27 @@ pub fn narrow(
     };
     let now = Inputs::read(prepared)?;
     let mut changed: HashSet<UnitId> = HashSet::new();
-    for unit in &mut prepared.plan.units {
-        let inherited = unit
-            .needs()
-            .find(|parent| changed.contains(parent))
-            .map(|parent| format!("built on {}, which changed since {revision}", parent.image));
-        match now.difference(&then, unit, revision).or(inherited) {
-            Some(reason) => {
-                changed.insert(unit.id());
-                if unit.disposition == Disposition::Build {
-                    unit.reason = reason;
+    session.change_plan(|plan| {
+        for unit in &mut plan.units {
+            let inherited = unit
+                .needs()
+                .find(|parent| changed.contains(parent))
+                .map(|parent| format!("built on {}, which changed since {revision}", parent.image));
+            match now.difference(&then, unit, revision).or(inherited) {
+                Some(reason) => {
+                    changed.insert(unit.id());
+                    if unit.disposition == Disposition::Build {
+                        unit.reason = reason;
+                    }
                 }
+                None if unit.disposition == Disposition::Build => {
+                    unit.disposition = Disposition::Skipped;
+                    unit.reason = format!("nothing that it is made from changed since {revision}");
+                }
+                None => {}
             }
-            None if unit.disposition == Disposition::Build => {
-                unit.disposition = Disposition::Skipped;
-                unit.reason = format!("nothing that it is made from changed since {revision}");
-            }
-            None => {}
         }
-    }
+    });
     Ok(())
 }
 

@@ -1,165 +1,209 @@
 //! Building: the engine, the worker, the reporters, and what connects them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::write_lock;
-use crate::build::image_worker::ImageWorker;
+use crate::build::image_worker::{BuildSettings, ImageWorker};
 use crate::build::manifest_lists::Lists;
 use crate::build::prefetch::{self, Ahead};
 use crate::build::publish::Remote;
 use crate::build::up_to_date::Memory;
+use crate::config::resolved::Config;
 use crate::config::secrets::hidden;
 use crate::config::settings;
 use crate::context::workdir::WorkDir;
-use crate::engine::too_long;
+use crate::engine::{Engine, too_long};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::inquiry::Inquiry;
 use crate::freshness::lookup::Lookup;
-use crate::freshness::recipe::Recipe;
+use crate::freshness::recipe::Recipes;
 use crate::model::event::{Event, Outcome, UnitId};
+use crate::model::plan::Disposition;
 use crate::model::secret::Secrets;
+use crate::registry::Registries;
 use crate::report::Reporters;
 use crate::schedule::history::History;
 use crate::schedule::run::{Limits, run};
 use crate::session::contexts::{Scope, tree_files};
-use crate::session::engines::{engine, greet, proxy_urls};
-use crate::session::kept::source_cache;
+use crate::session::engines::{check_engine, proxy_urls};
 use crate::session::outputs::Outputs;
-use crate::session::prepare::Prepared;
-use crate::session::recipes::{build_settings, recipes, skip_existing, wants_several_platforms};
-use crate::session::registries;
 use crate::session::reporters::reporters;
 use crate::session::stdio::{tell, tell_pause};
-use crate::session::threads::runtime;
-use crate::session::{disk, kept, stdio};
+use crate::session::threads::block_on;
+use crate::session::{Session, disk, kept, stdio};
 use crate::util::at_once;
-use crate::util::interrupt::{self, Orderly};
+use crate::util::interrupt;
 
 /// Builds what the plan says; gives the exit code.
-pub fn build(mut prepared: Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
-    let mut settings = build_settings(&prepared, env);
-    let configured = proxy_urls(&prepared.config, env)?;
-    let proxies = settings.proxy_args.values().chain(&configured).flat_map(|url| hidden("proxy", url));
-    let others = proxies.chain(settings::hidden(prepared.config.layers()));
-    settings.secrets = Secrets::read(&prepared.config.build.secrets, env, others)
+pub fn build(mut session: Session) -> Result<u8, Fatal> {
+    let settings = settings(&session)?;
+    check_settings(&session, &settings)?;
+    let outputs = Outputs::open(&session.config().output)?;
+    block_on(build_images(&mut session, settings, outputs))
+}
+
+/// How images are built, with the secrets of the run, which nothing shows from now on.
+fn settings(session: &Session) -> Result<BuildSettings, Fatal> {
+    let (config, environment) = (session.config(), session.environment);
+    let build = &config.build;
+    let configured = proxy_urls(config, environment)?;
+    let proxies = environment.proxies.values().chain(&configured).flat_map(|url| hidden("proxy", url));
+    let others = proxies.chain(settings::hidden(config.layers()));
+    let secrets = Secrets::read(&build.secrets, &environment.variables, others)
         .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
-    stdio::hide(&settings.secrets);
-    if let Some(path) = &prepared.config.build.locked {
-        // What can't be read is told before an engine is asked.
+    stdio::hide(&secrets);
+    Ok(BuildSettings {
+        buildkit: build.buildkit,
+        network_mode: build.network_mode.clone(),
+        build_args: config.build_args(),
+        proxy_args: environment.proxies.clone(),
+        secrets,
+        squash: build.squash,
+        cache_from: build.cache_from.clone(),
+        inline_cache: build.inline_cache,
+        cache: build.cache,
+        keep: build.keep,
+    })
+}
+
+/// Fails for what can be told before an engine is asked.
+fn check_settings(session: &Session, settings: &BuildSettings) -> Result<(), Fatal> {
+    if let Some(path) = &session.config().build.locked {
         write_lock::read(path)?;
     }
-    if let Some(reason) = too_long(&settings.build_args) {
-        return Err(Fatal::message(reason, EXIT_USAGE)
-            .hinted("put it into a file of a build context, or hand it over with --secret"));
+    match too_long(&settings.build_args) {
+        Some(reason) => Err(Fatal::message(reason, EXIT_USAGE)
+            .hinted("put it into a file of a build context, or hand it over with --secret")),
+        None => Ok(()),
     }
-    let outputs = Outputs::open(&prepared.config.output)?;
-    let runtime = runtime()?;
-    let code = runtime.block_on(async {
-        let engine = engine(&prepared.config, env).await?;
-        let (engine_name, facts) = greet(&prepared.config, engine.as_ref(), "Building").await?;
-        if prepared.config.build.squash && !facts.squashes {
-            return Err(Fatal::message(format!("{} does not squash", facts.name), EXIT_USAGE).hinted(
-                "Docker does it as an experimental engine: \"experimental\": true in its daemon.json",
-            ));
-        }
-        if prepared.config.selection.skip_existing {
-            skip_existing(&mut prepared.plan, engine.as_ref()).await?;
-        }
-        // What can be wrong with the input is known before anything is written.
-        let mut recipes = recipes(&prepared, env)?;
-        let files = tree_files(&prepared, Scope::Contexts)?;
-        let sources = Arc::new(source_cache(&prepared, env, recipes.values())?);
-        let options = &prepared.config.build;
-        let several_platforms = wants_several_platforms(&prepared, &recipes);
-        if let Some(path) = &options.locked {
-            let supply = write_lock::Supply {
-                engine: engine.clone(),
-                sources: &sources,
-                retries: options.retries,
-                several_platforms,
-            };
-            write_lock::hold(path, &mut recipes, &supply).await?;
-        }
-        let outputs = outputs.with_logs(&prepared.config.output)?;
-        let work_dir = match &prepared.config.build.work_dir {
-            Some(dir) => WorkDir::keep(dir)?,
-            None => WorkDir::temporary()?,
+}
+
+async fn build_images(
+    session: &mut Session<'_>,
+    settings: BuildSettings,
+    outputs: Outputs,
+) -> Result<u8, Fatal> {
+    let engine = session.engine().await?;
+    let engine_name = check_engine_for_builds(session.config(), engine.as_ref()).await?;
+    if session.config().selection.skip_existing {
+        skip_existing(session, engine.as_ref()).await?;
+    }
+    // What can be wrong with the input is known before anything is written.
+    session.recipes()?;
+    let files = tree_files(&session.prepared, Scope::Contexts)?;
+    let sources = session.sources()?;
+    let several_platforms = session.wants_several_platforms()?;
+    let mut recipes = session.take_recipes()?;
+    let config = session.config();
+    let options = &config.build;
+    if let Some(path) = &options.locked {
+        let supply = write_lock::Supply {
+            engine: engine.clone(),
+            sources: &sources,
+            retries: options.retries,
+            several_platforms,
         };
-        work_dir.fill(&files)?;
-        for recipe in recipes.values_mut() {
-            recipe.context = work_dir.tree().join(&recipe.context);
-        }
-        let (ahead, wanted) = Ahead::new(&prepared.plan, &recipes);
-        // It takes an engine time to say, which a run that leaves registries alone need not wait for.
-        let insecure = if options.push || options.reuse_registry {
-            engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?
-        } else {
-            Vec::new()
-        };
-        let registries = Arc::new(registries::registries(&prepared, env, insecure)?);
-        let retries = options.retries;
-        let inquiry = Inquiry {
-            engine: Some(engine.clone()),
-            // Of a locked run they are there already, and newer ones are not wanted.
-            bases: Some(BaseImages::new(
-                engine.clone(),
-                options.pull && options.locked.is_none(),
-                several_platforms,
-            )),
-            sources: sources.clone(),
-            registry: options.reuse_registry.then(|| Lookup {
-                registries: registries.clone(),
-                retries,
-                waits: |error, pause| tell_pause(&error, pause),
-            }),
-            build_args: settings.build_args.clone(),
-            gets: true,
-            // The scheduler tries a unit again.
-            retries: 0,
-            waits: |_, _| {},
-        };
-        warn_of_downloads(&inquiry, &recipes).await;
-        let remote = Remote {
+        write_lock::hold(path, &mut recipes, &supply).await?;
+    }
+    let outputs = outputs.with_logs(&config.output)?;
+    let work_dir = match &options.work_dir {
+        Some(dir) => WorkDir::keep(dir)?,
+        None => WorkDir::temporary()?,
+    };
+    work_dir.fill(&files)?;
+    let registries = registries(session, engine.as_ref()).await?;
+    let bases = BaseImages::new(
+        engine.clone(),
+        // Of a locked run they are there already, and newer ones are not wanted.
+        options.pull && options.locked.is_none(),
+        several_platforms,
+    );
+    let inquiry = Inquiry {
+        engine: Some(engine.clone()),
+        bases: Some(bases),
+        sources: sources.clone(),
+        registry: options.reuse_registry.then(|| Lookup {
             registries: registries.clone(),
+            retries: options.retries,
+            waits: |error, pause| tell_pause(&error, pause),
+        }),
+        build_args: settings.build_args.clone(),
+        gets: true,
+        // The scheduler tries a unit again.
+        retries: 0,
+        waits: |_, _| {},
+    };
+    warn_of_downloads(&inquiry, &recipes).await;
+    let (ahead, wanted) = Ahead::new(&session.prepared.plan, &recipes);
+    let worker = ImageWorker {
+        lists: Lists::of(&session.prepared.plan),
+        remote: Remote {
+            registries,
             engine: engine.clone(),
             retries: options.retries,
             verify: options.verify_push,
-        };
-        let worker = ImageWorker {
-            lists: Lists::of(&prepared.plan),
-            remote,
-            inquiry,
-            engine,
-            sources: sources.clone(),
-            ahead,
-            settings,
-            recipes,
-            records: kept::records(env),
-            memory: Memory::default(),
-        };
-        let reporters = reporters(&prepared, env, engine_name, outputs)?;
-        let durations_file = kept::durations_file(env);
-        let fetching = tokio::spawn(prefetch::fetch(wanted, sources));
-        let orderly = interrupt::orderly();
-        let code = drive(&prepared, worker, reporters, &orderly, &work_dir, durations_file.as_deref()).await;
-        // Waited for, so that it takes away what it has not finished.
-        fetching.abort();
-        let _ = fetching.await;
-        Ok::<u8, Fatal>(code)
+        },
+        inquiry,
+        engine,
+        sources: sources.clone(),
+        ahead,
+        settings,
+        recipes,
+        contexts: work_dir.tree().to_path_buf(),
+        records: kept::records(session.environment),
+        memory: Memory::default(),
+    };
+    let reporters = reporters(session, engine_name, outputs)?;
+    let fetching = tokio::spawn(prefetch::fetch(wanted, sources));
+    let code = drive(session, worker, reporters, &work_dir).await;
+    // Waited for, so that it takes away what it has not finished.
+    fetching.abort();
+    let _ = fetching.await;
+    Ok(code)
+}
+
+/// Makes sure that the engine answers and can build as it is asked to; gives its name for people.
+async fn check_engine_for_builds(config: &Config, engine: &dyn Engine) -> Result<String, Fatal> {
+    let (name, facts) = check_engine(config, engine, "Building").await?;
+    if config.build.squash && !facts.squashes {
+        return Err(Fatal::message(format!("{} does not squash", facts.name), EXIT_USAGE)
+            .hinted("Docker does it as an experimental engine: \"experimental\": true in its daemon.json"));
+    }
+    Ok(name)
+}
+
+/// Leaves out what the engine has under the name it would get, whatever is in it.
+pub(super) async fn skip_existing(session: &mut Session<'_>, engine: &dyn Engine) -> Result<(), Fatal> {
+    let mut existing = HashSet::new();
+    for unit in session.prepared.plan.to_build() {
+        let held = engine.inspect(&unit.reference).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
+        existing.extend(held.map(|_| unit.id()));
+    }
+    session.change_plan(|plan| {
+        for unit in plan.units.iter_mut().filter(|unit| existing.contains(&unit.id())) {
+            unit.disposition = Disposition::Skipped;
+            unit.reason = "skip_existing, and the engine has it".to_string();
+        }
     });
-    // A blocked download or hash must not keep an interrupted run from ending.
-    runtime.shutdown_background();
-    code
+    Ok(())
+}
+
+/// The registries. An engine takes its time to say which it reaches without TLS: it is asked only where they are needed.
+async fn registries(session: &Session<'_>, engine: &dyn Engine) -> Result<Arc<Registries>, Fatal> {
+    let options = &session.config().build;
+    match options.push || options.reuse_registry {
+        true => session.registries(engine).await,
+        false => Ok(Arc::new(session.registries_alone())),
+    }
 }
 
 /// Tells what ADD downloads that nobody can tell of whether it has changed.
-async fn warn_of_downloads(inquiry: &Inquiry, recipes: &HashMap<UnitId, Recipe>) {
+async fn warn_of_downloads(inquiry: &Inquiry, recipes: &Recipes) {
     let mut untold: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let asked = stream::iter(recipes).map(async |(unit, recipe)| (unit, inquiry.downloads(recipe).await.1));
     let answers: Vec<_> = asked.buffer_unordered(at_once::QUESTIONS).collect().await;
@@ -181,14 +225,14 @@ fn are(images: &[&str]) -> String {
 
 /// Runs the plan while reporters listen, until its end or until it is asked to stop.
 async fn drive(
-    prepared: &Prepared,
+    session: &Session<'_>,
     worker: ImageWorker,
     mut reporters: Reporters,
-    orderly: &Orderly,
     work_dir: &WorkDir,
-    durations_file: Option<&Path>,
 ) -> u8 {
-    let build = &prepared.config.build;
+    let orderly = interrupt::orderly();
+    let durations_file = kept::durations_file(session.environment);
+    let build = &session.config().build;
     let push_threads = build.push.then_some(build.push_threads);
     let limits = Limits {
         threads: build.threads,
@@ -197,7 +241,7 @@ async fn drive(
         fail_fast: build.fail_fast.then(|| build.allowed_to_fail.iter().cloned().collect()),
     };
     let (events, mut heard) = mpsc::unbounded_channel::<Event>();
-    let mut durations = durations_file.map(History::load).unwrap_or_default();
+    let mut durations = durations_file.as_deref().map(History::load).unwrap_or_default();
     let known = durations.clone();
     let cost = |unit: &UnitId| known.cost(unit);
     let places = disk::places(worker.engine.clone(), work_dir.tree().to_path_buf(), build.min_free_disk);
@@ -205,7 +249,7 @@ async fn drive(
     let warn = move |text| drop(warnings.send(Event::Warning { text }));
     let watching = async { disk::watch(&places.await, disk::free, warn).await };
     let secrets = worker.settings.secrets.clone();
-    let building = run(&prepared.plan, Arc::new(worker), cost, limits, orderly.stop(), events);
+    let building = run(&session.prepared.plan, Arc::new(worker), cost, limits, orderly.stop(), events);
     let running = async {
         tokio::select! {
             () = building => {}
@@ -226,7 +270,7 @@ async fn drive(
     };
     let ((), (summary, errors)) = tokio::join!(running, reporting);
     if known != durations
-        && let Some(file) = durations_file
+        && let Some(file) = &durations_file
         && let Err(error) = durations.save(file)
     {
         tell(&format!("warning: failed to keep durations in {}: {error}", file.display()));

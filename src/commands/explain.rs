@@ -1,7 +1,5 @@
 //! Overrides, checked and explained.
 
-use std::collections::BTreeMap;
-
 use fancy_regex::Regex;
 
 use crate::config::nearest;
@@ -12,6 +10,7 @@ use crate::lint::explain::{Explained, diff};
 use crate::lint::outline::outline;
 use crate::lint::tree::TreeOutline;
 use crate::lint::{blocks, tree::TreeError};
+use crate::session::environment::Environment;
 use crate::session::prepare::{Prepared, build_date};
 use crate::template::context::RenderContext;
 use crate::template::overrides::MergedOverride;
@@ -67,7 +66,7 @@ pub fn list_blocks(prepared: &Prepared) -> Result<String, Fatal> {
 
 /// Where the blocks and lists of an image come from, and its Dockerfile with the overrides compared with the one
 /// without.
-pub fn explain(prepared: &Prepared, image: &str, env: &BTreeMap<String, String>) -> Result<String, Fatal> {
+pub fn explain(prepared: &Prepared, image: &str, environment: &Environment) -> Result<String, Fatal> {
     let Some(template) = prepared.images.iter().find(|template| template.name == image) else {
         let hint = nearest::hint(image, prepared.images.iter().map(|template| template.name.as_str()));
         return Err(Fatal::message(format!("there is no image '{image}'{hint}"), EXIT_USAGE));
@@ -91,7 +90,12 @@ pub fn explain(prepared: &Prepared, image: &str, env: &BTreeMap<String, String>)
         if merged.is_none() {
             continue;
         }
-        let context = RenderContext::new(&prepared.config, *platform, env, &build_date(env)?)?;
+        let context = RenderContext::new(
+            &prepared.config,
+            *platform,
+            &environment.variables,
+            &build_date(environment),
+        )?;
         let without = plain.render_all(std::slice::from_ref(template), *platform, &context)?;
         let changes =
             without.first().map(|without| diff(without, with)).filter(|changes| !changes.is_empty());

@@ -1,6 +1,6 @@
 //! Writing what `docker buildx bake` builds the matched images from.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,15 +12,15 @@ use crate::dockerfile::mounts::with_run_flags;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::bake::BAKE_FILE;
 use crate::export::bake::{BakeImage, BakeOptions, bake_file, is_bake_file};
-use crate::freshness::recipe::Recipe;
-use crate::model::event::{Failure, UnitId};
+use crate::freshness::recipe::Recipes;
+use crate::model::event::Failure;
 use crate::model::plan::PlannedUnit;
 use crate::model::secret::SecretSpec;
+use crate::session::Session;
 use crate::session::contexts::{Scope, tree_files};
-use crate::session::kept::source_cache;
-use crate::session::prepare::Prepared;
-use crate::session::recipes::{build_settings, recipes};
-use crate::session::threads::runtime;
+use crate::session::stdio::tell_pause;
+use crate::session::threads::block_on;
+use crate::sources::cache::SourceCache;
 use crate::util::at_once;
 use crate::util::input;
 use crate::util::retry::{Again, persist};
@@ -28,33 +28,31 @@ use crate::util::write::Destination;
 
 /// Writes the bake file and the contexts beside it; gives what to tell the user. The file is written last, when
 /// everything that it names is there.
-pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) -> Result<String, Fatal> {
-    if let Some(lock) = &prepared.config.build.locked {
+pub fn write(session: &Session, dir: &Path) -> Result<String, Fatal> {
+    if let Some(lock) = &session.config().build.locked {
         let message = format!("--export bake can't hold what it writes to the lock file {}", lock.display());
         return Err(
             Fatal::message(message, EXIT_USAGE).hinted("leave out --locked, or build with kolla-build")
         );
     }
-    let mut recipes = recipes(prepared, env)?;
+    let recipes = session.recipes()?;
+    let prepared = &session.prepared;
     let secrets = &prepared.config.build.secrets;
-    let files = as_sent(tree_files(prepared, Scope::Contexts)?, &recipes, secrets);
+    let files = as_sent(tree_files(prepared, Scope::Contexts)?, recipes, secrets);
     let path = dir.join(BAKE_FILE);
     refuse_foreign(&path)?;
     let work_dir = WorkDir::keep(dir)?;
     let destination = Destination::open(&path).map_err(|error| failed_to_write(&path, &error))?;
     remove(&path)?;
     work_dir.fill(&files)?;
-    for recipe in recipes.values_mut() {
-        recipe.context = work_dir.tree().join(&recipe.context);
-    }
-    complete(prepared, env, &recipes)?;
+    complete(recipes, work_dir.tree(), &*session.sources()?, prepared.config.build.retries)?;
 
     let below = |context: &Path| context.strip_prefix(dir).unwrap_or(context).to_path_buf();
     let image = |unit| {
         let recipe = recipes.get(&PlannedUnit::id(unit))?;
         Some(BakeImage {
             unit,
-            context: below(&recipe.context),
+            context: below(&work_dir.tree().join(&recipe.context)),
             parents: &recipe.parents,
             labels: &recipe.labels,
         })
@@ -64,7 +62,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
     let caches = |option| prepared.config.layers().many(option);
     let options = BakeOptions {
         // Proxies are those of this machine.
-        build_args: build_settings(prepared, env).build_args,
+        build_args: prepared.config.build_args(),
         network_mode: &build.network_mode,
         cache: build.cache,
         pull: build.pull,
@@ -100,11 +98,7 @@ pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, dir: &Path) ->
 }
 
 /// The files of the contexts as they are in the archives that our own builds send.
-fn as_sent(
-    mut files: Vec<TreeFile>,
-    recipes: &HashMap<UnitId, Recipe>,
-    secrets: &[SecretSpec],
-) -> Vec<TreeFile> {
+fn as_sent(mut files: Vec<TreeFile>, recipes: &Recipes, secrets: &[SecretSpec]) -> Vec<TreeFile> {
     let mounts: Vec<String> = secrets.iter().map(SecretSpec::mount).collect();
     let dockerfiles: HashSet<PathBuf> =
         recipes.values().map(|recipe| recipe.context.join("Dockerfile")).collect();
@@ -120,32 +114,21 @@ fn as_sent(
 }
 
 /// Puts the sources into the contexts; tells everything that is not to be had.
-fn complete(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
-    recipes: &HashMap<UnitId, Recipe>,
-) -> Result<(), Fatal> {
-    let sources = source_cache(prepared, env, recipes.values())?;
-    let retries = prepared.config.build.retries;
+fn complete(recipes: &Recipes, contexts: &Path, sources: &SourceCache, retries: u32) -> Result<(), Fatal> {
     let may_pass = |failure: &Failure| Again::if_transient(failure.transient);
-    let runtime = runtime()?;
-    let mut failures: Vec<String> = runtime.block_on(async {
-        stream::iter(recipes)
+    let mut failures: Vec<String> = block_on(async {
+        let failures = stream::iter(recipes)
             .map(async |(unit, recipe)| {
-                (
-                    unit,
-                    persist(retries, may_pass, crate::session::stdio::tell_pause, || {
-                        add_sources(recipe, &sources)
-                    })
-                    .await,
-                )
+                let context = contexts.join(&recipe.context);
+                let add = || add_sources(recipe, &context, sources);
+                (unit, persist(retries, may_pass, tell_pause, add).await)
             })
             .buffer_unordered(at_once::FETCHES)
             .filter_map(async |(unit, added)| Some(format!("{}: {}", unit.image, added.err()?)))
             .collect()
-            .await
-    });
-    runtime.shutdown_background();
+            .await;
+        Ok(failures)
+    })?;
     if failures.is_empty() {
         return Ok(());
     }

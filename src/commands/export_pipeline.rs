@@ -8,6 +8,7 @@ use crate::config::options::{self, Kind, Origin};
 use crate::config::secrets::{is_secret_name, masked};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::pipeline::{CiSystem, PipelineOptions, WRITTEN_BY, pipeline};
+use crate::session::Session;
 use crate::session::prepare::Prepared;
 use crate::session::stdio::tell;
 use crate::util::input;
@@ -37,14 +38,14 @@ const NOT_OF_JOBS: [&str; 16] = [
 
 /// Writes the pipeline's files below the directory; gives what to tell the user. Jobs get this run's command line.
 pub fn write(
-    prepared: &Prepared,
-    line: &CommandLine,
+    session: &Session,
     system: CiSystem,
     images_per_job: usize,
     dir: &Path,
 ) -> Result<String, Fatal> {
+    let prepared = &session.prepared;
     refuse_several_platforms(prepared)?;
-    let mut options = PipelineOptions { images_per_job, ..arguments(prepared, line)? };
+    let mut options = PipelineOptions { images_per_job, ..arguments(prepared, session.line)? };
     let selection = &prepared.config.selection;
     if selection.regexes.is_empty() && selection.profile_regexes.is_empty() {
         // Every image, said so that the last job asks for every one.

@@ -7,30 +7,29 @@ use futures_util::{StreamExt, stream};
 use crate::build::manifest_lists::Members;
 use crate::build::publish;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
-use crate::session::prepare::Prepared;
-use crate::session::registries::{Finding, registries, report};
+use crate::session::Session;
+use crate::session::registries::{Finding, report};
 use crate::session::stdio::{tell, tell_pause};
-use crate::session::threads::runtime;
+use crate::session::threads::block_on;
 
 /// Lists the platforms of every image asked for, as the registry has them under tags of their own; gives the exit code.
 /// An image that lacks a platform keeps the list that it has.
-pub fn list(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
-    if !prepared.config.has_several_platforms() {
+pub fn list(session: &Session) -> Result<u8, Fatal> {
+    if !session.config().has_several_platforms() {
         let message = "there is nothing to list: --manifest-lists joins several platforms";
         return Err(
             Fatal::message(message, EXIT_USAGE).hinted("name them, as --platform linux/amd64,linux/arm64")
         );
     }
     let mut lists: BTreeMap<(&str, &str), Members> = BTreeMap::new();
-    for unit in prepared.plan.to_build() {
+    for unit in session.prepared.plan.to_build() {
         if let Some(name) = &unit.list {
             lists.entry((&unit.image, name)).or_default().insert(unit.platform, unit.reference.clone());
         }
     }
-    let registries = registries(prepared, env, Vec::new())?;
-    let options = &prepared.config.build;
-    let runtime = runtime()?;
-    let findings: Vec<Finding> = runtime.block_on(async {
+    let registries = session.registries_alone();
+    let options = &session.config().build;
+    let findings: Vec<Finding> = block_on(async {
         let put = stream::iter(&lists).map(async |((image, name), members)| {
             let listed = publish::list(&registries, name, members, options.retries, tell_pause).await;
             Finding {
@@ -42,9 +41,9 @@ pub fn list(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, F
                 reason: listed.err(),
             }
         });
-        put.buffered(options.push_threads).collect().await
-    });
-    report(&findings, prepared.config.output.json)?;
+        Ok(put.buffered(options.push_threads).collect().await)
+    })?;
+    report(&findings, session.config().output.json)?;
     let listed = findings.iter().filter(|finding| finding.status == "listed").count();
     tell(&format!("Listed {listed} of {} images", findings.len()));
     Ok(if listed == findings.len() { 0 } else { EXIT_FAILED })

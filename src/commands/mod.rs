@@ -19,6 +19,7 @@ mod write_lock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use crate::cli::{self, CommandLine};
 use crate::config::inputs;
@@ -30,15 +31,16 @@ use crate::error::{EXIT_FAILED, Fatal};
 use crate::graph::export;
 use crate::lint::configuration;
 use crate::model::plan::Disposition;
-use crate::session::prepare::{Prepared, prepare};
+use crate::session::environment::Environment;
+use crate::session::prepare::Prepared;
 use crate::session::stdio::{output, output_failed, tell, written};
-use crate::session::{engines, patches, places, threads, tree};
+use crate::session::{Session, engines, patches, places, threads, tree};
 use crate::util::interrupt;
 use crate::util::write::write_whole;
 
-/// Runs the program; gives its exit code. `env` is the process environment, read nowhere else.
-pub fn run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, String>) -> u8 {
-    let code = match try_run(args, env) {
+/// Runs the program; gives its exit code. `variables` are the environment of the process, read nowhere else.
+pub fn run(args: impl IntoIterator<Item = OsString>, variables: BTreeMap<String, String>) -> u8 {
+    let code = match try_run(args, variables) {
         Ok(code) => code,
         Err(fatal) => {
             tell(&fatal.to_string());
@@ -50,7 +52,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
     code
 }
 
-fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+fn try_run(
+    args: impl IntoIterator<Item = OsString>,
+    variables: BTreeMap<String, String>,
+) -> Result<u8, Fatal> {
     let line = match cli::parse(args) {
         Ok(line) => line,
         Err(error) => {
@@ -66,100 +71,109 @@ fn try_run(args: impl IntoIterator<Item = OsString>, env: &BTreeMap<String, Stri
         return output(&print::manual().map_err(|error| output_failed(&error))?);
     }
     threads::start()?;
-    let layers = load(&line, env)?;
+    let environment = Environment::read(variables)?;
+    let layers = load(&line, &environment.variables)?;
     if layers.flag("watch")? && !line.print_config {
-        return watch::watch(&line, env);
+        return watch::watch(&line, &environment);
     }
-    round(&line, layers, env)
+    run_task(&line, layers, &environment)
 }
 
 /// Does what the command line and the layers ask for, once.
-fn round(line: &CommandLine, mut layers: Layers, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+fn run_task(line: &CommandLine, mut layers: Layers, environment: &Environment) -> Result<u8, Fatal> {
     let tree_warnings = tree::add_tree_facts(&mut layers)?;
     if line.print_config {
-        let mut layers = layers.clone();
-        complete(&mut layers)?;
-        output(&print::config(&layers)?)?;
+        return print_config(layers);
     }
-    // What can't be used is told behind what is in force, too.
     let config = resolve(layers)?;
-    if line.print_config {
-        return Ok(0);
-    }
     inputs::check(config.layers())?;
-    let mut prepared = prepare(config, env)?;
-    places::check(&prepared, line, env)?;
-    if let Some(revision) = prepared.config.selection.affected_since.clone() {
-        affected::narrow(&mut prepared, load(line, env)?, &revision, env)?;
+    let mut session = Session::new(line, environment, config)?;
+    places::check(&session)?;
+    if let Some(revision) = session.config().selection.affected_since.clone() {
+        affected::narrow(&mut session, load(line, &environment.variables)?, &revision)?;
     }
-    for warning in tree_warnings {
+    warn(&tree_warnings);
+    check_configuration(&session)?;
+    run_in(session)
+}
+
+/// Prints every value in force, and then tells what can't be used.
+fn print_config(layers: Layers) -> Result<u8, Fatal> {
+    let mut complete_layers = layers.clone();
+    complete(&mut complete_layers)?;
+    output(&print::config(&complete_layers)?)?;
+    resolve(layers)?;
+    Ok(0)
+}
+
+/// Warns of everything in the configuration and the overrides that does not do what it seems to; fails for what can't be.
+fn check_configuration(session: &Session) -> Result<(), Fatal> {
+    let (config, prepared) = (session.config(), &session.prepared);
+    let images = prepared.image_names();
+    warn(&configuration::about(config, &images, &prepared.plan)?);
+    warn(&patches::warnings(prepared)?);
+    config.check_sources(&images)?;
+    warn(&explain::warnings(prepared)?);
+    if uses_docker_configuration(&config.task) {
+        warn(&engines::warnings(config, session.environment));
+    }
+    Ok(())
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
         tell(&format!("warning: {warning}"));
     }
-    for warning in configuration::about(&prepared.config, &prepared.image_names(), &prepared.plan)? {
-        tell(&format!("warning: {warning}"));
-    }
-    for warning in patches::warnings(&prepared)? {
-        tell(&format!("warning: {warning}"));
-    }
-    prepared.config.check_sources(&prepared.image_names())?;
-    for warning in explain::warnings(&prepared)? {
-        tell(&format!("warning: {warning}"));
-    }
-    if uses_docker_configuration(&prepared.config.task) {
-        for warning in engines::warnings(&prepared.config, env) {
-            tell(&format!("warning: {warning}"));
-        }
-    }
-    let matched = matched(&prepared);
-    let is_matched = |name: &str| matched.contains(name);
-    match &prepared.config.task {
-        Task::ListImages => output(&export::list(matched)),
-        Task::ListDependencies => {
-            let mut out = BufWriter::new(std::io::stdout().lock());
-            let result = export::dependencies(prepared.graph(), &is_matched, &mut out);
-            written(result.and_then(|()| out.flush()))?;
-            Ok(0)
-        }
-        Task::SaveDependency(path) => {
-            let dot = export::dot(prepared.graph(), &is_matched);
-            write_whole(path, dot).map_err(|error| {
-                Fatal::message(
-                    format!("failed to write the graph to {}: {error}", path.display()),
-                    EXIT_FAILED,
-                )
-            })?;
-            tell(&format!("Container images dependency are saved in {}", path.display()));
-            Ok(0)
-        }
-        Task::ListBlocks => output(&explain::list_blocks(&prepared)?),
-        Task::Explain(image) => output(&explain::explain(&prepared, image, env)?),
+}
+
+/// Does the task of a session.
+fn run_in(mut session: Session) -> Result<u8, Fatal> {
+    let told = |text: String| {
+        tell(&text);
+        Ok(0)
+    };
+    let prepared = &session.prepared;
+    match &session.config().task.clone() {
+        Task::ListImages => output(&export::list(matched(prepared))),
+        Task::ListDependencies => list_dependencies(prepared),
+        Task::SaveDependency(path) => told(save_dependencies(prepared, path)?),
+        Task::ListBlocks => output(&explain::list_blocks(prepared)?),
+        Task::Explain(image) => output(&explain::explain(prepared, image, session.environment)?),
         Task::Plan => {
-            let forecasts = show_plan::forecasts(&mut prepared, env)?;
-            output(&print::plan(&prepared.plan, &forecasts, prepared.config.output.plan_json))
+            let forecasts = show_plan::forecasts(&mut session)?;
+            output(&print::plan(&session.prepared.plan, &forecasts, session.config().output.plan_json))
         }
-        Task::TemplateOnly => {
-            tell(&template_only::template_only(&prepared)?);
-            Ok(0)
-        }
-        Task::Lock(path) => {
-            tell(&write_lock::write(&prepared, env, path)?);
-            Ok(0)
-        }
-        Task::VerifyRegistry => verify_registry::verify(&prepared, env),
-        Task::ManifestLists => list_platforms::list(&prepared, env),
-        Task::Retag(tags) => retag::retag(&prepared, env, tags),
-        Task::Export(Export::Bake(dir)) => {
-            tell(&export_bake::write(&prepared, env, dir)?);
-            Ok(0)
-        }
+        Task::TemplateOnly => told(template_only::template_only(prepared)?),
+        Task::Lock(path) => told(write_lock::write(&session, path)?),
+        Task::VerifyRegistry => verify_registry::verify(&mut session),
+        Task::ManifestLists => list_platforms::list(&session),
+        Task::Retag(tags) => retag::retag(&session, tags),
+        Task::Export(Export::Bake(dir)) => told(export_bake::write(&session, dir)?),
         Task::Export(Export::Pipeline { system, images_per_job, dir }) => {
-            tell(&export_pipeline::write(&prepared, line, *system, *images_per_job, dir)?);
-            Ok(0)
+            told(export_pipeline::write(&session, *system, *images_per_job, dir)?)
         }
-        Task::MergeSummaries(paths) => merge_summaries::merge_summaries(&prepared, paths),
-        Task::Prune { tags, dry_run } => prune::prune(&prepared, env, tags.as_deref(), *dry_run),
-        Task::Build => build::build(prepared, env),
+        Task::MergeSummaries(paths) => merge_summaries::merge_summaries(prepared, paths),
+        Task::Prune { tags, dry_run } => prune::prune(&session, tags.as_deref(), *dry_run),
+        Task::Build => build::build(session),
     }
+}
+
+fn list_dependencies(prepared: &Prepared) -> Result<u8, Fatal> {
+    let matched = matched(prepared);
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let result = export::dependencies(prepared.graph(), &|name| matched.contains(name), &mut out);
+    written(result.and_then(|()| out.flush()))?;
+    Ok(0)
+}
+
+/// Writes the graph to a file; gives what to tell the user.
+fn save_dependencies(prepared: &Prepared, path: &Path) -> Result<String, Fatal> {
+    let matched = matched(prepared);
+    let dot = export::dot(prepared.graph(), &|name| matched.contains(name));
+    write_whole(path, dot).map_err(|error| {
+        Fatal::message(format!("failed to write the graph to {}: {error}", path.display()), EXIT_FAILED)
+    })?;
+    Ok(format!("Container images dependency are saved in {}", path.display()))
 }
 
 /// Whether a task asks an engine or a registry, as Docker's configuration says.

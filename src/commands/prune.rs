@@ -1,6 +1,6 @@
 //! Removing what of ours the engine holds and nothing needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fancy_regex::Regex;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -12,10 +12,10 @@ use crate::engine::unneeded::{ImagePrune, Rules, cache, images};
 use crate::engine::{Engine, EngineError};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::report::counted;
-use crate::session::engines;
 use crate::session::prepare::Prepared;
 use crate::session::stdio::{output, tell};
-use crate::session::threads::runtime;
+use crate::session::threads::block_on;
+use crate::session::{Session, engines};
 use crate::util::at_once;
 
 /// What goes from one engine.
@@ -46,22 +46,18 @@ struct Cache {
 }
 
 /// Shows what goes, and then removes it; gives the exit code.
-pub fn prune(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
-    tags: Option<&str>,
-    dry_run: bool,
-) -> Result<u8, Fatal> {
-    let rules = rules(prepared, tags)?;
-    let engines = engines::every(&prepared.config, env)?;
-    runtime()?.block_on(async {
+pub fn prune(session: &Session, tags: Option<&str>, dry_run: bool) -> Result<u8, Fatal> {
+    let config = session.config();
+    let rules = rules(&session.prepared, tags)?;
+    let engines = engines::every(config, session.environment)?;
+    block_on(async {
         let mut found = Vec::new();
         for engine in engines {
-            engines::greet(&prepared.config, &engine, "Cleaning up").await?;
+            engines::check_engine(config, &engine, "Cleaning up").await?;
             found.push(find(engine, &rules).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
         }
         let shown: Vec<Shown> = found.iter().map(Found::shown).collect();
-        output(&if prepared.config.output.plan_json { json(&shown) } else { text(&shown) })?;
+        output(&if config.output.plan_json { json(&shown) } else { text(&shown) })?;
         if dry_run {
             tell("Nothing was removed (--dry-run)");
             return Ok(0);

@@ -1,20 +1,21 @@
 //! `--retag FROM:TO`: gives images in the registry another tag. Nothing is built, pulled or uploaded but manifests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
 
 use crate::config::resolved::Retag;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::model::plan::BuildPlan;
 use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
 use crate::registry::Registries;
 use crate::registry::error::RegistryError;
 use crate::registry::manifest::Manifest;
-use crate::session::prepare::Prepared;
-use crate::session::registries::{Finding, registries, report};
+use crate::session::Session;
+use crate::session::registries::{Finding, report};
 use crate::session::stdio::{tell, tell_pause};
-use crate::session::threads::runtime;
+use crate::session::threads::block_on;
 use crate::util::retry::persist;
 
 /// An image to get another tag.
@@ -32,34 +33,33 @@ struct Source {
 }
 
 /// Retags the images asked for; gives the exit code. When one of them is missing, none is retagged.
-pub fn retag(prepared: &Prepared, env: &BTreeMap<String, String>, tags: &Retag) -> Result<u8, Fatal> {
-    let wanted = wanted(prepared, tags)?;
-    let options = &prepared.config.build;
+pub fn retag(session: &Session, tags: &Retag) -> Result<u8, Fatal> {
+    let wanted = wanted(&session.prepared.plan, tags)?;
+    let options = &session.config().build;
     let source = Source {
-        registries: registries(prepared, env, Vec::new())?,
+        registries: session.registries_alone(),
         retries: options.retries,
         at_once: options.push_threads,
     };
-    let runtime = runtime()?;
-    let (findings, verdict) = runtime.block_on(async {
+    let (findings, verdict) = block_on(async {
         let found = source.manifests(&wanted).await;
         let complete: Option<Vec<&Manifest>> = found.iter().map(|it| it.as_ref().ok()).collect();
-        match complete {
+        Ok(match complete {
             Some(manifests) => source.put(&wanted, &manifests).await,
             None => incomplete(&wanted, &found, tags),
-        }
-    });
-    report(&findings, prepared.config.output.json)?;
+        })
+    })?;
+    report(&findings, session.config().output.json)?;
     tell(&verdict);
     let done = findings.iter().all(|finding| ["retagged", "unchanged"].contains(&finding.status));
     Ok(if done { 0 } else { EXIT_FAILED })
 }
 
-fn wanted(prepared: &Prepared, tags: &Retag) -> Result<Vec<Wanted>, Fatal> {
+fn wanted(plan: &BuildPlan, tags: &Retag) -> Result<Vec<Wanted>, Fatal> {
     let mut seen = BTreeSet::new();
     let mut wanted = Vec::new();
     // Of several platforms one tag names them all.
-    for unit in prepared.plan.to_build().filter(|unit| seen.insert(&unit.image)) {
+    for unit in plan.to_build().filter(|unit| seen.insert(&unit.image)) {
         let named: Reference =
             unit.reference.parse().map_err(|error| Fatal::message(format!("{error}"), EXIT_USAGE))?;
         let tagged = |tag: &Tag| Reference { tag: Some(tag.to_string()), ..named.clone() };

@@ -1,10 +1,11 @@
 //! `--plan`: what would come of every image, by records of earlier builds, the engine's and the registry's images, and
 //! today's inputs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::build::skip_existing;
 use super::write_lock;
 use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
@@ -15,40 +16,33 @@ use crate::freshness::lookup::Lookup;
 use crate::freshness::survey::Survey;
 use crate::model::event::UnitId;
 use crate::session::contexts::Contexts;
-use crate::session::engines::engine;
-use crate::session::kept;
-use crate::session::prepare::Prepared;
-use crate::session::recipes::{self, build_settings};
-use crate::session::registries::registries;
 use crate::session::stdio::{tell, tell_pause};
-use crate::session::threads::runtime;
+use crate::session::threads::block_on;
+use crate::session::{Session, kept};
 use crate::sources::cache::SourceCache;
 
 /// What would come of every image that is to be brought up to date. Nothing is built, pulled or downloaded.
-pub fn forecasts(
-    prepared: &mut Prepared,
-    env: &BTreeMap<String, String>,
-) -> Result<HashMap<UnitId, Decision>, Fatal> {
-    let runtime = runtime()?;
-    let decisions = runtime.block_on(async {
-        let engine = reachable_engine(prepared, env).await;
-        if let Some(engine) = engine.as_deref().filter(|_| prepared.config.selection.skip_existing) {
-            recipes::skip_existing(&mut prepared.plan, engine).await?;
+pub fn forecasts(session: &mut Session) -> Result<HashMap<UnitId, Decision>, Fatal> {
+    block_on(async {
+        let engine = reachable_engine(session).await;
+        if let Some(engine) = engine.as_deref().filter(|_| session.config().selection.skip_existing) {
+            skip_existing(session, engine).await?;
         }
-        let recipes = write_lock::pinned_recipes(prepared, env)?;
-        let several_platforms = recipes::wants_several_platforms(prepared, &recipes);
+        let several_platforms = session.wants_several_platforms()?;
+        let recipes = write_lock::pinned_recipes(session)?;
+        let prepared = &session.prepared;
         let inquiry = Inquiry {
-            registry: lookup(prepared, env, engine.as_deref()).await?,
+            registry: lookup(session, engine.as_deref()).await?,
             bases: engine.clone().map(|engine| BaseImages::new(engine, false, several_platforms)),
             engine,
             // Nothing is fetched.
             sources: Arc::new(SourceCache::none(Duration::from_secs(prepared.config.build.timeout))),
-            build_args: build_settings(prepared, env).build_args,
+            build_args: prepared.config.build_args(),
             gets: false,
             retries: 0,
             waits: |_, _| {},
         };
-        let records = kept::records(env);
+        let records = kept::records(session.environment);
         let units: Vec<_> = prepared.plan.to_build().map(|unit| (unit, records.get(unit))).collect();
         let asked = units
             .iter()
@@ -61,14 +55,12 @@ pub fn forecasts(
         let findings = survey.of(&units, &mut |dir| contexts.write(dir)).await;
         let findings = findings.map_err(|failure| Fatal::message(failure.message, EXIT_FAILED))?;
         Ok::<_, Fatal>(findings.into_iter().map(|(unit, finding)| (unit, finding.decision)).collect())
-    });
-    runtime.shutdown_background();
-    decisions
+    })
 }
 
 /// The engine, if it answers.
-async fn reachable_engine(prepared: &Prepared, env: &BTreeMap<String, String>) -> Option<Arc<dyn Engine>> {
-    let asked = match engine(&prepared.config, env).await {
+async fn reachable_engine(session: &Session<'_>) -> Option<Arc<dyn Engine>> {
+    let asked = match session.engine().await {
         Ok(engine) => engine.facts().await.map(|_| engine).map_err(|error| error.to_string()),
         Err(fatal) => Err(fatal.to_string()),
     };
@@ -84,14 +76,9 @@ async fn reachable_engine(prepared: &Prepared, env: &BTreeMap<String, String>) -
 }
 
 /// Who asks the registry, when images are reused from there: of an engine, for what it says of registries.
-async fn lookup(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
-    engine: Option<&dyn Engine>,
-) -> Result<Option<Lookup>, Fatal> {
-    let options = &prepared.config.build;
+async fn lookup(session: &Session<'_>, engine: Option<&dyn Engine>) -> Result<Option<Lookup>, Fatal> {
+    let options = &session.config().build;
     let Some(engine) = engine.filter(|_| options.reuse_registry && options.cache) else { return Ok(None) };
-    let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
-    let registries = Arc::new(registries(prepared, env, insecure)?);
+    let registries = session.registries(engine).await?;
     Ok(Some(Lookup { registries, retries: options.retries, waits: |error, pause| tell_pause(&error, pause) }))
 }

@@ -1,8 +1,5 @@
 //! `--verify-registry`: whether the registry has every image as it would be built now.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use super::write_lock;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::freshness::bases::BaseImages;
@@ -11,34 +8,32 @@ use crate::freshness::inquiry::{Image, Inquiry};
 use crate::freshness::lookup::{Lookup, Waits};
 use crate::freshness::survey::{self, Survey};
 use crate::model::plan::PlannedUnit;
+use crate::session::Session;
 use crate::session::contexts::Contexts;
-use crate::session::engines::{engine, greet};
-use crate::session::kept::source_cache;
-use crate::session::prepare::Prepared;
-use crate::session::recipes::{self, build_settings};
-use crate::session::registries::{Finding, registries, report};
+use crate::session::engines::check_engine;
+use crate::session::registries::{Finding, report};
 use crate::session::stdio::{tell, tell_pause};
-use crate::session::threads::runtime;
+use crate::session::threads::block_on;
 
 /// Compares what the registry has with what a build would make; gives the exit code. Base images count as the engine
 /// has them.
-pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
-    let recipes = write_lock::pinned_recipes(prepared, env)?;
-    let runtime = runtime()?;
+pub fn verify(session: &mut Session) -> Result<u8, Fatal> {
+    let sources = session.sources()?;
+    let several_platforms = session.wants_several_platforms()?;
+    let recipes = write_lock::pinned_recipes(session)?;
+    let prepared = &session.prepared;
     let options = &prepared.config.build;
-    let findings = runtime.block_on(async {
-        let engine = engine(&prepared.config, env).await?;
-        greet(&prepared.config, engine.as_ref(), "Verifying").await?;
-        let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
-        let registries = Arc::new(registries(prepared, env, insecure)?);
-        let several_platforms = recipes::wants_several_platforms(prepared, &recipes);
+    let findings = block_on(async {
+        let engine = session.engine().await?;
+        check_engine(&prepared.config, engine.as_ref(), "Verifying").await?;
+        let registries = session.registries(engine.as_ref()).await?;
         let (retries, waits): (_, Waits) = (options.retries, |error, pause| tell_pause(&error, pause));
         let inquiry = Inquiry {
             bases: Some(BaseImages::new(engine.clone(), false, several_platforms)),
             engine: Some(engine),
-            sources: Arc::new(source_cache(prepared, env, recipes.values())?),
+            sources,
             registry: Some(Lookup { registries, retries, waits }),
-            build_args: build_settings(prepared, env).build_args,
+            build_args: prepared.config.build_args(),
             gets: true,
             retries,
             waits,
@@ -50,9 +45,7 @@ pub fn verify(prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<u8,
         let found = survey.of(&units, &mut |dir| contexts.write(dir)).await;
         let found = found.map_err(|failure| Fatal::message(failure.message, EXIT_FAILED))?;
         Ok::<_, Fatal>(units.iter().map(|(unit, _)| finding(unit, &found[&unit.id()])).collect::<Vec<_>>())
-    });
-    runtime.shutdown_background();
-    let findings = findings?;
+    })?;
     report(&findings, prepared.config.output.json)?;
     let good = findings.iter().filter(|finding| finding.status == "ok").count();
     tell(&format!("{good} of {} images are in the registry as they would be built", findings.len()));

@@ -1,10 +1,9 @@
 //! Building again whenever something changes that images are made from.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::affected::INPUTS;
-use super::round;
+use super::run_task;
 use crate::cli::CommandLine;
 use crate::config::load::{self, load};
 use crate::config::resolve::resolve;
@@ -13,6 +12,7 @@ use crate::config::source::{Origin, Source};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::recipe::Recipe;
 use crate::session::changes::{Changes, Watched};
+use crate::session::environment::Environment;
 use crate::session::prepare::prepare;
 use crate::session::recipes::recipes;
 use crate::session::stdio::tell;
@@ -23,18 +23,19 @@ use crate::session::{places, tree};
 const NAMED: usize = 3;
 
 /// Does what the command line asks for, and again after each change, until it is interrupted; gives the exit code.
-pub fn watch(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<u8, Fatal> {
+pub fn watch(line: &CommandLine, environment: &Environment) -> Result<u8, Fatal> {
     // What can't be right on the command line can't be mended by waiting.
-    let first = watched(line, env)?;
+    let first = watched(line, environment)?;
     if first.is_empty() {
         let message = "there is nothing to watch: no image tree, override or configuration file is named";
         return Err(Fatal::message(message, EXIT_USAGE).hinted("--images-dir DIR names an image tree"));
     }
     let mut changes = look(first)?;
-    settle(&mut changes, line, env)?;
+    settle(&mut changes, line, environment)?;
     let runtime = runtime()?;
     loop {
-        match load(line, env).map_err(Fatal::from).and_then(|layers| round(line, layers, env)) {
+        let layers = load(line, &environment.variables).map_err(Fatal::from);
+        match layers.and_then(|layers| run_task(line, layers, environment)) {
             Ok(EXIT_INTERRUPTED) => return Ok(EXIT_INTERRUPTED),
             Ok(_) => {}
             Err(fatal) => tell(&fatal.to_string()),
@@ -47,14 +48,14 @@ pub fn watch(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<u8, F
             more => format!(" and {more} more"),
         };
         tell(&format!("Changed: {}{more}", names.join(", ")));
-        settle(&mut changes, line, env)?;
+        settle(&mut changes, line, environment)?;
     }
 }
 
 /// Looks at what a run reads now. What came into being before it was looked at is found by asking again.
-fn settle(changes: &mut Changes, line: &CommandLine, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
+fn settle(changes: &mut Changes, line: &CommandLine, environment: &Environment) -> Result<(), Fatal> {
     // Configuration that can't be read is told by the run; until it is mended the old files are looked at.
-    while let Ok(now) = watched(line, env)
+    while let Ok(now) = watched(line, environment)
         && now != *changes.watched()
     {
         *changes = look(now)?;
@@ -71,10 +72,10 @@ fn look(watched: Watched) -> Result<Changes, Fatal> {
 }
 
 /// What a run of this command line reads and writes.
-fn watched(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Watched, Fatal> {
-    let mut layers = load(line, env)?;
+fn watched(line: &CommandLine, environment: &Environment) -> Result<Watched, Fatal> {
+    let mut layers = load(line, &environment.variables)?;
     tree::add_tree_facts(&mut layers)?;
-    let mut inputs: Vec<PathBuf> = load::places(line, env);
+    let mut inputs: Vec<PathBuf> = load::places(line, &environment.variables);
     for key in INPUTS {
         inputs.extend(layers.many(key)?.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from));
     }
@@ -82,11 +83,13 @@ fn watched(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Watched
         inputs.extend(["common", "template"].map(|dir| package.join(dir)));
     }
     let config = resolve(layers)?;
-    let outputs: Vec<_> =
-        places::written(&config, env)?.into_iter().map(|(writing, place)| (writing, place.path)).collect();
+    let outputs: Vec<_> = places::written(&config, environment)?
+        .into_iter()
+        .map(|(writing, place)| (writing, place.path))
+        .collect();
     match config.task {
         // A tree that can't be rendered is told by the run; what is asked for is known once it is mended.
-        Task::Build => inputs.extend(local_sources(config, env).unwrap_or_default()),
+        Task::Build => inputs.extend(local_sources(config, environment).unwrap_or_default()),
         Task::TemplateOnly => {}
         _ => {
             let message = "--watch goes with building and with --template-only";
@@ -97,8 +100,8 @@ fn watched(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Watched
 }
 
 /// The directories and archives on this machine that images asked for are made from.
-fn local_sources(config: Config, env: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, Fatal> {
-    let recipes = recipes(&prepare(config, env)?, env)?;
+fn local_sources(config: Config, environment: &Environment) -> Result<Vec<PathBuf>, Fatal> {
+    let recipes = recipes(&prepare(config, environment)?, environment)?;
     let local = |source: &Source| match &source.origin {
         Origin::Local(path) => Some(path.clone()),
         _ => None,

@@ -1,6 +1,6 @@
 //! Writing a lock file, and holding a build to one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,16 +14,14 @@ use crate::engine::{BuildOutput, Engine};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::lock::{BasePin, Drift, Lock, SourcePin, base_item, source_item};
-use crate::freshness::recipe::Recipe;
+use crate::freshness::recipe::Recipes;
 use crate::model::event::{Failure, UnitId};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
-use crate::session::engines::{engine, greet};
-use crate::session::kept::source_cache;
-use crate::session::prepare::Prepared;
-use crate::session::recipes::{recipes, wants_several_platforms};
+use crate::session::Session;
+use crate::session::engines::check_engine;
 use crate::session::stdio::{tell, tell_pause};
-use crate::session::threads::runtime;
+use crate::session::threads::block_on;
 use crate::sources::cache::{Problem, SourceCache, SourceError, without_secrets};
 use crate::util::at_once;
 use crate::util::input;
@@ -43,30 +41,27 @@ pub struct Supply<'a> {
 }
 
 /// Pins everything that the images to build are made from; gives what to tell the user.
-pub fn write(prepared: &Prepared, env: &BTreeMap<String, String>, path: &Path) -> Result<String, Fatal> {
+pub fn write(session: &Session, path: &Path) -> Result<String, Fatal> {
     let failed = |error| {
         Fatal::message(format!("failed to write the lock file {}: {error}", path.display()), EXIT_FAILED)
     };
     let destination = Destination::open(path).map_err(failed)?;
-    let recipes = recipes(prepared, env)?;
-    let sources = source_cache(prepared, env, recipes.values())?;
-    let runtime = runtime()?;
-    let retries = prepared.config.build.retries;
-    let pinned = runtime.block_on(async {
-        let engine = engine(&prepared.config, env).await?;
-        greet(&prepared.config, engine.as_ref(), "Locking").await?;
-        let several_platforms = wants_several_platforms(prepared, &recipes);
+    let recipes = session.recipes()?;
+    let sources = session.sources()?;
+    let retries = session.config().build.retries;
+    let (sources, bases) = block_on(async {
+        let engine = session.engine().await?;
+        check_engine(session.config(), engine.as_ref(), "Locking").await?;
+        let several_platforms = session.wants_several_platforms()?;
         let supply = Supply { engine, sources: &sources, retries, several_platforms };
-        let bases = supply.base_images(&recipes).await?;
+        let bases = supply.base_images(recipes).await?;
         let wanted: Vec<(Platform, &Source)> = recipes
             .iter()
             .flat_map(|(unit, recipe)| recipe.sources().map(|source| (unit.platform, source)))
             .collect();
-        supply.pin(wanted, bases, prepared.config.build.pull).await
-    });
-    runtime.shutdown_background();
-    let (sources, bases) = pinned?;
-    for (unit, download) in unpinned_downloads(&recipes) {
+        supply.pin(wanted, bases, session.config().build.pull).await
+    })?;
+    for (unit, download) in unpinned_downloads(recipes) {
         let (url, line) = (without_secrets(&download.url), download.line);
         tell(&format!(
             "warning: --locked will refuse {}: line {line} of its Dockerfile downloads {url} without --checksum",
@@ -83,11 +78,7 @@ fn count(number: usize, what: &str) -> String {
 }
 
 /// Makes the recipes those of the lock file, and the engine's base images too; fails when anything has drifted.
-pub async fn hold(
-    path: &Path,
-    recipes: &mut HashMap<UnitId, Recipe>,
-    supply: &Supply<'_>,
-) -> Result<(), Fatal> {
+pub async fn hold(path: &Path, recipes: &mut Recipes, supply: &Supply<'_>) -> Result<(), Fatal> {
     let lock = read(path)?;
     let (wanted, mut drifts) = pin(&lock, recipes);
     drifts.extend(unpinned_downloads(recipes).map(|(unit, download)| Drift {
@@ -122,25 +113,22 @@ pub async fn hold(
 }
 
 /// What ADD downloads without saying what it is: a lock file can't, for the engine downloads it.
-fn unpinned_downloads(recipes: &HashMap<UnitId, Recipe>) -> impl Iterator<Item = (&UnitId, &Download)> {
+fn unpinned_downloads(recipes: &Recipes) -> impl Iterator<Item = (&UnitId, &Download)> {
     let all = recipes.iter().flat_map(|(unit, recipe)| recipe.downloads.iter().map(move |one| (unit, one)));
     all.filter(|(_, download)| !download.is_pinned)
 }
 
 /// The plan's recipes, with the sources of the lock file as far as it has them when the run is held to one.
-pub fn pinned_recipes(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
-) -> Result<HashMap<UnitId, Recipe>, Fatal> {
-    let mut recipes = recipes(prepared, env)?;
-    if let Some(path) = &prepared.config.build.locked {
+pub fn pinned_recipes(session: &mut Session) -> Result<Recipes, Fatal> {
+    let mut recipes = session.take_recipes()?;
+    if let Some(path) = &session.config().build.locked {
         pin(&read(path)?, &mut recipes);
     }
     Ok(recipes)
 }
 
 /// Pins the recipes' sources; gives those that the lock file has, and what has drifted.
-fn pin(lock: &Lock, recipes: &mut HashMap<UnitId, Recipe>) -> (Vec<(Platform, Source)>, Vec<Drift>) {
+fn pin(lock: &Lock, recipes: &mut Recipes) -> (Vec<(Platform, Source)>, Vec<Drift>) {
     let (mut wanted, mut drifts) = (Vec::new(), Vec::new());
     for (unit, recipe) in recipes {
         for source in recipe.sources_mut() {
@@ -166,10 +154,7 @@ enum Trouble {
 
 impl Supply<'_> {
     /// What images to build are made from that no image of the tree is.
-    async fn base_images(
-        &self,
-        recipes: &HashMap<UnitId, Recipe>,
-    ) -> Result<BTreeSet<(String, Platform)>, Fatal> {
+    async fn base_images(&self, recipes: &Recipes) -> Result<BTreeSet<(String, Platform)>, Fatal> {
         let bases = BaseImages::new(self.engine.clone(), false, self.several_platforms);
         let mut found = BTreeSet::new();
         for (unit, recipe) in recipes {

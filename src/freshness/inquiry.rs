@@ -111,11 +111,12 @@ pub struct Inputs {
 }
 
 impl Inquiry {
-    /// What an image is made from on images with these keys.
+    /// What an image is made from on images with these keys, its context being in a directory.
     pub async fn inputs(
         &self,
         platform: Platform,
         recipe: &Recipe,
+        context: &Path,
         keys: &[ContentKey],
     ) -> Result<Inputs, Failure> {
         let mut sources = Vec::new();
@@ -124,7 +125,7 @@ impl Inquiry {
         }
         let (downloads, untold) = self.downloads(recipe).await;
         let archives = archive_names(recipe);
-        let context = recipe.context.clone();
+        let context = context.to_path_buf();
         let (dockerfile, context) = blocking(move || {
             let dockerfile = input::read_to_string(&context.join("Dockerfile"))?;
             let mut excluded: Vec<&Path> = archives.iter().map(Path::new).collect();

@@ -1,18 +1,22 @@
 //! What one image is made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::source::Source;
 use crate::dockerfile::SCRATCH;
 use crate::dockerfile::named::{Download, WantedFor};
+use crate::model::event::UnitId;
 use crate::model::plan::Parent;
+
+/// The recipes of a run.
+pub type Recipes = HashMap<UnitId, Recipe>;
 
 /// What is built, of one unit.
 #[derive(Debug, Clone)]
 pub struct Recipe {
-    /// The build context's directory.
+    /// The build context's directory, below that of all contexts.
     pub context: PathBuf,
     /// When what is in it counts as made, in seconds since 1970.
     pub mtime: u64,

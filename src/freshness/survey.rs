@@ -135,8 +135,8 @@ impl Survey<'_> {
             keys.push(standing.key.clone().ok_or_else(missing)?);
         }
         let write_context = write_context.ok_or_else(|| unknown(String::new()))?;
-        let recipe = Recipe { context: write_context(&recipe.context)?, ..recipe.clone() };
-        let inputs = self.inquiry.inputs(unit.platform, &recipe, &keys).await?;
+        let context = write_context(&recipe.context)?;
+        let inputs = self.inquiry.inputs(unit.platform, recipe, &context, &keys).await?;
         Ok((InputRecord::new(&inputs.key), inputs.untold))
     }
 

@@ -1,28 +1,26 @@
 //! The engines that a run builds with, as the configuration and the environment name them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::environment::Environment;
+use super::stdio::tell;
 use crate::config::layer::ValueError;
 use crate::config::resolved::{Config, EngineChoice, EngineHost};
-use crate::engine::docker::{
-    Credentials, Docker, Endpoint, Proxies, configuration_directory, locate, tcp_of,
-};
+use crate::engine::docker::{Credentials, Docker, Endpoint, Proxies};
 use crate::engine::fleet::{Candidate, Fleet, Gathered, Suited, gather};
 use crate::engine::watched::Watched;
 use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::platform::Arch;
 use crate::model::reference::Reference;
-use crate::session::stdio::tell;
 
 /// The engine that was asked for: one, or several that work as one. Only several are contacted.
-pub async fn engine(config: &Config, env: &BTreeMap<String, String>) -> Result<Arc<dyn Engine>, Fatal> {
-    let docker = maker(config, env);
+pub async fn engine(config: &Config, environment: &Environment) -> Result<Arc<dyn Engine>, Fatal> {
+    let docker = maker(config, environment);
     let watched =
         |endpoint| Arc::new(Watched::new(Arc::new(docker(endpoint)), patience(config))) as Arc<dyn Engine>;
-    let mut named = endpoints(config, env)?.into_iter();
+    let mut named = endpoints(config, environment)?.into_iter();
     match (named.next(), config.build.engine_hosts.is_empty()) {
         (Some((endpoint, _)), true) => Ok(watched(endpoint)),
         (first, _) => {
@@ -33,15 +31,15 @@ pub async fn engine(config: &Config, env: &BTreeMap<String, String>) -> Result<A
 }
 
 /// Every engine that is named, each for itself; nothing is contacted yet.
-pub fn every(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<Docker>, Fatal> {
-    let docker = maker(config, env);
-    Ok(endpoints(config, env)?.into_iter().map(|(endpoint, _)| docker(endpoint)).collect())
+pub fn every(config: &Config, environment: &Environment) -> Result<Vec<Docker>, Fatal> {
+    let docker = maker(config, environment);
+    Ok(endpoints(config, environment)?.into_iter().map(|(endpoint, _)| docker(endpoint)).collect())
 }
 
 /// Makes engines of endpoints.
-fn maker(config: &Config, env: &BTreeMap<String, String>) -> impl Fn(Endpoint) -> Docker {
-    let (credentials, patience) = (credentials(config, env), patience(config));
-    let proxies = proxies(config, env);
+fn maker(config: &Config, environment: &Environment) -> impl Fn(Endpoint) -> Docker {
+    let (credentials, patience) = (credentials(config, environment), patience(config));
+    let proxies = proxies(config, environment);
     move |endpoint| {
         let arguments = proxies.arguments(&endpoint);
         Docker::patient(endpoint, credentials.clone(), patience).with_proxies(arguments)
@@ -54,23 +52,24 @@ pub fn patience(config: &Config) -> Duration {
 }
 
 /// Proxies that builds get from the user's Docker configuration; Podman's client looks for none there.
-fn proxies(config: &Config, env: &BTreeMap<String, String>) -> Proxies {
-    let directory = configuration_directory(env).filter(|_| !is_podman(config));
-    directory.and_then(|dir| Proxies::load(&dir).ok()).unwrap_or_default()
+fn proxies(config: &Config, environment: &Environment) -> Proxies {
+    let directory = environment.docker.directory.as_deref().filter(|_| !is_podman(config));
+    directory.and_then(|dir| Proxies::load(dir).ok()).unwrap_or_default()
 }
 
 /// The values of these proxies, for every engine.
-pub fn proxy_urls(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<String>, Fatal> {
-    let proxies = proxies(config, env);
-    let urls = endpoints(config, env)?.into_iter().flat_map(|(endpoint, _)| proxies.arguments(&endpoint));
+pub fn proxy_urls(config: &Config, environment: &Environment) -> Result<Vec<String>, Fatal> {
+    let proxies = proxies(config, environment);
+    let urls =
+        endpoints(config, environment)?.into_iter().flat_map(|(endpoint, _)| proxies.arguments(&endpoint));
     Ok(urls.map(|(_, url)| url).collect())
 }
 
 /// What is wrong with the user's Docker configuration, of which a run may need nothing.
-pub fn warnings(config: &Config, env: &BTreeMap<String, String>) -> Vec<String> {
-    let Some(directory) = configuration_directory(env) else { return Vec::new() };
-    let broken = Credentials::load(&directory, patience(config)).broken().map(|error| error.to_string());
-    let proxies = Proxies::load(&directory).err().filter(|_| !is_podman(config));
+pub fn warnings(config: &Config, environment: &Environment) -> Vec<String> {
+    let Some(directory) = &environment.docker.directory else { return Vec::new() };
+    let broken = Credentials::load(directory, patience(config)).broken().map(|error| error.to_string());
+    let proxies = Proxies::load(directory).err().filter(|_| !is_podman(config));
     broken.into_iter().chain(proxies).map(|problem| format!("{problem}; going on without")).collect()
 }
 
@@ -79,15 +78,12 @@ fn is_podman(config: &Config) -> bool {
 }
 
 /// Where the engines are that are named, and what they are to build for.
-fn endpoints(
-    config: &Config,
-    env: &BTreeMap<String, String>,
-) -> Result<Vec<(Endpoint, Option<Arch>)>, Fatal> {
+fn endpoints(config: &Config, environment: &Environment) -> Result<Vec<(Endpoint, Option<Arch>)>, Fatal> {
     if config.build.engine_hosts.is_empty() {
-        return Ok(vec![(endpoint(config, env)?, None)]);
+        return Ok(vec![(endpoint(config, environment)?, None)]);
     }
     let hosts = config.build.engine_hosts.iter().map(|EngineHost { arch, address }| {
-        let endpoint = Endpoint::parse(address, &tcp_of(env))
+        let endpoint = Endpoint::parse(address, &environment.docker.tcp)
             .map_err(|error| ValueError::of(config.layers(), "engine_host", error.to_string()))?;
         Ok((endpoint, *arch))
     });
@@ -131,21 +127,22 @@ fn has_registry(config: &Config) -> bool {
         .is_ok_and(|reference: Reference| reference.registry.is_some())
 }
 
-fn endpoint(config: &Config, env: &BTreeMap<String, String>) -> Result<Endpoint, Fatal> {
+fn endpoint(config: &Config, environment: &Environment) -> Result<Endpoint, Fatal> {
     match &config.build.engine {
-        EngineChoice::Podman(address) => Endpoint::parse(address, &tcp_of(env))
+        EngineChoice::Podman(address) => Endpoint::parse(address, &environment.docker.tcp)
             .map_err(|error| ValueError::of(config.layers(), "podman_base_url", error.to_string()).into()),
-        EngineChoice::Docker => locate(env).map_err(|error| Fatal::new(&error, EXIT_USAGE)),
+        EngineChoice::Docker => environment.docker.locate().map_err(|error| Fatal::new(&error, EXIT_USAGE)),
     }
 }
 
 /// What the user's Docker configuration has for registries.
-pub fn credentials(config: &Config, env: &BTreeMap<String, String>) -> Credentials {
-    configuration_directory(env).map(|dir| Credentials::load(&dir, patience(config))).unwrap_or_default()
+pub fn credentials(config: &Config, environment: &Environment) -> Credentials {
+    let directory = environment.docker.directory.as_deref();
+    directory.map(|dir| Credentials::load(dir, patience(config))).unwrap_or_default()
 }
 
 /// Asks the engine what it is, so that a run without one fails at once; gives its name for people, and its facts.
-pub async fn greet(
+pub async fn check_engine(
     config: &Config,
     engine: &dyn Engine,
     doing: &str,

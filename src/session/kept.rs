@@ -1,63 +1,53 @@
 //! What runs keep for the next ones in the user's cache directory: sources, records and durations. None of it is needed
 //! for a build, so a run goes on where it can't be kept.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::prepare::Prepared;
+use super::environment::Environment;
+use super::stdio::tell;
 use crate::config::resolved::Config;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::freshness::recipe::Recipe;
 use crate::freshness::records::Records;
-use crate::session::stdio::tell;
 use crate::sources::cache::{Problem, SourceCache};
 
-/// The user's directory for what can be made again; none when the environment names none.
-fn cache_dir(env: &BTreeMap<String, String>) -> Option<PathBuf> {
-    let given = |name: &str| env.get(name).map(PathBuf::from);
-    // One that is not absolute is to be ignored (https://specifications.freedesktop.org/basedir-spec).
-    let named = given("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
-    let in_home = || Some(given("HOME").filter(|home| !home.as_os_str().is_empty())?.join(".cache"));
-    Some(named.or_else(in_home)?.join("kolla-build"))
-}
-
 /// Where records of what images were made from are.
-pub fn records_dir(env: &BTreeMap<String, String>) -> Option<PathBuf> {
-    Some(cache_dir(env)?.join("inputs"))
+pub fn records_dir(environment: &Environment) -> Option<PathBuf> {
+    Some(environment.cache_dir.as_ref()?.join("inputs"))
 }
 
 /// Records of what images were made from.
-pub fn records(env: &BTreeMap<String, String>) -> Records {
-    records_dir(env).map_or_else(Records::nowhere, Records::in_dir)
+pub fn records(environment: &Environment) -> Records {
+    records_dir(environment).map_or_else(Records::nowhere, Records::in_dir)
 }
 
 /// Where durations of builds are.
-pub fn durations_file(env: &BTreeMap<String, String>) -> Option<PathBuf> {
-    Some(cache_dir(env)?.join("durations.json"))
+pub fn durations_file(environment: &Environment) -> Option<PathBuf> {
+    Some(environment.cache_dir.as_ref()?.join("durations.json"))
 }
 
 /// Where fetched sources are; none when no place is named.
-pub fn sources_dir(config: &Config, env: &BTreeMap<String, String>) -> Option<PathBuf> {
+pub fn sources_dir(config: &Config, environment: &Environment) -> Option<PathBuf> {
     let named = config.build.source_cache.clone();
-    named.or_else(|| Some(cache_dir(env)?.join("sources")))
+    named.or_else(|| Some(environment.cache_dir.as_ref()?.join("sources")))
 }
 
 /// The cache for the sources of these recipes: without any there need be none. Where the user's own can't be used they
 /// are kept for this run alone; one that was named must be usable.
 pub fn source_cache<'a>(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
+    config: &Config,
+    environment: &Environment,
     recipes: impl IntoIterator<Item = &'a Recipe>,
 ) -> Result<SourceCache, Fatal> {
-    let options = &prepared.config.build;
+    let options = &config.build;
     let patience = Duration::from_secs(options.timeout);
     if recipes.into_iter().all(|recipe| recipe.sources().next().is_none()) {
         return Ok(SourceCache::none(patience));
     }
     let days = options.source_cache_days;
     let kept = (days > 0).then(|| Duration::from_secs(days.saturating_mul(24 * 3600)));
-    let reason = match sources_dir(&prepared.config, env) {
+    let reason = match sources_dir(config, environment) {
         Some(dir) => match SourceCache::open(&dir, patience, kept) {
             Err(error)
                 if options.source_cache.is_none() && matches!(error.problem, Problem::Local { .. }) =>

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod contexts;
 pub mod disk;
 pub mod engines;
+pub mod environment;
 pub mod kept;
 pub mod outputs;
 pub mod patches;
@@ -15,3 +16,109 @@ pub mod reporters;
 pub mod stdio;
 pub mod threads;
 pub mod tree;
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::OnceCell;
+
+use crate::cli::CommandLine;
+use crate::config::resolved::Config;
+use crate::dockerfile::named::WantedFor;
+use crate::engine::Engine;
+use crate::error::{EXIT_FAILED, Fatal};
+use crate::freshness::recipe::Recipes;
+use crate::model::plan::BuildPlan;
+use crate::registry::Registries;
+use crate::sources::cache::SourceCache;
+use environment::Environment;
+use prepare::Prepared;
+
+/// One run of a command: its configuration and plan, and what it reaches, each made when it is first asked for.
+pub struct Session<'a> {
+    /// The command line.
+    pub line: &'a CommandLine,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// The rendered tree and its plan.
+    pub prepared: Prepared,
+    recipes: OnceLock<Recipes>,
+    sources: OnceLock<Arc<SourceCache>>,
+    engine: OnceCell<Arc<dyn Engine>>,
+}
+
+impl<'a> Session<'a> {
+    /// Reads and renders the tree, and decides about every image.
+    pub fn new(
+        line: &'a CommandLine,
+        environment: &'a Environment,
+        config: Config,
+    ) -> Result<Session<'a>, Fatal> {
+        let prepared = prepare::prepare(config, environment)?;
+        let (recipes, sources, engine) = Default::default();
+        Ok(Session { line, environment, prepared, recipes, sources, engine })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.prepared.config
+    }
+
+    /// Changes the plan, to leave images out of it.
+    pub fn change_plan<T>(&mut self, change: impl FnOnce(&mut BuildPlan) -> T) -> T {
+        let result = change(&mut self.prepared.plan);
+        if let Some(recipes) = self.recipes.get_mut() {
+            let units = self.prepared.plan.to_build();
+            *recipes = units.filter_map(|unit| recipes.remove_entry(&unit.id())).collect();
+        }
+        result
+    }
+
+    /// What every image to build is made from. Dockerfiles are read once for it.
+    pub fn recipes(&self) -> Result<&Recipes, Fatal> {
+        if let Some(recipes) = self.recipes.get() {
+            return Ok(recipes);
+        }
+        let recipes = recipes::recipes(&self.prepared, self.environment)?;
+        Ok(self.recipes.get_or_init(|| recipes))
+    }
+
+    /// The recipes, to be changed: a lock file pins their sources.
+    pub fn take_recipes(&mut self) -> Result<Recipes, Fatal> {
+        self.recipes()?;
+        Ok(self.recipes.take().unwrap_or_default())
+    }
+
+    /// True when base images are wanted for several platforms, so that a name of one does not stand for one image.
+    pub fn wants_several_platforms(&self) -> Result<bool, Fatal> {
+        let mut parents = self.recipes()?.values().flat_map(|recipe| &recipe.parents);
+        let is_for_other = parents.any(|from| from.platform != WantedFor::Target);
+        Ok(is_for_other || self.config().has_several_platforms())
+    }
+
+    /// The cache for the sources of the recipes.
+    pub fn sources(&self) -> Result<Arc<SourceCache>, Fatal> {
+        if let Some(sources) = self.sources.get() {
+            return Ok(sources.clone());
+        }
+        let sources =
+            Arc::new(kept::source_cache(self.config(), self.environment, self.recipes()?.values())?);
+        Ok(self.sources.get_or_init(|| sources).clone())
+    }
+
+    /// The engine that was asked for: one, or several that work as one. A single one is not contacted yet.
+    pub async fn engine(&self) -> Result<Arc<dyn Engine>, Fatal> {
+        let engine = self.engine.get_or_try_init(|| engines::engine(self.config(), self.environment));
+        engine.await.cloned()
+    }
+
+    /// The registries, with those that the engine reaches without TLS.
+    pub async fn registries(&self, engine: &dyn Engine) -> Result<Arc<Registries>, Fatal> {
+        let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
+        Ok(Arc::new(registries::registries(self.config(), self.environment, insecure)))
+    }
+
+    /// The registries, as the configuration says alone.
+    pub fn registries_alone(&self) -> Registries {
+        registries::registries(self.config(), self.environment, Vec::new())
+    }
+}

@@ -1,14 +1,13 @@
 //! What a run reads and what it writes, so that nothing of the one is written over by the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::kept;
+use super::environment::Environment;
 use super::outputs::report_files;
 use super::prepare::Prepared;
-use super::recipes::recipes;
-use crate::cli::CommandLine;
+use super::{Session, kept};
 use crate::config::layer::{DEFAULT, Entry, Layers, Place as Written};
 use crate::config::load;
 use crate::config::options;
@@ -23,12 +22,12 @@ use crate::util::places::{Overlap, Place, Reading, Writing, overlap};
 
 /// Fails when anything that the run would write lies over what it reads, or over another thing that it writes. Nothing
 /// has been written yet then.
-pub fn check(prepared: &Prepared, line: &CommandLine, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
-    let written = written(&prepared.config, env)?;
+pub fn check(session: &Session) -> Result<(), Fatal> {
+    let written = written(session.config(), session.environment)?;
     if written.is_empty() {
         return Ok(());
     }
-    match overlap(&read(prepared, line, env, &written)?, &written) {
+    match overlap(&read(session, &written)?, &written) {
         Some(overlap) => Err(refused(&overlap)),
         None => Ok(()),
     }
@@ -49,14 +48,16 @@ fn refused(overlap: &Overlap) -> Fatal {
 }
 
 /// Everything that the run writes.
-pub fn written(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<(Writing, Place)>, Fatal> {
+pub fn written(config: &Config, environment: &Environment) -> Result<Vec<(Writing, Place)>, Fatal> {
     let mut list = WrittenPlaces { layers: config.layers(), places: Vec::new() };
     let output = &config.output;
     match &config.task {
         Task::Build => {
             list.work_dir("work_dir", config.build.work_dir.as_deref())?;
-            list.cache(config, env)?;
-            if let (Some(durations), Some(records)) = (kept::durations_file(env), kept::records_dir(env)) {
+            list.cache(config, environment)?;
+            if let (Some(durations), Some(records)) =
+                (kept::durations_file(environment), kept::records_dir(environment))
+            {
                 list.add(Writing::File, "the durations of builds", &durations)?;
                 list.add(Writing::Ours, "the records of inputs", &records)?;
             }
@@ -66,19 +67,19 @@ pub fn written(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<(W
         Task::SaveDependency(path) => list.file("save_dependency", path)?,
         Task::Lock(path) => {
             list.file("lock", path)?;
-            list.cache(config, env)?;
+            list.cache(config, environment)?;
         }
         Task::Export(Export::Bake(dir)) => {
             list.work_dir("export_dir", Some(dir))?;
             list.file("export_dir", &dir.join(BAKE_FILE))?;
-            list.cache(config, env)?;
+            list.cache(config, environment)?;
         }
         Task::Export(Export::Pipeline { system, dir, .. }) => {
             for name in system.file_names() {
                 list.file("export_dir", &dir.join(name))?;
             }
         }
-        Task::VerifyRegistry => list.cache(config, env)?,
+        Task::VerifyRegistry => list.cache(config, environment)?,
         _ => {}
     }
     if matches!(config.task, Task::Build | Task::MergeSummaries(_)) {
@@ -93,19 +94,14 @@ pub fn written(config: &Config, env: &BTreeMap<String, String>) -> Result<Vec<(W
 }
 
 /// Everything that the run reads, of image trees as much as what is written there makes necessary.
-fn read(
-    prepared: &Prepared,
-    line: &CommandLine,
-    env: &BTreeMap<String, String>,
-    written: &[(Writing, Place)],
-) -> Result<Vec<(Reading, Place)>, Fatal> {
-    let config = &prepared.config;
+fn read(session: &Session, written: &[(Writing, Place)]) -> Result<Vec<(Reading, Place)>, Fatal> {
+    let config = session.config();
     let templates = &config.templates;
     let mut list = ReadPlaces { layers: config.layers(), places: Vec::new() };
-    for path in load::files(line, env)? {
+    for path in load::files(session.line, &session.environment.variables)? {
         list.add(Reading::File, "the configuration", &path)?;
     }
-    list.tree(prepared, written)?;
+    list.tree(&session.prepared, written)?;
     list.options("template_override", Reading::File, &templates.overrides)?;
     list.options("repos_yaml", Reading::File, &templates.repos_yaml)?;
     list.options("patches_path", Reading::Whole, &templates.patches_path)?;
@@ -130,10 +126,10 @@ fn read(
                 list.options("merge_summaries", reading, [path])?;
             }
         }
-        Task::Lock(_) => list.sources(prepared, env)?,
+        Task::Lock(_) => list.sources(session)?,
         Task::Build | Task::Export(Export::Bake(_)) | Task::Plan | Task::VerifyRegistry => {
             list.options("locked", Reading::File, &config.build.locked)?;
-            list.sources(prepared, env)?;
+            list.sources(session)?;
         }
         _ => {}
     }
@@ -170,8 +166,8 @@ impl WrittenPlaces<'_> {
         self.add(Writing::File, &name, &workdir::lock_in(dir))
     }
 
-    fn cache(&mut self, config: &Config, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
-        let Some(dir) = kept::sources_dir(config, env) else { return Ok(()) };
+    fn cache(&mut self, config: &Config, environment: &Environment) -> Result<(), Fatal> {
+        let Some(dir) = kept::sources_dir(config, environment) else { return Ok(()) };
         self.add(Writing::Ours, &named(self.layers, "source_cache", &dir), &dir)
     }
 
@@ -251,7 +247,7 @@ impl ReadPlaces<'_> {
     }
 
     /// What on this machine images are made from.
-    fn sources(&mut self, prepared: &Prepared, env: &BTreeMap<String, String>) -> Result<(), Fatal> {
+    fn sources(&mut self, session: &Session) -> Result<(), Fatal> {
         // Those that the program and trees bring along are not on this machine; what users write is looked at.
         let may_be_local = |entry: &Entry| {
             entry.text == "local" || !matches!(entry.place, Written::BuiltIn | Written::Tree(_))
@@ -259,7 +255,7 @@ impl ReadPlaces<'_> {
         if !self.layers.entries().iter().any(|entry| entry.key == "type" && may_be_local(entry)) {
             return Ok(());
         }
-        for recipe in recipes(prepared, env)?.values() {
+        for recipe in session.recipes()?.values() {
             for source in recipe.sources() {
                 if let Origin::Local(path) = &source.origin {
                     let reading = if path.is_dir() { Reading::Part } else { Reading::File };

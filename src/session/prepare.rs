@@ -1,18 +1,16 @@
 //! From configuration to a plan: the tree, rendering, the graph and the selection, for every platform.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
+use super::environment::Environment;
 use super::tree::place::{beside, read};
 use crate::config::layer::ValueError;
 use crate::config::resolved::Config;
 use crate::error::{EXIT_USAGE, Fatal};
 use crate::graph::ImageGraph;
 use crate::graph::select::{Decision, SelectError, select};
-use crate::model::labels::source_date_epoch;
 use crate::model::plan::{BuildPlan, PlannedUnit};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
@@ -56,7 +54,7 @@ impl Prepared {
 }
 
 /// Reads and renders the tree and decides about every image.
-pub fn prepare(config: Config, env: &BTreeMap<String, String>) -> Result<Prepared, Fatal> {
+pub fn prepare(config: Config, environment: &Environment) -> Result<Prepared, Fatal> {
     let catalog = Arc::new(catalog(&config)?);
     let images = catalog.images()?;
     let renderer = Renderer {
@@ -65,11 +63,11 @@ pub fn prepare(config: Config, env: &BTreeMap<String, String>) -> Result<Prepare
         repositories: Arc::new(repositories(&config)?),
         api: config.templates.api,
     };
-    let build_date = build_date(env)?;
+    let build_date = build_date(environment);
     let mut rendered = Vec::new();
     let mut errors = Vec::new();
     for platform in &config.platforms {
-        let context = RenderContext::new(&config, *platform, env, &build_date)?;
+        let context = RenderContext::new(&config, *platform, &environment.variables, &build_date)?;
         match renderer.render_all(&images, *platform, &context) {
             Ok(dockerfiles) => rendered.push((*platform, dockerfiles)),
             Err(broken) => errors.extend(broken),
@@ -84,10 +82,8 @@ pub fn prepare(config: Config, env: &BTreeMap<String, String>) -> Result<Prepare
 }
 
 /// The day that older templates put on images, with the clock that their labels have.
-pub fn build_date(env: &BTreeMap<String, String>) -> Result<String, Fatal> {
-    let epoch = source_date_epoch(env.get("SOURCE_DATE_EPOCH").map(String::as_str))
-        .map_err(|error| Fatal::message(error, EXIT_USAGE))?;
-    Ok(epoch.unwrap_or_else(Timestamp::now).strftime("%Y%m%d").to_string())
+pub fn build_date(environment: &Environment) -> String {
+    environment.clock().strftime("%Y%m%d").to_string()
 }
 
 fn catalog(config: &Config) -> Result<TemplateCatalog, Fatal> {

@@ -1,87 +1,30 @@
 //! What every image is built from, as the configuration and the rendered Dockerfiles say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::contexts::platform_dir;
+use super::environment::Environment;
 use super::prepare::Prepared;
-use crate::build::image_worker::BuildSettings;
 use crate::config::source::Source;
 use crate::dockerfile::named::{self, Given, Named, NamedImage, WantedFor};
-use crate::engine::Engine;
-use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
-use crate::freshness::recipe::{BuiltFrom, Recipe};
-use crate::model::event::UnitId;
+use crate::error::{EXIT_USAGE, Fatal};
+use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes};
 use crate::model::labels;
-use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
+use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::platform::Platform;
-use crate::model::secret::{SecretSpec, Secrets};
+use crate::model::secret::SecretSpec;
 use crate::template::catalog::TEMPLATE_NAME;
 use crate::template::render::RenderedDockerfile;
 
-/// Proxy variables of the environment that builds get as arguments.
-const PROXY_VARIABLES: [&str; 8] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "FTP_PROXY",
-    "ftp_proxy",
-    "NO_PROXY",
-    "no_proxy",
-];
-
-/// How images are built, but for the secrets, which only a build reads.
-pub fn build_settings(prepared: &Prepared, env: &BTreeMap<String, String>) -> BuildSettings {
-    let build = &prepared.config.build;
-    let proxies = PROXY_VARIABLES.iter().filter_map(|name| Some((name.to_string(), env.get(*name)?.clone())));
-    BuildSettings {
-        buildkit: build.buildkit,
-        network_mode: build.network_mode.clone(),
-        build_args: prepared.config.build_args(),
-        proxy_args: proxies.collect(),
-        secrets: Secrets::default(),
-        squash: build.squash,
-        cache_from: build.cache_from.clone(),
-        inline_cache: build.inline_cache,
-        cache: build.cache,
-        keep: build.keep,
-    }
-}
-
-/// Whether base images are wanted for several platforms, so that a name of one does not stand for one image.
-pub fn wants_several_platforms(prepared: &Prepared, recipes: &HashMap<UnitId, Recipe>) -> bool {
-    let mut from = recipes.values().flat_map(|recipe| &recipe.parents);
-    prepared.config.has_several_platforms() || from.any(|from| from.platform != WantedFor::Target)
-}
-
-/// Leaves out what the engine has under the name it would get, whatever is in it.
-pub async fn skip_existing(plan: &mut BuildPlan, engine: &dyn Engine) -> Result<(), Fatal> {
-    for unit in plan.units.iter_mut().filter(|unit| unit.disposition == Disposition::Build) {
-        let held = engine.inspect(&unit.reference).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
-        if held.is_some() {
-            unit.disposition = Disposition::Skipped;
-            unit.reason = "skip_existing, and the engine has it".to_string();
-        }
-    }
-    Ok(())
-}
-
 /// What to build, with contexts relative to the tree that they will be in.
-pub fn recipes(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
-) -> Result<HashMap<UnitId, Recipe>, Fatal> {
+pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes, Fatal> {
     let config = &prepared.config;
-    let epoch = labels::source_date_epoch(env.get("SOURCE_DATE_EPOCH").map(String::as_str))
-        .map_err(|error| Fatal::message(error, EXIT_USAGE))?;
-    let mtime = epoch.map_or(0, |epoch| epoch.as_second().unsigned_abs());
-    let created = epoch.unwrap_or_else(Timestamp::now);
+    let mtime = environment.source_date_epoch.map_or(0, |epoch| epoch.as_second().unsigned_abs());
+    let created = environment.clock();
     let run_flags: Arc<[String]> = config.build.secrets.iter().map(SecretSpec::mount).collect();
     let args = config.build_args();
-    let mut recipes = HashMap::new();
+    let mut recipes = Recipes::new();
     for (platform, rendered) in &prepared.rendered {
         let files: HashMap<&str, &RenderedDockerfile> =
             rendered.iter().map(|file| (file.image.as_str(), file)).collect();

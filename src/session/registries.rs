@@ -1,37 +1,29 @@
 //! Registries, as the configuration, this machine and the engine say they are to be reached, and what is told of images
 //! in them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::engines;
-use super::prepare::Prepared;
+use super::environment::Environment;
+use super::stdio::{output, tell};
+use crate::config::resolved::Config;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::registry::{Registries, Trust};
-use crate::session::stdio::{output, tell};
 
 /// Where Docker and Podman keep certificates for registries.
 const CERTIFICATE_DIRS: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
 
 /// The registries of a run. `known_insecure` are those that the engine reaches without TLS.
-pub fn registries(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
-    known_insecure: Vec<String>,
-) -> Result<Registries, Fatal> {
-    let options = &prepared.config.build;
+pub fn registries(config: &Config, environment: &Environment, known_insecure: Vec<String>) -> Registries {
+    let options = &config.build;
     let trust = Trust {
         certificate_dirs: CERTIFICATE_DIRS.map(PathBuf::from).to_vec(),
         authorities: options.registry_ca.clone(),
         insecure: options.insecure_registries.iter().cloned().chain(known_insecure).collect(),
     };
-    Ok(Registries::new(
-        engines::credentials(&prepared.config, env),
-        trust,
-        engines::patience(&prepared.config),
-    ))
+    Registries::new(engines::credentials(config, environment), trust, engines::patience(config))
 }
 
 /// What is told of an image in a registry.

@@ -1,10 +1,9 @@
 //! Who is told of a run: the console, and the files that were asked for.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 
+use super::Session;
 use super::outputs::Outputs;
-use super::prepare::Prepared;
 use super::stdio::tell;
 use crate::config::settings;
 use crate::error::Fatal;
@@ -15,19 +14,13 @@ use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
 
 /// Everyone who is told of a build with this engine.
-pub fn reporters(
-    prepared: &Prepared,
-    env: &BTreeMap<String, String>,
-    engine: String,
-    outputs: Outputs,
-) -> Result<Reporters, Fatal> {
-    let config = &prepared.config;
+pub fn reporters(session: &Session, engine: String, outputs: Outputs) -> Result<Reporters, Fatal> {
+    let (config, environment) = (session.config(), session.environment);
     let output = &config.output;
-    let is_set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty());
     let surroundings = Surroundings {
-        terminal: std::io::stderr().is_terminal() && env.get("TERM").is_none_or(|term| term != "dumb"),
-        ci: is_set("CI"),
-        no_color: is_set("NO_COLOR"),
+        terminal: std::io::stderr().is_terminal() && !environment.is_dumb_terminal,
+        ci: environment.is_ci,
+        no_color: environment.no_color,
         quiet: output.quiet,
         debug: output.debug,
     };
@@ -52,8 +45,8 @@ pub fn reporters(
     }
     if !files.is_empty() {
         let facts = RunFacts { engine, configuration: settings::settings(config.layers())? };
-        reporters.push(Box::new(ReportFiles::new(&prepared.plan, facts, files)));
+        reporters.push(Box::new(ReportFiles::new(&session.prepared.plan, facts, files)));
     }
     let options = SummaryOptions { allowed_to_fail: config.build.allowed_to_fail.clone() };
-    Ok(Reporters::new(Summary::new(&prepared.plan, &options), reporters))
+    Ok(Reporters::new(Summary::new(&session.prepared.plan, &options), reporters))
 }

@@ -23,11 +23,20 @@ const KEPT: Duration = Duration::from_secs(3600);
 /// Starts what runs from the beginning to the end: who hears signals, and who renders.
 pub fn start() -> Result<(), Fatal> {
     interrupt::catch().map_err(|error| none("listen to signals", &error))?;
-    // With its own words, for it may also be that of an earlier round.
+    // With its own words, for it may also be that of an earlier run of `--watch`.
     ThreadPoolBuilder::new().build_global().map_err(|error| none("render", &error))
 }
 
-/// What asynchronous work runs in.
+/// Does asynchronous work to its end. What it leaves behind blocked, such as a download or a hash, keeps no run from
+/// ending.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Fatal>>) -> Result<T, Fatal> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// Where asynchronous work runs.
 pub fn runtime() -> Result<Runtime, Fatal> {
     let workers = thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
     // The runtime panics when it can't start one, and waits for ever when it can't start all.

@@ -38,42 +38,51 @@ pub enum LocateError {
     },
 }
 
-/// Docker's own directory: `DOCKER_CONFIG`, else `~/.docker`; none without a home.
-pub fn configuration_directory(env: &BTreeMap<String, String>) -> Option<PathBuf> {
-    let given = |name: &str| env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    given("DOCKER_CONFIG").or_else(|| Some(given("HOME")?.join(".docker")))
+/// Docker's variables of an environment. Empty ones count as unset.
+#[derive(Debug, Clone)]
+pub struct DockerEnvironment {
+    /// `DOCKER_HOST`.
+    host: Option<String>,
+    /// `DOCKER_CONTEXT`.
+    context: Option<String>,
+    /// Docker's own directory: `DOCKER_CONFIG`, else `~/.docker`; none without a home.
+    pub directory: Option<PathBuf>,
+    /// How `tcp://` is meant: `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`.
+    pub tcp: Tcp,
 }
 
-/// How `tcp://` is meant by an environment: `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`.
-pub fn tcp_of(env: &BTreeMap<String, String>) -> Tcp {
-    let given = |name: &str| env.get(name).filter(|value| !value.is_empty());
-    match given("DOCKER_TLS_VERIFY") {
-        Some(_) => {
-            Tcp::Tls(given("DOCKER_CERT_PATH").map(PathBuf::from).or_else(|| configuration_directory(env)))
+impl DockerEnvironment {
+    /// Reads the variables.
+    pub fn of(variables: &BTreeMap<String, String>) -> DockerEnvironment {
+        let given = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
+        let path = |name: &str| given(name).map(PathBuf::from);
+        let directory = path("DOCKER_CONFIG").or_else(|| Some(path("HOME")?.join(".docker")));
+        let tcp = match given("DOCKER_TLS_VERIFY") {
+            Some(_) => Tcp::Tls(path("DOCKER_CERT_PATH").or_else(|| directory.clone())),
+            None => Tcp::Plain,
+        };
+        DockerEnvironment { host: given("DOCKER_HOST"), context: given("DOCKER_CONTEXT"), directory, tcp }
+    }
+
+    /// The engine that the environment and the user's Docker configuration name.
+    pub fn locate(&self) -> Result<Endpoint, LocateError> {
+        if let Some(host) = &self.host {
+            let origin = "the variable DOCKER_HOST".to_string();
+            return Endpoint::parse(host, &self.tcp).map_err(|error| LocateError::Endpoint { error, origin });
         }
-        None => Tcp::Plain,
+        let Some(directory) = &self.directory else { return Ok(Endpoint::default()) };
+        let (context, origin) = match &self.context {
+            Some(context) => (context.clone(), "the variable DOCKER_CONTEXT".to_string()),
+            None => match current_context(directory) {
+                Some(context) => (context, directory.join("config.json").display().to_string()),
+                None => return Ok(Endpoint::default()),
+            },
+        };
+        if context == DEFAULT_CONTEXT {
+            return Ok(Endpoint::default());
+        }
+        endpoint_of(directory, &context).map_err(|reason| LocateError::Context { context, origin, reason })
     }
-}
-
-/// The engine that an environment and the user's Docker configuration name.
-pub fn locate(env: &BTreeMap<String, String>) -> Result<Endpoint, LocateError> {
-    let given = |name: &str| env.get(name).filter(|value| !value.is_empty());
-    if let Some(host) = given("DOCKER_HOST") {
-        let origin = "the variable DOCKER_HOST".to_string();
-        return Endpoint::parse(host, &tcp_of(env)).map_err(|error| LocateError::Endpoint { error, origin });
-    }
-    let Some(directory) = configuration_directory(env) else { return Ok(Endpoint::default()) };
-    let (context, origin) = match given("DOCKER_CONTEXT") {
-        Some(context) => (context.clone(), "the variable DOCKER_CONTEXT".to_string()),
-        None => match current_context(&directory) {
-            Some(context) => (context, directory.join("config.json").display().to_string()),
-            None => return Ok(Endpoint::default()),
-        },
-    };
-    if context == DEFAULT_CONTEXT {
-        return Ok(Endpoint::default());
-    }
-    endpoint_of(&directory, &context).map_err(|reason| LocateError::Context { context, origin, reason })
 }
 
 #[derive(Deserialize)]
@@ -140,8 +149,9 @@ mod tests {
 
     use super::*;
 
-    fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    fn locate(pairs: &[(&str, &str)]) -> Result<Endpoint, LocateError> {
+        let variables = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        DockerEnvironment::of(&variables.collect()).locate()
     }
 
     fn directory_with(context: &str, meta: &str) -> tempfile::TempDir {
@@ -160,7 +170,7 @@ mod tests {
         );
         let path = directory.path().to_str().expect("UTF-8");
         let found =
-            |pairs: &[(&str, &str)]| locate(&env(pairs)).map(|endpoint| endpoint.to_string()).expect("found");
+            |pairs: &[(&str, &str)]| locate(pairs).map(|endpoint| endpoint.to_string()).expect("found");
         assert_eq!(found(&[]), "unix:///var/run/docker.sock");
         assert_eq!(found(&[("DOCKER_CONFIG", path)]), "unix:///var/run/docker.sock");
         assert_eq!(found(&[("DOCKER_CONFIG", path), ("DOCKER_CONTEXT", "remote")]), "ssh://builder");
@@ -177,16 +187,16 @@ mod tests {
     fn a_context_s_certificates_make_its_tcp_tls() {
         let meta = r#"{"Name": "r", "Endpoints": {"docker": {"Host": "tcp://builder:2376", "SkipTLSVerify": false}}}"#;
         let directory = directory_with("r", meta);
-        let env =
-            env(&[("DOCKER_CONFIG", directory.path().to_str().expect("UTF-8")), ("DOCKER_CONTEXT", "r")]);
-        let error = locate(&env).expect_err("plain TCP over the network").to_string();
+        let path = directory.path().to_str().expect("UTF-8");
+        let variables = [("DOCKER_CONFIG", path), ("DOCKER_CONTEXT", "r")];
+        let error = locate(&variables).expect_err("plain TCP over the network").to_string();
         assert!(
             error.contains("'r', which the variable DOCKER_CONTEXT names") && error.contains("loopback"),
             "{error}"
         );
         let certificates = directory.path().join("contexts/tls").join(id_of("r")).join("docker");
         fs::create_dir_all(&certificates).expect("a directory");
-        let Ok(Endpoint::Tls { certificates: found, .. }) = locate(&env) else { panic!("no TLS") };
+        let Ok(Endpoint::Tls { certificates: found, .. }) = locate(&variables) else { panic!("no TLS") };
         assert_eq!(found, Some(certificates));
     }
 
@@ -196,15 +206,13 @@ mod tests {
         let directory = directory_with("insecure", insecure);
         let path = directory.path().to_str().expect("UTF-8").to_string();
         let told = |context: &str| {
-            locate(&env(&[("DOCKER_CONFIG", &path), ("DOCKER_CONTEXT", context)]))
-                .expect_err(context)
-                .to_string()
+            locate(&[("DOCKER_CONFIG", &path), ("DOCKER_CONTEXT", context)]).expect_err(context).to_string()
         };
         assert!(told("insecure").contains("skips the check"), "{}", told("insecure"));
         assert!(told("none").contains("there is no context of this name"), "{}", told("none"));
         for broken in ["", r#"{"auths": {}, "currentContext": hush}"#] {
             fs::write(directory.path().join("config.json"), broken).expect("a file");
-            assert_eq!(locate(&env(&[("DOCKER_CONFIG", &path)])).expect("the default"), Endpoint::default());
+            assert_eq!(locate(&[("DOCKER_CONFIG", &path)]).expect("the default"), Endpoint::default());
         }
     }
 }

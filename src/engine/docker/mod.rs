@@ -45,7 +45,7 @@ use transport::{Exchange, Transport};
 pub use crate::registry::credentials::{Credentials, CredentialsError};
 pub use endpoint::{Authority, Endpoint, InvalidEndpoint, SshHost, Tcp};
 pub use housekeeping::{CacheRecord, HeldImage};
-pub use locate::{LocateError, configuration_directory, locate, tcp_of};
+pub use locate::{DockerEnvironment, LocateError};
 pub use proxies::Proxies;
 
 /// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
