@@ -8,9 +8,10 @@ use crate::config::settings::settings;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::report::Reporter;
 use crate::report::console::{Console, ConsoleOptions};
-use crate::report::files::{Run, RunFacts, write_reports};
+use crate::report::earlier::EarlierRun;
+use crate::report::ended_run::{EndedRun, RunFacts};
+use crate::report::files::write_reports;
 use crate::report::merge::{MergeOptions, merge};
-use crate::report::told::Told;
 use crate::session::outputs::Outputs;
 use crate::session::prepare::Prepared;
 use crate::session::stdio::tell;
@@ -20,10 +21,10 @@ use crate::util::input;
 /// With a selection, every image of it must have been told of.
 pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fatal> {
     let outputs = Outputs::open(&prepared.config.output)?;
-    let mut told = Vec::new();
+    let mut runs = Vec::new();
     for path in files(paths)? {
         let text = input::read_to_string(&path).map_err(|error| unreadable(&path, &error, EXIT_FAILED))?;
-        told.push(Told::read(&text).map_err(|error| unreadable(&path, &error, EXIT_USAGE))?);
+        runs.push(EarlierRun::read(&text).map_err(|error| unreadable(&path, &error, EXIT_USAGE))?);
     }
     let config = &prepared.config;
     let selection = &config.selection;
@@ -31,7 +32,7 @@ pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fat
         complete: !(selection.regexes.is_empty() && selection.profile_regexes.is_empty()),
         allowed_to_fail: config.build.allowed_to_fail.clone(),
     };
-    let merged = merge(&told, &prepared.plan, &options, Timestamp::now());
+    let merged = merge(&runs, &prepared.plan, &options, Timestamp::now());
     let (summary, output) = (&merged.summary, &config.output);
 
     let (quiet, debug) = (output.quiet, output.debug);
@@ -39,7 +40,7 @@ pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fat
         Console::stderr(ConsoleOptions { quiet, debug, summary: output.summary }).finish(summary);
     errors.extend(outputs.summary.into_iter().flat_map(|mut json| json.finish(summary)));
     let facts = RunFacts { engine: merged.engine, configuration: settings(config.layers())? };
-    let run = Run { summary, timeline: &merged.timeline, facts: &facts, started: merged.started };
+    let run = EndedRun { summary, timeline: &merged.timeline, facts: &facts, started: merged.started };
     errors.extend(write_reports(&run, &outputs.files));
     for error in &errors {
         tell(&format!("error: {error}"));

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::ids::{ContentKey, ImageId};
 use super::platform::Platform;
@@ -69,15 +69,15 @@ impl Outcome {
         matches!(self, Outcome::Built(_) | Outcome::Unchanged(_))
     }
 
-    /// Our own word for it in reports.
-    pub fn word(&self) -> &'static str {
+    /// The outcome without its details.
+    pub fn kind(&self) -> OutcomeKind {
         match self {
-            Outcome::Built(_) => "built",
-            Outcome::Unchanged(_) => "unchanged",
-            Outcome::Failed(_) => "failed",
-            Outcome::ParentFailed { .. } => "parent_failed",
-            Outcome::PushFailed(_) => "push_failed",
-            Outcome::Cancelled { .. } => "cancelled",
+            Outcome::Built(_) => OutcomeKind::Built,
+            Outcome::Unchanged(_) => OutcomeKind::Unchanged,
+            Outcome::Failed(_) => OutcomeKind::Failed,
+            Outcome::ParentFailed { .. } => OutcomeKind::ParentFailed,
+            Outcome::PushFailed(_) => OutcomeKind::PushFailed,
+            Outcome::Cancelled { .. } => OutcomeKind::Cancelled,
         }
     }
 
@@ -90,28 +90,74 @@ impl Outcome {
         }
     }
 
-    /// Kolla's word for a failure on the wire; none for a success.
-    ///
-    /// A cancelled image was not built, which Kolla's readers know as `error`.
-    pub fn failed_status(&self) -> Option<&'static str> {
+    /// Kolla's status of a failure; none for a success. A cancelled image was not built, which is an error to Kolla.
+    pub fn failed_status(&self) -> Option<FailedStatus> {
         match self {
             Outcome::Built(_) | Outcome::Unchanged(_) => None,
-            Outcome::Failed(failure) if failure.kind.is_of_engine_connection() => Some("connection_error"),
-            Outcome::Failed(_) | Outcome::Cancelled { .. } => Some("error"),
-            Outcome::ParentFailed { .. } => Some("parent_error"),
-            Outcome::PushFailed(_) => Some("push_error"),
+            Outcome::Failed(failure) if failure.kind.is_of_engine_connection() => {
+                Some(FailedStatus::ConnectionError)
+            }
+            Outcome::Failed(_) | Outcome::Cancelled { .. } => Some(FailedStatus::Error),
+            Outcome::ParentFailed { .. } => Some(FailedStatus::ParentError),
+            Outcome::PushFailed(_) => Some(FailedStatus::PushError),
         }
     }
 }
 
+/// An [`Outcome`] without its details. Its words are those of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    /// [`Outcome::Built`]
+    Built,
+    /// [`Outcome::Unchanged`]
+    Unchanged,
+    /// [`Outcome::Failed`]
+    Failed,
+    /// [`Outcome::ParentFailed`]
+    ParentFailed,
+    /// [`Outcome::PushFailed`]
+    PushFailed,
+    /// [`Outcome::Cancelled`]
+    Cancelled,
+}
+
+/// Kolla's statuses of images that failed, the mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedStatus {
+    /// Built, but not pushed.
+    PushError,
+    /// Not built because an ancestor failed.
+    ParentError,
+    /// The engine could not be reached.
+    ConnectionError,
+    /// Any other failure.
+    #[serde(other)]
+    Error,
+}
+
+macro_rules! shown_as_serialized {
+    ($($words:ty),*) => {
+        $(impl fmt::Display for $words {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.serialize(f)
+            }
+        })*
+    };
+}
+
+shown_as_serialized!(OutcomeKind, FailedStatus, FailureKind);
+
 /// Why a build or a push failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Whose fault it was.
     pub kind: FailureKind,
     /// One or more lines, shown as they are.
     pub message: String,
     /// Advice on how to mend it, each of one line.
+    #[serde(default)]
     pub hints: Vec<Cow<'static, str>>,
     /// True when trying again may help.
     pub transient: bool,
@@ -146,8 +192,8 @@ impl Failure {
     }
 }
 
-/// Whose fault a failure was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// Whose fault a failure was. Its words are those of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// A source could not be had or was refused.
@@ -170,19 +216,6 @@ impl FailureKind {
     /// True when the engine did not answer: everything that it is asked for would fail alike.
     pub fn is_of_engine_connection(self) -> bool {
         matches!(self, FailureKind::Connection | FailureKind::Timeout)
-    }
-
-    /// The word for it in reports.
-    pub fn word(self) -> &'static str {
-        match self {
-            FailureKind::Source => "source",
-            FailureKind::Connection => "connection",
-            FailureKind::Build => "build",
-            FailureKind::Registry => "registry",
-            FailureKind::Timeout => "timeout",
-            FailureKind::Disk => "disk",
-            FailureKind::Local => "local",
-        }
     }
 }
 

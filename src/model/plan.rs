@@ -1,5 +1,7 @@
 //! The build plan: what happens to every image on every platform, decided before anything is built.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::UnitId;
@@ -17,6 +19,12 @@ pub enum Disposition {
     Skipped,
     /// Known not to build on this distro or architecture.
     Unbuildable,
+}
+
+impl fmt::Display for Disposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// What a Dockerfile's FROM names.

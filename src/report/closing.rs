@@ -1,8 +1,9 @@
 //! What people are told at the end of a run. No I/O.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use super::summary::{Summary, UnitSummary};
+use super::summary::{Counts, Summary, UnitSummary};
 use super::text::{Level, Record, counted, human, printable};
 use crate::model::plan::Disposition;
 
@@ -64,21 +65,24 @@ pub fn reasons(summary: &Summary) -> Vec<Record> {
 
 /// The counts and the time, the run's last line.
 pub fn verdict(summary: &Summary, elapsed: Duration) -> Record {
-    let counts = summary.counts();
-    let cancelled = counts.cancelled + summary.never_ended();
+    let level = if summary.exit_code() == 0 { Level::Info } else { Level::Error };
+    Record::of_run(level, verdict_text(&summary.final_counts(), elapsed))
+}
+
+/// The text of [`verdict`].
+pub fn verdict_text(counts: &Counts, elapsed: Duration) -> String {
     let parts = [
         (counts.unchanged, "unchanged"),
         (counts.failed, "failed"),
         (counts.parent_failed, "not built"),
         (counts.push_failed, "not pushed"),
-        (cancelled, "cancelled"),
+        (counts.cancelled, "cancelled"),
     ];
     let mut text = format!("Finished in {}: {} built", human(elapsed), counted(counts.built, "image"));
     for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
-        text.push_str(&format!(", {number} {what}"));
+        _ = write!(text, ", {number} {what}");
     }
-    let level = if summary.exit_code() == 0 { Level::Info } else { Level::Error };
-    Record::of_run(level, text)
+    text
 }
 
 fn section(heading: &str, records: Vec<Record>) -> Vec<Record> {

@@ -1,8 +1,11 @@
 //! What was pushed, by digest: for programs, and as variables of kolla-ansible [pure].
 
+use std::fmt::Write;
+use std::iter;
+
 use serde_json::{Map, Value, json};
 
-use super::timeline::{Timeline, UnitTimes};
+use super::format::{Report, ReportedImage};
 use crate::model::reference::Reference;
 
 /// Variables of kolla-ansible 22.2.0 that are not called as their images are: image and variable, without `_image_full`.
@@ -27,23 +30,23 @@ const OTHER_VARIABLES: [(&str, &str); 15] = [
 /// Every pushed image with its reference, tag, digest and platform, and the reference by digest (`pinned`). Of a run for
 /// several platforms these are the list's, without a platform, and `platforms` has those of each image in it. A list that
 /// was not completed has no digest.
-pub fn json(timeline: &Timeline) -> String {
+pub fn json(report: &Report) -> String {
     let mut images = Map::new();
-    for (unit, reference, digest) in pushed(timeline) {
-        let platform = unit.planned.platform.to_string();
+    for PushedImage { image, reference, digest, list_digest } in pushed(report) {
+        let platform = image.platform.to_string();
         let mut its = facts(&reference, Some(digest));
-        let Some(list) = unit.planned.list.as_ref().and_then(|list| list.parse().ok()) else {
+        let Some(list) = image.list.as_ref().and_then(|list| list.parse().ok()) else {
             its["platform"] = platform.into();
-            images.insert(unit.planned.image.clone(), its);
+            images.insert(image.name.clone(), its);
             continue;
         };
-        let entry = images.entry(unit.planned.image.clone()).or_insert_with(|| {
+        let entry = images.entry(image.name.clone()).or_insert_with(|| {
             let mut entry = facts(&list, None);
             entry["platforms"] = json!({});
             entry
         });
-        if let Some(digest) = &unit.list {
-            entry["digest"] = digest.as_str().into();
+        if let Some(digest) = list_digest {
+            entry["digest"] = digest.into();
             entry["pinned"] = pinned(&list, digest).into();
         }
         entry["platforms"][platform] = its;
@@ -62,31 +65,42 @@ fn facts(reference: &Reference, digest: Option<&str>) -> Value {
 
 /// `<name>_image_full` of every pushed image, as kolla-ansible takes it from `globals.yml` or with `-e @FILE`: of the list,
 /// when the run is for several platforms.
-pub fn ansible(timeline: &Timeline) -> String {
-    let mut lines = vec!["---".to_string()];
-    for (unit, reference, digest) in pushed(timeline) {
-        let (reference, digest) = match (&unit.planned.list, &unit.list) {
-            (None, _) => (reference, digest),
+pub fn ansible(report: &Report) -> String {
+    let mut text = "---\n".to_owned();
+    for PushedImage { image, reference, digest, list_digest } in pushed(report) {
+        let pinned = match (&image.list, list_digest) {
+            (None, _) => pinned(&reference, digest),
             (Some(list), Some(digest)) => match list.parse() {
-                Ok(list) => (list, digest.as_str()),
+                Ok(list) => pinned(&list, digest),
                 Err(_) => continue,
             },
             (Some(_), None) => continue,
         };
-        let image = unit.planned.image.as_str();
-        let others =
-            OTHER_VARIABLES.iter().filter(|(other, _)| *other == image).map(|(_, name)| (*name).to_string());
-        for variable in std::iter::once(image.replace(['-', '.'], "_")).chain(others) {
-            lines.push(format!("{variable}_image_full: \"{}\"", pinned(&reference, digest)));
+        let others = OTHER_VARIABLES.iter().filter(|(other, _)| *other == image.name).map(|(_, name)| *name);
+        for variable in iter::once(image.name.replace(['-', '.'], "_").as_str()).chain(others) {
+            _ = writeln!(text, "{variable}_image_full: \"{pinned}\"");
         }
     }
-    lines.join("\n") + "\n"
+    text
 }
 
-fn pushed(timeline: &Timeline) -> impl Iterator<Item = (&UnitTimes, Reference, &str)> {
-    timeline.units().iter().filter_map(|unit| {
-        let reference = unit.planned.reference.parse().ok()?;
-        Some((unit, reference, unit.digest.as_deref()?))
+/// An image that was pushed, and where its registry has it.
+struct PushedImage<'a> {
+    image: &'a ReportedImage,
+    reference: Reference,
+    digest: &'a str,
+    list_digest: Option<&'a str>,
+}
+
+fn pushed(report: &Report) -> impl Iterator<Item = PushedImage<'_>> {
+    report.images.iter().filter_map(|image| {
+        let push = image.push.as_ref()?;
+        Some(PushedImage {
+            image,
+            reference: image.reference.parse().ok()?,
+            digest: push.digest.as_deref()?,
+            list_digest: push.list.as_deref(),
+        })
     })
 }
 
@@ -96,25 +110,35 @@ fn pinned(reference: &Reference, digest: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::model::event::Event;
-    use crate::report::testing::{plan, unit};
+    use crate::model::plan::BuildPlan;
+    use crate::report::testing::{plan, report_of, unit};
 
-    fn timeline() -> Timeline {
-        let mut timeline = Timeline::new(&plan(&["base", "nova-api", "mariadb-server"]));
-        for image in ["nova-api", "mariadb-server"] {
-            let digest = Some(format!("sha256:{}", "0".repeat(64)));
-            timeline.event(&Event::PushStarted { unit: unit(image), worker: 0 }, Duration::ZERO);
-            timeline.event(&Event::Pushed { unit: unit(image), digest, list: None }, Duration::ZERO);
-        }
-        timeline
+    fn digest(digit: &str) -> String {
+        format!("sha256:{}", digit.repeat(64))
+    }
+
+    /// The report of a run that has pushed these images, each with the digest of the list that it completed.
+    fn after_pushes(plan: &BuildPlan, pushes: &[(&str, Option<String>)]) -> Report {
+        let events: Vec<Event> = pushes
+            .iter()
+            .flat_map(|(name, list)| {
+                let (unit, digest, list) = (unit(name), Some(digest("1")), list.clone());
+                [Event::PushStarted { unit: unit.clone(), worker: 0 }, Event::Pushed { unit, digest, list }]
+            })
+            .collect();
+        report_of(plan, &events)
+    }
+
+    fn report() -> Report {
+        let pushes = [("nova-api", None), ("mariadb-server", None)];
+        after_pushes(&plan(&["base", "nova-api", "mariadb-server"]), &pushes)
     }
 
     #[test]
     fn what_was_pushed_is_told_and_nothing_else() {
-        let told: Value = serde_json::from_str(&json(&timeline())).unwrap();
+        let told: Value = serde_json::from_str(&json(&report())).unwrap();
         let names: Vec<&String> = told.as_object().unwrap().keys().collect();
         assert_eq!(names, ["nova-api", "mariadb-server"]);
         let nova = &told["nova-api"];
@@ -128,18 +152,14 @@ mod tests {
 
     #[test]
     fn of_several_platforms_the_list_is_told() {
-        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
         let mut plan = plan(&["base", "base@arm64", "nova-api", "nova-api@arm64"]);
         for unit in &mut plan.units {
             unit.list = Some(unit.reference.clone());
             unit.reference.push_str(unit.platform.arch.kolla());
         }
-        let mut timeline = Timeline::new(&plan);
-        for (name, list) in [("base", None), ("base@arm64", Some(digest("2"))), ("nova-api", None)] {
-            let pushed = Event::Pushed { unit: unit(name), digest: Some(digest("1")), list };
-            timeline.event(&pushed, Duration::ZERO);
-        }
-        let told: Value = serde_json::from_str(&json(&timeline)).unwrap();
+        let pushes = [("base", None), ("base@arm64", Some(digest("2"))), ("nova-api", None)];
+        let report = after_pushes(&plan, &pushes);
+        let told: Value = serde_json::from_str(&json(&report)).unwrap();
         let (base, nova) = (&told["base"], &told["nova-api"]);
         assert_eq!(base["pinned"], format!("kolla/base@{}", digest("2")));
         assert_eq!((&base["tag"], &base["platform"]), (&"master-debian-trixie".into(), &Value::Null));
@@ -148,19 +168,19 @@ mod tests {
         assert_eq!(base["platforms"]["linux/arm64"]["pinned"], format!("kolla/base@{}", digest("1")));
         assert_eq!((&nova["digest"], nova["platforms"].as_object().unwrap().len()), (&Value::Null, 1));
         let expected = format!("---\nbase_image_full: \"kolla/base@{}\"\n", digest("2"));
-        assert_eq!(ansible(&timeline), expected);
+        assert_eq!(ansible(&report), expected);
     }
 
     #[test]
     fn variables_have_the_names_that_kolla_ansible_knows() {
-        let digest = "0".repeat(64);
+        let digest = "1".repeat(64);
         let expected = format!(
             "---\n\
              nova_api_image_full: \"kolla/nova-api@sha256:{digest}\"\n\
              mariadb_server_image_full: \"kolla/mariadb-server@sha256:{digest}\"\n\
              mariadb_image_full: \"kolla/mariadb-server@sha256:{digest}\"\n"
         );
-        assert_eq!(ansible(&timeline()), expected);
+        assert_eq!(ansible(&report()), expected);
         assert!(serde_yaml::from_str::<serde_yaml::Value>(&expected).is_ok());
     }
 }

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
-use super::summary::{KollaSummary, Summary};
+use super::kolla_summary::KollaSummary;
+use super::summary::Summary;
 use super::{ReportError, Reporter};
 use crate::model::event::Event;
 use crate::util::write::Destination;
@@ -36,7 +37,7 @@ impl Reporter for JsonSummary {
     fn event(&mut self, _: &Event, _: &Summary) {}
 
     fn finish(&mut self, summary: &Summary) -> Vec<ReportError> {
-        let summary = summary.kolla();
+        let summary = KollaSummary::of(summary);
         let (path, written) = match &self.target {
             JsonTarget::Stdout => {
                 ("standard output".to_string(), put(io::stdout().lock(), &one_line(&summary)))
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn one_line_has_the_bytes_of_python() {
         assert_eq!(
-            one_line(&summary().kolla()),
+            one_line(&KollaSummary::of(&summary())),
             r#"{"built": [{"name": "a"}, {"name": "b\u00e9\ud83e\udd80\u007f"}], "failed": [{"name": "k", "status": "error"}], "not_matched": [{"name": "nova"}], "skipped": [], "unbuildable": []}"#
         );
     }

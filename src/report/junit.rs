@@ -7,12 +7,10 @@ use std::io;
 
 use serde::Serialize;
 
-use super::files::{Run, seconds};
-use super::summary::UnitSummary;
+use super::format::{Report, ReportedImage, Seconds};
 use super::templates;
 use super::text::{clean, first_line};
-use super::timeline::UnitTimes;
-use crate::model::event::Outcome;
+use crate::model::event::OutcomeKind;
 use crate::model::plan::Disposition;
 
 #[derive(Serialize)]
@@ -39,16 +37,16 @@ struct Case {
 #[derive(Serialize)]
 struct Unsuccessful {
     tag: &'static str,
-    kind: Option<&'static str>,
+    kind: Option<String>,
     message: String,
     text: String,
 }
 
-/// The whole report.
-pub fn report(run: &Run) -> io::Result<String> {
-    let asked_for = |(_, unit): &(_, &UnitSummary)| unit.disposition != Disposition::Unmatched;
-    let units = run.timeline.units().iter().zip(run.summary.units()).filter(asked_for);
-    let cases: Vec<Case> = units.map(|(times, unit)| case(run, times, unit)).collect();
+/// The whole file.
+pub fn xml(report: &Report) -> io::Result<String> {
+    let Report { run, images, .. } = report;
+    let asked_for = images.iter().filter(|image| image.disposition != Disposition::Unmatched);
+    let cases: Vec<Case> = asked_for.map(case).collect();
     let count =
         |tag| cases.iter().filter(|case| case.result.as_ref().is_some_and(|it| it.tag == tag)).count();
     templates::render(
@@ -58,49 +56,58 @@ pub fn report(run: &Run) -> io::Result<String> {
             failures: count("failure"),
             errors: count("error"),
             skipped: count("skipped"),
-            time: format!("{:.3}", seconds(run.timeline.end)),
+            time: seconds(run.seconds),
             // The format has no place for a zone: readers take it for UTC.
-            timestamp: run.started.strftime("%Y-%m-%dT%H:%M:%S").to_string(),
+            timestamp: run.start.0.strftime("%Y-%m-%dT%H:%M:%S").to_string(),
             properties: vec![
-                ("version", env!("CARGO_PKG_VERSION").to_string()),
-                ("engine", clean(&run.facts.engine)),
-                ("exit_code", run.exit_code().to_string()),
+                ("version", run.version.clone()),
+                ("engine", clean(&run.engine)),
+                ("exit_code", run.exit_code.to_string()),
             ],
             cases,
         },
     )
 }
 
-fn case(run: &Run, times: &UnitTimes, unit: &UnitSummary) -> Case {
-    let busy = [times.build, times.push].into_iter().flatten().map(|span| span.length()).sum();
+fn case(image: &ReportedImage) -> Case {
+    let push = image.push.as_ref().map(|push| push.seconds);
+    let busy = [image.seconds, push].into_iter().flatten().map(|time| time.0).sum();
     Case {
-        class: unit.unit.platform.to_string(),
-        name: clean(&unit.unit.image),
-        time: format!("{:.3}", seconds(busy)),
-        result: result(run, times, unit),
+        class: image.platform.to_string(),
+        name: clean(&image.name),
+        time: seconds(Seconds(busy)),
+        result: unsuccessful(image),
     }
 }
 
-fn result(run: &Run, times: &UnitTimes, unit: &UnitSummary) -> Option<Unsuccessful> {
-    let Some(outcome) = unit.outcome() else {
-        let message = clean(&times.planned.reason);
+fn seconds(time: Seconds) -> String {
+    format!("{:.3}", f64::from(time))
+}
+
+fn unsuccessful(image: &ReportedImage) -> Option<Unsuccessful> {
+    let Some(outcome) = image.outcome else {
+        let message = clean(&image.reason);
         return Some(Unsuccessful { tag: "skipped", kind: None, message, text: String::new() });
     };
+    let root_cause = image.root_cause.as_deref();
     let (tag, kind, message) = match outcome {
-        Outcome::Built(_) | Outcome::Unchanged(_) => return None,
-        Outcome::Failed(failure) | Outcome::PushFailed(failure) => {
-            ("failure", failure.kind.word(), first_line(&failure.message).to_string())
+        OutcomeKind::Built | OutcomeKind::Unchanged => return None,
+        OutcomeKind::Failed | OutcomeKind::PushFailed => {
+            let failure = image.failure.as_ref()?;
+            ("failure", failure.kind.to_string(), first_line(&failure.message).to_owned())
         }
-        Outcome::ParentFailed { root_cause } => {
-            ("failure", outcome.word(), format!("not built because {root_cause} failed"))
-        }
-        Outcome::Cancelled { root_cause } => {
-            let why = root_cause.as_ref().map_or(String::new(), |cause| format!(", because {cause} failed"));
-            ("error", outcome.word(), format!("the run ended before the image was done{why}"))
+        OutcomeKind::ParentFailed => (
+            "failure",
+            outcome.to_string(),
+            format!("not built because {} failed", root_cause.unwrap_or_default()),
+        ),
+        OutcomeKind::Cancelled => {
+            let why = root_cause.map_or(String::new(), |cause| format!(", because {cause} failed"));
+            ("error", outcome.to_string(), format!("the run ended before the image was done{why}"))
         }
     };
-    let text = clean(&unit.last_words().join("\n"));
-    Some(if run.summary.is_run_failure(unit) {
+    let text = clean(&image.last_words().join("\n"));
+    Some(if image.fails_run {
         Unsuccessful { tag, kind: Some(kind), message: clean(&message), text }
     } else {
         let message = format!("allowed to fail: {}", clean(&message));

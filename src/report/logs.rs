@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::summary::{Summary, UnitSummary};
 use super::text::{self, Record};
 use super::{ReportError, Reporter};
-use crate::model::event::{Event, UnitId};
+use crate::model::event::{Event, FailedStatus, UnitId};
 use crate::model::plan::Disposition;
 use crate::util::write::{append_to, writable_directory};
 
@@ -57,7 +57,7 @@ impl Logs {
     /// Points the failed link of a unit to its log, or takes an old one away when it did not fail this time.
     fn mark(&mut self, unit: &UnitSummary, label: &str) {
         let link = self.directory.join(format!("000_FAILED_{label}.log"));
-        let failed = unit.failed_status() == Some("error") && self.written.contains(&unit.unit);
+        let failed = unit.failed_status() == Some(FailedStatus::Error) && self.written.contains(&unit.unit);
         // The name is ours: where logs were copied, a file stands in the link's place.
         let removed = match fs::remove_file(&link) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

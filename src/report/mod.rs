@@ -3,21 +3,23 @@
 mod closing;
 pub mod console;
 mod digests;
+pub mod earlier;
+pub mod ended_run;
 pub mod files;
+mod format;
+mod html;
 pub mod json;
 mod junit;
+mod kolla_summary;
 pub mod logs;
 pub mod merge;
 pub mod progress;
-mod report_html;
-mod report_json;
 pub mod summary;
 mod templates;
 #[cfg(test)]
 mod testing;
 mod text;
 mod timeline;
-pub mod told;
 
 pub(crate) use text::counted;
 

@@ -1,12 +1,12 @@
 //! What a run has come to: a fold over its plan and its events. No clock, no files.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::event::{Event, Failure, Outcome, UnitId};
+use super::text::last_words;
+use crate::model::event::{Event, FailedStatus, Failure, Outcome, UnitId};
 use crate::model::plan::{BuildPlan, Disposition};
 
 /// How many log lines are kept of each build, to be shown when it fails.
@@ -48,7 +48,7 @@ impl UnitSummary {
     }
 
     /// Kolla's word for its failure, if it failed.
-    pub fn failed_status(&self) -> Option<&'static str> {
+    pub fn failed_status(&self) -> Option<FailedStatus> {
         self.outcome().and_then(Outcome::failed_status)
     }
 
@@ -65,10 +65,7 @@ impl UnitSummary {
 
     /// Lines that explain a failure of its own: the last of its log, what the engine or the registry said, hints.
     pub fn last_words(&self) -> Vec<String> {
-        let failure = self.failure().map(Failure::to_string).unwrap_or_default();
-        // What the engine quotes of the log has just been told.
-        let new = |line: &&str| !self.tail.iter().any(|told| told.trim() == line.trim());
-        self.tail.iter().map(String::as_str).chain(failure.lines().filter(new)).map(str::to_owned).collect()
+        last_words(&self.tail, self.failure())
     }
 
     fn keep_line(&mut self, text: &str) {
@@ -80,7 +77,7 @@ impl UnitSummary {
 }
 
 /// How many units came to each end. Those whose end is not known yet are in none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Built in this run.
     pub built: usize,
@@ -208,8 +205,15 @@ impl Summary {
         counts
     }
 
+    /// The same once the run has ended: units that it was to bring up to date and never told the end of are cancelled.
+    pub fn final_counts(&self) -> Counts {
+        let mut counts = self.counts();
+        counts.cancelled += self.never_ended();
+        counts
+    }
+
     /// How many units the run was to bring up to date and never told the end of: it died before.
-    pub fn never_ended(&self) -> usize {
+    fn never_ended(&self) -> usize {
         self.units.iter().filter(|unit| unit.ended.is_none() && unit.outcome().is_some()).count()
     }
 
@@ -246,30 +250,6 @@ impl Summary {
         causes.values_mut().for_each(|lost| lost.sort());
         causes
     }
-
-    /// The summary as Kolla's readers know it: each image once, under its worst outcome, by name.
-    pub fn kolla(&self) -> KollaSummary {
-        let mut worst: BTreeMap<&str, &UnitSummary> = BTreeMap::new();
-        for unit in &self.units {
-            let entry = worst.entry(&unit.unit.image).or_insert(unit);
-            if severity(unit) > severity(entry) {
-                *entry = unit;
-            }
-        }
-        let mut summary = KollaSummary::default();
-        for (name, unit) in worst {
-            let status = unit.failed_status();
-            let list = match unit.disposition {
-                Disposition::Build if status.is_some() => &mut summary.failed,
-                Disposition::Build => &mut summary.built,
-                Disposition::Unmatched => &mut summary.not_matched,
-                Disposition::Skipped => &mut summary.skipped,
-                Disposition::Unbuildable => &mut summary.unbuildable,
-            };
-            list.push(KollaImage { name: name.to_string(), status: status.map(Cow::Borrowed) });
-        }
-        summary
-    }
 }
 
 /// What counts as a failure of the run. Nobody allows an image to be cancelled: the run is not complete.
@@ -292,59 +272,11 @@ fn counts_as_failure(outcome: &Outcome, image_allowed: bool, allowed: impl Fn(&s
     }
 }
 
-/// Orders the units of one image for [`Summary::kolla`]: what happened comes before what was decided, and an
-/// image that is not there is worse than one that was only not pushed.
-fn severity(unit: &UnitSummary) -> u8 {
-    match (unit.disposition, unit.failed_status()) {
-        (Disposition::Build, Some("error")) => 7,
-        (Disposition::Build, Some("connection_error")) => 6,
-        (Disposition::Build, Some("parent_error")) => 5,
-        (Disposition::Build, Some(_)) => 4,
-        (Disposition::Build, None) => 3,
-        (Disposition::Unbuildable, _) => 2,
-        (Disposition::Skipped, _) => 1,
-        (Disposition::Unmatched, _) => 0,
-    }
-}
-
-/// The summary in Kolla's words: these keys, in this order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KollaSummary {
-    /// Built or unchanged.
-    pub built: Vec<KollaImage>,
-    /// Not there as asked for.
-    pub failed: Vec<KollaImage>,
-    /// Not asked for.
-    pub not_matched: Vec<KollaImage>,
-    /// Left out by an option.
-    pub skipped: Vec<KollaImage>,
-    /// Known not to build here.
-    pub unbuildable: Vec<KollaImage>,
-}
-
-/// An image in [`KollaSummary`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KollaImage {
-    /// Its name.
-    pub name: String,
-    /// Only in `failed`: why.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<Cow<'static, str>>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::event::FailureKind;
     use crate::report::testing::*;
-
-    fn names(list: &[KollaImage]) -> Vec<String> {
-        let word = |image: &KollaImage| match &image.status {
-            Some(status) => format!("{}={status}", image.name),
-            None => image.name.clone(),
-        };
-        list.iter().map(word).collect()
-    }
 
     #[test]
     fn the_truth_table_of_failures_holds() {
@@ -372,15 +304,6 @@ mod tests {
     fn a_failed_parent_loses_its_children_and_names_itself() {
         let (plan, events) = failing_parent();
         let summary = summary_of(&plan, &[], &events);
-        let kolla = summary.kolla();
-        assert_eq!(names(&kolla.built), ["base", "mariadb-server", "memcached"]);
-        assert_eq!(
-            names(&kolla.failed),
-            ["horizon=parent_error", "keystone=parent_error", "openstack-base=error"]
-        );
-        assert_eq!(names(&kolla.not_matched), ["nova-api"]);
-        assert_eq!(names(&kolla.skipped), ["cron"]);
-        assert_eq!(names(&kolla.unbuildable), ["tgtd"]);
         assert_eq!(
             summary.root_causes().into_iter().collect::<Vec<_>>(),
             [("openstack-base".to_string(), vec!["horizon".to_string(), "keystone".to_string()])]
@@ -403,8 +326,7 @@ mod tests {
     fn units_that_a_dead_run_never_finished_are_cancelled_not_lost() {
         let events = [started("base"), finished("base", built()), started("keystone")];
         let summary = summary_of(&plan(&["base", "keystone", "nova-api", "-cron"]), &["keystone"], &events);
-        assert_eq!(names(&summary.kolla().failed), ["keystone=error", "nova-api=error"]);
-        assert_eq!(summary.never_ended(), 2);
+        assert_eq!(summary.final_counts(), Counts { built: 1, cancelled: 2, ..Counts::default() });
         assert_eq!(summary.exit_code(), 1);
     }
 
@@ -413,7 +335,6 @@ mod tests {
         let lost = failure(FailureKind::Connection, "registry gone");
         let events = [finished("base", built()), finished("base", Outcome::PushFailed(lost))];
         let summary = summary_of(&plan(&["base"]), &[], &events);
-        assert_eq!(names(&summary.kolla().failed), ["base=push_error"]);
         assert_eq!(summary.counts(), Counts { push_failed: 1, ..Counts::default() });
     }
 
@@ -429,38 +350,5 @@ mod tests {
 
         summary.event(&finished("base", built()));
         assert!(summary.units()[0].tail.is_empty());
-    }
-
-    #[test]
-    fn on_several_platforms_an_image_is_told_once_by_its_worst_outcome() {
-        let plan = plan(&[
-            "base",
-            "base@arm64",
-            "cron",
-            "cron@arm64",
-            "tgtd",
-            "!tgtd@arm64",
-            "-nova",
-            "~nova@arm64",
-            "etcd",
-            "etcd@arm64",
-        ]);
-        let lost = failure(FailureKind::Connection, "gone");
-        let events = [
-            finished("base", built()),
-            finished("base@arm64", unchanged()),
-            finished("cron", failed("x")),
-            finished("cron@arm64", parent_failed("base")),
-            finished("tgtd", built()),
-            finished("etcd", Outcome::PushFailed(lost.clone())),
-            finished("etcd@arm64", Outcome::Failed(lost)),
-        ];
-        let summary = summary_of(&plan, &[], &events);
-        let kolla = summary.kolla();
-        assert_eq!(names(&kolla.built), ["base", "tgtd"]);
-        assert_eq!(names(&kolla.failed), ["cron=error", "etcd=connection_error"]);
-        assert_eq!(names(&kolla.skipped), ["nova"]);
-        assert!(kolla.not_matched.is_empty() && kolla.unbuildable.is_empty());
-        assert_eq!(summary.label(&unit("cron@arm64")), "cron-aarch64");
     }
 }

@@ -5,10 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Reporter;
+use super::ended_run::{EndedRun, RunFacts};
+use super::format::Report;
 use super::summary::{Summary, SummaryOptions};
+use super::timeline::Timeline;
 use crate::model::event::{Event, Failure, FailureKind, Image, Outcome, UnitId};
 use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use crate::model::platform::{Arch, Platform};
+
+/// When the runs of [`report_of`] start.
+pub const START: &str = "2026-05-04T03:02:01.5Z";
 
 /// The platform of a name like `keystone` or `keystone@arm64`, and the name alone.
 pub fn unit(name: &str) -> UnitId {
@@ -101,6 +107,17 @@ pub fn summary_of(plan: &BuildPlan, allowed_to_fail: &[&str], events: &[Event]) 
     let mut summary = Summary::new(plan, &SummaryOptions { allowed_to_fail });
     events.iter().for_each(|event| summary.event(event));
     summary
+}
+
+/// The report of a run with these events, one a second from [`START`] on.
+pub fn report_of(plan: &BuildPlan, events: &[Event]) -> Report {
+    let mut timeline = Timeline::new(plan);
+    for (event, second) in events.iter().zip(0..) {
+        timeline.event(event, Duration::from_secs(second));
+    }
+    let (summary, facts) = (summary_of(plan, &[], events), RunFacts::default());
+    let started = START.parse().expect("a time");
+    EndedRun { summary: &summary, timeline: &timeline, facts: &facts, started }.report()
 }
 
 /// A tree in which a parent fails: two images are lost with it, others are built, unchanged or not asked for.

@@ -153,6 +153,20 @@ pub fn clean(text: &str) -> String {
     plain::lines(text).replace(['\u{fffe}', '\u{ffff}'], "")
 }
 
+/// Lines that explain a failure: the last of a log, what the engine or the registry said, hints.
+pub fn last_words<'a>(
+    log_tail: impl IntoIterator<Item = &'a String>,
+    failure: Option<&Failure>,
+) -> Vec<String> {
+    let mut lines: Vec<String> = log_tail.into_iter().cloned().collect();
+    let failure = failure.map(Failure::to_string).unwrap_or_default();
+    // What the engine quotes of the log has just been told.
+    let new = |line: &&str| !lines.iter().any(|told| told.trim() == line.trim());
+    let said: Vec<String> = failure.lines().filter(new).map(str::to_owned).collect();
+    lines.extend(said);
+    lines
+}
+
 /// The first line of a message that may have several.
 pub fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()

@@ -246,7 +246,7 @@ fn every_kind_of_failure_is_explained() {
     let all = [Source, Connection, Build, Registry, Timeout, Disk, Local];
     // Whoever adds one finds this, and adds it above.
     let word = |kind: FailureKind| match kind {
-        Source | Connection | Build | Registry | Timeout | Disk | Local => kind.word().to_string(),
+        Source | Connection | Build | Registry | Timeout | Disk | Local => kind.to_string(),
     };
     let document = Document::read("docs/troubleshooting.md").text;
     assert_eq!(first_column(&document, "## Failures of images"), all.map(word).into());

@@ -1,0 +1,202 @@
+//! The timing page: who built what when, what failed and why, and the graph, in one file without anything from elsewhere
+//! [pure].
+
+mod chart;
+mod table;
+mod tree;
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::closing;
+use super::format::{Report, ReportedImage, Time};
+use super::templates;
+use super::text::{clean, first_line, human};
+use super::timeline::Span;
+use crate::model::plan::Disposition;
+
+#[derive(Serialize)]
+struct Page {
+    verdict: String,
+    failed: bool,
+    facts: Vec<(&'static str, String)>,
+    counts: Vec<(String, usize)>,
+    path: Vec<PathStep>,
+    path_work: String,
+    path_waiting: String,
+    lanes: Vec<chart::Lane>,
+    marks: Vec<chart::Mark>,
+    failures: Vec<FailureText>,
+    tree: Vec<tree::Twig>,
+    rows: Vec<table::Row>,
+    configuration: Vec<(String, String, String, String)>,
+}
+
+/// An image of the critical path; its share of the work in percent.
+#[derive(Serialize)]
+struct PathStep {
+    unit: usize,
+    name: String,
+    took: String,
+    share: String,
+}
+
+#[derive(Serialize)]
+struct FailureText {
+    unit: usize,
+    name: String,
+    message: String,
+    text: String,
+}
+
+/// The whole page.
+pub fn page(report: &Report) -> io::Result<String> {
+    templates::render("page.html", &View::new(report).page())
+}
+
+/// A report and what every part of its page asks for.
+struct View<'a> {
+    report: &'a Report,
+    /// Indices of the critical path's images, parents first.
+    path: Vec<usize>,
+    several_platforms: bool,
+}
+
+impl<'a> View<'a> {
+    fn new(report: &'a Report) -> View<'a> {
+        let path = &report.critical_path;
+        let index = |name: &String| {
+            let is_it = |image: &ReportedImage| image.name == *name && Some(image.platform) == path.platform;
+            report.images.iter().position(is_it)
+        };
+        let first = report.images.first().map(|image| image.platform);
+        View {
+            report,
+            path: path.images.iter().filter_map(index).collect(),
+            several_platforms: report.images.iter().any(|image| Some(image.platform) != first),
+        }
+    }
+
+    fn page(&self) -> Page {
+        let Report { run, counts, critical_path, .. } = self.report;
+        let work = critical_path.work_seconds.0;
+        Page {
+            verdict: closing::verdict_text(&counts.outcomes, run.seconds.0),
+            failed: run.exit_code != 0,
+            facts: self.facts(),
+            counts: self.counts(),
+            path: self.path.iter().map(|unit| self.path_step(*unit, work)).collect(),
+            path_work: human(work),
+            path_waiting: human(critical_path.waiting_seconds.0),
+            lanes: self.lanes(),
+            marks: chart::marks(run.seconds.0),
+            failures: self.shown().filter_map(|(at, image)| self.failure(at, image)).collect(),
+            tree: self.tree(),
+            rows: self.shown().map(|(at, image)| self.row(at, image)).collect(),
+            configuration: self.configuration(),
+        }
+    }
+
+    /// The images that were asked for, each with its index.
+    fn shown(&self) -> impl Iterator<Item = (usize, &'a ReportedImage)> {
+        let asked_for = |(_, image): &(usize, &ReportedImage)| image.disposition != Disposition::Unmatched;
+        self.report.images.iter().enumerate().filter(asked_for)
+    }
+
+    fn name(&self, image: &ReportedImage) -> String {
+        match self.several_platforms {
+            true => clean(&format!("{}-{}", image.name, image.platform.arch.kolla())),
+            false => clean(&image.name),
+        }
+    }
+
+    /// How long after the run's start a time is.
+    fn since_start(&self, time: Time) -> Duration {
+        time.since(self.report.run.start.0)
+    }
+
+    /// An image's time at a worker that builds; none when no worker took it.
+    fn build(&self, image: &ReportedImage) -> Option<Span> {
+        let (start, end) = (self.since_start(image.start?), self.since_start(image.end?));
+        Some(Span { worker: image.worker?, start, end })
+    }
+
+    fn push(&self, image: &ReportedImage) -> Option<Span> {
+        let push = image.push.as_ref()?;
+        let (start, end) = (self.since_start(push.start), self.since_start(push.end));
+        Some(Span { worker: push.worker, start, end })
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let Report { run, images, .. } = self.report;
+        let busy: Duration =
+            images.iter().filter_map(|image| self.build(image)).map(|span| span.length()).sum();
+        let at_once = busy.as_secs_f64() / run.seconds.0.as_secs_f64().max(0.001);
+        vec![
+            ("Started", run.start.to_string()),
+            ("Ended", run.end.to_string()),
+            ("Built at once, on average", format!("{at_once:.1}")),
+            ("Engine", clean(&run.engine)),
+            ("kolla-build", run.version.clone()),
+            ("Exit code", run.exit_code.to_string()),
+        ]
+    }
+
+    fn counts(&self) -> Vec<(String, usize)> {
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        for (_, image) in self.shown() {
+            let word = word(image);
+            match counts.iter_mut().find(|(known, _)| *known == word) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((word, 1)),
+            }
+        }
+        counts
+    }
+
+    fn path_step(&self, unit: usize, work: Duration) -> PathStep {
+        let image = &self.report.images[unit];
+        let took = self.build(image).map(|build| build.length()).unwrap_or_default();
+        PathStep { unit, name: self.name(image), took: human(took), share: percent(took, work) }
+    }
+
+    fn failure(&self, at: usize, image: &ReportedImage) -> Option<FailureText> {
+        Some(FailureText {
+            unit: at,
+            name: self.name(image),
+            message: clean(first_line(&image.failure.as_ref()?.message)),
+            text: clean(&image.last_words().join("\n")),
+        })
+    }
+
+    fn configuration(&self) -> Vec<(String, String, String, String)> {
+        let set = self.report.configuration.iter().filter_map(|setting| {
+            let (value, place) = (setting.value.as_ref()?, setting.place.clone()?);
+            Some((setting.section.clone(), setting.name.clone(), clean(value), place))
+        });
+        set.collect()
+    }
+
+    /// The classes by which the style sheet paints an image.
+    fn class(&self, unit: usize) -> String {
+        class(word(&self.report.images[unit]), self.path.contains(&unit))
+    }
+}
+
+/// The word for an image's end, or for why it was to have none. It is a class of the style sheet too.
+fn word(image: &ReportedImage) -> String {
+    image.outcome.map_or_else(|| image.disposition.to_string(), |outcome| outcome.to_string())
+}
+
+fn class(mut word: String, critical: bool) -> String {
+    if critical {
+        word.push_str(" critical");
+    }
+    word
+}
+
+fn percent(part: Duration, whole: Duration) -> String {
+    format!("{:.3}", part.as_secs_f64() * 100.0 / whole.as_secs_f64().max(0.001))
+}
