@@ -5,120 +5,114 @@ mod abbreviations;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{EnumValueParser, TypedValueParser};
+use clap::builder::{EnumValueParser, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use crate::config::layer::{DEFAULT, Entry, Layers, Place};
-use crate::config::load;
-use crate::config::options::{self, Kind, OPTIONS, OptionSpec, Origin};
+use crate::config::command_line::{CommandLine, ConfigPath};
+use crate::config::keys::DEFAULT;
+use crate::config::layer::{Entry, SetAt};
+use crate::config::options::{
+    CommandLineForm, InputPath, OptionGroup, OptionOrigin, OptionSpec, OptionTable, OutputPath, ValueKind,
+};
+use crate::config::shipped::Defaults;
 
-/// What stands on the command line.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CommandLine {
-    /// Options, as a layer of configuration.
-    pub entries: Vec<Entry>,
-    /// `--config-file` and `--config-dir`, in the order given.
-    pub config_paths: Vec<ConfigPath>,
-    /// `--build-toml`
-    pub build_tomls: Vec<PathBuf>,
-    /// `--print-config`
-    pub print_config: bool,
-    /// `--completion`
-    pub completion: Option<Shell>,
-    /// `--man`
-    pub man: bool,
-}
-
-/// A configuration file or directory named on the command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConfigPath {
-    /// One file.
-    File(PathBuf),
-    /// A directory whose `*.conf` files are read in order of their names.
-    Dir(PathBuf),
+/// Task that a command line asks for.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// Build, or do what the configuration asks for instead.
+    Run(CommandLine),
+    /// Print the configuration.
+    PrintConfig(CommandLine),
+    /// Print a completion script.
+    Completion(Shell),
+    /// Print the manual page.
+    Manual,
 }
 
 /// Shells that completion scripts can be made for.
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
-/// Options that the short help shows.
-const COMMON: [&str; 14] = [
-    "base",
-    "namespace",
-    "registry",
-    "tag",
-    "profile",
-    "template_override",
-    "push",
-    "threads",
-    "template_only",
-    "list_images",
-    "explain",
-    "plan",
-    "logs_dir",
-    "quiet",
+/// Options of the command line that are in no file.
+const COMMAND_LINE_ONLY: [(&str, OptionOrigin); 9] = [
+    ("config-file", OptionOrigin::Kolla),
+    ("config-dir", OptionOrigin::Kolla),
+    ("shell_completion", OptionOrigin::Kolla),
+    ("help", OptionOrigin::Kolla),
+    ("version", OptionOrigin::Kolla),
+    ("build-toml", OptionOrigin::Ours),
+    ("print-config", OptionOrigin::Ours),
+    ("completion", OptionOrigin::Ours),
+    ("man", OptionOrigin::Ours),
 ];
 
-/// Options that name a file.
-const FILES: [&str; 5] =
-    ["template_override", "repos_yaml", "registry_ca", "save_dependency", "summary_json_file"];
-
-const AFTER_SHORT_HELP: &str = "--help tells about every option.";
+const AFTER_SHORT_HELP: &str = "--help describes all options.";
 
 const AFTER_HELP: &str = "\
-Every switch --x has a twin --nox that turns it off, whatever a file says.
-Names may be written short as long as they are unambiguous: --list-im, --thread 4.
-Options are also keys of kolla-build.conf ([DEFAULT], '-' written '_') and of build.toml ([options]).
+Options under headings marked (not in Kolla) are new; all others are those of Python kolla-build.
+Every switch --x has a twin --nox that turns it off, whatever a configuration file says.
+Unambiguous abbreviations work: --list-im, --thread 4.
+Options are also keys of kolla-build.conf ([DEFAULT], with '_' for '-') and of build.toml ([options]).
 
 Exit codes: 0 every image asked for is built or unchanged; 1 an image failed, or nothing matched;
 2 wrong usage or configuration; 130 interrupted.";
 
 /// Reads the command line; clap's error is ready to be shown and knows its exit code.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
-    let args = abbreviations::expand(args)
-        .map_err(|ambiguous| command().error(ErrorKind::UnknownArgument, ambiguous))?;
-    let matches = command().try_get_matches_from(args).map_err(told_where)?;
-    let mut line = CommandLine {
-        build_tomls: paths(&matches, "build-toml").map(|(_, path)| path).collect(),
-        print_config: matches.get_flag("print-config"),
-        completion: matches.get_one("completion").copied(),
-        man: matches.get_flag("man"),
-        ..CommandLine::default()
-    };
+pub fn parse(options: OptionTable, args: impl IntoIterator<Item = OsString>) -> Result<Request, clap::Error> {
+    let args = abbreviations::expand(options, args)
+        .map_err(|ambiguous| command(options).error(ErrorKind::UnknownArgument, ambiguous))?;
+    let matches =
+        command(options).try_get_matches_from(args).map_err(|error| with_place_in_files(options, error))?;
+    if let Some(shell) = matches.get_one("completion") {
+        return Ok(Request::Completion(*shell));
+    }
+    if matches.get_flag("man") {
+        return Ok(Request::Manual);
+    }
+    let line = command_line(options, &matches);
+    Ok(if matches.get_flag("print-config") { Request::PrintConfig(line) } else { Request::Run(line) })
+}
+
+fn command_line(options: OptionTable, matches: &ArgMatches) -> CommandLine {
     let entry = |option: &OptionSpec, text: String| Entry {
         section: DEFAULT.to_string(),
         key: option.name.to_string(),
         text,
-        place: Place::CommandLine,
+        place: SetAt::CommandLine,
     };
-    for option in OPTIONS.iter().filter(|option| on_command_line(option)) {
+    let mut entries = Vec::new();
+    for option in options.iter().filter(|option| option.form != CommandLineForm::Absent) {
         let long = option.long();
-        if option.kind == Kind::Flag {
+        if option.kind == ValueKind::Flag {
             let on = matches.get_flag(&long);
-            if on || matches.get_flag(&format!("no{long}")) {
-                line.entries.push(entry(option, on.to_string()));
+            if on || matches.get_flag(&off_twin(&long)) {
+                entries.push(entry(option, on.to_string()));
             }
         } else {
-            line.entries.extend(strings(&matches, &long).into_iter().map(|text| entry(option, text)));
+            let values = matches.get_many::<String>(&long).into_iter().flatten();
+            entries.extend(values.map(|text| entry(option, text.clone())));
         }
     }
-    let mut config_paths: Vec<(usize, ConfigPath)> = paths(&matches, "config-file")
+    let mut config_paths: Vec<(usize, ConfigPath)> = paths(matches, "config-file")
         .map(|(index, path)| (index, ConfigPath::File(path)))
-        .chain(paths(&matches, "config-dir").map(|(index, path)| (index, ConfigPath::Dir(path))))
+        .chain(paths(matches, "config-dir").map(|(index, path)| (index, ConfigPath::Dir(path))))
         .collect();
     config_paths.sort_by_key(|(index, _)| *index);
-    line.config_paths = config_paths.into_iter().map(|(_, path)| path).collect();
-    Ok(line)
+    CommandLine {
+        options,
+        entries,
+        config_paths: config_paths.into_iter().map(|(_, path)| path).collect(),
+        build_tomls: paths(matches, "build-toml").map(|(_, path)| path).collect(),
+    }
 }
 
-/// Says of an option that is for files alone where it goes.
-fn told_where(mut error: clap::Error) -> clap::Error {
+/// Adds to an error about an option that is for files alone how to write it there.
+fn with_place_in_files(options: OptionTable, mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(written)) = error.get(ContextKind::InvalidArg) else { return error };
     let is_written = |option: &&OptionSpec| written.trim_start_matches('-') == option.long();
-    let in_files = OPTIONS.iter().filter(|option| option.origin == Origin::KollaFile);
-    if let Some(option) = in_files.into_iter().find(is_written) {
+    let mut in_files = options.iter().filter(|option| option.form != CommandLineForm::Named);
+    if let Some(option) = in_files.find(is_written) {
         let tip = format!("in a kolla-build.conf it is an option: [DEFAULT] {} = ...", option.name);
         // Similar names on the command line are no help.
         error.remove(ContextKind::SuggestedArg);
@@ -127,54 +121,54 @@ fn told_where(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The regexes have no name on the command line, but they are on it.
-fn on_command_line(option: &OptionSpec) -> bool {
-    option.origin != Origin::KollaFile || option.name == "regex"
-}
-
 /// The whole command, for parsing and for documentation.
-pub fn command() -> Command {
-    let mut defaults = Layers::default();
+pub fn command(options: OptionTable) -> Command {
     // What is wrong with the shipped build.toml is told where it is read to be used.
-    defaults.push(load::built_in().unwrap_or_default());
+    let defaults = Defaults::of(options).ok();
     let mut command = Command::new("kolla-build")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Build OpenStack's container images from Kolla's templates")
+        .about("Build OpenStack container images from Kolla's templates")
         .after_help(AFTER_SHORT_HELP)
         .after_long_help(AFTER_HELP)
         .args_override_self(true)
-        .arg(
-            Arg::new("regex")
-                .action(ArgAction::Append)
-                .help("Build only images whose name a regex is found in, and what they are built on"),
-        )
-        .arg(path_arg("config-file", "FILE", "Configuration file to read; may be repeated"))
-        .arg(path_arg("config-dir", "DIR", "Directory whose *.conf files are read; may be repeated"))
-        .arg(
-            path_arg("build-toml", "FILE", "build.toml to lay over the built-in one; may be repeated")
-                .hide_short_help(true),
-        )
-        .arg(switch("print-config", "Print every value in force and where it was set, and stop"))
-        .arg(
-            Arg::new("completion")
-                .long("completion")
-                .aliases(["shell_completion", "shell-completion"])
-                .value_name("SHELL")
-                .value_parser(EnumValueParser::<Shell>::new().try_map(|shell| {
-                    SHELLS.contains(&shell).then_some(shell).ok_or("only bash, zsh and fish are supported")
-                }))
-                .hide_possible_values(true)
-                .hide_short_help(true)
-                .help("Print a completion script for bash, zsh or fish, and stop"),
-        )
-        .arg(switch("man", "Print the manual page, and stop").hide_short_help(true));
-    for (heading, options) in options::by_heading() {
-        command = command.next_help_heading(heading);
-        for option in options.iter().filter(|option| option.origin != Origin::KollaFile) {
-            command = command.args(option_args(option, &defaults));
+        .args(command_line_only());
+    for group in OptionGroup::ALL {
+        for origin in [OptionOrigin::Kolla, OptionOrigin::Ours] {
+            command = command.next_help_heading(match origin {
+                OptionOrigin::Kolla => group.heading().to_string(),
+                OptionOrigin::Ours => format!("{} (not in Kolla)", group.heading()),
+            });
+            for option in options.of_group(group).filter(|option| option.origin == origin) {
+                let default =
+                    defaults.as_ref().and_then(|defaults| defaults.shipped(option)).or(option.default);
+                command = command.args(option_args(option, default));
+            }
         }
     }
     command
+}
+
+/// The arguments of [`COMMAND_LINE_ONLY`].
+fn command_line_only() -> [Arg; 6] {
+    let shell = EnumValueParser::<Shell>::new().try_map(|shell| {
+        SHELLS.contains(&shell).then_some(shell).ok_or("only bash, zsh and fish are supported")
+    });
+    [
+        path_arg("config-file", "FILE", "Configuration file; may be repeated"),
+        path_arg("config-dir", "DIR", "Directory of configuration files (*.conf); may be repeated"),
+        path_arg("build-toml", "FILE", "build.toml to lay over the built-in one; may be repeated")
+            .hide_short_help(true),
+        switch("print-config", "Print the configuration in force, with the place of each value"),
+        Arg::new("completion")
+            .long("completion")
+            .aliases(["shell_completion", "shell-completion"])
+            .value_name("SHELL")
+            .value_parser(shell)
+            .hide_possible_values(true)
+            .hide_short_help(true)
+            .help("Print a completion script for bash, zsh or fish"),
+        switch("man", "Print the manual page").hide_short_help(true),
+    ]
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
@@ -191,62 +185,71 @@ fn path_arg(name: &'static str, value: &'static str, help: &'static str) -> Arg 
         .help(help)
 }
 
-fn option_args(option: &OptionSpec, defaults: &Layers) -> Vec<Arg> {
+/// The argument of an option, and for a switch the one that turns it off.
+fn option_args(option: &OptionSpec, default: Option<&str>) -> Vec<Arg> {
     let long = option.long();
-    let mut arg = Arg::new(long.clone())
-        .long(long.clone())
-        .help(option.help)
-        .hide_short_help(!COMMON.contains(&option.name));
-    if let Some(default) = options::shipped_default(option, defaults) {
-        arg = arg.long_help(format!("{} [default: {default}]", option.help));
-    }
-    if let Some(short) = option.short {
-        arg = arg.short(short);
-    }
-    if long.contains('_') {
-        arg = arg.alias(long.replace('_', "-"));
-    }
-    arg = match option.kind {
-        Kind::Flag => {
-            let twin = format!("no{long}");
-            let off = Arg::new(twin.clone())
-                .long(twin.clone())
-                .action(ArgAction::SetTrue)
-                .overrides_with(long.clone())
-                .hide(true);
-            return vec![arg.action(ArgAction::SetTrue).overrides_with(twin), off];
+    let arg = Arg::new(long.clone()).help(option.help).hide_short_help(!option.is_common);
+    match option.form {
+        CommandLineForm::Absent => return Vec::new(),
+        CommandLineForm::Positional => {
+            let arg = arg.action(ArgAction::Append).value_name(option.value_name);
+            return vec![arg.help_heading(None::<&str>)];
         }
-        Kind::Choice(words) => arg
-            .value_name(option.name.to_uppercase())
-            .value_parser(clap::builder::PossibleValuesParser::new(words)),
-        Kind::Many if option.name == "merge_summaries" => {
-            arg.action(ArgAction::Append).num_args(1..).value_name("FILE").value_hint(ValueHint::AnyPath)
+        CommandLineForm::Named => {}
+    }
+    let arg = arg.long(long.clone()).short(option.short).long_help(long_help(option, default));
+    let arg = if long.contains('_') { arg.alias(long.replace('_', "-")) } else { arg };
+    if option.kind == ValueKind::Flag {
+        let twin = off_twin(&long);
+        let off = Arg::new(twin.clone())
+            .long(twin.clone())
+            .action(ArgAction::SetTrue)
+            .overrides_with(long)
+            .hide(true);
+        return vec![arg.action(ArgAction::SetTrue).overrides_with(twin), off];
+    }
+    let arg = arg.value_name(option.value_name).value_hint(value_hint(option));
+    vec![match option.kind {
+        ValueKind::Choice(words) => arg.value_parser(PossibleValuesParser::new(words)),
+        ValueKind::Many if option.input() == Some(InputPath::Reports) => {
+            arg.action(ArgAction::Append).num_args(1..)
         }
-        Kind::Many => arg.action(ArgAction::Append).value_name("VALUE"),
-        Kind::Integer { .. } => arg.value_name("N"),
-        Kind::Dict => arg.value_name("KEY:VALUE,..."),
+        ValueKind::Many => arg.action(ArgAction::Append),
         // Without the '=', what follows is a regex.
-        Kind::File { unnamed } => arg
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value(unnamed)
-            .value_name("FILE")
-            .value_hint(ValueHint::FilePath),
-        Kind::Text if option.name == "affected_since" => arg.value_name("REV"),
-        Kind::Text if option.name == "retag" => arg.value_name("FROM:TO"),
-        Kind::Text if option.name == "explain" => arg.value_name("IMAGE"),
-        Kind::Text | Kind::List => arg.value_name("VALUE"),
-    };
-    if option.name.ends_with("_dir") || option.name == "patches_path" {
-        arg = arg.value_name("DIR").value_hint(ValueHint::DirPath);
-    } else if FILES.contains(&option.name) {
-        arg = arg.value_name("FILE").value_hint(ValueHint::FilePath);
-    }
-    vec![arg]
+        ValueKind::OptionalText { unnamed } => {
+            arg.num_args(0..=1).require_equals(true).default_missing_value(unnamed)
+        }
+        _ => arg,
+    }]
 }
 
-fn strings(matches: &ArgMatches, name: &str) -> Vec<String> {
-    matches.get_many::<String>(name).map(|values| values.cloned().collect()).unwrap_or_default()
+/// Switch that turns another one off.
+fn off_twin(long: &str) -> String {
+    format!("no{long}")
+}
+
+fn long_help(option: &OptionSpec, default: Option<&str>) -> String {
+    let mut help = option.help.to_string();
+    if let ValueKind::OptionalText { unnamed } = option.kind {
+        help.push_str(&format!(" [without a name: {unnamed}]"));
+    }
+    if let Some(default) = default {
+        help.push_str(&format!(" [default: {default}]"));
+    }
+    help
+}
+
+fn value_hint(option: &OptionSpec) -> ValueHint {
+    match (option.input(), option.output()) {
+        (Some(InputPath::File | InputPath::LockFile), _)
+        | (_, Some(OutputPath::OfTask | OutputPath::Summary | OutputPath::Report(_))) => ValueHint::FilePath,
+        (Some(InputPath::Reports), _) => ValueHint::AnyPath,
+        (Some(InputPath::Dir | InputPath::ImageTree | InputPath::KollaPackage), _)
+        | (_, Some(OutputPath::Export | OutputPath::WorkDir | OutputPath::SourceCache | OutputPath::Logs)) => {
+            ValueHint::DirPath
+        }
+        (None, None) => ValueHint::Unknown,
+    }
 }
 
 fn paths<'a>(matches: &'a ArgMatches, name: &str) -> impl Iterator<Item = (usize, PathBuf)> + 'a {
@@ -257,10 +260,14 @@ fn paths<'a>(matches: &'a ArgMatches, name: &str) -> impl Iterator<Item = (usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::options::OPTIONS;
 
     fn line(args: &[&str]) -> CommandLine {
         let args = ["kolla-build"].iter().chain(args).map(OsString::from);
-        parse(args).expect("valid command line")
+        match parse(OPTIONS, args) {
+            Ok(Request::Run(line)) => line,
+            other => panic!("no command line to run: {other:?}"),
+        }
     }
 
     fn values(line: &CommandLine) -> Vec<(&str, &str)> {
@@ -269,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_table_makes_a_sound_command() {
-        command().debug_assert();
+        command(OPTIONS).debug_assert();
     }
 
     #[test]
@@ -309,6 +316,6 @@ mod tests {
     #[test]
     fn an_unknown_word_is_a_usage_error() {
         let args = ["kolla-build", "--base", "suse"].map(OsString::from);
-        assert_eq!(parse(args).expect_err("unknown distro").exit_code(), 2);
+        assert_eq!(parse(OPTIONS, args).expect_err("unknown distro").exit_code(), 2);
     }
 }

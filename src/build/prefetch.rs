@@ -75,7 +75,7 @@ pub async fn fetch(wanted: mpsc::UnboundedReceiver<Source>, sources: Arc<SourceC
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::source::Origin;
+    use crate::config::source::SourceOrigin;
     use crate::model::plan::{Disposition, Parent, PlannedUnit};
     use crate::model::platform::{Arch, Platform};
 
@@ -102,7 +102,7 @@ mod tests {
         });
         let recipe = |(image, _): (&str, &str)| {
             let source =
-                Source { section: image.to_string(), origin: Origin::Local("x".into()), sha256: None };
+                Source { section: image.to_string(), origin: SourceOrigin::Local("x".into()), sha256: None };
             let recipe = Recipe {
                 context: "x".into(),
                 mtime: 0,

@@ -4,12 +4,8 @@
 
 use std::ffi::OsString;
 
-use crate::config::options::{Kind, OPTIONS, Origin};
-
-/// Options of Kolla's command line that are in no file.
-const KOLLAS: [&str; 5] = ["config-dir", "config-file", "help", "shell_completion", "version"];
-/// The same of ours.
-const OURS: [&str; 4] = ["build-toml", "completion", "man", "print-config"];
+use super::{COMMAND_LINE_ONLY, off_twin};
+use crate::config::options::{CommandLineForm, OptionOrigin, OptionTable, ValueKind};
 
 /// An abbreviation of several options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +16,11 @@ pub struct Ambiguous {
 }
 
 /// Writes every abbreviated option of a command line in full. What is no option stays for others to refuse.
-pub fn expand(args: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>, Ambiguous> {
-    let (kollas, ours) = (names(Origin::Kolla, &KOLLAS), names(Origin::Ours, &OURS));
+pub fn expand(
+    options: OptionTable,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Vec<OsString>, Ambiguous> {
+    let (kollas, ours) = (names(options, OptionOrigin::Kolla), names(options, OptionOrigin::Ours));
     let mut only_positional = false;
     args.into_iter()
         .map(|arg| {
@@ -61,13 +60,14 @@ fn full<'a>(name: &str, kollas: &'a [String], ours: &'a [String]) -> Result<Opti
     Ok(None)
 }
 
-fn names(origin: Origin, beside: &[&str]) -> Vec<String> {
-    let options = OPTIONS.iter().filter(|option| option.origin == origin);
-    let long = options.flat_map(|option| {
-        let off = (option.kind == Kind::Flag).then(|| format!("no{}", option.long()));
+fn names(options: OptionTable, origin: OptionOrigin) -> Vec<String> {
+    let options = options.iter().filter(|it| it.origin == origin && it.form == CommandLineForm::Named);
+    let in_table = options.flat_map(|option| {
+        let off = (option.kind == ValueKind::Flag).then(|| off_twin(&option.long()));
         std::iter::once(option.long()).chain(off)
     });
-    let mut names: Vec<String> = long.chain(beside.iter().map(ToString::to_string)).collect();
+    let others = COMMAND_LINE_ONLY.iter().filter(|(_, of)| *of == origin).map(|(name, _)| name.to_string());
+    let mut names: Vec<String> = in_table.chain(others).collect();
     names.sort();
     names
 }
@@ -77,10 +77,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::options::OPTIONS;
     use crate::testing::cases;
 
     fn expanded(args: &[&str]) -> Result<Vec<String>, String> {
-        let args = expand(args.iter().map(OsString::from)).map_err(|error| error.to_string())?;
+        let args = expand(OPTIONS, args.iter().map(OsString::from)).map_err(|error| error.to_string())?;
         Ok(args.into_iter().map(|arg| arg.into_string().expect("what was text")).collect())
     }
 
@@ -95,7 +96,7 @@ mod tests {
         fn what_kolla_knows_an_option_by_stands_for_it(
             at in any::<prop::sample::Index>(), length in 1_usize..30, value in prop::option::of("[a-z=-]{0,5}")
         ) {
-            let kollas = names(Origin::Kolla, &KOLLAS);
+            let kollas = names(OPTIONS, OptionOrigin::Kolla);
             let option = at.get(&kollas);
             let written = &option[..length.min(option.len())];
             let begun = kollas.iter().filter(|known| known.starts_with(written)).count();
@@ -159,8 +160,8 @@ mod tests {
 
     #[test]
     fn no_name_of_ours_hides_what_kolla_would_complete() {
-        for ours in names(Origin::Ours, &OURS) {
-            for kollas in names(Origin::Kolla, &KOLLAS) {
+        for ours in names(OPTIONS, OptionOrigin::Ours) {
+            for kollas in names(OPTIONS, OptionOrigin::Kolla) {
                 assert!(!kollas.starts_with(&ours), "--{ours} is the start of --{kollas}");
             }
         }

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::config::layer::{DEFAULT, Entry, Layers, Place, ValueError};
+use crate::config::keys::DEFAULT;
+use crate::config::layer::{Entry, Layers, SetAt, ValueError};
 use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Selection};
 use crate::config::source::Source;
@@ -106,7 +107,7 @@ fn config_then(mut layers: Layers, copies: &mut Revision) -> Result<Option<Confi
 /// An option's value that counts whatever else is given.
 fn pinned(key: &str, value: &str) -> Entry {
     let (section, text) = (DEFAULT.to_string(), value.replace('$', "$$"));
-    Entry { section, key: key.to_string(), text, place: Place::CommandLine }
+    Entry { section, key: key.to_string(), text, place: SetAt::CommandLine }
 }
 
 /// What every image of a tree is made from.

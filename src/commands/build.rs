@@ -13,7 +13,6 @@ use crate::build::prefetch::{self, Ahead};
 use crate::build::publish::Remote;
 use crate::build::up_to_date::Memory;
 use crate::config::resolved::Config;
-use crate::config::secrets::hidden;
 use crate::config::settings;
 use crate::context::workdir::WorkDir;
 use crate::engine::{Engine, too_long};
@@ -38,6 +37,7 @@ use crate::session::threads::block_on;
 use crate::session::{Session, disk, kept, stdio};
 use crate::util::at_once;
 use crate::util::interrupt;
+use crate::util::secrets::hidden;
 
 /// Builds what the plan says; gives the exit code.
 pub fn build(mut session: Session) -> Result<u8, Fatal> {

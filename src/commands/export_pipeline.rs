@@ -2,39 +2,20 @@
 
 use std::path::Path;
 
-use crate::cli::{CommandLine, ConfigPath};
-use crate::config::layer::{DEFAULT, Entry, Place};
-use crate::config::options::{self, Kind, Origin};
-use crate::config::secrets::{is_secret_name, masked};
+use crate::config::command_line::{CommandLine, ConfigPath};
+use crate::config::keys::DEFAULT;
+use crate::config::layer::{Entry, SetAt};
+use crate::config::options::{CommandLineForm, InputPath, OptionRole, OptionSpec, OutputPath, ValueKind};
+use crate::config::settings::masked_option;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
-use crate::export::pipeline::{CiSystem, PipelineOptions, WRITTEN_BY, pipeline};
+use crate::export::pipeline::{PipelineOptions, WRITTEN_BY, pipeline};
+use crate::model::ci_system::CiSystem;
 use crate::session::Session;
 use crate::session::prepare::Prepared;
 use crate::session::stdio::tell;
 use crate::util::input;
+use crate::util::secrets::is_secret_name;
 use crate::util::write::write_whole;
-
-/// Options that choose images: jobs name their images instead.
-const SELECTION: [&str; 5] = ["regex", "profile", "skip_parents", "skip_existing", "affected_since"];
-/// Options of this run, or that jobs set themselves.
-const NOT_OF_JOBS: [&str; 16] = [
-    "export",
-    "export_dir",
-    "images_per_job",
-    "lock",
-    "plan",
-    "plan_format",
-    "push",
-    "reuse",
-    "report",
-    "junit",
-    "html",
-    "digests",
-    "digests_ansible",
-    "summary_json_file",
-    "logs_dir",
-    "work_dir",
-];
 
 /// Writes the pipeline's files below the directory; gives what to tell the user. Jobs get this run's command line.
 pub fn write(
@@ -99,26 +80,50 @@ fn arguments(prepared: &Prepared, line: &CommandLine) -> Result<PipelineOptions,
         });
     }
     options.arguments.extend(line.build_tomls.iter().map(|path| format!("--build-toml={}", path.display())));
-    let given = from_variables(prepared).chain(&line.entries);
-    for entry in given.filter(|entry| !NOT_OF_JOBS.contains(&entry.key.as_str())) {
-        let argument = argument(entry)?;
-        if SELECTION.contains(&entry.key.as_str()) {
-            options.selection.push(argument);
-        } else {
-            options.locked |= entry.key == "locked";
-            options.arguments.push(argument);
+    let table = prepared.config.layers().options();
+    for entry in from_variables(prepared).chain(&line.entries) {
+        let Some(option) = table.find(&entry.key) else { continue };
+        match place_in_jobs(option) {
+            PlaceInJobs::Nowhere => {}
+            PlaceInJobs::Selection => options.selection.push(argument(option, entry)?),
+            PlaceInJobs::Arguments => {
+                options.locked |= option.input() == Some(InputPath::LockFile);
+                options.arguments.push(argument(option, entry)?);
+            }
         }
     }
     Ok(options)
 }
 
+/// Place in a pipeline's commands that an option of this run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PlaceInJobs {
+    /// None: it is of this run, or jobs have their own.
+    Nowhere,
+    /// Commands that are about all images: jobs that build name theirs instead.
+    Selection,
+    /// Every command.
+    Arguments,
+}
+
+fn place_in_jobs(option: &OptionSpec) -> PlaceInJobs {
+    match (option.role, option.output()) {
+        (OptionRole::Selects, _) => PlaceInJobs::Selection,
+        (OptionRole::Task | OptionRole::OfTask(_) | OptionRole::RunOnly, _) => PlaceInJobs::Nowhere,
+        // Sources that a machine has are as good for jobs on it.
+        (_, None | Some(OutputPath::SourceCache)) => PlaceInJobs::Arguments,
+        (_, Some(_)) => PlaceInJobs::Nowhere,
+    }
+}
+
 /// What variables set that the command line can say; what it can't is told.
 fn from_variables(prepared: &Prepared) -> impl Iterator<Item = &Entry> {
-    let set = prepared.config.layers().entries().iter();
-    set.filter(|entry| match &entry.place {
-        Place::Environment(name) => {
-            let option = options::find(&entry.key).filter(|option| option.origin != Origin::KollaFile);
-            if entry.section != DEFAULT || option.is_none() {
+    let layers = prepared.config.layers();
+    layers.entries().iter().filter(|entry| match &entry.place {
+        SetAt::Environment(name) => {
+            let option = layers.options().find(&entry.key);
+            let is_known = option.is_some_and(|option| option.form != CommandLineForm::Absent);
+            if entry.section != DEFAULT || !is_known {
                 tell(&format!("warning: {name} is set here and not in the jobs"));
                 return false;
             }
@@ -128,30 +133,27 @@ fn from_variables(prepared: &Prepared) -> impl Iterator<Item = &Entry> {
     })
 }
 
-fn argument(entry: &Entry) -> Result<String, Fatal> {
-    let Some(option) = options::find(&entry.key).filter(|option| option.name != "regex") else {
+fn argument(option: &OptionSpec, entry: &Entry) -> Result<String, Fatal> {
+    if option.form == CommandLineForm::Positional {
         return Ok(entry.text.clone());
-    };
+    }
     let long = option.long();
-    if holds_secret(option.kind, entry) {
+    if holds_secret(option, entry) {
         let message = format!("--{long} holds a secret, and whoever reads the pipeline would see it");
         return Err(Fatal::message(message, EXIT_USAGE)
             .hinted("put it into a configuration file that only the jobs' machines have, or use --secret"));
     }
     Ok(match (option.kind, entry.text.as_str()) {
-        (Kind::Flag, "true") => format!("--{long}"),
-        (Kind::Flag, _) => format!("--no{long}"),
+        (ValueKind::Flag, "true") => format!("--{long}"),
+        (ValueKind::Flag, _) => format!("--no{long}"),
         (_, text) => format!("--{long}={text}"),
     })
 }
 
-fn holds_secret(kind: Kind, entry: &Entry) -> bool {
-    // A `--secret` names where the value is.
-    if entry.key == "secret" {
-        return false;
-    }
+fn holds_secret(option: &OptionSpec, entry: &Entry) -> bool {
     let named = |part: &str| {
         part.split_once(':').is_some_and(|(name, value)| is_secret_name(name) && !value.is_empty())
     };
-    masked(&entry.key, &entry.text) != entry.text || (kind == Kind::Dict && entry.text.split(',').any(named))
+    let is_masked = masked_option(option, &entry.text) != entry.text;
+    is_masked || (option.kind == ValueKind::Dict && entry.text.split(',').any(named))
 }

@@ -21,10 +21,12 @@ use std::ffi::OsString;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use crate::cli::{self, CommandLine};
+use crate::cli::{self, Request};
+use crate::config::command_line::CommandLine;
 use crate::config::inputs;
 use crate::config::layer::Layers;
 use crate::config::load::load;
+use crate::config::options::OPTIONS;
 use crate::config::resolve::{complete, resolve};
 use crate::config::resolved::{Export, Task};
 use crate::error::{EXIT_FAILED, Fatal};
@@ -56,35 +58,36 @@ fn try_run(
     args: impl IntoIterator<Item = OsString>,
     variables: BTreeMap<String, String>,
 ) -> Result<u8, Fatal> {
-    let line = match cli::parse(args) {
-        Ok(line) => line,
+    let request = match cli::parse(OPTIONS, args) {
+        Ok(request) => request,
         Err(error) => {
             // Help and version come this way too; clap knows where to print each.
             written(error.print())?;
             return Ok(u8::try_from(error.exit_code()).unwrap_or(EXIT_FAILED));
         }
     };
-    if let Some(shell) = line.completion {
-        return output(&print::completion(shell));
-    }
-    if line.man {
-        return output(&print::manual().map_err(|error| output_failed(&error))?);
-    }
+    let line = match request {
+        Request::Completion(shell) => return output(&print::completion(shell)),
+        Request::Manual => return output(&print::manual().map_err(|error| output_failed(&error))?),
+        Request::PrintConfig(line) => {
+            threads::start()?;
+            return print_config(load(&line, &Environment::read(variables)?.variables)?);
+        }
+        Request::Run(line) => line,
+    };
     threads::start()?;
     let environment = Environment::read(variables)?;
     let layers = load(&line, &environment.variables)?;
-    if layers.flag("watch")? && !line.print_config {
-        return watch::watch(&line, &environment);
+    if layers.flag("watch")? {
+        watch::watch(&line, &environment)
+    } else {
+        run_task(&line, layers, &environment)
     }
-    run_task(&line, layers, &environment)
 }
 
 /// Does what the command line and the layers ask for, once.
 fn run_task(line: &CommandLine, mut layers: Layers, environment: &Environment) -> Result<u8, Fatal> {
     let tree_warnings = tree::add_tree_facts(&mut layers)?;
-    if line.print_config {
-        return print_config(layers);
-    }
     let config = resolve(layers)?;
     inputs::check(config.layers())?;
     let mut session = Session::new(line, environment, config)?;
@@ -98,7 +101,8 @@ fn run_task(line: &CommandLine, mut layers: Layers, environment: &Environment) -
 }
 
 /// Prints every value in force, and then tells what can't be used.
-fn print_config(layers: Layers) -> Result<u8, Fatal> {
+fn print_config(mut layers: Layers) -> Result<u8, Fatal> {
+    tree::add_tree_facts(&mut layers)?;
     let mut complete_layers = layers.clone();
     complete(&mut complete_layers)?;
     output(&print::config(&complete_layers)?)?;

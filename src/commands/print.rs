@@ -7,7 +7,9 @@ use clap_complete::Shell;
 use serde::Serialize;
 
 use crate::cli;
-use crate::config::layer::{DEFAULT, Layers, ValueError};
+use crate::config::keys::DEFAULT;
+use crate::config::layer::{Layers, ValueError};
+use crate::config::options::OPTIONS;
 use crate::config::settings::{Setting, settings};
 use crate::freshness::decide::{Decision, Verdict};
 use crate::model::event::UnitId;
@@ -40,14 +42,14 @@ fn line(Setting { name, value, .. }: &Setting) -> String {
 /// A script that completes the command's options in a shell.
 pub fn completion(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut cli::command(), "kolla-build", &mut script);
+    clap_complete::generate(shell, &mut cli::command(OPTIONS), "kolla-build", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
 /// The manual page, in roff.
 pub fn manual() -> io::Result<String> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(cli::command()).render(&mut page)?;
+    clap_mangen::Man::new(cli::command(OPTIONS)).render(&mut page)?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
@@ -122,7 +124,7 @@ fn verb(unit: &ForecastUnit) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layer::{Entry, Place};
+    use crate::config::layer::{Entry, SetAt};
 
     #[test]
     fn every_value_is_told_with_its_place_and_without_secrets() {
@@ -130,7 +132,7 @@ mod tests {
             section: section.to_string(),
             key: key.to_string(),
             text: text.to_string(),
-            place: Place::File("k.conf".into(), Some(line)),
+            place: SetAt::File("k.conf".into(), Some(line)),
         };
         let mut layers = Layers::default();
         layers.push([

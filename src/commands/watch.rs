@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use super::affected::INPUTS;
 use super::run_task;
-use crate::cli::CommandLine;
+use crate::config::command_line::CommandLine;
 use crate::config::load::{self, load};
 use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Task};
-use crate::config::source::{Origin, Source};
+use crate::config::source::{Source, SourceOrigin};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::recipe::Recipe;
 use crate::session::changes::{Changes, Watched};
@@ -103,7 +103,7 @@ fn watched(line: &CommandLine, environment: &Environment) -> Result<Watched, Fat
 fn local_sources(config: Config, environment: &Environment) -> Result<Vec<PathBuf>, Fatal> {
     let recipes = recipes(&prepare(config, environment)?, environment)?;
     let local = |source: &Source| match &source.origin {
-        Origin::Local(path) => Some(path.clone()),
+        SourceOrigin::Local(path) => Some(path.clone()),
         _ => None,
     };
     Ok(recipes.values().flat_map(Recipe::sources).filter_map(local).collect())

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use crate::build::failures::engine_failure;
-use crate::config::source::{Origin, Source};
+use crate::config::source::{Source, SourceOrigin};
 use crate::dockerfile::named::Download;
 use crate::engine::{BuildOutput, Engine};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
@@ -222,7 +222,7 @@ impl Supply<'_> {
             Trouble::Drift(Drift { item: source_item(source, platform), was: Some(pin.to_string()), is })
         };
         let found = match source.origin {
-            Origin::Local(_) => self.identify(source).await,
+            SourceOrigin::Local(_) => self.identify(source).await,
             _ => {
                 let fetch = async || self.sources.fetch(source).await;
                 persist(self.retries, source_may_pass, tell_pause, fetch)
@@ -231,7 +231,9 @@ impl Supply<'_> {
             }
         };
         match found {
-            Ok(found) if matches!(source.origin, Origin::Local(_)) && content(&found) != pin.content() => {
+            Ok(found)
+                if matches!(source.origin, SourceOrigin::Local(_)) && content(&found) != pin.content() =>
+            {
                 Err(drift(content(&found)))
             }
             Ok(_) => Ok(()),

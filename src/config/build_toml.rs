@@ -9,27 +9,11 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::layer::{DEFAULT, Entry, Place};
+use super::keys::{DEFAULT, DISTRO_KEYS, PROFILES, SOURCE_KEYS, UNBUILDABLE, USER_KEYS, distro_section};
+use super::layer::{Entry, SetAt};
 use super::nearest;
-use super::options::{self, OPTIONS, SOURCE_KEYS, USER_KEYS};
+use super::options::{OptionTable, ValueKind};
 
-/// Section of the layer that holds what `[distros.NAME]` says.
-pub fn distro_section(name: &str) -> String {
-    format!("distros.{name}")
-}
-
-/// Section of the layer that holds `[unbuildable]`.
-pub const UNBUILDABLE: &str = "unbuildable";
-/// Section of the layer that holds `[profiles]`.
-pub const PROFILES: &str = "profiles";
-
-const DISTRO_KEYS: &[&str] = &["base_image", "base_tag", "pretty_name", "package_type", "package_manager"];
-/// Keys of `[release]` and the options that they set.
-pub const RELEASE_KEYS: &[(&str, &str)] = &[
-    ("release", "openstack_release"),
-    ("codename", "openstack_release_codename"),
-    ("kolla_version", "kolla_version"),
-];
 const TABLES: &[&str] = &["options", "release", "distros", "sources", "users", UNBUILDABLE, PROFILES];
 
 /// A build.toml that can't be used.
@@ -43,24 +27,26 @@ pub struct BuildTomlError {
 }
 
 /// Reads a build.toml's text. `path` is none for the one inside the program.
-pub fn parse(text: &str, path: Option<&Path>) -> Result<Vec<Entry>, BuildTomlError> {
+pub fn parse(text: &str, path: Option<&Path>, options: OptionTable) -> Result<Vec<Entry>, BuildTomlError> {
     let document = DeTable::parse(text).map_err(|error| BuildTomlError {
         line: error.span().map_or(1, |span| line_of(text, span.start)),
         reason: error.message().to_string(),
     })?;
-    let mut reader = Reader { text, path, entries: Vec::new() };
+    let mut reader = Reader { text, path, options, entries: Vec::new() };
     for (name, value) in document.get_ref() {
         let table = reader.table(value)?;
         match name.get_ref().as_ref() {
             "options" => {
-                let known: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
-                reader.values(DEFAULT, table, &known)?;
+                reader.values(DEFAULT, table, &options.names())?;
             }
             "release" => {
+                let of_release =
+                    || options.iter().filter_map(|option| Some((option.release_key?, option.name)));
                 for (key, value) in table {
-                    let name = RELEASE_KEYS.iter().find(|(name, _)| name == key.get_ref());
-                    let known: Vec<&str> = RELEASE_KEYS.iter().map(|(name, _)| *name).collect();
-                    let Some((_, option)) = name else { return Err(reader.unknown(key, &known)) };
+                    let Some((_, option)) = of_release().find(|(name, _)| name == key.get_ref()) else {
+                        let known: Vec<&str> = of_release().map(|(name, _)| name).collect();
+                        return Err(reader.unknown(key, &known));
+                    };
                     reader.value(DEFAULT, option, value)?;
                 }
             }
@@ -81,6 +67,7 @@ pub fn parse(text: &str, path: Option<&Path>) -> Result<Vec<Entry>, BuildTomlErr
 struct Reader<'a> {
     text: &'a str,
     path: Option<&'a Path>,
+    options: OptionTable,
     entries: Vec<Entry>,
 }
 
@@ -115,10 +102,10 @@ impl<'a> Reader<'a> {
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), BuildTomlError> {
         let place = match self.path {
-            Some(path) => Place::File(path.to_path_buf(), Some(line_of(self.text, value.span().start))),
-            None => Place::BuiltIn,
+            Some(path) => SetAt::File(path.to_path_buf(), Some(line_of(self.text, value.span().start))),
+            None => SetAt::BuiltIn,
         };
-        let many = section == DEFAULT && options::find(key).is_some_and(|o| o.kind == options::Kind::Many);
+        let many = section == DEFAULT && self.options.find(key).is_some_and(|o| o.kind == ValueKind::Many);
         let texts = match value.get_ref() {
             DeValue::Array(items) => {
                 let items = items.iter().map(|item| self.scalar(item)).collect::<Result<Vec<_>, _>>()?;
@@ -182,6 +169,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::options::OPTIONS;
 
     #[test]
     fn tables_become_sections() {
@@ -199,7 +187,7 @@ uid = 42436
 [unbuildable]
 rocky = ["x", "y"]
 "#;
-        let entries = parse(text, None).expect("valid");
+        let entries = parse(text, None, OPTIONS).expect("valid");
         let flat: Vec<_> =
             entries.iter().map(|e| (e.section.as_str(), e.key.as_str(), e.text.as_str())).collect();
         for expected in [
@@ -224,8 +212,8 @@ rocky = ["x", "y"]
             ("[options]\nbuild_args = { A = '1,2' }", "line 2: a value in a table may not contain a comma"),
             ("[options]\nthreads = 1.5", "line 2: expected a string, a whole number or true/false"),
         ] {
-            assert_eq!(parse(text, None).expect_err(text).to_string(), message);
+            assert_eq!(parse(text, None, OPTIONS).expect_err(text).to_string(), message);
         }
-        assert_eq!(parse("[options]\nbase =", None).expect_err("syntax").line, 2);
+        assert_eq!(parse("[options]\nbase =", None, OPTIONS).expect_err("syntax").line, 2);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::layer::{DEFAULT, Entry, Layers, ValueError, value_error};
+use super::keys::DEFAULT;
+use super::layer::{Entry, Layers, ValueError, value_error};
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
 use crate::model::secret::SecretSpec;

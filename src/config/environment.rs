@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::build_toml::PROFILES;
-use super::layer::{DEFAULT, Entry, Place};
-use super::options::{self, SOURCE_KEYS, USER_KEYS};
+use super::keys::DEFAULT;
+use super::keys::PROFILES;
+use super::keys::{SOURCE_KEYS, USER_KEYS};
+use super::layer::{Entry, SetAt};
+use super::options::OptionTable;
 
 /// What the environment sets. Variables of the same form that are meant for other programs are none of ours.
-pub fn entries(env: &BTreeMap<String, String>) -> Vec<Entry> {
+pub fn entries(env: &BTreeMap<String, String>, options: OptionTable) -> Vec<Entry> {
     let read = |(name, text): (&String, &String)| {
         let (section, key) = name.strip_prefix("OS_")?.split_once("__")?;
         // As they are made from names: a variable in lower case is another one.
@@ -17,12 +19,12 @@ pub fn entries(env: &BTreeMap<String, String>) -> Vec<Entry> {
         let (section, key) = (section.to_lowercase(), key.to_lowercase());
         let section = if section == DEFAULT.to_lowercase() { DEFAULT.to_string() } else { section };
         let is_known = match section.as_str() {
-            DEFAULT => options::find(&key).is_some(),
+            DEFAULT => options.find(&key).is_some(),
             PROFILES => true,
             section if section.ends_with("-user") => USER_KEYS.contains(&key.as_str()),
             _ => SOURCE_KEYS.contains(&key.as_str()),
         };
-        is_known.then(|| Entry { section, key, text: text.clone(), place: Place::Environment(name.clone()) })
+        is_known.then(|| Entry { section, key, text: text.clone(), place: SetAt::Environment(name.clone()) })
     };
     env.iter().filter_map(read).collect()
 }
@@ -30,6 +32,7 @@ pub fn entries(env: &BTreeMap<String, String>) -> Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::options::OPTIONS;
 
     #[test]
     fn variables_of_oslo_config_are_read_and_others_left() {
@@ -45,7 +48,7 @@ mod tests {
             ("DEFAULT__TAG", "without"),
         ];
         let env = variables.map(|(name, text)| (name.to_string(), text.to_string()));
-        let found = entries(&BTreeMap::from(env));
+        let found = entries(&BTreeMap::from(env), OPTIONS);
         let found: Vec<String> =
             found.iter().map(|entry| format!("[{}] {} = {}", entry.section, entry.key, entry.text)).collect();
         assert_eq!(

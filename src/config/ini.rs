@@ -5,7 +5,7 @@
 //! quotes around a value's first line is removed; a key may be repeated; names of sections other than `[DEFAULT]` are
 //! read in lower case.
 
-use super::layer::DEFAULT;
+use super::keys::DEFAULT;
 
 /// One `key = value` of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,22 +5,21 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::layer::{Layers, ValueErrors, value_error};
-use super::meaning::Meaning;
 use super::nearest;
-use super::options::{Kind, OPTIONS};
+use super::options::{InputPath, ValueKind};
 use crate::util::input;
 
 /// Looks for every file and directory that options name to be read; gives all that are missing.
 pub fn check(layers: &Layers) -> Result<(), ValueErrors> {
     let mut missing = Vec::new();
-    for option in OPTIONS {
-        let is_wrong: fn(&Path) -> Option<String> = match option.meaning {
-            Meaning::InputFile => no_file,
-            Meaning::InputDir => no_directory,
-            _ => continue,
+    for option in layers.options().iter() {
+        let is_wrong: fn(&Path) -> Option<String> = match option.input() {
+            Some(InputPath::File) => no_file,
+            Some(InputPath::Dir | InputPath::ImageTree | InputPath::KollaPackage) => no_directory,
+            Some(InputPath::LockFile | InputPath::Reports) | None => continue,
         };
         for (entry, text) in layers.counting(option)? {
-            if text.is_empty() && option.kind != Kind::Many {
+            if text.is_empty() && option.kind != ValueKind::Many {
                 continue;
             }
             missing.extend(is_wrong(Path::new(&text)).map(|reason| value_error(entry, reason)));
@@ -64,7 +63,8 @@ fn absent(what: &str, path: &Path, error: &std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layer::{DEFAULT, Entry, Place};
+    use crate::config::keys::DEFAULT;
+    use crate::config::layer::{Entry, SetAt};
 
     fn told(given: &[(&str, &Path)]) -> Vec<String> {
         let mut layers = Layers::default();
@@ -72,7 +72,7 @@ mod tests {
             section: DEFAULT.to_string(),
             key: key.to_string(),
             text: path.display().to_string(),
-            place: Place::CommandLine,
+            place: SetAt::CommandLine,
         }));
         let missing = check(&layers).err().map(|missing| missing.0).unwrap_or_default();
         missing.iter().map(ToString::to_string).collect()

@@ -1,7 +1,8 @@
 //! References from one value to another, as oslo.config reads them.
 
-use super::layer::{DEFAULT, Entry, Layers, ValueError, value_error};
-use super::options::{self, Kind};
+use super::keys::{DEFAULT, SOURCE_KEYS};
+use super::layer::{Entry, Layers, ValueError, value_error};
+use super::options::ValueKind;
 use super::value;
 
 /// How deep a value may refer to values that refer to values.
@@ -45,21 +46,25 @@ impl Layers {
     fn referred(&self, entry: &Entry, name: &str, depth: usize) -> Result<String, ValueError> {
         let (section, key) = name.split_once('.').unwrap_or((&entry.section, name));
         if let Some(found) = self.entry(section, key).or_else(|| self.entry(DEFAULT, name)) {
-            if found.section == DEFAULT && options::find(&found.key).is_some_and(|o| o.kind == Kind::Many) {
+            if found.section == DEFAULT
+                && self.options().find(&found.key).is_some_and(|o| o.kind == ValueKind::Many)
+            {
                 let all = self.entries().iter().filter(|e| e.section == DEFAULT && e.key == found.key);
                 let all: Vec<String> =
                     all.map(|entry| self.interpolate_at(entry, depth + 1)).collect::<Result<_, _>>()?;
                 return Ok(value::python_list(&all));
             }
             let text = self.interpolate_at(found, depth + 1)?;
-            return value::referred(&found.section, &found.key, text)
+            return value::referred(self.options(), &found.section, &found.key, text)
                 .map_err(|reason| value_error(found, reason));
         }
-        if options::find(name).is_some() || options::SOURCE_KEYS.contains(&key) {
+        if self.options().find(name).is_some() || SOURCE_KEYS.contains(&key) {
             return Ok(String::new());
         }
         let mut reason = format!("${name} refers to an option that does not exist");
-        if let Some((first, _)) = name.split_once('.').filter(|(first, _)| options::find(first).is_some()) {
+        if let Some((first, _)) =
+            name.split_once('.').filter(|(first, _)| self.options().find(first).is_some())
+        {
             reason.push_str(&format!("; for the option '{first}' with a dot after it write ${{{first}}}"));
         }
         Err(value_error(entry, reason))

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
-use super::layer::{DEFAULT, Entry, Place};
-use super::options::{self, Kind, Origin, SOURCE_KEYS, USER_KEYS};
+use super::keys::DEFAULT;
+use super::keys::{PROFILES, UNBUILDABLE, distro_section};
+use super::keys::{SOURCE_KEYS, USER_KEYS};
+use super::layer::{Entry, SetAt};
+use super::options::{OPTIONS, OptionOrigin, ValueKind};
 use super::python::{self, Constant};
 use crate::model::template_api::DefaultTag;
 
@@ -96,7 +98,7 @@ pub fn branch_prefix(config: &str) -> Option<String> {
 
 /// A fact that is written elsewhere than in a module.
 pub fn fact(section: &str, key: &str, text: &str, path: &Path) -> Entry {
-    let place = Place::Tree(path.to_path_buf());
+    let place = SetAt::Tree(path.to_path_buf());
     Entry { section: section.to_string(), key: key.to_string(), text: text.to_string(), place }
 }
 
@@ -136,13 +138,14 @@ impl Facts<'_> {
     }
 
     fn default(&mut self, name: &str, default: &Constant) {
-        let Some(option) = options::find(name) else { return };
-        if option.origin == Origin::Ours || option.kind == Kind::Many || WORKED_OUT.contains(&name) {
+        let Some(option) = OPTIONS.find(name) else { return };
+        if option.origin == OptionOrigin::Ours || option.kind == ValueKind::Many || WORKED_OUT.contains(&name)
+        {
             return;
         }
         match default {
             // It has none, where ours may have one.
-            Constant::None if option.kind == Kind::Text => self.add(DEFAULT, name, Some(String::new())),
+            Constant::None if option.kind == ValueKind::Text => self.add(DEFAULT, name, Some(String::new())),
             value => self.add(DEFAULT, name, text(value)),
         }
     }
@@ -202,7 +205,7 @@ _CLI_OPTS = [
 ]
 ";
         let facts = facts(&constants(module), Path::new("m.py"));
-        assert!(facts.iter().all(|entry| entry.place == Place::Tree("m.py".into())));
+        assert!(facts.iter().all(|entry| entry.place == SetAt::Tree("m.py".into())));
         let mut facts: Vec<String> = facts
             .into_iter()
             .map(|entry| format!("{}.{}={}", entry.section, entry.key, entry.text))

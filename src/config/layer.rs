@@ -5,20 +5,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
+use super::keys::{DEFAULT, PROFILES, UNBUILDABLE, distro_section};
 use super::nearest;
-use super::options::{self, Kind, OptionSpec};
+use super::options::{CommandLineForm, OPTIONS, OptionSpec, OptionTable, ValueKind};
 use super::value;
-
-/// The section that holds the program's own options.
-pub const DEFAULT: &str = "DEFAULT";
 
 /// The largest number that an option takes: more seconds than anybody waits.
 const LARGEST: i64 = 1_000_000_000;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum SetAt {
     /// The program's own build.toml.
     BuiltIn,
     /// The image tree that is used, or Kolla's package beside it.
@@ -33,22 +30,22 @@ pub enum Place {
     CommandLine,
 }
 
-impl Place {
+impl SetAt {
     /// Whether a user wrote the value, rather than the program or an image tree bringing it along.
     pub fn is_users(&self) -> bool {
-        matches!(self, Place::File(..) | Place::Environment(_) | Place::CommandLine)
+        matches!(self, SetAt::File(..) | SetAt::Environment(_) | SetAt::CommandLine)
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SetAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::BuiltIn => f.write_str("built in"),
-            Place::Derived => f.write_str("derived"),
-            Place::File(path, Some(line)) => write!(f, "{}:{line}", path.display()),
-            Place::Tree(path) | Place::File(path, None) => write!(f, "{}", path.display()),
-            Place::Environment(name) => write!(f, "variable {name}"),
-            Place::CommandLine => f.write_str("command line"),
+            SetAt::BuiltIn => f.write_str("built in"),
+            SetAt::Derived => f.write_str("derived"),
+            SetAt::File(path, Some(line)) => write!(f, "{}:{line}", path.display()),
+            SetAt::Tree(path) | SetAt::File(path, None) => write!(f, "{}", path.display()),
+            SetAt::Environment(name) => write!(f, "variable {name}"),
+            SetAt::CommandLine => f.write_str("command line"),
         }
     }
 }
@@ -63,14 +60,14 @@ pub struct Entry {
     /// Its text, before interpolation.
     pub text: String,
     /// Where it was written.
-    pub place: Place,
+    pub place: SetAt,
 }
 
 /// A value that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ValueError {
     /// Where it was written.
-    pub place: Place,
+    pub place: SetAt,
     /// Its section.
     pub section: String,
     /// Its key.
@@ -82,7 +79,7 @@ pub struct ValueError {
 impl ValueError {
     /// An error about the value of an option that counts.
     pub fn of(layers: &Layers, key: &str, reason: String) -> ValueError {
-        let place = layers.entry(DEFAULT, key).map_or(Place::Derived, |entry| entry.place.clone());
+        let place = layers.entry(DEFAULT, key).map_or(SetAt::Derived, |entry| entry.place.clone());
         ValueError { place, section: DEFAULT.to_string(), key: key.to_string(), reason }
     }
 }
@@ -90,9 +87,11 @@ impl ValueError {
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ValueError { place, section, key, reason } = self;
-        match (place, options::find(key)) {
-            (Place::CommandLine, Some(option)) if option.name == "regex" => f.write_str(reason),
-            (Place::CommandLine, Some(option)) => write!(f, "--{}: {reason}", option.long()),
+        match (place, OPTIONS.find(key)) {
+            (SetAt::CommandLine, Some(option)) if option.form == CommandLineForm::Positional => {
+                f.write_str(reason)
+            }
+            (SetAt::CommandLine, Some(option)) => write!(f, "--{}: {reason}", option.long()),
             _ => write!(f, "{place}: [{section}] {key}: {reason}"),
         }
     }
@@ -111,10 +110,21 @@ impl From<ValueError> for ValueErrors {
 /// Every entry of every layer, the least important first.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
+    options: OptionTable,
     entries: Vec<Entry>,
 }
 
 impl Layers {
+    /// No layers yet, of a program that has these options.
+    pub fn of(options: OptionTable) -> Layers {
+        Layers { options, entries: Vec::new() }
+    }
+
+    /// The options that the program has.
+    pub fn options(&self) -> OptionTable {
+        self.options
+    }
+
     /// Adds a layer that counts more than all before it.
     pub fn push(&mut self, layer: impl IntoIterator<Item = Entry>) {
         self.entries.extend(layer);
@@ -132,7 +142,7 @@ impl Layers {
         let replaced: BTreeSet<_> = replaced.iter().map(|(kind, key)| (*kind, key.as_str())).collect();
         self.entries.retain(|entry| {
             let (kind, key) = fact_kind(entry);
-            entry.place != Place::BuiltIn || !replaced.contains(&(kind, key.as_str()))
+            entry.place != SetAt::BuiltIn || !replaced.contains(&(kind, key.as_str()))
         });
         self.push_below(facts);
     }
@@ -171,11 +181,11 @@ impl Layers {
     pub fn integer(&self, section: &str, key: &str) -> Result<Option<i64>, ValueError> {
         self.parsed(section, key, |text| {
             let number = value::integer(text)?;
-            match options::find(key).map(|option| option.kind) {
-                Some(Kind::Integer { min }) if section == DEFAULT && number < min => {
+            match self.options.find(key).map(|option| option.kind) {
+                Some(ValueKind::Integer { min }) if section == DEFAULT && number < min => {
                     Err(format!("{number} is too small: at least {min}"))
                 }
-                Some(Kind::Integer { .. }) if section == DEFAULT && number > LARGEST => {
+                Some(ValueKind::Integer { .. }) if section == DEFAULT && number > LARGEST => {
                     Err(format!("{number} is too large: at most {LARGEST}"))
                 }
                 _ => Ok(number),
@@ -186,12 +196,14 @@ impl Layers {
     /// Makes sure that an option's value is one of its kind.
     pub fn check(&self, option: &OptionSpec) -> Result<(), ValueError> {
         match option.kind {
-            Kind::Flag => self.flag_in(DEFAULT, option.name).map(|_| ()),
-            Kind::Integer { .. } => self.integer(DEFAULT, option.name).map(|_| ()),
-            Kind::Choice(_) => self.choice(option.name).map(|_| ()),
-            Kind::Dict => self.dict(DEFAULT, option.name).map(|_| ()),
-            Kind::Many => self.many(option.name).map(|_| ()),
-            Kind::List | Kind::Text | Kind::File { .. } => self.text(DEFAULT, option.name).map(|_| ()),
+            ValueKind::Flag => self.flag_in(DEFAULT, option.name).map(|_| ()),
+            ValueKind::Integer { .. } => self.integer(DEFAULT, option.name).map(|_| ()),
+            ValueKind::Choice(_) => self.choice(option.name).map(|_| ()),
+            ValueKind::Dict => self.dict(DEFAULT, option.name).map(|_| ()),
+            ValueKind::Many => self.many(option.name).map(|_| ()),
+            ValueKind::List | ValueKind::Text | ValueKind::OptionalText { .. } => {
+                self.text(DEFAULT, option.name).map(|_| ())
+            }
         }
     }
 
@@ -207,8 +219,8 @@ impl Layers {
 
     /// A word out of a few.
     pub fn choice(&self, key: &str) -> Result<Option<String>, ValueError> {
-        self.parsed(DEFAULT, key, |text| match options::find(key).map(|option| option.kind) {
-            Some(Kind::Choice(words)) if !words.contains(&text) => {
+        self.parsed(DEFAULT, key, |text| match self.options.find(key).map(|option| option.kind) {
+            Some(ValueKind::Choice(words)) if !words.contains(&text) => {
                 let hint = nearest::hint(text, words.iter().copied());
                 Err(format!("'{text}' is not one of {}{hint}", words.join(", ")))
             }
@@ -239,7 +251,7 @@ impl Layers {
     pub fn counting(&self, option: &OptionSpec) -> Result<Vec<(&Entry, String)>, ValueError> {
         let given = self.entries.iter().filter(|entry| entry.section == DEFAULT && entry.key == option.name);
         let counting: Vec<&Entry> = match option.kind {
-            Kind::Many => given.collect(),
+            ValueKind::Many => given.collect(),
             _ => self.entry(DEFAULT, option.name).into_iter().collect(),
         };
         counting.into_iter().map(|entry| Ok((entry, self.interpolate(entry)?))).collect()
@@ -286,7 +298,7 @@ fn fact_kind(entry: &Entry) -> (&'static str, String) {
 /// Whether a value in a file seems to end in a comment, which oslo.config takes for a part of it.
 pub fn has_comment(entry: &Entry) -> bool {
     let is_comment = |(at, _): (usize, &str)| entry.text[..at].ends_with([' ', '\t', '\n']);
-    matches!(entry.place, Place::File(..)) && entry.text.match_indices('#').any(is_comment)
+    matches!(entry.place, SetAt::File(..)) && entry.text.match_indices('#').any(is_comment)
 }
 
 /// An error about an entry.
@@ -304,7 +316,7 @@ mod tests {
             section: section.to_string(),
             key: key.to_string(),
             text: text.to_string(),
-            place: Place::CommandLine,
+            place: SetAt::CommandLine,
         }));
         layers
     }

@@ -5,16 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::build_toml::{self, BuildTomlError};
+use super::command_line::{CommandLine, ConfigPath};
 use super::environment;
 use super::ini::{self, IniError};
-use super::layer::{DEFAULT, Entry, Layers, Place};
-use super::options::{Kind, OPTIONS};
+use super::layer::{Entry, Layers, SetAt};
+use super::options::CommandLineForm;
 use super::profiles::{self, ProfileError};
-use crate::cli::{CommandLine, ConfigPath};
+use super::shipped;
 use crate::util::input;
-
-/// The build.toml inside the program.
-const BUILT_IN: &str = include_str!("../../build.toml");
 
 /// Names of configuration files that are looked for when none is named: oslo.config's project and program.
 const CONFIG_NAMES: [&str; 2] = ["kolla", "kolla-build"];
@@ -54,14 +52,15 @@ pub enum LoadError {
 /// Reads every layer, the least important first.
 pub fn load(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Layers, LoadError> {
     let home = env.get("HOME").map(PathBuf::from);
-    let mut layers = Layers::default();
-    layers.push(built_in()?);
+    let options = line.options;
+    let mut layers = Layers::of(options);
+    let in_shipped = |source| LoadError::BuildToml { path: PathBuf::from("build.toml"), source };
+    layers.push(shipped::entries(options).map_err(in_shipped)?);
     layers.push(profiles::embedded()?);
     for path in build_tomls(line, home.as_deref()) {
         let text = read(&path)?;
-        layers.push(
-            build_toml::parse(&text, Some(&path)).map_err(|source| LoadError::BuildToml { path, source })?,
-        );
+        let entries = build_toml::parse(&text, Some(&path), options);
+        layers.push(entries.map_err(|source| LoadError::BuildToml { path, source })?);
     }
     for path in config_files(line, home.as_deref())? {
         let text = read(&path)?;
@@ -71,29 +70,17 @@ pub fn load(line: &CommandLine, env: &BTreeMap<String, String>) -> Result<Layers
             section: assignment.section,
             key: assignment.key,
             text: assignment.value,
-            place: Place::File(path.clone(), Some(assignment.line)),
+            place: SetAt::File(path.clone(), Some(assignment.line)),
         }));
     }
-    layers.push(environment::entries(env));
-    if line.entries.iter().any(|entry| entry.key == "regex") {
-        // Unlike other values that may be repeated, those of the command line replace those of files.
-        layers.remove_option("regex");
+    layers.push(environment::entries(env, options));
+    for option in options.iter().filter(|option| option.form == CommandLineForm::Positional) {
+        if line.entries.iter().any(|entry| entry.key == option.name) {
+            layers.remove_option(option.name);
+        }
     }
     layers.push(line.entries.iter().cloned());
     Ok(layers)
-}
-
-/// What the build.toml inside the program says. Switches that it does not mention are off.
-pub fn built_in() -> Result<Vec<Entry>, LoadError> {
-    let off = OPTIONS.iter().filter(|option| option.kind == Kind::Flag).map(|option| Entry {
-        section: DEFAULT.to_string(),
-        key: option.name.to_string(),
-        text: "false".to_string(),
-        place: Place::BuiltIn,
-    });
-    let told = build_toml::parse(BUILT_IN, None)
-        .map_err(|source| LoadError::BuildToml { path: PathBuf::from("build.toml"), source })?;
-    Ok(off.chain(told).collect())
 }
 
 /// The files that [`load`] reads.
@@ -197,6 +184,7 @@ fn conf_files_in(dir: &Path) -> Result<Vec<PathBuf>, LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::DEFAULT;
 
     fn env(home: &Path) -> BTreeMap<String, String> {
         BTreeMap::from([("HOME".to_string(), home.display().to_string())])
@@ -215,15 +203,17 @@ mod tests {
         file("d/2.conf", "[DEFAULT]\ntag = second\nprofile = b\n");
         file("d/1.conf", "[DEFAULT]\ntag = never\n");
         file("d/ignored.txt", "no INI at all");
-        let args = ["x", "--config-file", &first.display().to_string(), "--config-dir"]
-            .map(String::from)
-            .into_iter()
-            .chain([
-                dir.path().join("d").display().to_string(),
-                "--namespace=cli".to_string(),
-                "nova".to_string(),
-            ]);
-        let line = crate::cli::parse(args.map(Into::into)).expect("valid");
+        let entry = |key: &str, text: &str| Entry {
+            section: DEFAULT.to_string(),
+            key: key.to_string(),
+            text: text.to_string(),
+            place: SetAt::CommandLine,
+        };
+        let line = CommandLine {
+            entries: vec![entry("namespace", "cli"), entry("regex", "nova")],
+            config_paths: vec![ConfigPath::File(first.clone()), ConfigPath::Dir(dir.path().join("d"))],
+            ..CommandLine::default()
+        };
         let layers = load(&line, &env(dir.path())).expect("readable");
         assert_eq!(layers.option("tag"), Ok(Some("second".to_string())));
         assert_eq!(layers.option("base_tag"), Ok(Some("t".to_string())));
@@ -232,7 +222,7 @@ mod tests {
         assert_eq!(layers.many("regex"), Ok(vec!["nova".to_string()]));
         assert_eq!(
             layers.entry(DEFAULT, "base_tag").map(|entry| entry.place.clone()),
-            Some(Place::File(first, Some(3)))
+            Some(SetAt::File(first, Some(3)))
         );
     }
 

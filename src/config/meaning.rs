@@ -7,46 +7,19 @@ use std::str::FromStr;
 use fancy_regex::Regex;
 
 use super::layer::{Layers, ValueError, value_error};
-use super::options::{Kind, OptionSpec};
-use super::secrets::masked;
+use super::options::{Meaning, OptionSpec, ValueKind};
 use super::value;
 use crate::model::reference::Reference;
 use crate::model::reference::parts::{BaseImage, BaseTag, NamePrefix, Namespace, Registry, Tag};
-
-/// What a value stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
-    /// Nothing that could be checked.
-    Text,
-    /// [`Registry`]
-    Registry,
-    /// [`Namespace`]
-    Namespace,
-    /// [`NamePrefix`]
-    NamePrefix,
-    /// [`Tag`]
-    Tag,
-    /// [`BaseImage`]
-    BaseImage,
-    /// [`BaseTag`]
-    BaseTag,
-    /// A regex.
-    Regex,
-    /// Names of build arguments with their values.
-    BuildArguments,
-    /// A host of a registry, or a network of them.
-    RegistryHost,
-    /// A file that is read.
-    InputFile,
-    /// A directory that is read.
-    InputDir,
-}
+use crate::util::secrets::masked;
 
 impl Meaning {
     /// Makes sure that a value is what it should be. Whether files are there is for those to say who read them.
     fn check(self, text: &str) -> Result<(), String> {
         match self {
-            Meaning::Text | Meaning::InputFile | Meaning::InputDir => Ok(()),
+            Meaning::Text | Meaning::Prose | Meaning::SecretSpec | Meaning::Input(_) | Meaning::Output(_) => {
+                Ok(())
+            }
             Meaning::Namespace => parsed::<Namespace>(text),
             Meaning::Tag => parsed::<Tag>(text),
             Meaning::BaseTag => parsed::<BaseTag>(text),
@@ -66,7 +39,7 @@ pub fn check(layers: &Layers, option: &OptionSpec) -> Result<(), Vec<ValueError>
     let mut errors = Vec::new();
     for (entry, text) in layers.counting(option).map_err(|error| vec![error])? {
         let items = match option.kind {
-            Kind::List => value::list(&text),
+            ValueKind::List => value::list(&text),
             _ => vec![text],
         };
         let wrong = items.iter().filter_map(|item| option.meaning.check(item).err());

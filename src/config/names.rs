@@ -73,7 +73,8 @@ fn part<T: std::str::FromStr<Err: std::fmt::Display>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layer::{DEFAULT, Entry, Place};
+    use crate::config::keys::DEFAULT;
+    use crate::config::layer::{Entry, SetAt};
 
     fn names(given: &[(&str, &str)]) -> Result<Names, String> {
         let defaults = [("namespace", "kolla"), ("tag", "t")];
@@ -82,7 +83,7 @@ mod tests {
             section: DEFAULT.to_string(),
             key: key.to_string(),
             text: text.to_string(),
-            place: Place::CommandLine,
+            place: SetAt::CommandLine,
         }));
         Names::read(&layers, None).map_err(|error| error.to_string())
     }

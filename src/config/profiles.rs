@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
-use super::build_toml::PROFILES;
-use super::layer::{Entry, Place};
+use super::keys::PROFILES;
+use super::layer::{Entry, SetAt};
 
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
 
@@ -35,12 +35,12 @@ pub fn embedded() -> Result<Vec<Entry>, ProfileError> {
         .files()
         .map(|file| {
             let text = file.contents_utf8().unwrap_or_default();
-            parse(file.path(), text, Place::BuiltIn)
+            parse(file.path(), text, SetAt::BuiltIn)
         })
         .collect()
 }
 
-fn parse(path: &Path, text: &str, place: Place) -> Result<Entry, ProfileError> {
+fn parse(path: &Path, text: &str, place: SetAt) -> Result<Entry, ProfileError> {
     let profile: Profile = serde_yaml::from_str(text)
         .map_err(|error| ProfileError { path: path.to_path_buf(), reason: error.to_string() })?;
     Ok(Entry { section: PROFILES.to_string(), key: profile.name, text: profile.images.join(","), place })
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_told_with_its_line() {
-        let error = parse(Path::new("p.yaml"), "name: x\ndescription: y\nimage: [a]\n", Place::BuiltIn)
+        let error = parse(Path::new("p.yaml"), "name: x\ndescription: y\nimage: [a]\n", SetAt::BuiltIn)
             .expect_err("unknown key");
         assert!(error.to_string().contains("image"), "{error}");
         assert!(error.to_string().contains("line 3"), "{error}");

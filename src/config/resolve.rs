@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::build_toml::{PROFILES, UNBUILDABLE, distro_section};
 use super::buildkit;
-use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, ValueErrors, value_error};
+use super::keys::DEFAULT;
+use super::keys::{PROFILES, UNBUILDABLE, distro_section};
+use super::layer::{Entry, Layers, SetAt, ValueError, ValueErrors, value_error};
 use super::names::Names;
-use super::options::OPTIONS;
+use super::options::KollaDifference;
 use super::resolved::{
     BuildOptions, Config, EngineChoice, Export, OutputOptions, Selection, Task, TemplateOptions,
 };
@@ -16,14 +17,11 @@ use crate::model::platform::{Arch, Platform};
 use crate::model::reference::parts::Tag;
 use crate::model::template_api::{InstallType, TemplateApi};
 
-/// Options that can be set and are not supported: the value that changes nothing, and the reason.
-pub const UNSUPPORTED: &[(&str, &str, &str)] =
-    &[("buildkit_builder", "", "builds go to the engine's own BuildKit")];
-
 /// Makes sure that every value is of its option's kind, as Kolla does too when nothing comes to use it, and puts below
 /// all others what follows from them.
 pub fn complete(layers: &mut Layers) -> Result<(), ValueErrors> {
-    let wrong: Vec<ValueError> = OPTIONS.iter().filter_map(|option| layers.check(option).err()).collect();
+    let wrong: Vec<ValueError> =
+        layers.options().iter().filter_map(|option| layers.check(option).err()).collect();
     if !wrong.is_empty() {
         return Err(ValueErrors(wrong));
     }
@@ -43,19 +41,13 @@ pub fn resolve(mut layers: Layers) -> Result<Config, ValueErrors> {
 /// Makes sure that every value stands for something that there can be.
 fn check(layers: &Layers) -> Result<(), ValueErrors> {
     let mut wrong = Vec::new();
-    for (key, harmless, reason) in UNSUPPORTED {
-        if let Some(entry) = layers.entry(DEFAULT, key) {
-            let same = match layers.flag_in(DEFAULT, key) {
-                Ok(Some(flag)) => flag.to_string() == *harmless,
-                _ => entry.text == *harmless,
-            };
-            if !same {
-                wrong.push(value_error(entry, (*reason).to_string()));
-            }
-        }
+    for option in layers.options().iter() {
+        let KollaDifference::Refused(reason) = option.difference else { continue };
+        let given = layers.entry(DEFAULT, option.name).filter(|entry| !entry.text.is_empty());
+        wrong.extend(given.map(|entry| value_error(entry, reason.to_string())));
     }
     let base = base(layers)?;
-    for error in OPTIONS.iter().filter_map(|option| meaning::check(layers, option).err()).flatten() {
+    for error in layers.options().iter().filter_map(|option| meaning::check(layers, option).err()).flatten() {
         let error = traced(layers, &base, error)?;
         if !wrong.iter().any(|told: &ValueError| told.key == error.key && told.place == error.place) {
             wrong.push(error);
@@ -66,7 +58,7 @@ fn check(layers: &Layers) -> Result<(), ValueErrors> {
 
 /// An error about a value that follows from another one, as one about that.
 fn traced(layers: &Layers, base: &str, error: ValueError) -> Result<ValueError, ValueError> {
-    if error.place != Place::Derived {
+    if error.place != SetAt::Derived {
         return Ok(error);
     }
     if let Some(entry) = layers.entry(&distro_section(base), &error.key) {
@@ -237,7 +229,7 @@ fn install_type(layers: &Layers, api: TemplateApi, base: &str) -> Result<Option<
     if !api.has_install_types() {
         return match layers.entry(DEFAULT, "install_type") {
             // So does Kolla, which ignores it in files.
-            Some(entry) if entry.place == Place::CommandLine => {
+            Some(entry) if entry.place == SetAt::CommandLine => {
                 let reason = "this tree has no install types, and everything comes from source: leave it out";
                 Err(value_error(entry, reason.to_string()))
             }
@@ -289,7 +281,7 @@ fn derive(
         section: DEFAULT.to_string(),
         key: key.to_string(),
         text,
-        place: Place::Derived,
+        place: SetAt::Derived,
     };
     let mut derived = Vec::new();
     for key in ["base_image", "base_tag"] {
@@ -328,7 +320,7 @@ fn selection(layers: &Layers) -> Result<Selection, ValueError> {
             let hint = nearest::hint(&name, known.iter().copied());
             let entry = layers.entries().iter().find(|e| e.key == "profile" && e.text == name);
             return Err(ValueError {
-                place: entry.map_or(Place::CommandLine, |entry| entry.place.clone()),
+                place: entry.map_or(SetAt::CommandLine, |entry| entry.place.clone()),
                 section: DEFAULT.to_string(),
                 key: "profile".to_string(),
                 reason: format!("there is no profile '{name}'{hint} (known: {})", known.join(", ")),

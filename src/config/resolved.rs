@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::buildkit::CacheSource;
 use super::layer::Layers;
 use super::names::Names;
-use crate::export::pipeline::CiSystem;
+use crate::model::ci_system::CiSystem;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::parts::Tag;
 use crate::model::secret::SecretSpec;

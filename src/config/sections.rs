@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::layer::{DEFAULT, Entry, Layers, Place, ValueError, value_error};
+use super::keys::DEFAULT;
+use super::layer::{Entry, Layers, SetAt, ValueError, value_error};
 use super::resolved::Config;
-use super::source::{Origin, Source};
+use super::source::{Source, SourceOrigin};
 use super::source_section;
 use crate::model::platform::Platform;
 use crate::model::template_api::InstallType;
@@ -64,7 +65,7 @@ impl Config {
             section: DEFAULT.to_string(),
             key: key.to_string(),
             text: text.to_string(),
-            place: Place::Derived,
+            place: SetAt::Derived,
         }));
         source_section::read(&layers, section)
     }
@@ -72,7 +73,7 @@ impl Config {
     /// Makes sure that every source of these images that a user's files have to do with can be right.
     pub fn check_sources(&self, images: &[&str]) -> Result<(), ValueError> {
         let entries = self.layers().entries().iter();
-        let of_files = entries.filter(|entry| matches!(entry.place, Place::File(..)));
+        let of_files = entries.filter(|entry| matches!(entry.place, SetAt::File(..)));
         let sections: BTreeSet<&str> = of_files.map(|entry| entry.section.as_str()).collect();
         for section in sections.into_iter().filter(|section| is_source(section, images)) {
             for platform in &self.platforms {
@@ -84,7 +85,7 @@ impl Config {
 
     /// Makes sure that a local source is there.
     pub fn require_local(&self, source: &Source) -> Result<(), ValueError> {
-        let Origin::Local(path) = &source.origin else { return Ok(()) };
+        let SourceOrigin::Local(path) = &source.origin else { return Ok(()) };
         let why = match path.metadata() {
             Ok(found) if found.is_file() || found.is_dir() => return Ok(()),
             Ok(_) => "is neither a file nor a directory".to_string(),
@@ -96,7 +97,7 @@ impl Config {
         Err(match self.layers().entry(section, "location") {
             Some(entry) => value_error(entry, reason),
             None => {
-                ValueError { place: Place::Derived, section: section.clone(), key: "location".into(), reason }
+                ValueError { place: SetAt::Derived, section: section.clone(), key: "location".into(), reason }
             }
         })
     }

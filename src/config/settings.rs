@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::layer::{DEFAULT, Entry, Layers, Place, ValueError};
-use super::options::{self, Kind, OPTIONS, OptionSpec};
-use super::secrets::{self, masked};
+use super::keys::DEFAULT;
+use super::layer::{Entry, Layers, SetAt, ValueError};
+use super::options::{Meaning, OptionSpec, ValueKind};
+use crate::util::secrets::{self, masked};
 
 /// One value in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct Setting {
 /// Every option, then every other section. An option that may be repeated is there once for each value.
 pub fn settings(layers: &Layers) -> Result<Vec<Setting>, ValueError> {
     let mut settings = Vec::new();
-    for option in OPTIONS {
+    for option in layers.options().iter() {
         let name = option.name;
         let setting = |value| Setting { section: DEFAULT.to_string(), name: name.to_string(), value };
         match layers.entry(DEFAULT, name) {
@@ -46,23 +47,41 @@ pub fn settings(layers: &Layers) -> Result<Vec<Setting>, ValueError> {
 /// Every text of users' values that [`settings`] does not show.
 pub fn hidden(layers: &Layers) -> BTreeSet<String> {
     let mut texts = BTreeSet::new();
-    let of_users = |entry: &&Entry| matches!(entry.place, Place::File(..) | Place::CommandLine);
+    let of_users = |entry: &&Entry| matches!(entry.place, SetAt::File(..) | SetAt::CommandLine);
     for Entry { section, key, .. } in layers.entries().iter().filter(of_users) {
-        let option = options::find(key).filter(|_| section == DEFAULT);
+        let option = layers.options().find(key).filter(|_| section == DEFAULT);
         // What can't be read is told elsewhere.
-        let values = match option.map(|option| option.kind) {
-            Some(Kind::Dict) => layers.dict(DEFAULT, key).unwrap_or_default(),
-            Some(Kind::Many) => {
+        let text = || layers.text(section, key).ok().flatten();
+        match option {
+            Some(option) if option.kind == ValueKind::Dict => {
+                let pairs = layers.dict(DEFAULT, key).unwrap_or_default();
+                texts.extend(pairs.iter().flat_map(|(name, value)| secrets::hidden(name, value)));
+            }
+            Some(option) if option.kind == ValueKind::Many => {
                 let values = layers.many(key).unwrap_or_default();
-                values.into_iter().map(|value| (key.clone(), value)).collect()
+                texts.extend(values.iter().flat_map(|value| hidden_option(option, value)));
             }
-            _ => {
-                layers.text(section, key).ok().flatten().map(|text| (key.clone(), text)).into_iter().collect()
-            }
-        };
-        texts.extend(values.iter().flat_map(|(name, value)| secrets::hidden(name, value)));
+            Some(option) => texts.extend(text().iter().flat_map(|text| hidden_option(option, text))),
+            None => texts.extend(text().iter().flat_map(|text| secrets::hidden(key, text))),
+        }
     }
     texts
+}
+
+/// An option's value as it may be shown.
+pub fn masked_option(option: &OptionSpec, text: &str) -> String {
+    match option.meaning {
+        Meaning::SecretSpec => secrets::without_credentials(text),
+        _ => masked(option.name, text),
+    }
+}
+
+/// Every text of an option's value that [`masked_option`] leaves out.
+fn hidden_option(option: &OptionSpec, text: &str) -> Vec<String> {
+    match option.meaning {
+        Meaning::SecretSpec => secrets::hidden_credentials(text),
+        _ => secrets::hidden(option.name, text),
+    }
 }
 
 /// The values of an option that is set, each with its place. `entry` is the one that counts.
@@ -70,26 +89,43 @@ fn values(layers: &Layers, option: &OptionSpec, entry: &Entry) -> Result<Vec<(St
     let name = option.name;
     let placed = |value: String| (value, entry.place.to_string());
     Ok(match option.kind {
-        Kind::Flag => vec![placed(layers.flag(name)?.to_string())],
-        Kind::Integer { .. } => {
+        ValueKind::Flag => vec![placed(layers.flag(name)?.to_string())],
+        ValueKind::Integer { .. } => {
             vec![placed(layers.integer(DEFAULT, name)?.map_or(String::new(), |number| number.to_string()))]
         }
-        Kind::List => vec![placed(masked(name, &layers.list(DEFAULT, name)?.join(",")))],
-        Kind::Dict => {
+        ValueKind::List => vec![placed(masked_option(option, &layers.list(DEFAULT, name)?.join(",")))],
+        ValueKind::Dict => {
             let pairs = layers.dict(DEFAULT, name)?;
             let pairs: Vec<String> =
                 pairs.iter().map(|(key, value)| format!("{key}:{}", masked(key, value))).collect();
             vec![placed(pairs.join(","))]
         }
-        Kind::Many => {
+        ValueKind::Many => {
             let entries =
                 layers.entries().iter().filter(|entry| entry.section == DEFAULT && entry.key == name);
             let values = layers.many(name)?;
-            let each = |(entry, value): (&Entry, String)| (masked(name, &value), entry.place.to_string());
+            let each =
+                |(entry, value): (&Entry, String)| (masked_option(option, &value), entry.place.to_string());
             entries.zip(values).map(each).collect()
         }
-        Kind::Text | Kind::File { .. } | Kind::Choice(_) => {
-            vec![placed(masked(name, &layers.text(DEFAULT, name)?.unwrap_or_default()))]
+        ValueKind::Text | ValueKind::OptionalText { .. } | ValueKind::Choice(_) => {
+            vec![placed(masked_option(option, &layers.text(DEFAULT, name)?.unwrap_or_default()))]
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options::OPTIONS;
+
+    #[test]
+    fn the_place_of_a_secret_is_no_secret() {
+        let option = OPTIONS.find("secret").expect("an option");
+        let text = "id=token,src=x";
+        assert_eq!(masked_option(option, text), text);
+        assert_eq!(hidden_option(option, text), [""; 0]);
+        // A build argument of this name is one.
+        assert_eq!(masked("secret", text), "***");
+    }
 }

@@ -6,14 +6,14 @@ pub struct Source {
     /// The section that names it: `keystone-base`, `horizon-plugin-x`, `nova-base-additions-y`.
     pub section: String,
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: SourceOrigin,
     /// Expected sha256 of what is fetched, in lower-case hex; none when it isn't pinned.
     pub sha256: Option<String>,
 }
 
 /// Where a source comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Origin {
+pub enum SourceOrigin {
     /// An archive at a URL.
     Url(String),
     /// A branch, tag or commit of a git repository.

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 use reqwest::Url;
 
-use super::layer::{Entry, Layers, Place, ValueError, value_error};
+use super::layer::{Entry, Layers, SetAt, ValueError, value_error};
 use super::nearest;
-use super::secrets::masked;
-use super::source::{Origin, Source};
+use super::source::{Source, SourceOrigin};
+use crate::util::secrets::masked;
 
 /// Every type of source.
 const TYPES: [&str; 4] = ["url", "git", "local", "pypi"];
@@ -47,13 +47,13 @@ pub(super) fn read(layers: &Layers, section: &str) -> Result<Option<Source>, Val
     let kind = layers.text(section, "type")?.unwrap_or_default();
     let values = Values { layers, section, kind: entry };
     let origin = match kind.as_str() {
-        "url" => Origin::Url(values.required("location", url)?),
-        "git" => Origin::Git {
+        "url" => SourceOrigin::Url(values.required("location", url)?),
+        "git" => SourceOrigin::Git {
             url: values.required("location", repository)?,
             reference: values.required("reference", reference)?,
             commit: None,
         },
-        "local" => Origin::Local(values.local()?),
+        "local" => SourceOrigin::Local(values.local()?),
         "pypi" => values.pypi()?,
         other => {
             let hint = nearest::hint(other, TYPES);
@@ -91,7 +91,7 @@ impl Values<'_> {
         Ok(if relative { PathBuf::from(base).join(location) } else { location })
     }
 
-    fn pypi(&self) -> Result<Origin, ValueError> {
+    fn pypi(&self) -> Result<SourceOrigin, ValueError> {
         let location = self.layers.entry(self.section, "location");
         if let Some(location) =
             location.filter(|location| self.is_users(location) && !self.is_users(self.kind))
@@ -101,7 +101,7 @@ impl Values<'_> {
                 "a source of type 'pypi' has no location: give the section a type too, as type = url";
             return Err(value_error(location, reason.to_string()));
         }
-        Ok(Origin::Pypi {
+        Ok(SourceOrigin::Pypi {
             package: self.required("name", package)?,
             version: self.required("version", version)?,
         })
@@ -139,7 +139,7 @@ impl Values<'_> {
     }
 
     fn is_users(&self, entry: &Entry) -> bool {
-        matches!(entry.place, Place::File(..) | Place::CommandLine)
+        matches!(entry.place, SetAt::File(..) | SetAt::CommandLine)
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
 
     use super::*;
 
-    fn layers(entries: &[(&str, &str)], place: &Place) -> Layers {
+    fn layers(entries: &[(&str, &str)], place: &SetAt) -> Layers {
         let mut layers = Layers::default();
         layers.push(entries.iter().map(|(key, text)| Entry {
             section: "nova-base".to_string(),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn told(entries: &[(&str, &str)]) -> String {
-        let file = Place::File("k.conf".into(), Some(7));
+        let file = SetAt::File("k.conf".into(), Some(7));
         read(&layers(entries, &file), "nova-base").map_or_else(|error| error.to_string(), |_| String::new())
     }
 
@@ -290,8 +290,8 @@ mod tests {
         let built_in =
             [("type", "pypi"), ("name", "nova"), ("version", "1"), ("sha256", &"a".repeat(64) as &str)];
         let with = |entries: &[(&str, &str)]| {
-            let mut both = layers(&built_in, &Place::BuiltIn);
-            both.push(layers(entries, &Place::File("k.conf".into(), Some(7))).entries().to_vec());
+            let mut both = layers(&built_in, &SetAt::BuiltIn);
+            both.push(layers(entries, &SetAt::File("k.conf".into(), Some(7))).entries().to_vec());
             read(&both, "nova-base")
         };
         assert_eq!(with(&[]).unwrap().unwrap().sha256, Some("a".repeat(64)));
@@ -316,9 +316,9 @@ mod tests {
         ) {
             let mut entries = vec![("type", kind.as_str())];
             entries.extend(values.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-            let Ok(Some(source)) = read(&layers(&entries, &Place::CommandLine), "nova-base") else { return Ok(()) };
+            let Ok(Some(source)) = read(&layers(&entries, &SetAt::CommandLine), "nova-base") else { return Ok(()) };
             prop_assert!(source.sha256.is_none_or(|sum| sum.len() == 64));
-            if let Origin::Git { url, reference, .. } = source.origin {
+            if let SourceOrigin::Git { url, reference, .. } = source.origin {
                 prop_assert!(!url.starts_with('-') && !reference.starts_with('-') && !reference.contains(' '));
             }
         }

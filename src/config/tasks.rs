@@ -2,22 +2,23 @@
 
 use std::path::PathBuf;
 
-use super::layer::{DEFAULT, Layers, Place, ValueError, value_error};
-use super::options::{Kind, OPTIONS, OptionSpec, Origin, Role};
+use super::keys::DEFAULT;
+use super::layer::{Layers, SetAt, ValueError, value_error};
+use super::options::{OptionOrigin, OptionRole, OptionSpec, ValueKind};
 use super::resolved::{Export, Retag, Task};
-use crate::export::pipeline::CiSystem;
+use crate::model::ci_system::CiSystem;
 use crate::model::reference::parts::Tag;
 
 /// The task that was asked for. Of several that Kolla has, the first in the order of the table counts, as there; all
 /// others exclude each other.
 pub fn task(layers: &Layers) -> Result<Task, ValueError> {
     let mut asked = Vec::new();
-    for option in OPTIONS.iter().filter(|option| option.role == Role::Task) {
+    for option in layers.options().iter().filter(|option| option.role == OptionRole::Task) {
         if is_asked(layers, option)? {
             asked.push(option);
         }
     }
-    let ours = asked.iter().find(|option| option.origin == Origin::Ours);
+    let ours = asked.iter().find(|option| option.origin == OptionOrigin::Ours);
     let others = |one: &OptionSpec| asked.iter().copied().find(|option| option.name != one.name);
     if let Some((one, other)) = ours.and_then(|one| Some((one, others(one)?))) {
         return Err(conflict(layers, one, other));
@@ -29,16 +30,16 @@ pub fn task(layers: &Layers) -> Result<Task, ValueError> {
 /// Options of the command line that say how something is done that is not asked for.
 pub fn without_effect(layers: &Layers) -> Result<Vec<String>, ValueError> {
     let mut told = Vec::new();
-    for option in OPTIONS {
-        let Role::Of(tasks) = option.role else { continue };
+    for option in layers.options().iter() {
+        let OptionRole::OfTask(tasks) = option.role else { continue };
         let given = layers.entry(DEFAULT, option.name);
-        if given.is_some_and(|entry| entry.place == Place::CommandLine) {
+        if given.is_some_and(|entry| entry.place == SetAt::CommandLine) {
             let mut asked = false;
-            for task in OPTIONS.iter().filter(|task| tasks.contains(&task.name)) {
+            for task in layers.options().iter().filter(|task| tasks.contains(&task.name)) {
                 asked |= is_asked(layers, task)?;
             }
             if !asked {
-                let tasks = OPTIONS.iter().filter(|task| tasks.contains(&task.name));
+                let tasks = layers.options().iter().filter(|task| tasks.contains(&task.name));
                 let tasks: Vec<String> = tasks.map(|task| format!("--{}", task.long())).collect();
                 told.push(format!("--{} means nothing without {}", option.long(), tasks.join(" or ")));
             }
@@ -49,15 +50,15 @@ pub fn without_effect(layers: &Layers) -> Result<Vec<String>, ValueError> {
 
 fn is_asked(layers: &Layers, option: &OptionSpec) -> Result<bool, ValueError> {
     match option.kind {
-        Kind::Flag => layers.flag(option.name),
-        Kind::Many => Ok(layers.many(option.name)?.iter().any(|value| !value.is_empty())),
+        ValueKind::Flag => layers.flag(option.name),
+        ValueKind::Many => Ok(layers.many(option.name)?.iter().any(|value| !value.is_empty())),
         _ => Ok(layers.option(option.name)?.is_some()),
     }
 }
 
 fn conflict(layers: &Layers, one: &OptionSpec, other: &OptionSpec) -> ValueError {
     let place = |option: &OptionSpec| layers.entry(DEFAULT, option.name).map(|entry| &entry.place);
-    let from_file = |option: &OptionSpec| place(option).filter(|place| **place != Place::CommandLine);
+    let from_file = |option: &OptionSpec| place(option).filter(|place| **place != SetAt::CommandLine);
     // The error stands where one of them is written; the other one is told with its place.
     let (one, other) = if from_file(one).is_some() { (other, one) } else { (one, other) };
     let mut reason = format!("it can't be done together with --{}", other.long());
@@ -65,10 +66,10 @@ fn conflict(layers: &Layers, one: &OptionSpec, other: &OptionSpec) -> ValueError
         reason.push_str(&format!(" ({place})"));
     }
     reason.push_str(": each is done instead of building; ask for one");
-    if other.kind == Kind::Flag && from_file(other).is_some() {
+    if other.kind == ValueKind::Flag && from_file(other).is_some() {
         reason.push_str(&format!("; --no{} turns off what the file asks for", other.long()));
     }
-    let place = place(one).cloned().unwrap_or(Place::CommandLine);
+    let place = place(one).cloned().unwrap_or(SetAt::CommandLine);
     ValueError { place, section: DEFAULT.to_string(), key: one.name.to_string(), reason }
 }
 
@@ -140,17 +141,18 @@ mod tests {
 
     use super::*;
     use crate::config::layer::Entry;
+    use crate::config::options::OPTIONS;
 
     fn value_of(option: &OptionSpec) -> &'static str {
         match (option.name, option.kind) {
             ("retag", _) => "a:b",
-            (_, Kind::Choice(words)) => words[0],
-            (_, Kind::Flag) => "true",
+            (_, ValueKind::Choice(words)) => words[0],
+            (_, ValueKind::Flag) => "true",
             _ => "x",
         }
     }
 
-    fn layers(given: &[&OptionSpec], place: &Place) -> Layers {
+    fn layers(given: &[&OptionSpec], place: &SetAt) -> Layers {
         let mut layers = Layers::default();
         layers.push(given.iter().map(|option| Entry {
             section: DEFAULT.to_string(),
@@ -162,14 +164,14 @@ mod tests {
     }
 
     fn tasks() -> Vec<&'static OptionSpec> {
-        OPTIONS.iter().filter(|option| option.role == Role::Task).collect()
+        OPTIONS.iter().filter(|option| option.role == OptionRole::Task).collect()
     }
 
     #[test]
     fn every_task_of_the_table_is_read() {
         assert_eq!(task(&Layers::default()), Ok(Task::Build));
         for option in tasks() {
-            let found = task(&layers(&[option], &Place::CommandLine)).expect(option.name);
+            let found = task(&layers(&[option], &SetAt::CommandLine)).expect(option.name);
             assert_ne!(found, Task::Build, "{}", option.name);
         }
     }
@@ -178,11 +180,11 @@ mod tests {
     fn two_tasks_exclude_each_other_unless_kolla_has_both() {
         for one in tasks() {
             for other in tasks().into_iter().filter(|other| other.name != one.name) {
-                let found = task(&layers(&[one, other], &Place::CommandLine));
-                if one.origin == Origin::Kolla && other.origin == Origin::Kolla {
+                let found = task(&layers(&[one, other], &SetAt::CommandLine));
+                if one.origin == OptionOrigin::Kolla && other.origin == OptionOrigin::Kolla {
                     let first = tasks().into_iter().find(|it| [one.name, other.name].contains(&it.name));
                     let first = first.expect("one of them comes first");
-                    assert_eq!(found, task(&layers(&[first], &Place::CommandLine)));
+                    assert_eq!(found, task(&layers(&[first], &SetAt::CommandLine)));
                 } else {
                     let told = found.expect_err(one.name).to_string();
                     for option in [one, other] {
@@ -196,17 +198,16 @@ mod tests {
     #[test]
     fn kollas_own_have_its_order() {
         let kollas: Vec<&str> =
-            tasks().iter().filter(|it| it.origin == Origin::Kolla).map(|it| it.name).collect();
+            tasks().iter().filter(|it| it.origin == OptionOrigin::Kolla).map(|it| it.name).collect();
         assert_eq!(kollas, ["template_only", "save_dependency", "list_images", "list_dependencies"]);
     }
 
     #[test]
     fn what_a_file_asks_for_is_told_with_its_place() {
-        let [list_images, plan] =
-            ["list_images", "plan"].map(|name| crate::config::options::find(name).expect(name));
-        let file = Place::File(Path::new("k.conf").to_path_buf(), Some(3));
+        let [list_images, plan] = ["list_images", "plan"].map(|name| OPTIONS.find(name).expect(name));
+        let file = SetAt::File(Path::new("k.conf").to_path_buf(), Some(3));
         let mut both = layers(&[list_images], &file);
-        both.push(layers(&[plan], &Place::CommandLine).entries().to_vec());
+        both.push(layers(&[plan], &SetAt::CommandLine).entries().to_vec());
         assert_eq!(
             task(&both).expect_err("two tasks").to_string(),
             "--plan: it can't be done together with --list-images (k.conf:3): each is done instead of building; ask for \
@@ -216,16 +217,15 @@ mod tests {
 
     #[test]
     fn what_a_task_would_need_is_told_on_the_command_line_alone() {
-        let [format, prune] =
-            ["plan_format", "prune"].map(|name| crate::config::options::find(name).expect(name));
+        let [format, prune] = ["plan_format", "prune"].map(|name| OPTIONS.find(name).expect(name));
         let told = |given: &[&OptionSpec], place| {
             without_effect(&layers(given, place)).expect("values of their kinds")
         };
         assert_eq!(
-            told(&[format], &Place::CommandLine),
+            told(&[format], &SetAt::CommandLine),
             ["--plan-format means nothing without --plan or --prune"]
         );
-        assert_eq!(told(&[format, prune], &Place::CommandLine), [""; 0]);
-        assert_eq!(told(&[format], &Place::File("k.conf".into(), Some(1))), [""; 0]);
+        assert_eq!(told(&[format, prune], &SetAt::CommandLine), [""; 0]);
+        assert_eq!(told(&[format], &SetAt::File("k.conf".into(), Some(1))), [""; 0]);
     }
 }

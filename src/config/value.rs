@@ -1,7 +1,8 @@
 //! How oslo.config reads typed values from text, and what they look like when another value refers to them.
 
-use super::options::{self, Kind};
-use super::secrets::masked;
+use super::keys::DEFAULT;
+use super::options::{OptionTable, ValueKind};
+use crate::util::secrets::masked;
 
 /// On or off.
 pub fn flag(text: &str) -> Result<bool, String> {
@@ -57,23 +58,24 @@ pub fn dict(text: &str) -> Result<Vec<(String, String)>, String> {
 }
 
 /// A value as another one gets it that refers to it: Python's text for a value of its type.
-pub fn referred(section: &str, key: &str, text: String) -> Result<String, String> {
+pub fn referred(options: OptionTable, section: &str, key: &str, text: String) -> Result<String, String> {
     let kind = match (section, key) {
-        (crate::config::layer::DEFAULT, _) => options::find(key).map(|option| option.kind),
-        (_, "enabled") => Some(Kind::Flag),
-        (_, "sha256") if text.contains(':') => Some(Kind::Dict),
+        (DEFAULT, _) => options.find(key).map(|option| option.kind),
+        (_, "enabled") => Some(ValueKind::Flag),
+        (_, "sha256") if text.contains(':') => Some(ValueKind::Dict),
         _ => None,
     };
     Ok(match kind {
-        Some(Kind::Flag) => if flag(&text)? { "True" } else { "False" }.to_string(),
-        Some(Kind::Integer { .. }) => integer(&text)?.to_string(),
-        Some(Kind::List) => python_list(&list(&text)),
-        Some(Kind::Dict) => {
+        Some(ValueKind::Flag) => if flag(&text)? { "True" } else { "False" }.to_string(),
+        Some(ValueKind::Integer { .. }) => integer(&text)?.to_string(),
+        Some(ValueKind::List) => python_list(&list(&text)),
+        Some(ValueKind::Dict) => {
             let pair =
                 |(key, value): &(String, String)| format!("{}: {}", python_text(key), python_text(value));
             format!("{{{}}}", dict(&text)?.iter().map(pair).collect::<Vec<_>>().join(", "))
         }
-        Some(Kind::Many | Kind::Text | Kind::File { .. } | Kind::Choice(_)) | None => text,
+        Some(ValueKind::Many | ValueKind::Text | ValueKind::OptionalText { .. } | ValueKind::Choice(_))
+        | None => text,
     })
 }
 
@@ -92,6 +94,7 @@ fn python_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::options::OPTIONS;
 
     fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
         dict(text)
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_referred_to_is_as_python_prints_it() {
-        let referred = |key: &str, text: &str| referred("DEFAULT", key, text.to_string());
+        let referred = |key: &str, text: &str| referred(OPTIONS, "DEFAULT", key, text.to_string());
         assert_eq!(referred("push", "no"), Ok("False".to_string()));
         assert_eq!(referred("threads", " 08"), Ok("8".to_string()));
         assert_eq!(referred("rpm_setup_config", "a,it's"), Ok("['a', \"it's\"]".to_string()));

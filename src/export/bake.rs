@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::config::buildkit::cache_of;
-use crate::config::secrets::masked;
 use crate::freshness::recipe::BuiltFrom;
 use crate::model::event::UnitId;
 use crate::model::plan::PlannedUnit;
 use crate::model::platform::Arch;
+use crate::util::secrets::masked;
 
 /// Name of the file that `docker buildx bake` reads.
 pub const BAKE_FILE: &str = "docker-bake.json";

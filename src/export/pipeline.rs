@@ -8,27 +8,15 @@ use std::path::PathBuf;
 
 use super::tiers::{Batch, batches};
 use super::{github, gitlab, zuul};
+use crate::model::ci_system::CiSystem;
 use crate::model::plan::BuildPlan;
 
-/// A CI system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CiSystem {
-    /// GitHub Actions.
-    Github,
-    /// GitLab CI.
-    Gitlab,
-    /// Zuul.
-    Zuul,
-}
-
-impl CiSystem {
-    /// The files of a pipeline, relative to the root of the project's repository.
-    pub fn file_names(self) -> Vec<PathBuf> {
-        match self {
-            CiSystem::Github => vec![github::FILE.into()],
-            CiSystem::Gitlab => vec![gitlab::FILE.into()],
-            CiSystem::Zuul => zuul::file_names(),
-        }
+/// The files of a pipeline, relative to the root of the project's repository.
+pub fn file_names(system: CiSystem) -> Vec<PathBuf> {
+    match system {
+        CiSystem::Github => vec![github::FILE.into()],
+        CiSystem::Gitlab => vec![gitlab::FILE.into()],
+        CiSystem::Zuul => zuul::file_names(),
     }
 }
 

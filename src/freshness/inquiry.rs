@@ -13,7 +13,7 @@ use super::lookup::{Lookup, Waits};
 use super::recipe::Recipe;
 use crate::build::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
 use crate::build::failures::{engine_failure, source_failure};
-use crate::config::source::{Origin, Source};
+use crate::config::source::{Source, SourceOrigin};
 use crate::context::digest;
 use crate::dockerfile::mounts::with_run_flags;
 use crate::engine::{Engine, ImageFacts};
@@ -167,7 +167,8 @@ impl Inquiry {
     pub async fn ask_ahead(&self, recipes: impl Iterator<Item = &Recipe>) {
         let sources = &self.sources;
         let ask = async |recipe: &Recipe| {
-            for source in recipe.sources().filter(|source| matches!(source.origin, Origin::Git { .. })) {
+            for source in recipe.sources().filter(|source| matches!(source.origin, SourceOrigin::Git { .. }))
+            {
                 let _ = sources.known(source).await;
             }
             self.downloads(recipe).await;

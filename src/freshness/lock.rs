@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::source::{Origin, Source};
+use crate::config::source::{Source, SourceOrigin};
 use crate::engine::ImageFacts;
 use crate::model::ids::ImageId;
 use crate::model::platform::Platform;
@@ -217,7 +217,7 @@ impl Lock {
         }
         let mut pinned = source.clone();
         match &mut pinned.origin {
-            Origin::Git { commit, .. } => *commit = Some(pin.content().to_string()),
+            SourceOrigin::Git { commit, .. } => *commit = Some(pin.content().to_string()),
             _ => pinned.sha256 = Some(pin.content().to_string()),
         }
         Ok(pinned)
@@ -248,14 +248,16 @@ impl SourcePin {
     pub fn new(source: &Source, content: &str) -> SourcePin {
         let content = content.to_string();
         match &source.origin {
-            Origin::Url(url) => SourcePin::Url { location: without_secrets(url), sha256: content },
-            Origin::Git { url, reference, .. } => SourcePin::Git {
+            SourceOrigin::Url(url) => SourcePin::Url { location: without_secrets(url), sha256: content },
+            SourceOrigin::Git { url, reference, .. } => SourcePin::Git {
                 location: without_secrets(url),
                 reference: reference.clone(),
                 commit: content,
             },
-            Origin::Local(path) => SourcePin::Local { location: path.display().to_string(), sha256: content },
-            Origin::Pypi { package, version } => {
+            SourceOrigin::Local(path) => {
+                SourcePin::Local { location: path.display().to_string(), sha256: content }
+            }
+            SourceOrigin::Pypi { package, version } => {
                 SourcePin::Pypi { name: package.clone(), version: version.clone(), sha256: content }
             }
         }
@@ -355,21 +357,24 @@ mod tests {
     const AMD64: Platform = Platform { arch: Arch::X86_64 };
     const ARM64: Platform = Platform { arch: Arch::Aarch64 };
 
-    fn source(section: &str, origin: Origin) -> Source {
+    fn source(section: &str, origin: SourceOrigin) -> Source {
         Source { section: section.to_string(), origin, sha256: None }
     }
 
     fn url(location: &str) -> Source {
-        source("etcd", Origin::Url(location.to_string()))
+        source("etcd", SourceOrigin::Url(location.to_string()))
     }
 
     fn git(reference: &str) -> Source {
         let (url, reference) = ("https://me:hush@host/nova?token=hush".to_string(), reference.to_string());
-        source("nova-base", Origin::Git { url, reference, commit: None })
+        source("nova-base", SourceOrigin::Git { url, reference, commit: None })
     }
 
     fn pypi(version: &str) -> Source {
-        source("keystone", Origin::Pypi { package: "keystone".to_string(), version: version.to_string() })
+        source(
+            "keystone",
+            SourceOrigin::Pypi { package: "keystone".to_string(), version: version.to_string() },
+        )
     }
 
     fn image(digests: &[&str]) -> ImageFacts {
@@ -394,7 +399,7 @@ mod tests {
             pins(url("http://h/etcd"), ["aa", "bb"]),
             pins(git("master"), ["cc", "cc"]),
             pins(pypi("30.0.0"), ["dd", "dd"]),
-            pins(source("extra", Origin::Local("./extra".into())), ["ee", "ee"]),
+            pins(source("extra", SourceOrigin::Local("./extra".into())), ["ee", "ee"]),
         ];
         let bases = [
             ("debian:trixie", AMD64, BasePin::new("debian:trixie", &image(&["debian@sha256:ff"]))),
@@ -480,10 +485,10 @@ local_id = "sha256:id"
         assert_eq!(sha256(&url("http://h/etcd"), AMD64), Ok(Some("aa".to_string())));
         assert_eq!(sha256(&url("http://h/etcd"), ARM64), Ok(Some("bb".to_string())));
         assert_eq!(sha256(&pypi("30.0.0"), ARM64), Ok(Some("dd".to_string())));
-        let moved = source("extra", Origin::Local("/elsewhere/extra".into()));
+        let moved = source("extra", SourceOrigin::Local("/elsewhere/extra".into()));
         assert_eq!(sha256(&moved, AMD64), Ok(Some("ee".to_string())));
         let pinned = lock.source(&git("master"), AMD64).expect("unchanged");
-        assert!(matches!(pinned.origin, Origin::Git { commit: Some(commit), .. } if commit == "cc"));
+        assert!(matches!(pinned.origin, SourceOrigin::Git { commit: Some(commit), .. } if commit == "cc"));
     }
 
     #[test]
@@ -502,11 +507,11 @@ local_id = "sha256:id"
                  is git https://***@host/nova?*** at stable",
             ),
             (
-                source("keystone", Origin::Url("http://h/k".to_string())),
+                source("keystone", SourceOrigin::Url("http://h/k".to_string())),
                 "source [keystone] (linux/amd64): was pypi keystone 30.0.0, sha256 dd, is url http://h/k",
             ),
             (
-                source("new", Origin::Url("http://u:hush@h/n".to_string())),
+                source("new", SourceOrigin::Url("http://u:hush@h/n".to_string())),
                 "source [new] (linux/amd64): is not in the lock file, is url http://***@h/n",
             ),
         ] {

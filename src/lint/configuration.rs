@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::selection;
-use crate::config::build_toml::{PROFILES, UNBUILDABLE, distro_section};
-use crate::config::layer::{DEFAULT, Layers, Place, ValueError, has_comment, value_error};
+use crate::config::keys::{DEFAULT, PROFILES, SOURCE_KEYS, UNBUILDABLE, USER_KEYS, distro_section};
+use crate::config::layer::{Entry, Layers, SetAt, ValueError, has_comment, value_error};
 use crate::config::nearest::unknown_name;
-use crate::config::options::{OPTIONS, SOURCE_KEYS, USER_KEYS};
+use crate::config::options::Meaning;
 use crate::config::resolved::Config;
-use crate::config::secrets::masked;
 use crate::config::sections::is_source;
 use crate::config::tasks;
 use crate::model::plan::BuildPlan;
+use crate::util::secrets::masked;
 
 /// One line for everything in a configuration that does not do what it seems to.
 pub fn about(config: &Config, images: &[&str], plan: &BuildPlan) -> Result<Vec<String>, ValueError> {
@@ -33,7 +33,10 @@ pub fn about(config: &Config, images: &[&str], plan: &BuildPlan) -> Result<Vec<S
 /// Values that seem to end in a comment, and have it in them.
 fn comments(layers: &Layers) -> impl Iterator<Item = String> {
     // A comment in prose is prose.
-    let with = layers.entries().iter().filter(|entry| has_comment(entry) && entry.key != "maintainer");
+    let is_prose = |entry: &Entry| {
+        layers.options().find(&entry.key).is_some_and(|option| option.meaning == Meaning::Prose)
+    };
+    let with = layers.entries().iter().filter(move |entry| has_comment(entry) && !is_prose(entry));
     with.map(|entry| {
         let reason =
             format!("'{}' is all value: a comment takes a line of its own", masked(&entry.key, &entry.text));
@@ -63,11 +66,11 @@ fn names(config: &Config) -> Vec<String> {
 
 /// One line for every option or section of a user's files that no part of the program reads.
 fn unknown_settings(layers: &Layers, images: &[&str]) -> Vec<String> {
-    let options: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
+    let options: Vec<&str> = layers.options().names();
     let mut warnings = Vec::new();
     let mut told_sections = BTreeSet::new();
     for entry in layers.entries() {
-        let Place::File(..) = entry.place else { continue };
+        let SetAt::File(..) = entry.place else { continue };
         let section = entry.section.as_str();
         let known_keys: &[&str] = match section {
             DEFAULT => &options,
@@ -94,7 +97,6 @@ fn unknown_settings(layers: &Layers, images: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::layer::Entry;
 
     #[test]
     fn what_nothing_reads_is_told_with_the_nearest_name() {
@@ -102,7 +104,7 @@ mod tests {
             section: section.to_string(),
             key: key.to_string(),
             text: String::new(),
-            place: Place::File("k.conf".into(), Some(7)),
+            place: SetAt::File("k.conf".into(), Some(7)),
         };
         let mut layers = Layers::default();
         layers.push([

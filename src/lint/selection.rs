@@ -2,8 +2,9 @@
 
 use fancy_regex::Regex;
 
-use crate::config::build_toml::{PROFILES, UNBUILDABLE};
-use crate::config::layer::{DEFAULT, Entry, Layers, Place};
+use crate::config::keys::DEFAULT;
+use crate::config::keys::{PROFILES, UNBUILDABLE};
+use crate::config::layer::{Entry, Layers, SetAt};
 use crate::config::nearest::{self, near_pattern};
 use crate::model::plan::{BuildPlan, Disposition};
 use crate::model::platform::Arch;
@@ -88,7 +89,7 @@ fn in_section<'a>(layers: &'a Layers, section: &'a str) -> impl Iterator<Item = 
 
 fn placed(entry: &Entry, what: &str) -> String {
     match &entry.place {
-        Place::CommandLine => what.to_string(),
+        SetAt::CommandLine => what.to_string(),
         place => format!("{place}: [{}] {}: {what}", entry.section, entry.key),
     }
 }
@@ -99,7 +100,7 @@ mod tests {
     use crate::model::plan::{Parent, PlannedUnit};
     use crate::model::platform::Platform;
 
-    fn layers(entries: &[(&str, &str, &str, Place)]) -> Layers {
+    fn layers(entries: &[(&str, &str, &str, SetAt)]) -> Layers {
         let mut layers = Layers::default();
         layers.push(entries.iter().map(|(section, key, text, place)| Entry {
             section: section.to_string(),
@@ -124,8 +125,8 @@ mod tests {
         BuildPlan { units: images.iter().map(unit).collect() }
     }
 
-    fn file() -> Place {
-        Place::File("k.conf".into(), Some(2))
+    fn file() -> SetAt {
+        SetAt::File("k.conf".into(), Some(2))
     }
 
     #[test]
@@ -136,7 +137,7 @@ mod tests {
             ("tgtd", Disposition::Unbuildable),
         ]);
         let asked =
-            ["keystone", "^mariabd", "tgt", "zzz"].map(|it| (DEFAULT, "regex", it, Place::CommandLine));
+            ["keystone", "^mariabd", "tgt", "zzz"].map(|it| (DEFAULT, "regex", it, SetAt::CommandLine));
         assert_eq!(
             idle_patterns(&layers(&asked), &plan),
             [
@@ -146,11 +147,11 @@ mod tests {
             ]
         );
         let profiles = [
-            (PROFILES, "shipped", "nosuch", Place::BuiltIn),
+            (PROFILES, "shipped", "nosuch", SetAt::BuiltIn),
             (PROFILES, "mine", "keystone,keystoen", file()),
             (PROFILES, "unused", "nosuch", file()),
-            (DEFAULT, "profile", "mine", Place::CommandLine),
-            (DEFAULT, "profile", "shipped", Place::CommandLine),
+            (DEFAULT, "profile", "mine", SetAt::CommandLine),
+            (DEFAULT, "profile", "shipped", SetAt::CommandLine),
         ];
         assert_eq!(
             idle_patterns(&layers(&profiles), &plan),
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn names_of_no_image_and_sets_for_no_distro() {
         let layers = layers(&[
-            (UNBUILDABLE, "rocky", "of-other-trees", Place::BuiltIn),
+            (UNBUILDABLE, "rocky", "of-other-trees", SetAt::BuiltIn),
             (UNBUILDABLE, "debain+aarch64", "keystone,nova", file()),
             (DEFAULT, "allowed_to_fail", "keystoen,", file()),
         ]);

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::OnceCell;
 
-use crate::cli::CommandLine;
+use crate::config::command_line::CommandLine;
 use crate::config::resolved::Config;
 use crate::dockerfile::named::WantedFor;
 use crate::engine::Engine;

@@ -8,14 +8,15 @@ use super::environment::Environment;
 use super::outputs::report_files;
 use super::prepare::Prepared;
 use super::{Session, kept};
-use crate::config::layer::{DEFAULT, Entry, Layers, Place as Written};
+use crate::config::keys::DEFAULT;
+use crate::config::layer::{Entry, Layers, SetAt};
 use crate::config::load;
-use crate::config::options;
 use crate::config::resolved::{Config, Export, Task};
-use crate::config::source::Origin;
+use crate::config::source::SourceOrigin;
 use crate::context::workdir;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::bake::BAKE_FILE;
+use crate::export::pipeline::file_names;
 use crate::model::secret::SecretOrigin;
 use crate::util::location::locate;
 use crate::util::places::{Overlap, Place, Reading, Writing, overlap};
@@ -75,7 +76,7 @@ pub fn written(config: &Config, environment: &Environment) -> Result<Vec<(Writin
             list.cache(config, environment)?;
         }
         Task::Export(Export::Pipeline { system, dir, .. }) => {
-            for name in system.file_names() {
+            for name in file_names(*system) {
                 list.file("export_dir", &dir.join(name))?;
             }
         }
@@ -249,15 +250,14 @@ impl ReadPlaces<'_> {
     /// What on this machine images are made from.
     fn sources(&mut self, session: &Session) -> Result<(), Fatal> {
         // Those that the program and trees bring along are not on this machine; what users write is looked at.
-        let may_be_local = |entry: &Entry| {
-            entry.text == "local" || !matches!(entry.place, Written::BuiltIn | Written::Tree(_))
-        };
+        let may_be_local =
+            |entry: &Entry| entry.text == "local" || !matches!(entry.place, SetAt::BuiltIn | SetAt::Tree(_));
         if !self.layers.entries().iter().any(|entry| entry.key == "type" && may_be_local(entry)) {
             return Ok(());
         }
         for recipe in session.recipes()?.values() {
             for source in recipe.sources() {
-                if let Origin::Local(path) = &source.origin {
+                if let SourceOrigin::Local(path) = &source.origin {
                     let reading = if path.is_dir() { Reading::Part } else { Reading::File };
                     self.add(reading, &format!("the source [{}]", source.section), path)?;
                 }
@@ -279,7 +279,7 @@ fn place(name: &str, path: &Path) -> Result<Place, Fatal> {
 
 /// An option as the user gave it, by the value that it has or that is below it.
 fn named(layers: &Layers, option: &str, path: &Path) -> String {
-    let Some(spec) = options::find(option) else { return path.display().to_string() };
+    let Some(spec) = layers.options().find(option) else { return path.display().to_string() };
     let entries =
         layers.entries().iter().rev().filter(|entry| entry.section == DEFAULT && entry.key == option);
     let is_it = |text: &str| Path::new(text) == path;
@@ -287,8 +287,8 @@ fn named(layers: &Layers, option: &str, path: &Path) -> String {
     let found = entries.clone().find(|entry| is_it(&entry.text)).or_else(|| entries.next());
     match found {
         Some(entry) => match &entry.place {
-            Written::CommandLine if entry.text.is_empty() => format!("--{}", spec.long()),
-            Written::CommandLine => format!("--{} {}", spec.long(), entry.text),
+            SetAt::CommandLine if entry.text.is_empty() => format!("--{}", spec.long()),
+            SetAt::CommandLine => format!("--{} {}", spec.long(), entry.text),
             place => format!("{option} = {} ({place})", entry.text),
         },
         None => format!("--{} (by default {})", spec.long(), path.display()),

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::keys::{DEFAULT, SOURCE_KEYS};
 use crate::config::kolla_package::{self, CONFIG_MODULE, Declared, MODULES, fact};
-use crate::config::layer::{DEFAULT, Entry, Layers, Place};
-use crate::config::options::SOURCE_KEYS;
+use crate::config::layer::{Entry, Layers, SetAt};
 use crate::config::pbr::Version;
 use crate::config::python::{self, Constant};
 use crate::error::{EXIT_USAGE, Fatal};
@@ -59,7 +59,7 @@ fn found_at(layers: &mut Layers, option: &str, path: &Path) {
     let place = match layers.entry(DEFAULT, option) {
         Some(entry) if entry.text == text => return,
         Some(entry) => entry.place.clone(),
-        None => Place::Tree(path.to_path_buf()),
+        None => SetAt::Tree(path.to_path_buf()),
     };
     layers.remove_option(option);
     layers.push([Entry { section: DEFAULT.to_string(), key: option.to_string(), text, place }]);
@@ -90,7 +90,7 @@ impl Release {
         }
         let version_given = layers
             .entry(DEFAULT, "kolla_version")
-            .filter(|entry| entry.place != Place::BuiltIn)
+            .filter(|entry| entry.place != SetAt::BuiltIn)
             .map(|entry| entry.text.clone());
         let told = match (version_given.is_some(), package) {
             (true, _) => None,

@@ -17,7 +17,7 @@ use super::seal::{Proof, sha256_of};
 use super::store::{Object, Store};
 use super::unpack::Inspector;
 use super::{download, pypi};
-use crate::config::source::{Origin, Source};
+use crate::config::source::{Source, SourceOrigin};
 use crate::context::digest::hex;
 use crate::util::once_map::Once;
 use crate::util::scratch::Scratch;
@@ -123,17 +123,21 @@ impl SourceCache {
     pub async fn known(&self, source: &Source) -> Result<Option<String>, SourceError> {
         let failed = |problem| SourceError::new(source, problem);
         match &source.origin {
-            Origin::Git { commit: Some(commit), reference, .. } => Ok(Some(git_identity(commit, reference))),
-            Origin::Git { url, reference, .. } => {
+            SourceOrigin::Git { commit: Some(commit), reference, .. } => {
+                Ok(Some(git_identity(commit, reference)))
+            }
+            SourceOrigin::Git { url, reference, .. } => {
                 let resolved = self.resolve(url, reference).await.map_err(failed)?;
                 Ok(resolved.map(|resolved| git_identity(&resolved.commit, reference)))
             }
-            Origin::Local(path) => {
+            SourceOrigin::Local(path) => {
                 let path = path.clone();
                 let digest = blocking(move || local_digest(&path)).await.map_err(failed)?;
                 Ok(Some(sha256_identity(&digest)))
             }
-            Origin::Url(_) | Origin::Pypi { .. } => Ok(source.sha256.as_deref().map(sha256_identity)),
+            SourceOrigin::Url(_) | SourceOrigin::Pypi { .. } => {
+                Ok(source.sha256.as_deref().map(sha256_identity))
+            }
         }
     }
 
@@ -161,13 +165,13 @@ impl SourceCache {
         let section = source.section.clone();
         let of_content = |object: Object| (sha256_identity(&object.seal.sha256), object);
         let (identity, object) = match &source.origin {
-            Origin::Url(url) => of_content(self.fetch_url(url, source).await?),
-            Origin::Git { url, reference, commit } => {
+            SourceOrigin::Url(url) => of_content(self.fetch_url(url, source).await?),
+            SourceOrigin::Git { url, reference, commit } => {
                 let (object, commit) = self.fetch_git(url, reference, commit.as_deref(), &section).await?;
                 (git_identity(&commit, reference), object)
             }
-            Origin::Local(path) if path.is_dir() => of_content(self.pack_directory(path).await?),
-            Origin::Local(path) => {
+            SourceOrigin::Local(path) if path.is_dir() => of_content(self.pack_directory(path).await?),
+            SourceOrigin::Local(path) => {
                 let (path, checked) = (path.clone(), path.clone());
                 let digest = blocking(move || {
                     check_archive(&checked)?;
@@ -177,7 +181,7 @@ impl SourceCache {
                 let (identity, proof) = (sha256_identity(&sha256), Proof::content(&sha256));
                 return Ok(Fetched { section, path, identity, proof });
             }
-            Origin::Pypi { package, version } => {
+            SourceOrigin::Pypi { package, version } => {
                 let pinned = source.sha256.as_deref();
                 let (sha256, object) = self.fetch_pypi(package, version, pinned).await?;
                 (sha256_identity(&sha256), object)
@@ -392,7 +396,7 @@ fn packed_wheel(sha256: &str) -> String {
 /// the top directory's name.
 fn shared_by_sections(source: &Source) -> Source {
     let section = match source.origin {
-        Origin::Git { .. } => source.section.clone(),
+        SourceOrigin::Git { .. } => source.section.clone(),
         _ => String::new(),
     };
     Source { section, ..source.clone() }

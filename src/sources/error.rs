@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::unpack::ArchiveFault;
-use crate::config::source::{Origin, Source};
+use crate::config::source::{Source, SourceOrigin};
 
 /// A source that can't be had or is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,12 +96,12 @@ impl From<ArchiveFault> for Problem {
 }
 
 /// Where a source comes from, for people.
-pub(crate) fn location(origin: &Origin) -> String {
+pub(crate) fn location(origin: &SourceOrigin) -> String {
     match origin {
-        Origin::Url(url) => without_secrets(url),
-        Origin::Git { url, reference, .. } => format!("{} at {reference}", without_secrets(url)),
-        Origin::Local(path) => path.display().to_string(),
-        Origin::Pypi { package, version } => format!("the Python package index ({package} {version})"),
+        SourceOrigin::Url(url) => without_secrets(url),
+        SourceOrigin::Git { url, reference, .. } => format!("{} at {reference}", without_secrets(url)),
+        SourceOrigin::Local(path) => path.display().to_string(),
+        SourceOrigin::Pypi { package, version } => format!("the Python package index ({package} {version})"),
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
     fn what_may_pass_is_transient() {
         let error = |problem| {
             let source =
-                Source { section: "s".into(), origin: Origin::Url("http://h/f".into()), sha256: None };
+                Source { section: "s".into(), origin: SourceOrigin::Url("http://h/f".into()), sha256: None };
             SourceError::new(&source, problem)
         };
         let status = |status| Problem::Status { status, section: "s".into() };

@@ -14,5 +14,6 @@ pub mod plain;
 pub mod process;
 pub mod retry;
 pub mod scratch;
+pub mod secrets;
 pub mod transient;
 pub mod write;

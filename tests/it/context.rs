@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kolla_build::build::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble};
-use kolla_build::config::source::{Origin, Source};
+use kolla_build::config::source::{Source, SourceOrigin};
 use kolla_build::context::archive::write_context;
 use kolla_build::sources::cache::{Fetched, Problem, SourceCache, SourceError};
 use sha2::{Digest, Sha256};
@@ -69,11 +69,15 @@ impl Fixture {
 }
 
 fn url(url: &str, sha256: Option<&str>) -> Source {
-    Source { section: SECTION.into(), origin: Origin::Url(url.into()), sha256: sha256.map(String::from) }
+    Source {
+        section: SECTION.into(),
+        origin: SourceOrigin::Url(url.into()),
+        sha256: sha256.map(String::from),
+    }
 }
 
 fn local(path: &Path) -> Source {
-    Source { section: "nova-plugin-x".into(), origin: Origin::Local(path.into()), sha256: None }
+    Source { section: "nova-plugin-x".into(), origin: SourceOrigin::Local(path.into()), sha256: None }
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -406,7 +410,7 @@ fn a_source_distribution_comes_from_the_real_index() {
     let shipped: toml::Table = fs::read_to_string("build.toml").unwrap().parse().unwrap();
     let keystone = &shipped["sources"]["keystone-base"];
     let text = |key: &str| keystone[key].as_str().unwrap().to_string();
-    let origin = Origin::Pypi { package: text("name"), version: text("version") };
+    let origin = SourceOrigin::Pypi { package: text("name"), version: text("version") };
     let source = Source { section: SECTION.into(), origin, sha256: Some(text("sha256")) };
     let fixture = Fixture::new();
     let cache = SourceCache::open(&fixture.dir.path().join("cache"), Duration::from_secs(60), None).unwrap();

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use kolla_build::config::build_toml::RELEASE_KEYS;
-use kolla_build::config::layer::Layers;
-use kolla_build::config::options::{self, Kind, OPTIONS, OptionSpec, Origin};
-use kolla_build::config::{load, resolve};
+use kolla_build::cli;
+use kolla_build::config::options::{
+    CommandLineForm, KollaDifference, OPTIONS, OptionGroup, OptionOrigin, OptionSpec, OptionTable, ValueKind,
+};
+use kolla_build::config::shipped::Defaults;
 
 use crate::support::project::Project;
 
@@ -26,7 +27,7 @@ const KOLLA: &str = "-h --help --base=debian -b=debian --base-arch=x86_64 --base
 #[test]
 fn every_option_of_kolla_is_taken() {
     for option in KOLLA.split_whitespace() {
-        if let Err(error) = kolla_build::cli::parse(["kolla-build", option].map(Into::into)) {
+        if let Err(error) = cli::parse(OPTIONS, ["kolla-build", option].map(Into::into)) {
             assert_eq!(error.exit_code(), 0, "{option}: {error}");
         }
     }
@@ -94,11 +95,13 @@ fn scripts_and_the_manual_page_know_the_options() {
 fn help_is_short_or_long() {
     let project = Project::new();
     let (short, long) = (project.run(["-h"]).stdout, project.run(["--help"]).stdout);
-    assert!(short.lines().count() < 45, "{short}");
-    for text in ["Templates:", "[default: rocky]", "Exit codes:"] {
+    assert!(short.lines().count() < 50, "{short}");
+    for text in
+        ["Templates:", "Templates (not in Kolla):", "--report <FILE>", "[default: rocky]", "Exit codes:"]
+    {
         assert!(long.contains(text), "{text} is not in\n{long}");
     }
-    for option in OPTIONS.iter().filter(|option| matches!(option.origin, Origin::Kolla | Origin::Ours)) {
+    for option in OPTIONS.iter().filter(|option| option.form == CommandLineForm::Named) {
         assert!(long.contains(&format!("--{}", option.long())), "{}", option.name);
     }
 }
@@ -106,7 +109,7 @@ fn help_is_short_or_long() {
 const INTRODUCTION: &str = "\
 # Options
 
-<!-- Made from src/config/options.rs and tests/it/options.rs: UPDATE_OPTIONS=1 cargo test --test it options -->
+<!-- Made from src/config/options.rs by tests/it/options.rs: UPDATE_OPTIONS=1 cargo test --test it options -->
 
 Every option can be given on the command line, as a key of `[DEFAULT]` in a `kolla-build.conf`, and as a key of a
 `build.toml`. What counts, the least important first: the `build.toml` inside the program, values worked out from others,
@@ -157,74 +160,21 @@ for every architecture |
 | `-V`, `--version` | this program's version | Kolla prints Kolla's, which is `kolla_version` here |
 ";
 
-/// What differs from Kolla, and why, for options that are not simply unsupported.
-const DIFFERENCES: &[(&str, &str)] = &[
-    (
-        "platform",
-        "linux/amd64 and linux/arm64; each is rendered for its own architecture, while Kolla renders once for all of them",
-    ),
-    ("buildkit", "through Docker's API: neither the docker command nor its buildx plugin is needed"),
-    (
-        "pull",
-        "the base image is pulled by name before the build; one at hand serves when its registry can't be reached",
-    ),
-    ("squash", "the engine does it; Kolla runs docker-squash on the image that was built"),
-    ("squash_cleanup", "no effect: nothing is left to remove"),
-    ("squash_tmp_dir", "no effect: the engine squashes where its images are"),
-    ("retries", "only failures that may pass are tried again, after a pause: the others would fail again"),
-    (
-        "timeout",
-        "at least 1; counts from the last sign of progress, wherever something is waited for; a build goes on while its engine answers: a download or a step may take long",
-    ),
-    ("template_override", "what has no effect in them is told; Kolla is silent"),
-    (
-        "patches_path",
-        "it must be there, and what a series names too; directories of no image, without a series or not copied by the \
-         Dockerfile are told; Kolla is silent",
-    ),
-    ("registry", "as Kolla takes it, a path behind the host included; what makes no names is refused"),
-    ("namespace", "what makes no names is refused, with what to write; Kolla lets every build fail"),
-    ("tag", "what is no tag is refused, with what to write; Kolla lets every build fail"),
-    ("image_name_prefix", "what makes no names is refused"),
-    ("base_image", "what is no name, or has a tag, is refused"),
-    ("base_tag", "TAG or TAG@DIGEST; anything else is refused"),
-    (
-        "build_args",
-        "names that no ARG can have are refused: of `A=b:c` Kolla makes the argument `A=b`, which reaches no build",
-    ),
-    (
-        "base",
-        "`centos` is for trees of Kolla 22 and earlier, `rhel` for those of Kolla 9: what a tree lacks is refused",
-    ),
-    (
-        "install_type",
-        "as in Kolla 9; with trees that have none it is refused on the command line, as by Kolla 23, and told in files",
-    ),
-    ("profile", "what of a profile of your own matches no image is told"),
-    ("quiet", "the last lines of failed images are told at the end all the same"),
-    ("allowed_to_fail", "covers what is built on such an image too; names of no image are told"),
-    (
-        "regex",
-        "one that matches nothing is told, and fails the run when no other matches; Kolla succeeds in silence",
-    ),
-];
-
-fn document() -> String {
-    let mut built_in = Layers::default();
-    built_in.push(load::built_in().expect("the shipped build.toml is valid"));
+fn document(table: OptionTable) -> String {
+    let defaults = Defaults::of(table).expect("the shipped build.toml is valid");
     let mut text = INTRODUCTION.to_string();
-    for (heading, options) in options::by_heading() {
+    for group in OptionGroup::ALL {
         let columns = "| Option | kolla-build.conf | build.toml | Default | | Compared with Kolla |\n|---|---|---|---|---|---|\n";
-        write!(text, "## {heading}\n\n{columns}").expect("a string takes everything");
-        for option in options {
+        write!(text, "## {}\n\n{columns}", group.heading()).expect("a string takes everything");
+        for option in table.of_group(group) {
             writeln!(
                 text,
                 "| {} | `{}` | {} | {} | {} | {} |",
                 on_command_line(option),
                 option.name,
                 in_build_toml(option),
-                default(option, &built_in),
-                escape(option.summary()),
+                default(option, &defaults),
+                escape(option.help),
                 compared(option),
             )
             .expect("a string takes everything");
@@ -235,46 +185,43 @@ fn document() -> String {
 }
 
 fn on_command_line(option: &OptionSpec) -> String {
-    if option.name == "regex" {
-        return "`REGEX...`".to_string();
-    }
-    if option.origin == Origin::KollaFile {
-        return String::new();
+    match option.form {
+        CommandLineForm::Named => {}
+        CommandLineForm::Positional => return format!("`{}...`", option.value_name),
+        CommandLineForm::Absent => return String::new(),
     }
     let long = option.long();
     let short = option.short.map(|short| format!("`-{short}`, ")).unwrap_or_default();
+    let value = option.value_name.replace('|', "\\|");
     match option.kind {
-        Kind::Flag => format!("{short}`--{long}`, `--no{long}`"),
-        Kind::File { .. } => format!("{short}`--{long}`, `--{long}=FILE`"),
-        _ => format!("{short}`--{long}`"),
+        ValueKind::Flag => format!("{short}`--{long}`, `--no{long}`"),
+        ValueKind::OptionalText { .. } => format!("{short}`--{long}`, `--{long}={value}`"),
+        _ => format!("{short}`--{long} {value}`"),
     }
 }
 
 fn in_build_toml(option: &OptionSpec) -> String {
-    match RELEASE_KEYS.iter().find(|(_, name)| *name == option.name) {
-        Some((key, _)) => format!("`release.{key}`"),
+    match option.release_key {
+        Some(key) => format!("`release.{key}`"),
         None => format!("`options.{}`", option.name),
     }
 }
 
-fn default(option: &OptionSpec, built_in: &Layers) -> String {
-    match (options::shipped_default(option, built_in), option.kind) {
-        (Some(default), Kind::Flag) => default,
+fn default(option: &OptionSpec, defaults: &Defaults) -> String {
+    match (defaults.shipped(option), option.kind) {
+        (Some(default), ValueKind::Flag) => default.to_string(),
         (Some(default), _) => format!("`{default}`"),
-        (None, Kind::Flag) => "off".to_string(),
-        (None, _) => escape(option.worked_out_default().unwrap_or_default()),
+        (None, ValueKind::Flag) => "off".to_string(),
+        (None, _) => escape(option.default.unwrap_or_default()),
     }
 }
 
 fn compared(option: &OptionSpec) -> String {
-    let unsupported = resolve::UNSUPPORTED.iter().find(|(name, _, _)| *name == option.name);
-    let different = DIFFERENCES.iter().find(|(name, _)| *name == option.name);
-    match (unsupported, different) {
-        (Some((_, "", reason)), _) => format!("refused: {reason}"),
-        (Some((_, harmless, reason)), _) => format!("only `{harmless}`: {reason}"),
-        (None, Some((_, difference))) => (*difference).to_string(),
-        (None, None) if option.origin == Origin::Ours => "new".to_string(),
-        (None, None) => "same as Kolla".to_string(),
+    match (option.difference, option.origin) {
+        (KollaDifference::Refused(reason), _) => format!("refused: {reason}"),
+        (KollaDifference::Differs(difference), _) => difference.to_string(),
+        (KollaDifference::Same, OptionOrigin::Ours) => "new".to_string(),
+        (KollaDifference::Same, OptionOrigin::Kolla) => "same as Kolla".to_string(),
     }
 }
 
@@ -285,7 +232,7 @@ fn escape(text: &str) -> String {
 #[test]
 fn docs_options_md_is_what_the_table_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/options.md");
-    let expected = document();
+    let expected = document(OPTIONS);
     if std::env::var_os("UPDATE_OPTIONS").is_some() {
         std::fs::write(path, &expected).expect("docs/options.md can be written");
     }
@@ -294,7 +241,4 @@ fn docs_options_md_is_what_the_table_says() {
         found == expected,
         "docs/options.md is out of date: run UPDATE_OPTIONS=1 cargo test --test it options"
     );
-    for (name, _) in DIFFERENCES {
-        assert!(options::find(name).is_some(), "there is no option {name}");
-    }
 }

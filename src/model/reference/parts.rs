@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::Reference;
-use crate::config::secrets::masked;
+use crate::util::secrets::masked;
 
 /// Text that is not the part of a reference that it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

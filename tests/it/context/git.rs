@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kolla_build::config::source::{Origin, Source};
+use kolla_build::config::source::{Source, SourceOrigin};
 
 use super::{Fixture, SECTION, members};
 
 pub fn git(repository: &Path, reference: &str) -> Source {
-    let origin = Origin::Git {
+    let origin = SourceOrigin::Git {
         url: format!("file://{}", repository.display()),
         reference: reference.into(),
         commit: None,
@@ -153,7 +153,7 @@ fn a_pinned_commit_is_checked_out_wherever_its_reference_leads_now() {
     let repository = repository(fixture.dir.path());
     let pinned = |reference: &str, commit: &str| {
         let mut source = git(&repository, reference);
-        if let Origin::Git { commit: pin, .. } = &mut source.origin {
+        if let SourceOrigin::Git { commit: pin, .. } = &mut source.origin {
             *pin = Some(commit.to_string());
         }
         source

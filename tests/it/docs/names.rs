@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use kolla_build::config::options::{self, SOURCE_KEYS};
+use kolla_build::config::keys::SOURCE_KEYS;
+use kolla_build::config::options::OPTIONS;
 use kolla_build::model::event::FailureKind;
 use regex::Regex;
 use serde_json::Value;
@@ -76,7 +77,7 @@ fn links_lead_somewhere() {
 
 #[test]
 fn every_option_that_is_named_exists() {
-    let command = kolla_build::cli::command();
+    let command = kolla_build::cli::command(OPTIONS);
     let mut known: BTreeSet<String> = ["help", "version"].map(String::from).into();
     for argument in command.get_arguments() {
         known.extend(argument.get_long().map(String::from));
@@ -125,7 +126,7 @@ fn every_key_of_a_configuration_file_exists() {
                 }
                 let key = line.split('=').next().unwrap_or_default().trim();
                 let known = match section {
-                    "DEFAULT" => options::find(key).is_some(),
+                    "DEFAULT" => OPTIONS.find(key).is_some(),
                     "profiles" => true,
                     _ => SOURCE_KEYS.contains(&key),
                 };

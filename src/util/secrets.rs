@@ -1,4 +1,4 @@
-//! Keeps secrets out of what is shown of a configuration, and knows them where builds might show them.
+//! Secrets in values: kept out of what is shown, and known where builds might show them [pure].
 
 use std::sync::LazyLock;
 
@@ -30,10 +30,14 @@ pub fn is_secret_name(name: &str) -> bool {
 
 /// A value as it may be shown: without credentials in URLs, and not at all when its name is one that secrets have.
 pub fn masked(name: &str, text: &str) -> String {
-    // The option of this name tells where secrets are, and holds none.
-    if name != "secret" && is_secret_name(name) && !text.is_empty() {
+    if is_secret_name(name) && !text.is_empty() {
         return MASK.to_string();
     }
+    without_credentials(text)
+}
+
+/// A value without the credentials in its URLs.
+pub fn without_credentials(text: &str) -> String {
     let text = CREDENTIALS.replace_all(text, format!("${{before}}{MASK}@${{host}}"));
     QUERY.replace_all(&text, format!("${{name}}{MASK}")).into_owned()
 }
@@ -43,10 +47,15 @@ const NO_SECRETS: [&str; 4] = ["true", "false", "none", "null"];
 
 /// Every text of a value that [`masked`] leaves out and that nothing else may show.
 pub fn hidden(name: &str, text: &str) -> Vec<String> {
-    if name != "secret" && is_secret_name(name) {
+    if is_secret_name(name) {
         let is_none = NO_SECRETS.contains(&text.to_ascii_lowercase().as_str());
         return if is_none { Vec::new() } else { vec![text.to_string()] };
     }
+    hidden_credentials(text)
+}
+
+/// Every text of a value that [`without_credentials`] leaves out.
+pub fn hidden_credentials(text: &str) -> Vec<String> {
     let mut hidden = Vec::new();
     for found in CREDENTIALS.captures_iter(text) {
         let user = &found["user"];
@@ -109,7 +118,6 @@ mod tests {
             ("location", "https://h/x?access_token=abc&y=1", &["abc"]),
             ("DB_PASSWORD", "hush", &["hush"]),
             ("USE_TOKEN", "True", &[]),
-            ("secret", "id=token,src=x", &[]),
             ("KEYSTONE_VERSION", "1", &[]),
         ] {
             assert_eq!(hidden(name, text), expected, "{name}={text}");
