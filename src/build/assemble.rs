@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::context::archive::ArchiveWriter;
 use crate::context::entries;
 use crate::context::workdir::epoch;
-use crate::sources::cache::{Fetched, Problem, SourceError};
-use crate::sources::unpack::{Inspector, Member, MemberKind};
+use crate::sources::cache::{Fetched, SourceError, SourceProblem};
+use crate::sources::unpack::{ArchiveMember, Inspector, MemberKind};
 use crate::util::input;
 
 /// Name of the archive of all plugins in a context.
@@ -33,7 +33,7 @@ pub fn assemble(
 ) -> Result<(), SourceError> {
     if let Some(source) = source {
         let target = dir.join(source_archive(&source.section));
-        place(source, &target).map_err(|error| blame(source, Problem::local(&source.path)(error)))?;
+        place(source, &target).map_err(|error| blame(source, SourceProblem::local(&source.path)(error)))?;
     }
     merge(dir, "plugins", &dir.join(PLUGINS_ARCHIVE), plugins)?;
     merge(dir, "additions", &dir.join(ADDITIONS_ARCHIVE), additions)?;
@@ -71,7 +71,7 @@ fn merge(dir: &Path, top: &str, target: &Path, sources: &[Fetched]) -> Result<()
     }
     let mut inspector = Inspector::new();
     for source in sources {
-        let changed = |error| blame(source, Problem::local(&source.path)(error));
+        let changed = |error| blame(source, SourceProblem::local(&source.path)(error));
         source.proof.check(&source.path, &source.path).map_err(changed)?;
         inspector
             .read(&source.path, |member, content| append(&mut archive, top, &member, content))
@@ -86,7 +86,7 @@ fn merge(dir: &Path, top: &str, target: &Path, sources: &[Fetched]) -> Result<()
 fn append(
     archive: &mut ArchiveWriter<impl io::Write>,
     top: &Path,
-    member: &Member,
+    member: &ArchiveMember,
     content: &mut dyn io::Read,
 ) -> io::Result<()> {
     let name = top.join(&member.name);
@@ -98,7 +98,7 @@ fn append(
     }
 }
 
-fn blame(source: &Fetched, problem: Problem) -> SourceError {
+fn blame(source: &Fetched, problem: SourceProblem) -> SourceError {
     let location = source.path.display().to_string();
     SourceError { section: source.section.clone(), location, problem }
 }
@@ -106,7 +106,7 @@ fn blame(source: &Fetched, problem: Problem) -> SourceError {
 fn in_context(path: &Path, error: io::Error) -> SourceError {
     let section = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let location = "the build context".to_string();
-    SourceError { section, location, problem: Problem::local(path)(error) }
+    SourceError { section, location, problem: SourceProblem::local(path)(error) }
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -26,7 +26,7 @@ use crate::model::ids::ContentKey;
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::secret::Secrets;
-use crate::schedule::worker::{Progress, Pushed, Success, Tell, Worker};
+use crate::schedule::worker::{Pushed, Success, Tell, UnitProgress, Worker};
 use crate::sources::cache::SourceCache;
 use crate::util::input;
 use crate::util::transient::{
@@ -95,7 +95,7 @@ impl Worker for ImageWorker {
 
     fn push<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>> {
         Box::pin(async move {
-            let output = |said| tell(Progress::Said(said));
+            let output = |said| tell(UnitProgress::Said(said));
             let digest = match self.memory.get(&unit.id()).and_then(|held| held.digest) {
                 Some(digest) => Some(digest),
                 None => self.remote.push(&unit.reference, &output).await?,
@@ -111,7 +111,7 @@ impl Worker for ImageWorker {
 
 impl ImageWorker {
     async fn bring_up_to_date(&self, unit: &PlannedUnit, tell: Tell<'_>) -> Result<Success, Failure> {
-        let output = |said| tell(Progress::Said(said));
+        let output = |said| tell(UnitProgress::Said(said));
         let id = unit.id();
         let recipe = self.recipe(unit)?;
         let mut parents = Vec::new();
@@ -129,7 +129,7 @@ impl ImageWorker {
             self.keep_record(unit, &record, &output);
             return Ok(Success::Unchanged(self.reuse(id, key, image, &output)));
         }
-        tell(Progress::Started { key: key.clone() });
+        tell(UnitProgress::Started { key: key.clone() });
         self.ahead.changed(&id);
         add_sources(recipe, &self.context(recipe), &self.sources).await?;
         let mut built_on = Vec::new();

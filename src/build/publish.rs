@@ -12,7 +12,7 @@ use crate::registry::Registries;
 use crate::registry::error::RegistryError;
 use crate::registry::manifest::Manifest;
 use crate::registry::said::Kind;
-use crate::util::retry::{Pause, persist};
+use crate::util::retry::{Pause, retry};
 
 /// The registry side of a run.
 pub struct Remote {
@@ -95,7 +95,7 @@ impl Remote {
     async fn digest(&self, reference: &str, output: OutputSink<'_>) -> Result<Option<String>, Failure> {
         let named = named(reference)?;
         let ask = || self.registries.digest(&named);
-        persist(self.retries, RegistryError::again, waits(output), ask).await.map_err(failure)
+        retry(self.retries, RegistryError::again, waits(output), ask).await.map_err(failure)
     }
 }
 
@@ -117,7 +117,7 @@ pub async fn list(
     for (platform, member) in members {
         let named: Reference = member.parse().map_err(|error| failed(format!("{error}")))?;
         let ask = || registries.platform_manifest(&named, *platform);
-        let found = persist(retries, RegistryError::again, &waits, ask)
+        let found = retry(retries, RegistryError::again, &waits, ask)
             .await
             .map_err(|error| failed(error.to_string()))?;
         let missing = || failed(format!("the registry has no {member} for {platform}"));
@@ -126,7 +126,7 @@ pub async fn list(
     let list = Manifest::list(&images);
     let named: Reference = name.parse().map_err(|error| failed(format!("{error}")))?;
     let put = || registries.put(&named, &list);
-    persist(retries, RegistryError::again, &waits, put).await.map_err(|error| failed(error.to_string()))?;
+    retry(retries, RegistryError::again, &waits, put).await.map_err(|error| failed(error.to_string()))?;
     Ok(list)
 }
 

@@ -9,7 +9,7 @@ use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Selection};
 use crate::config::source::Source;
 use crate::context::digest::{ContextDigest, digest_entries};
-use crate::context::workdir::{TreeFile, write_tree};
+use crate::context::workdir::{ContextFile, write_tree};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::event::UnitId;
 use crate::model::plan::{Disposition, PlannedUnit};
@@ -155,7 +155,7 @@ impl Inputs {
 }
 
 /// Of a file's mode git keeps one bit.
-fn git_mode(file: &TreeFile) -> u32 {
+fn git_mode(file: &ContextFile) -> u32 {
     if file.mode & 0o100 == 0 { 0o644 } else { 0o755 }
 }
 

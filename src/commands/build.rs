@@ -27,7 +27,7 @@ use crate::model::secret::Secrets;
 use crate::registry::Registries;
 use crate::report::Reporters;
 use crate::schedule::history::History;
-use crate::schedule::run::{Limits, run};
+use crate::schedule::run::{ScheduleLimits, run};
 use crate::session::contexts::{Scope, tree_files};
 use crate::session::engines::{check_engine, proxy_urls};
 use crate::session::outputs::Outputs;
@@ -234,7 +234,7 @@ async fn drive(
     let durations_file = kept::durations_file(session.environment);
     let build = &session.config().build;
     let push_threads = build.push.then_some(build.push_threads);
-    let limits = Limits {
+    let limits = ScheduleLimits {
         threads: build.threads,
         push_threads,
         retries: build.retries,

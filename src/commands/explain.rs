@@ -2,7 +2,6 @@
 
 use fancy_regex::Regex;
 
-use crate::config::nearest;
 use crate::dockerfile;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::lint::check::{Finding, REPLACES_ALL, check, replaces_all};
@@ -15,6 +14,7 @@ use crate::session::prepare::{Prepared, build_date};
 use crate::template::context::RenderContext;
 use crate::template::overrides::MergedOverride;
 use crate::template::render::{RenderedDockerfile, Renderer};
+use crate::util::nearest;
 
 /// Warnings about everything in the overrides that has no effect; an error instead when they are to be taken strictly.
 pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, Fatal> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, stream};
 
 use crate::build::contexts::add_sources;
-use crate::context::workdir::{FileContent, TreeFile, WorkDir};
+use crate::context::workdir::{ContextFile, FileContent, WorkDir};
 use crate::dockerfile::mounts::with_run_flags;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::bake::BAKE_FILE;
@@ -23,7 +23,7 @@ use crate::session::threads::block_on;
 use crate::sources::cache::SourceCache;
 use crate::util::at_once;
 use crate::util::input;
-use crate::util::retry::{Again, persist};
+use crate::util::retry::{Again, retry};
 use crate::util::write::Destination;
 
 /// Writes the bake file and the contexts beside it; gives what to tell the user. The file is written last, when
@@ -98,7 +98,7 @@ pub fn write(session: &Session, dir: &Path) -> Result<String, Fatal> {
 }
 
 /// The files of the contexts as they are in the archives that our own builds send.
-fn as_sent(mut files: Vec<TreeFile>, recipes: &Recipes, secrets: &[SecretSpec]) -> Vec<TreeFile> {
+fn as_sent(mut files: Vec<ContextFile>, recipes: &Recipes, secrets: &[SecretSpec]) -> Vec<ContextFile> {
     let mounts: Vec<String> = secrets.iter().map(SecretSpec::mount).collect();
     let dockerfiles: HashSet<PathBuf> =
         recipes.values().map(|recipe| recipe.context.join("Dockerfile")).collect();
@@ -121,7 +121,7 @@ fn complete(recipes: &Recipes, contexts: &Path, sources: &SourceCache, retries: 
             .map(async |(unit, recipe)| {
                 let context = contexts.join(&recipe.context);
                 let add = || add_sources(recipe, &context, sources);
-                (unit, persist(retries, may_pass, tell_pause, add).await)
+                (unit, retry(retries, may_pass, tell_pause, add).await)
             })
             .buffer_unordered(at_once::FETCHES)
             .filter_map(async |(unit, added)| Some(format!("{}: {}", unit.image, added.err()?)))

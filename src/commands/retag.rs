@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::session::registries::{Finding, report};
 use crate::session::stdio::{tell, tell_pause};
 use crate::session::threads::block_on;
-use crate::util::retry::persist;
+use crate::util::retry::retry;
 
 /// An image to get another tag.
 struct Wanted {
@@ -72,10 +72,9 @@ impl Source {
     /// The manifest of each image under its present tag, or why there is none.
     async fn manifests(&self, wanted: &[Wanted]) -> Vec<Result<Manifest, String>> {
         let found = stream::iter(wanted).map(async |it| {
-            let asked = persist(self.retries, RegistryError::again, tell_pause, || {
-                self.registries.manifest(&it.from)
-            })
-            .await;
+            let asked =
+                retry(self.retries, RegistryError::again, tell_pause, || self.registries.manifest(&it.from))
+                    .await;
             match asked {
                 Ok(Some(manifest)) => Ok(manifest),
                 Ok(None) => Err(format!("the registry has no {}", it.from)),
@@ -110,13 +109,13 @@ impl Source {
 
     async fn put_one(&self, it: &Wanted, manifest: &Manifest) -> Result<&'static str, RegistryError> {
         let ask = || self.registries.digest(&it.to);
-        if persist(self.retries, RegistryError::again, tell_pause, ask).await?.as_deref()
+        if retry(self.retries, RegistryError::again, tell_pause, ask).await?.as_deref()
             == Some(&manifest.digest)
         {
             return Ok("unchanged");
         }
         let put = || self.registries.put(&it.to, manifest);
-        persist(self.retries, RegistryError::again, tell_pause, put).await?;
+        retry(self.retries, RegistryError::again, tell_pause, put).await?;
         Ok("retagged")
     }
 }

@@ -22,10 +22,10 @@ use crate::session::Session;
 use crate::session::engines::check_engine;
 use crate::session::stdio::{tell, tell_pause};
 use crate::session::threads::block_on;
-use crate::sources::cache::{Problem, SourceCache, SourceError, without_secrets};
+use crate::sources::cache::{SourceCache, SourceError, SourceProblem, without_secrets};
 use crate::util::at_once;
 use crate::util::input;
-use crate::util::retry::{Again, persist};
+use crate::util::retry::{Again, retry};
 use crate::util::write::Destination;
 
 /// What sources and base images are asked of.
@@ -192,7 +192,7 @@ impl Supply<'_> {
         }
         for (reference, platform) in base_images {
             let ask = async || bases.get(&reference, platform, &say).await.map_err(engine_failure);
-            match persist(self.retries, may_pass, tell_pause, ask).await {
+            match retry(self.retries, may_pass, tell_pause, ask).await {
                 Ok(image) => {
                     let pin = BasePin::new(&reference, &image);
                     base_pins.push((reference, platform, pin));
@@ -211,7 +211,7 @@ impl Supply<'_> {
     }
 
     async fn identify(&self, source: &Source) -> Result<String, SourceError> {
-        persist(self.retries, source_may_pass, tell_pause, async || self.sources.identify(source).await).await
+        retry(self.retries, source_may_pass, tell_pause, async || self.sources.identify(source).await).await
     }
 
     /// Makes sure that a pinned source is here, and is what it was.
@@ -225,9 +225,7 @@ impl Supply<'_> {
             SourceOrigin::Local(_) => self.identify(source).await,
             _ => {
                 let fetch = async || self.sources.fetch(source).await;
-                persist(self.retries, source_may_pass, tell_pause, fetch)
-                    .await
-                    .map(|fetched| fetched.identity)
+                retry(self.retries, source_may_pass, tell_pause, fetch).await.map(|fetched| fetched.identity)
             }
         };
         match found {
@@ -237,7 +235,7 @@ impl Supply<'_> {
                 Err(drift(content(&found)))
             }
             Ok(_) => Ok(()),
-            Err(SourceError { problem: Problem::Checksum { found, .. }, .. }) => Err(drift(&found)),
+            Err(SourceError { problem: SourceProblem::Checksum { found, .. }, .. }) => Err(drift(&found)),
             Err(error) => Err(Trouble::Failed(error.to_string())),
         }
     }
@@ -262,7 +260,7 @@ impl Supply<'_> {
         let named: Reference = reference.parse().map_err(|error| failed(format!("{error}")))?;
         let exact = Reference { tag: None, digest: Some(digest.clone()), ..named.clone() }.to_string();
         let pull = async || self.engine.pull(&exact, platform, &say).await.map_err(engine_failure);
-        let image = persist(self.retries, may_pass, tell_pause, pull)
+        let image = retry(self.retries, may_pass, tell_pause, pull)
             .await
             .map_err(|failure| failed(failure.to_string()))?;
         let own_name = named.digest.is_none().then(|| reference.to_string());

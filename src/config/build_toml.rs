@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{DEFAULT, DISTRO_KEYS, PROFILES, SOURCE_KEYS, UNBUILDABLE, USER_KEYS, distro_section};
 use super::layer::{Entry, SetAt};
-use super::nearest;
 use super::options::{OptionTable, ValueKind};
+use crate::util::nearest;
 
 const TABLES: &[&str] = &["options", "release", "distros", "sources", "users", UNBUILDABLE, PROFILES];
 

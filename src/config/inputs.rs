@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::layer::{Layers, ValueErrors, value_error};
-use super::nearest;
 use super::options::{InputPath, ValueKind};
 use crate::util::input;
+use crate::util::nearest;
 
 /// Looks for every file and directory that options name to be read; gives all that are missing.
 pub fn check(layers: &Layers) -> Result<(), ValueErrors> {

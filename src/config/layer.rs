@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::keys::{DEFAULT, PROFILES, UNBUILDABLE, distro_section};
-use super::nearest;
 use super::options::{CommandLineForm, OPTIONS, OptionSpec, OptionTable, ValueKind};
 use super::value;
+use crate::util::nearest;
 
 /// The largest number that an option takes: more seconds than anybody waits.
 const LARGEST: i64 = 1_000_000_000;

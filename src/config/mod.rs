@@ -17,7 +17,6 @@ pub mod layer;
 pub mod load;
 mod meaning;
 pub mod names;
-pub mod nearest;
 mod option_spec;
 pub mod options;
 pub mod pbr;

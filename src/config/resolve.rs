@@ -12,10 +12,11 @@ use super::options::KollaDifference;
 use super::resolved::{
     BuildOptions, Config, EngineChoice, Export, OutputOptions, Selection, Task, TemplateOptions,
 };
-use super::{meaning, nearest, tasks};
+use super::{meaning, tasks};
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::parts::Tag;
 use crate::model::template_api::{InstallType, TemplateApi};
+use crate::util::nearest;
 
 /// Makes sure that every value is of its option's kind, as Kolla does too when nothing comes to use it, and puts below
 /// all others what follows from them.

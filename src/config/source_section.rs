@@ -8,8 +8,9 @@ use regex::Regex;
 use reqwest::Url;
 
 use super::layer::{Entry, Layers, SetAt, ValueError, value_error};
-use super::nearest;
 use super::source::{Source, SourceOrigin};
+use crate::util::hex::is_hex;
+use crate::util::nearest;
 use crate::util::secrets::masked;
 
 /// Every type of source.
@@ -120,7 +121,7 @@ impl Values<'_> {
             return Ok(None);
         }
         let checked = |sum: &str| {
-            let is_right = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_right = sum.len() == 64 && is_hex(sum);
             let reason = || format!("'{sum}' is no sha256, which has 64 hexadecimal digits");
             if is_right { Ok(sum.to_ascii_lowercase()) } else { Err(value_error(entry, reason())) }
         };

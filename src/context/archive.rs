@@ -4,8 +4,9 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::entries::{self, Entry, EntryKind, at};
+use super::entries::{self, EntryKind, TreeEntry};
 use crate::util::input;
+use crate::util::input::with_path;
 
 /// Writes the build context in `dir` as a tar stream; no file is held in memory.
 ///
@@ -39,7 +40,7 @@ pub fn write_context_with(
 /// Writes `dir` and everything in it as a tar stream whose only top directory is `arcname`.
 pub fn write_archive(dir: &Path, arcname: &Path, out: impl Write) -> io::Result<()> {
     let mut archive = ArchiveWriter::new(BufWriter::with_capacity(64 * 1024, out));
-    let mode = dir.metadata().map_err(|error| at(dir, error))?.mode();
+    let mode = dir.metadata().map_err(|error| with_path(dir, error))?.mode();
     archive.append_directory(arcname, entries::archive_mode(mode))?;
     for entry in entries::walk(dir) {
         let mut entry = entry?;
@@ -63,13 +64,13 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     /// Appends what a walk found.
-    pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(crate) fn append(&mut self, entry: &TreeEntry) -> io::Result<()> {
         match &entry.kind {
             EntryKind::Directory => self.append_directory(&entry.name, entry.mode),
             EntryKind::Link(target) => self.append_link(&entry.name, target, entry.mode),
             EntryKind::File(size) => {
-                let file = input::open(&entry.path).map_err(|error| at(&entry.path, error))?;
-                let mut content = Named { path: &entry.path, inner: file };
+                let file = input::open(&entry.path).map_err(|error| with_path(&entry.path, error))?;
+                let mut content = NamedReader { path: &entry.path, inner: file };
                 self.append_file(&entry.name, entry.mode, *size, &mut content)
             }
         }
@@ -137,14 +138,14 @@ impl<W: Write> ArchiveWriter<W> {
 }
 
 /// A reader whose errors name the file.
-struct Named<'a, R> {
+struct NamedReader<'a, R> {
     path: &'a Path,
     inner: R,
 }
 
-impl<R: Read> Read for Named<'_, R> {
+impl<R: Read> Read for NamedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).map_err(|error| at(self.path, error))
+        self.inner.read(buffer).map_err(|error| with_path(self.path, error))
     }
 }
 

@@ -9,7 +9,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::entries::{self, Entry, EntryKind, at};
+use super::entries::{self, EntryKind, TreeEntry};
+use crate::util::hex::hex;
+use crate::util::input::with_path;
 use crate::util::{input, names};
 
 /// Digests of a directory tree, whole and entry by entry.
@@ -33,7 +35,7 @@ impl ContextDigest {
 /// Digests everything in `dir` that a build context made of it would hold, but for the names in `exclude` and what
 /// is below them.
 pub fn digest_entries(dir: &Path, exclude: &[&Path]) -> io::Result<ContextDigest> {
-    let mut found = entries::walk_context(dir)?.collect::<io::Result<Vec<Entry>>>()?;
+    let mut found = entries::walk_context(dir)?.collect::<io::Result<Vec<TreeEntry>>>()?;
     found.retain(|entry| !exclude.iter().any(|name| entry.name.starts_with(name)));
     let digests = found.par_iter().map(digest_entry).collect::<io::Result<Vec<_>>>()?;
 
@@ -50,7 +52,7 @@ pub fn digest_entries(dir: &Path, exclude: &[&Path]) -> io::Result<ContextDigest
     Ok(ContextDigest { entries, whole: hex(&whole.finalize()) })
 }
 
-fn digest_entry(entry: &Entry) -> io::Result<[u8; 32]> {
+fn digest_entry(entry: &TreeEntry) -> io::Result<[u8; 32]> {
     let mut hasher = Sha256::new();
     let mut start = |kind: u8, size: u64| {
         hasher.update([kind]);
@@ -68,7 +70,7 @@ fn digest_entry(entry: &Entry) -> io::Result<[u8; 32]> {
             start(b'f', *size);
             input::open(&entry.path)
                 .and_then(|mut file| io::copy(&mut file, &mut HashWriter(&mut hasher)))
-                .map_err(|error| at(&entry.path, error))?;
+                .map_err(|error| with_path(&entry.path, error))?;
         }
     }
     Ok(hasher.finalize().into())
@@ -86,15 +88,6 @@ impl io::Write for HashWriter<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::ignore::IgnoreRules;
+use crate::util::input::with_path;
 
 /// One member of a directory tree, as a builder will see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct TreeEntry {
     /// Its name below the tree's root.
     pub name: PathBuf,
     /// Where it is on disk.
@@ -21,7 +22,7 @@ pub(crate) struct Entry {
     pub mode: u32,
 }
 
-/// What an [`Entry`] is.
+/// What an [`TreeEntry`] is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     /// A directory.
@@ -34,16 +35,16 @@ pub(crate) enum EntryKind {
 
 /// Everything below `root`: parents before children, siblings by name. Sockets are left out, other special files
 /// are an error.
-pub(crate) fn walk(root: &Path) -> impl Iterator<Item = io::Result<Entry>> {
+pub(crate) fn walk(root: &Path) -> impl Iterator<Item = io::Result<TreeEntry>> {
     walk_with(root, IgnoreRules::default())
 }
 
 /// The same for a build context, without what its `.dockerignore` leaves out.
-pub(crate) fn walk_context(root: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
+pub(crate) fn walk_context(root: &Path) -> io::Result<impl Iterator<Item = io::Result<TreeEntry>>> {
     Ok(walk_with(root, IgnoreRules::of(root)?))
 }
 
-fn walk_with(root: &Path, ignored: IgnoreRules) -> impl Iterator<Item = io::Result<Entry>> {
+fn walk_with(root: &Path, ignored: IgnoreRules) -> impl Iterator<Item = io::Result<TreeEntry>> {
     let mut found = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter();
     std::iter::from_fn(move || {
         loop {
@@ -64,31 +65,26 @@ fn walk_with(root: &Path, ignored: IgnoreRules) -> impl Iterator<Item = io::Resu
 }
 
 /// Describes what is at `path`, links not followed.
-fn entry(name: PathBuf, path: PathBuf) -> io::Result<Entry> {
-    let metadata = path.symlink_metadata().map_err(|error| at(&path, error))?;
+fn entry(name: PathBuf, path: PathBuf) -> io::Result<TreeEntry> {
+    let metadata = path.symlink_metadata().map_err(|error| with_path(&path, error))?;
     let file_type = metadata.file_type();
     let kind = if file_type.is_dir() {
         EntryKind::Directory
     } else if file_type.is_file() {
         EntryKind::File(metadata.len())
     } else if file_type.is_symlink() {
-        EntryKind::Link(path.read_link().map_err(|error| at(&path, error))?)
+        EntryKind::Link(path.read_link().map_err(|error| with_path(&path, error))?)
     } else {
         let error = io::Error::new(io::ErrorKind::InvalidInput, "neither a file, a directory nor a link");
-        return Err(at(&path, error));
+        return Err(with_path(&path, error));
     };
-    Ok(Entry { name, path, kind, mode: archive_mode(metadata.mode()) })
+    Ok(TreeEntry { name, path, kind, mode: archive_mode(metadata.mode()) })
 }
 
 /// The permission bits that an archive records. Owner-writable, because what a builder unpacks must be removable
 /// again by the user it runs as, and git keeps read-only directories.
 pub(crate) fn archive_mode(mode: u32) -> u32 {
     (mode & 0o7777) | 0o200
-}
-
-/// Puts the path into an error that the system reported without one.
-pub(crate) fn at(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn walk_error(error: walkdir::Error) -> io::Error {

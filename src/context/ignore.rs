@@ -7,8 +7,8 @@ use std::str::Chars;
 
 use regex::Regex;
 
-use super::entries::at;
 use crate::util::input;
+use crate::util::input::with_path;
 
 /// The file that holds the rules.
 const IGNORE_FILE: &str = ".dockerignore";
@@ -30,9 +30,9 @@ impl IgnoreRules {
     pub(super) fn of(dir: &Path) -> io::Result<IgnoreRules> {
         let path = dir.join(IGNORE_FILE);
         match input::read_to_string(&path) {
-            Ok(text) => IgnoreRules::parse(&text).map_err(|error| at(&path, error)),
+            Ok(text) => IgnoreRules::parse(&text).map_err(|error| with_path(&path, error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(IgnoreRules::default()),
-            Err(error) => Err(at(&path, error)),
+            Err(error) => Err(with_path(&path, error)),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::config::nearest::unknown_name;
 use crate::util::input;
+use crate::util::nearest::unknown_name;
 
 /// Patches that can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -10,15 +10,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use self::content::FileContent;
 pub use self::error::WorkDirError;
 pub(crate) use self::fill::epoch;
-pub use self::fill::{FileContent, TreeFile, write_tree};
+pub use self::fill::{ContextFile, write_tree};
+pub use self::lock::lock_in;
 use self::lock::{AMONG_OTHERS, identity, is_record, lock, write_record};
 use self::others::{refuse_foreign, remove_others, remove_unfinished};
 use crate::util::scratch::{self, Scratch};
-
-/// The file in a working directory that stays whose lock says that a run uses it.
-const LOCK_FILE: &str = ".kolla-build.lock";
 
 /// Name of the tree of images in a working directory.
 const TREE: &str = "docker";
@@ -26,11 +25,6 @@ const TREE: &str = "docker";
 /// The tree of images in a working directory.
 pub fn tree_in(dir: &Path) -> PathBuf {
     dir.join(TREE)
-}
-
-/// The lock file of a working directory.
-pub fn lock_in(dir: &Path) -> PathBuf {
-    dir.join(LOCK_FILE)
 }
 
 /// The name of a temporary working directory, as Kolla's have it.
@@ -135,7 +129,7 @@ impl WorkDir {
     /// Writes everything that the run renders, as [`write_tree`] does, in one call: what an earlier run left in the
     /// tree beside it is removed. A tree that something else made is only written over, for it may hold what we do
     /// not know, and only where it has what a run writes.
-    pub fn fill(&self, files: &[TreeFile]) -> Result<(), WorkDirError> {
+    pub fn fill(&self, files: &[ContextFile]) -> Result<(), WorkDirError> {
         if self.owner == Owner::Us {
             remove_others(&self.tree, files)?;
         } else {
@@ -157,9 +151,9 @@ mod tests {
 
     use super::*;
 
-    fn file(name: &str, mode: u32, content: &str) -> TreeFile {
+    fn file(name: &str, mode: u32, content: &str) -> ContextFile {
         let content = FileContent::Bytes(content.as_bytes().to_vec().into());
-        TreeFile { name: name.into(), mode, content }
+        ContextFile { name: name.into(), mode, content }
     }
 
     #[test]
@@ -168,7 +162,8 @@ mod tests {
         let original = dir.path().join("original");
         fs::write(&original, "copied").unwrap();
         let root = dir.path().join("tree");
-        let copied = TreeFile { name: "a/b/copy".into(), mode: 0o755, content: FileContent::File(original) };
+        let copied =
+            ContextFile { name: "a/b/copy".into(), mode: 0o755, content: FileContent::File(original) };
         write_tree(&root, &[file("a/Dockerfile", 0o644, "FROM x"), copied, file("top", 0o440, "")]).unwrap();
 
         for (name, mode, content) in
@@ -204,7 +199,7 @@ mod tests {
         fs::write(&original, "copied").unwrap();
         let root = dir.path().join("tree");
         let copied =
-            || TreeFile { name: "copy".into(), mode: 0o644, content: FileContent::File(original.clone()) };
+            || ContextFile { name: "copy".into(), mode: 0o644, content: FileContent::File(original.clone()) };
         let write = |text: &str| {
             write_tree(&root, &[file("a/same", 0o640, "same"), file("a/b", 0o644, text), copied()])
         };
@@ -259,8 +254,11 @@ mod tests {
         let error = write_tree(dir.path(), &[file("taken/x", 0o644, "")]).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
 
-        let gone =
-            TreeFile { name: "x".into(), mode: 0o644, content: FileContent::File("/nonexistent/y".into()) };
+        let gone = ContextFile {
+            name: "x".into(),
+            mode: 0o644,
+            content: FileContent::File("/nonexistent/y".into()),
+        };
         let error = write_tree(dir.path(), &[gone]).unwrap_err();
         assert!(error.to_string().contains("cannot copy /nonexistent/y"), "{error}");
     }

@@ -10,6 +10,7 @@ use super::SCRATCH;
 use super::expand::{Expanded, expand, split_quoted};
 use super::instructions::{Instruction, Instructions, words};
 use crate::model::platform::{Arch, Platform};
+use crate::util::hex::is_commit;
 
 /// What a Dockerfile names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub struct Given<'a> {
 /// Reads what a Dockerfile names.
 pub fn read(text: &str, given: Given) -> Named {
     let instructions = Instructions::of(text);
-    let mut reader = Reader::new(instructions.escape, given);
+    let mut reader = NameCollector::new(instructions.escape, given);
     instructions.all.iter().for_each(|instruction| reader.instruction(instruction));
     reader.named
 }
@@ -89,23 +90,23 @@ pub fn with_images(text: &str, given: Given, name: &dyn Fn(&NamedImage) -> Optio
 
 /// The variables of a stage. One set by ENV goes before an argument.
 #[derive(Debug, Clone, Default)]
-struct Stage {
+struct StageVariables {
     args: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
 }
 
-struct Reader<'a> {
+struct NameCollector<'a> {
     escape: char,
     given: Given<'a>,
     /// Arguments that are declared before the first FROM, and those that are always there.
     globals: BTreeMap<String, String>,
-    stages: Vec<Stage>,
+    stages: Vec<StageVariables>,
     by_name: HashMap<String, usize>,
     named: Named,
 }
 
-impl<'a> Reader<'a> {
-    fn new(escape: char, given: Given<'a>) -> Reader<'a> {
+impl<'a> NameCollector<'a> {
+    fn new(escape: char, given: Given<'a>) -> NameCollector<'a> {
         let platforms = [("TARGET", given.target), ("BUILD", Platform::new(Arch::host()))];
         let known = platforms.into_iter().flat_map(|(prefix, platform)| {
             let arch = platform.arch.debian().to_string();
@@ -117,7 +118,7 @@ impl<'a> Reader<'a> {
             ]
             .map(|(name, value)| (format!("{prefix}{name}"), value))
         });
-        Reader {
+        NameCollector {
             escape,
             given,
             globals: known.collect(),
@@ -153,7 +154,7 @@ impl<'a> Reader<'a> {
         let name = name.map(|name| instruction.arguments[name].to_lowercase());
         let base = self.by_name.get(&reference.to_lowercase()).copied();
         let stage = match base {
-            Some(base) => Stage { env: self.stages[base].env.clone(), ..Stage::default() },
+            Some(base) => StageVariables { env: self.stages[base].env.clone(), ..StageVariables::default() },
             None => {
                 let platform = self.wanted_for(flags.iter().find(|flag| flag.name == "platform"));
                 if self.stages.is_empty() || reference != SCRATCH {
@@ -161,7 +162,7 @@ impl<'a> Reader<'a> {
                     let line = instruction.line;
                     self.named.images.push(NamedImage { reference, platform, line, place });
                 }
-                Stage::default()
+                StageVariables::default()
             }
         };
         self.by_name.extend(name.map(|name| (name, self.stages.len())));
@@ -333,7 +334,7 @@ fn is_remote(source: &str) -> bool {
 /// Whether the fragment is a commit, in full.
 fn names_commit(url: &str) -> bool {
     let commit = url.split_once('#').and_then(|(_, fragment)| fragment.split(':').next()).unwrap_or_default();
-    matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+    is_commit(commit)
 }
 
 #[cfg(test)]

@@ -4,21 +4,19 @@
 //! An image counts as built once the registry has it. So an engine that is lost takes nothing with it but the builds
 //! that it was at, and those begin again elsewhere.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
-use tokio::sync::OnceCell;
 
 use super::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
 use crate::model::ids::ImageId;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
+use crate::util::once_map::OnceMap;
 
 /// How long an engine whose build failed may take to say that it still lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -36,7 +34,7 @@ pub struct Fleet {
     endpoint: String,
     members: Vec<Member>,
     /// What the registry was given of each image by reference and id: the manifest's digest, when it was told.
-    published: Once<(String, ImageId), Option<String>>,
+    published: OnceMap<(String, ImageId), Option<String>>,
 }
 
 /// One of a fleet.
@@ -47,7 +45,7 @@ struct Member {
     running: AtomicUsize,
     lost: AtomicBool,
     /// What was brought here, by reference and id.
-    brought: Once<(String, ImageId), ()>,
+    brought: OnceMap<(String, ImageId), ()>,
 }
 
 /// A build that counts as one of a member's as long as this lives.
@@ -56,26 +54,6 @@ struct Busy<'a>(&'a Member);
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Work that is done once per key, however many ask for it; work that failed is done again when it is asked for again.
-struct Once<K, V>(Mutex<HashMap<K, Arc<OnceCell<V>>>>);
-
-impl<K: Eq + Hash, V: Clone> Once<K, V> {
-    fn new() -> Once<K, V> {
-        Once(Mutex::default())
-    }
-
-    async fn get<E>(&self, key: K, work: impl Future<Output = Result<V, E>>) -> Result<V, E> {
-        let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
-        cell.get_or_try_init(|| work).await.cloned()
-    }
-
-    /// Whether the work was done.
-    fn has(&self, key: &K) -> bool {
-        let cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cells.get(key).is_some_and(|cell| cell.initialized())
     }
 }
 
@@ -147,7 +125,7 @@ impl Fleet {
         Fleet {
             endpoint: endpoints.join(", "),
             members: engines.into_iter().map(Member::new).collect(),
-            published: Once::new(),
+            published: OnceMap::default(),
         }
     }
 
@@ -346,7 +324,7 @@ impl Member {
             processors: suited.processors.max(1),
             running: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
-            brought: Once::new(),
+            brought: OnceMap::default(),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Base images: what the engine holds of each, pulled when that was asked for or it lacks it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
@@ -11,12 +10,10 @@ use crate::engine::{BuildOutput, Engine, EngineError, ImageFacts, OutputSink};
 use crate::model::event::Failure;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
+use crate::util::once_map::OnceMap;
 
 /// The registry of names that only stand for images in an engine; no host can have this name (RFC 2606).
 const ALIASES: &str = "kolla-build.invalid";
-
-/// An answer that several tasks wait for and one of them asks.
-type AskedOnce = Arc<OnceCell<ImageFacts>>;
 
 /// The base images of a run, each asked for once.
 pub struct BaseImages {
@@ -27,7 +24,7 @@ pub struct BaseImages {
     several_platforms: bool,
     /// Held while one of several platforms is asked for: a name is another platform's once that is pulled too.
     pulling: tokio::sync::Mutex<()>,
-    asked: Mutex<HashMap<(String, Platform), AskedOnce>>,
+    asked: OnceMap<(String, Platform), ImageFacts>,
     /// The engine's own platform.
     native: OnceCell<Option<Platform>>,
 }
@@ -66,11 +63,7 @@ impl BaseImages {
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
-        let cell = {
-            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.entry((reference.to_string(), platform)).or_default().clone()
-        };
-        cell.get_or_try_init(|| self.ask(reference, platform, output)).await.cloned()
+        self.asked.get((reference.to_string(), platform), self.ask(reference, platform, output)).await
     }
 
     async fn ask(

@@ -26,7 +26,7 @@ use crate::registry::RemoteImage;
 use crate::sources::cache::{SourceCache, SourceError, without_secrets};
 use crate::util::at_once;
 use crate::util::input;
-use crate::util::retry::{Again, persist};
+use crate::util::retry::{Again, retry};
 
 /// Who is asked.
 pub struct Inquiry {
@@ -154,7 +154,7 @@ impl Inquiry {
         if self.gets {
             let again = |error: &SourceError| Again::if_transient(error.is_transient());
             let waits = |error: &SourceError, pause| (self.waits)(error, pause);
-            let identity = persist(self.retries, again, waits, || sources.identify(source)).await;
+            let identity = retry(self.retries, again, waits, || sources.identify(source)).await;
             return identity.map_err(source_failure);
         }
         sources.known(source).await.map_err(source_failure)?.ok_or_else(|| {

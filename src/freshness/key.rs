@@ -5,6 +5,7 @@ use std::borrow::Borrow;
 use sha2::{Digest, Sha256};
 
 use crate::model::ids::ContentKey;
+use crate::util::hex::hex;
 
 /// Version of what a content key covers and how; a new one makes every image be built once more.
 pub(super) const KEY_VERSION: &str = "1";
@@ -53,7 +54,7 @@ impl KeyInputs {
                 add(value);
             }
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        hex(&hash.finalize()).into()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::registry::error::RegistryError;
 use crate::registry::{Registries, RemoteImage};
-use crate::util::retry::{Pause, persist};
+use crate::util::retry::{Pause, retry};
 
 /// What the registry has, or why that is not known.
 pub type Found = Result<Option<RemoteImage>, String>;
@@ -31,7 +31,7 @@ impl Lookup {
     pub async fn image(&self, reference: &str, platform: Platform) -> Found {
         let named: Reference = reference.parse().map_err(|error| format!("{error}"))?;
         let waits = |error: &RegistryError, pause| (self.waits)(error, pause);
-        persist(self.retries, RegistryError::again, waits, || self.registries.image(&named, platform))
+        retry(self.retries, RegistryError::again, waits, || self.registries.image(&named, platform))
             .await
             .map_err(|error| error.to_string())
     }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::key::{KEY_VERSION, KeyInputs};
 use crate::model::ids::ContentKey;
+use crate::util::hex::hex;
 
 /// Digests of every input of a content key, under the names that people know them by. No content, no value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +103,7 @@ fn changed_names<'a, V: PartialEq>(
 
 /// Tells one text from another, and is too short to tell much of the text itself.
 fn short_digest(text: &str) -> String {
-    Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text)[..4])
 }
 
 #[cfg(test)]
@@ -162,7 +163,7 @@ mod tests {
     fn a_record_holds_no_value_of_a_build_argument() {
         let record = serde_json::to_string(&InputRecord::new(&inputs())).expect("JSON");
         assert!(!record.contains("hunter2"), "{record}");
-        let hunter = Sha256::digest("hunter2").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hunter = hex(&Sha256::digest("hunter2"));
         assert!(!record.contains(&hunter), "{record}");
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::record::InputRecord;
 use crate::model::plan::PlannedUnit;
+use crate::util::hex::{hex, is_hex};
 use crate::util::input;
 use crate::util::write::{UNFINISHED_PREFIX, write_whole};
 
@@ -74,14 +75,14 @@ const NAME_BYTES: usize = 16;
 
 fn path(dir: &Path, unit: &PlannedUnit) -> PathBuf {
     let name = Sha256::digest(format!("{} {}", unit.reference, unit.platform));
-    let name: String = name.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    let name = hex(&name[..NAME_BYTES]);
     dir.join(name + ".json")
 }
 
 /// Whether a file can only be one that [`Records`] has made.
 fn is_ours(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
-    let is_record = |stem: &str| stem.len() == 2 * NAME_BYTES && stem.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_record = |stem: &str| stem.len() == 2 * NAME_BYTES && is_hex(stem);
     name.strip_suffix(".json").is_some_and(is_record) || name.starts_with(UNFINISHED_PREFIX)
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::ser::{Formatter, PrettyFormatter};
 
-use super::{ImageGraph, Node};
+use super::{GraphImage, ImageGraph};
 
 /// `N : name`, one line an image, counted from 1.
 pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
@@ -62,7 +62,12 @@ struct Level<'a> {
 }
 
 /// Begins an image's list.
-fn open(json: &mut PrettyFormatter, out: &mut impl Write, node: &Node, is_first: bool) -> io::Result<()> {
+fn open(
+    json: &mut PrettyFormatter,
+    out: &mut impl Write,
+    node: &GraphImage,
+    is_first: bool,
+) -> io::Result<()> {
     json.begin_object_key(out, is_first)?;
     serde_json::to_writer(&mut *out, &node.name)?;
     json.end_object_key(out)?;

@@ -14,7 +14,7 @@ use crate::template::render::RenderedDockerfile;
 
 /// One image of the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub struct GraphImage {
     /// The image's name.
     pub name: String,
     /// What its first FROM names: its parent in lists and trees.
@@ -32,7 +32,7 @@ pub struct Node {
 /// The images of one platform, parents before children, else by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageGraph {
-    nodes: Vec<Node>,
+    nodes: Vec<GraphImage>,
     index: HashMap<String, usize>,
 }
 
@@ -111,7 +111,7 @@ impl ImageGraph {
     fn place(&mut self, name: &str, parents: &Parents) {
         let needs = parents.images().map(|needed| self.index[needed]).collect();
         self.index.insert(name.to_string(), self.nodes.len());
-        self.nodes.push(Node {
+        self.nodes.push(GraphImage {
             name: name.to_string(),
             parent: parents.parent.clone(),
             named: parents.named.clone(),
@@ -122,22 +122,22 @@ impl ImageGraph {
     }
 
     /// Every image, parents first.
-    pub fn nodes(&self) -> &[Node] {
+    pub fn nodes(&self) -> &[GraphImage] {
         &self.nodes
     }
 
     /// An image by its name.
-    pub fn get(&self, name: &str) -> Option<&Node> {
+    pub fn get(&self, name: &str) -> Option<&GraphImage> {
         self.index.get(name).map(|index| &self.nodes[*index])
     }
 
     /// An image's parent, when it is an image of the graph.
-    pub fn parent(&self, node: &Node) -> Option<&Node> {
+    pub fn parent(&self, node: &GraphImage) -> Option<&GraphImage> {
         self.parent_index(node).map(|parent| &self.nodes[parent])
     }
 
     /// The place of an image's parent among the nodes: before that of the image.
-    pub fn parent_index(&self, node: &Node) -> Option<usize> {
+    pub fn parent_index(&self, node: &GraphImage) -> Option<usize> {
         node.parent.image().and_then(|name| self.index.get(name).copied())
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use fancy_regex::Regex;
 
-use super::{ImageGraph, Node};
-use crate::config::nearest::near_pattern;
+use super::{GraphImage, ImageGraph};
 use crate::config::resolved::Selection;
 use crate::model::plan::Disposition;
 use crate::model::platform::Arch;
+use crate::util::nearest::near_pattern;
 
 /// What was decided about an image, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct SelectionDecision {
     /// What the run does with it.
     pub disposition: Disposition,
     /// Why, for people.
@@ -57,7 +57,7 @@ pub fn select(
     selection: &Selection,
     base: &str,
     arch: Arch,
-) -> Result<Vec<Decision>, SelectError> {
+) -> Result<Vec<SelectionDecision>, SelectError> {
     let patterns = if selection.regexes.is_empty() { &selection.profile_regexes } else { &selection.regexes };
     let regexes = patterns
         .iter()
@@ -70,7 +70,7 @@ pub fn select(
         .collect::<Result<Vec<_>, _>>()?;
     let unbuildable = unbuildable(selection, arch);
     let blocking = blocking(graph, &unbuildable);
-    let why_matched = |(node, blocking): (&Node, &Option<&str>)| {
+    let why_matched = |(node, blocking): (&GraphImage, &Option<&str>)| {
         let hit =
             patterns.iter().zip(&regexes).find(|(_, regex)| regex.is_match(&node.name).unwrap_or(false));
         match hit {
@@ -91,8 +91,8 @@ pub fn select(
         return Err(SelectError::NothingMatched { patterns: patterns.clone(), nearest: near });
     }
     let needed_by = needed_by(graph, &matched);
-    let decide = |(index, node): (usize, &Node)| {
-        let decision = |disposition, reason: String| Decision { disposition, reason };
+    let decide = |(index, node): (usize, &GraphImage)| {
+        let decision = |disposition, reason: String| SelectionDecision { disposition, reason };
         if let Some(cause) = blocking[index] {
             let reason = if cause == node.name {
                 format!("does not build on {base} {}", arch.kolla())

@@ -5,10 +5,10 @@ use std::fmt;
 
 use super::outline::{FirstUse, Outline, Set, names};
 use super::tree::TreeOutline;
-use crate::config::nearest::nearest;
 use crate::template::lookups::Effect;
 use crate::template::overrides::MergedOverride;
 use crate::template::render::RenderedDockerfile;
+use crate::util::nearest::nearest;
 
 /// What `customizable` appends to a list's name to find its variables.
 const ACTIONS: [&str; 3] = ["_append", "_remove", "_override"];
@@ -336,7 +336,7 @@ mod tests {
     use crate::lint::outline::outline;
     use crate::model::platform::{Arch, Platform};
     use crate::model::template_api::TemplateApi;
-    use crate::template::catalog::{Content, TemplateCatalog, TreeFile};
+    use crate::template::catalog::{TemplateCatalog, TreeContent, TreeFile};
     use crate::template::context::RenderContext;
     use crate::template::render::Renderer;
     use crate::template::repos::Repositories;
@@ -353,7 +353,7 @@ mod tests {
     fn findings(overrides: &[&str]) -> Vec<String> {
         let mut catalog = TemplateCatalog::default();
         for (image, text) in [("nova-base", NOVA), ("keystone", KEYSTONE)] {
-            let content = Content::Embedded(text.as_bytes());
+            let content = TreeContent::Embedded(text.as_bytes());
             catalog.insert(format!("{image}/Dockerfile.j2"), TreeFile { mode: 0o644, content });
         }
         let images = catalog.images().expect("images");

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::selection;
 use crate::config::keys::{DEFAULT, PROFILES, SOURCE_KEYS, UNBUILDABLE, USER_KEYS, distro_section};
 use crate::config::layer::{Entry, Layers, SetAt, ValueError, has_comment, value_error};
-use crate::config::nearest::unknown_name;
 use crate::config::options::Meaning;
 use crate::config::resolved::Config;
 use crate::config::sections::is_source;
 use crate::config::tasks;
 use crate::model::plan::BuildPlan;
+use crate::util::nearest::unknown_name;
 use crate::util::secrets::masked;
 
 /// One line for everything in a configuration that does not do what it seems to.

@@ -5,7 +5,7 @@ use similar::TextDiff;
 use super::outline::Outline;
 use super::tree::TreeOutline;
 use crate::template::catalog::TemplateCatalog;
-use crate::template::lookups::{Effect, Lookup};
+use crate::template::lookups::{Effect, ListLookup};
 use crate::template::overrides::MergedOverride;
 use crate::template::render::RenderedDockerfile;
 
@@ -42,7 +42,7 @@ impl Explained<'_> {
     }
 
     /// The lists of the image, and what became of each in one rendering.
-    pub fn lists(&self, lookups: &[Lookup]) -> String {
+    pub fn lists(&self, lookups: &[ListLookup]) -> String {
         let mut out = String::from("lists\n");
         for (path, found) in self.tree.customized(self.image) {
             let list = format!("{}_{}", self.image.replace('-', "_"), found.kind);

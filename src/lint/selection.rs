@@ -5,9 +5,9 @@ use fancy_regex::Regex;
 use crate::config::keys::DEFAULT;
 use crate::config::keys::{PROFILES, UNBUILDABLE};
 use crate::config::layer::{Entry, Layers, SetAt};
-use crate::config::nearest::{self, near_pattern};
 use crate::model::plan::{BuildPlan, Disposition};
 use crate::model::platform::Arch;
+use crate::util::nearest::{self, near_pattern};
 
 /// Regexes that choose images and match none, or none that can be built, where others do.
 pub fn idle_patterns(layers: &Layers, plan: &BuildPlan) -> Vec<String> {

@@ -20,12 +20,12 @@ use jiff::fmt::rfc2822;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
-use tokio::sync::OnceCell;
 
 use crate::model::ids::ImageId;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::util::http::{chain, refused_certificate};
+use crate::util::once_map::OnceMap;
 use crate::util::plain;
 use auth::{Challenge, TokenRequest};
 use credentials::{Credential, Credentials};
@@ -55,7 +55,7 @@ pub struct Registries {
     credentials: Credentials,
     trust: Trust,
     patience: Duration,
-    hosts: Mutex<HashMap<String, Arc<OnceCell<Host>>>>,
+    hosts: OnceMap<String, Arc<Host>>,
 }
 
 /// A registry that was reached.
@@ -119,7 +119,7 @@ struct Request<'a> {
 impl Registries {
     /// Registries that are shown these credentials and give up after `patience` without progress.
     pub fn new(credentials: Credentials, trust: Trust, patience: Duration) -> Registries {
-        Registries { credentials, trust, patience, hosts: Mutex::default() }
+        Registries { credentials, trust, patience, hosts: OnceMap::default() }
     }
 
     /// The digest that a reference's tag names; none when the registry has no such tag.
@@ -219,7 +219,7 @@ impl Registries {
     }
 
     /// The registry of a reference, and the repository's name in it.
-    async fn reach(&self, reference: &Reference) -> Result<(HostRef, String), RegistryError> {
+    async fn reach(&self, reference: &Reference) -> Result<(Arc<Host>, String), RegistryError> {
         let (name, repository) = match reference.registry.as_deref() {
             None | Some("docker.io" | "index.docker.io") if !reference.path.contains('/') => {
                 (DOCKER_HUB, format!("library/{}", reference.path))
@@ -227,35 +227,19 @@ impl Registries {
             None | Some("docker.io" | "index.docker.io") => (DOCKER_HUB, reference.path.clone()),
             Some(host) => (host, reference.path.clone()),
         };
-        let cell = {
-            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            hosts.entry(name.to_string()).or_default().clone()
-        };
-        let connect = || self.connect(name, reference.registry.as_deref());
-        cell.get_or_try_init(connect)
-            .await
-            .map_err(|problem| RegistryError { registry: name.to_string(), problem })?;
-        Ok((HostRef(cell), repository))
+        let connected = self.hosts.get(name.to_string(), self.connect(name, reference.registry.as_deref()));
+        let host =
+            connected.await.map_err(|problem| RegistryError { registry: name.to_string(), problem })?;
+        Ok((host, repository))
     }
 
-    async fn connect(&self, name: &str, registry: Option<&str>) -> Result<Host, Problem> {
+    async fn connect(&self, name: &str, registry: Option<&str>) -> Result<Arc<Host>, Problem> {
         let credential = self.credentials.find(registry).await?;
         let shown = self.credentials.shown(credential.as_ref(), name);
         let reached = self.trust.connect(name, self.patience).await?;
         let (patience, may_be_plain) = (self.patience, self.trust.is_insecure(name));
         let (name, accepted) = (name.to_string(), Mutex::default());
-        Ok(Host { name, reached, patience, may_be_plain, credential, shown, accepted })
-    }
-}
-
-/// A host that was reached, kept alive.
-struct HostRef(Arc<OnceCell<Host>>);
-
-impl std::ops::Deref for HostRef {
-    type Target = Host;
-
-    fn deref(&self) -> &Host {
-        self.0.get().expect("it was reached before")
+        Ok(Arc::new(Host { name, reached, patience, may_be_plain, credential, shown, accepted }))
     }
 }
 

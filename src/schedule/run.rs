@@ -17,9 +17,9 @@ use super::worker::{Pushed, Success, Worker};
 use crate::model::event::{Event, Failure, FailureKind, Outcome, UnitId};
 use crate::model::plan::{BuildPlan, PlannedUnit};
 
-/// Limits of a run.
+/// ScheduleLimits of a run.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct ScheduleLimits {
     /// Units built at once.
     pub threads: usize,
     /// Units pushed at once, beside those that are built; none when nothing is to be pushed.
@@ -38,11 +38,11 @@ pub async fn run(
     plan: &BuildPlan,
     worker: Arc<dyn Worker>,
     cost: impl Fn(&UnitId) -> u64,
-    limits: Limits,
+    limits: ScheduleLimits,
     mut stop: watch::Receiver<bool>,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let mut state = State::new(plan, worker, cost, limits, events);
+    let mut state = RunState::new(plan, worker, cost, limits, events);
     state.tell(Event::RunStarted { units: state.units.len() });
     while !*stop.borrow() {
         state.start();
@@ -63,10 +63,10 @@ pub async fn run(
 }
 
 /// What a task gave, with its id; a task that panicked gives only its id.
-type Ended<T> = Result<(task::Id, T), JoinError>;
+type JoinedTask<T> = Result<(task::Id, T), JoinError>;
 
 /// A task that runs.
-struct Running {
+struct RunningTask {
     unit: usize,
     since: Instant,
     /// The worker's place among those that do the same.
@@ -74,16 +74,16 @@ struct Running {
 }
 
 /// A run in the middle.
-struct State {
+struct RunState {
     units: Vec<PlannedUnit>,
     worker: Arc<dyn Worker>,
-    limits: Limits,
+    limits: ScheduleLimits,
     events: mpsc::UnboundedSender<Event>,
     queue: Queue,
     builds: JoinSet<Result<Success, Failure>>,
     pushes: JoinSet<Result<Pushed, Failure>>,
     to_push: Pushes,
-    tasks: HashMap<task::Id, Running>,
+    tasks: HashMap<task::Id, RunningTask>,
     builders: Places,
     pushers: Places,
     /// Units whose end was told.
@@ -92,14 +92,14 @@ struct State {
     failed_fast: bool,
 }
 
-impl State {
+impl RunState {
     fn new(
         plan: &BuildPlan,
         worker: Arc<dyn Worker>,
         cost: impl Fn(&UnitId) -> u64,
-        limits: Limits,
+        limits: ScheduleLimits,
         events: mpsc::UnboundedSender<Event>,
-    ) -> State {
+    ) -> RunState {
         let units: Vec<PlannedUnit> = plan.to_build().cloned().collect();
         let index: HashMap<UnitId, usize> =
             units.iter().enumerate().map(|(index, unit)| (unit.id(), index)).collect();
@@ -107,7 +107,7 @@ impl State {
         let parents =
             units.iter().map(|unit| unit.needs().filter_map(|id| index.get(&id).copied()).collect());
         let parents: Vec<Vec<usize>> = parents.collect();
-        State {
+        RunState {
             queue: Queue::new(&parents, |unit| cost(&units[unit].id())),
             finished: vec![false; units.len()],
             units,
@@ -146,7 +146,7 @@ impl State {
             let task = self
                 .builds
                 .spawn(async move { tries.run(|worker, unit, tell| worker.work(unit, tell)).await });
-            self.tasks.insert(task.id(), Running { unit, since: Instant::now(), worker });
+            self.tasks.insert(task.id(), RunningTask { unit, since: Instant::now(), worker });
         }
         while self.pushes.len() < self.limits.push_threads.unwrap_or(0)
             && let Some(unit) = self.to_push.take()
@@ -157,7 +157,7 @@ impl State {
             let task = self
                 .pushes
                 .spawn(async move { tries.run(|worker, unit, tell| worker.push(unit, tell)).await });
-            self.tasks.insert(task.id(), Running { unit, since: Instant::now(), worker });
+            self.tasks.insert(task.id(), RunningTask { unit, since: Instant::now(), worker });
         }
     }
 
@@ -171,7 +171,7 @@ impl State {
     }
 
     /// Takes a task's result apart: what ran, and a panic as a failure.
-    fn ended<T>(&mut self, ended: Ended<Result<T, Failure>>) -> (Running, Result<T, Failure>) {
+    fn ended<T>(&mut self, ended: JoinedTask<Result<T, Failure>>) -> (RunningTask, Result<T, Failure>) {
         let (id, result) = match ended {
             Ok((id, result)) => (id, result),
             Err(error) => (error.id(), Err(Failure::bug(&error.to_string()))),
@@ -179,8 +179,8 @@ impl State {
         (self.tasks.remove(&id).expect("every task is noted when it is spawned"), result)
     }
 
-    fn build_ended(&mut self, ended: Ended<Result<Success, Failure>>) {
-        let (Running { unit, since, worker }, result) = self.ended(ended);
+    fn build_ended(&mut self, ended: JoinedTask<Result<Success, Failure>>) {
+        let (RunningTask { unit, since, worker }, result) = self.ended(ended);
         self.builders.give_back(worker);
         let duration = since.elapsed();
         let outcome = match result {
@@ -205,8 +205,8 @@ impl State {
         self.finish(unit, outcome, duration);
     }
 
-    fn push_ended(&mut self, ended: Ended<Result<Pushed, Failure>>) {
-        let (Running { unit, since, worker }, result) = self.ended(ended);
+    fn push_ended(&mut self, ended: JoinedTask<Result<Pushed, Failure>>) {
+        let (RunningTask { unit, since, worker }, result) = self.ended(ended);
         self.pushers.give_back(worker);
         self.to_push.end(unit);
         match result {

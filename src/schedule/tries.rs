@@ -1,15 +1,16 @@
 //! The tries at one unit: what may pass is tried again after a pause.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::worker::{Progress, Tell, Worker};
+use super::worker::{Tell, UnitProgress, Worker};
 use crate::engine::BuildOutput;
-use crate::model::event::{Event, Failure, UnitId};
+use crate::model::event::{Event, Failure};
 use crate::model::plan::PlannedUnit;
-use crate::util::retry::backoff;
+use crate::util::retry::{Again, Pause, retry};
 
 /// The tries that a unit has.
 pub struct Tries {
@@ -29,39 +30,31 @@ impl Tries {
         &self,
         once: impl for<'a> Fn(&'a dyn Worker, &'a PlannedUnit, Tell<'a>) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let mut attempt = 1;
-        loop {
-            let tell = |progress: Progress| {
+        let attempts = AtomicU32::new(0);
+        let may_pass = |failure: &Failure| Again::if_transient(failure.transient);
+        let tell_pause = |failure: &Failure, pause: Pause| {
+            let (unit, attempt) = (self.unit.id(), attempts.load(Ordering::Relaxed));
+            let retrying = Event::Retrying { unit, attempt, failure: failure.clone(), delay: pause.wait };
+            let _ = self.events.send(retrying);
+        };
+        retry(self.retries, may_pass, tell_pause, async || {
+            let attempt = attempts.fetch_add(1, Ordering::Relaxed) + 1;
+            let tell = |progress: UnitProgress| {
                 let _ = self.events.send(self.event(attempt, progress));
             };
-            match once(self.worker.as_ref(), &self.unit, &tell).await {
-                Err(failure) if failure.transient && attempt <= self.retries => {
-                    let unit = self.unit.id();
-                    let delay = backoff(attempt, jitter(&unit, attempt));
-                    let _ = self.events.send(Event::Retrying { unit, attempt, failure, delay });
-                    tokio::time::sleep(delay).await;
-                    attempt += 1;
-                }
-                result => return result,
-            }
-        }
+            once(self.worker.as_ref(), &self.unit, &tell).await
+        })
+        .await
     }
 
-    fn event(&self, attempt: u32, progress: Progress) -> Event {
+    fn event(&self, attempt: u32, progress: UnitProgress) -> Event {
         let unit = self.unit.id();
         match progress {
-            Progress::Started { key } => Event::BuildStarted { unit, attempt, key },
-            Progress::Said(BuildOutput::Line(text)) => Event::Line { unit, text },
-            Progress::Said(BuildOutput::Step { number, total, text }) => {
+            UnitProgress::Started { key } => Event::BuildStarted { unit, attempt, key },
+            UnitProgress::Said(BuildOutput::Line(text)) => Event::Line { unit, text },
+            UnitProgress::Said(BuildOutput::Step { number, total, text }) => {
                 Event::Step { unit, number, total, text }
             }
         }
     }
-}
-
-/// A number from 0 to 1 that differs between units and tries. It need not be random.
-fn jitter(unit: &UnitId, attempt: u32) -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let hash = RandomState::new().hash_one((unit, attempt));
-    hash as f64 / u64::MAX as f64
 }

@@ -27,7 +27,7 @@ pub struct Pushed {
 
 /// What a try tells while it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum UnitProgress {
     /// The unit has changed, so there is something to build.
     Started {
         /// The content key that it will have.
@@ -38,7 +38,7 @@ pub enum Progress {
 }
 
 /// Where one try tells what it does.
-pub type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+pub type Tell<'a> = &'a (dyn Fn(UnitProgress) + Send + Sync);
 
 /// Does the work on one unit. Dropping a future that it returned stops the work.
 pub trait Worker: Send + Sync {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::prepare::Prepared;
 use crate::context::patches;
-use crate::context::workdir::{FileContent, TreeFile, write_tree};
+use crate::context::workdir::{ContextFile, FileContent, write_tree};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::model::event::{Failure, FailureKind};
 use crate::model::plan::Disposition;
 use crate::model::platform::Platform;
-use crate::template::catalog::Content;
+use crate::template::catalog::TreeContent;
 use crate::template::render::RenderedDockerfile;
 use crate::util::scratch::Scratch;
 
@@ -28,22 +28,22 @@ pub enum Scope {
 }
 
 /// What a working directory's tree holds, for every platform.
-pub fn tree_files(prepared: &Prepared, scope: Scope) -> Result<Vec<TreeFile>, Fatal> {
+pub fn tree_files(prepared: &Prepared, scope: Scope) -> Result<Vec<ContextFile>, Fatal> {
     let mut all = Vec::new();
     for (platform, rendered) in &prepared.rendered {
         let below = platform_dir(prepared, *platform);
         let files = files(prepared, *platform, rendered, scope)?;
-        all.extend(files.into_iter().map(|file| TreeFile { name: below.join(file.name), ..file }));
+        all.extend(files.into_iter().map(|file| ContextFile { name: below.join(file.name), ..file }));
     }
     Ok(all)
 }
 
 /// The files of every image that is to be built, by its directory below the tree.
-pub fn contexts_by_dir(prepared: &Prepared) -> Result<HashMap<PathBuf, Vec<TreeFile>>, Fatal> {
+pub fn contexts_by_dir(prepared: &Prepared) -> Result<HashMap<PathBuf, Vec<ContextFile>>, Fatal> {
     let dirs = prepared.rendered.iter().flat_map(|(platform, rendered)| {
         rendered.iter().map(|file| platform_dir(prepared, *platform).join(&file.dir))
     });
-    let mut contexts: HashMap<PathBuf, Vec<TreeFile>> = dirs.map(|dir| (dir, Vec::new())).collect();
+    let mut contexts: HashMap<PathBuf, Vec<ContextFile>> = dirs.map(|dir| (dir, Vec::new())).collect();
     for file in tree_files(prepared, Scope::Contexts)? {
         // An image's directory may be inside another's.
         for dir in file.name.ancestors() {
@@ -66,7 +66,7 @@ fn files(
     platform: Platform,
     rendered: &[RenderedDockerfile],
     scope: Scope,
-) -> Result<Vec<TreeFile>, Fatal> {
+) -> Result<Vec<ContextFile>, Fatal> {
     let all = matches!(scope, Scope::WholeTree | Scope::AllContexts);
     let wanted: BTreeSet<&str> = prepared
         .plan
@@ -91,25 +91,25 @@ fn files(
     };
     // Empty directories count too: a Dockerfile may copy one.
     let directories = prepared.catalog.directories().filter(|(path, _)| in_scope(path));
-    let mut files: Vec<TreeFile> = directories
-        .map(|(path, mode)| TreeFile {
+    let mut files: Vec<ContextFile> = directories
+        .map(|(path, mode)| ContextFile {
             name: prepared.catalog.name_on_disk(path).to_path_buf(),
             mode,
             content: FileContent::Directory,
         })
         .collect();
     let of_tree = prepared.catalog.files().filter(|(path, _)| in_scope(path));
-    files.extend(of_tree.map(|(path, file)| TreeFile {
+    files.extend(of_tree.map(|(path, file)| ContextFile {
         name: prepared.catalog.name_on_disk(path).to_path_buf(),
         mode: file.mode,
         content: match &file.content {
-            Content::Embedded(bytes) => FileContent::Bytes((*bytes).into()),
-            Content::File(path) => FileContent::File(path.clone()),
+            TreeContent::Embedded(bytes) => FileContent::Bytes((*bytes).into()),
+            TreeContent::File(path) => FileContent::File(path.clone()),
         },
     }));
     for file in kept {
         let dir = Path::new(&file.dir);
-        files.push(TreeFile {
+        files.push(ContextFile {
             name: dir.join("Dockerfile"),
             mode: 0o644,
             content: FileContent::Bytes(file.text.clone().into_bytes().into()),
@@ -119,8 +119,8 @@ fn files(
         }
         let found = patches::patch_files(prepared.config.templates.patches_path.as_deref(), &file.image)
             .map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
-        files.push(TreeFile { name: dir.join("patches"), mode: 0o755, content: FileContent::Directory });
-        files.extend(found.into_iter().map(|(name, path)| TreeFile {
+        files.push(ContextFile { name: dir.join("patches"), mode: 0o755, content: FileContent::Directory });
+        files.extend(found.into_iter().map(|(name, path)| ContextFile {
             name: dir.join("patches").join(name),
             mode: 0o644,
             content: FileContent::File(path),
@@ -132,7 +132,7 @@ fn files(
 /// Build contexts as a run would have them, written when they are asked for.
 pub struct Contexts<'a> {
     prepared: &'a Prepared,
-    written: Option<(Scratch, HashMap<PathBuf, Vec<TreeFile>>)>,
+    written: Option<(Scratch, HashMap<PathBuf, Vec<ContextFile>>)>,
 }
 
 impl Contexts<'_> {

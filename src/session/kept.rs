@@ -10,7 +10,7 @@ use crate::config::resolved::Config;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::freshness::recipe::Recipe;
 use crate::freshness::records::Records;
-use crate::sources::cache::{Problem, SourceCache};
+use crate::sources::cache::{SourceCache, SourceProblem};
 
 /// Where records of what images were made from are.
 pub fn records_dir(environment: &Environment) -> Option<PathBuf> {
@@ -50,12 +50,12 @@ pub fn source_cache<'a>(
     let reason = match sources_dir(config, environment) {
         Some(dir) => match SourceCache::open(&dir, patience, kept) {
             Err(error)
-                if options.source_cache.is_none() && matches!(error.problem, Problem::Local { .. }) =>
+                if options.source_cache.is_none() && matches!(error.problem, SourceProblem::Local { .. }) =>
             {
                 error.problem.to_string()
             }
             Err(error) => {
-                let is_usage = matches!(error.problem, Problem::Configuration(_));
+                let is_usage = matches!(error.problem, SourceProblem::Configuration(_));
                 return Err(Fatal::new(&error, if is_usage { EXIT_USAGE } else { EXIT_FAILED }));
             }
             Ok(cache) => return Ok(cache.strict(options.locked.is_some())),

@@ -10,11 +10,11 @@ use crate::config::layer::ValueError;
 use crate::config::resolved::Config;
 use crate::error::{EXIT_USAGE, Fatal};
 use crate::graph::ImageGraph;
-use crate::graph::select::{Decision, SelectError, select};
+use crate::graph::select::{SelectError, SelectionDecision, select};
 use crate::model::plan::{BuildPlan, PlannedUnit};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
-use crate::template::catalog::{Content, ImageTemplate, TemplateCatalog, TreeFile};
+use crate::template::catalog::{ImageTemplate, TemplateCatalog, TreeContent, TreeFile};
 use crate::template::context::RenderContext;
 use crate::template::overrides::MergedOverride;
 use crate::template::render::{RenderedDockerfile, Renderer};
@@ -96,7 +96,7 @@ fn catalog(config: &Config) -> Result<TemplateCatalog, Fatal> {
         catalog.overlay(dir)?;
     }
     for (name, path) in &templates.base_files {
-        let content = Content::File(path.clone());
+        let content = TreeContent::File(path.clone());
         if !path.is_file() {
             let message =
                 format!("{} is no readable file, and base/{name} was to be made of it", path.display());
@@ -175,7 +175,7 @@ fn planned<'a>(
     config: &'a Config,
     platform: Platform,
     graph: &'a ImageGraph,
-    decisions: Vec<Decision>,
+    decisions: Vec<SelectionDecision>,
 ) -> impl Iterator<Item = PlannedUnit> + 'a {
     graph.nodes().iter().zip(decisions).map(move |(node, decision)| PlannedUnit {
         image: node.name.clone(),

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-pub use crate::sources::error::{Problem, SourceError, without_secrets};
+pub use crate::sources::error::{SourceError, SourceProblem, without_secrets};
 
 use super::cache_tag::{self, MarkError};
-use super::download::Target;
+use super::download::DownloadTarget;
 use super::git::{self, Resolved};
 use super::local::{check_archive, local_digest, pack_hashing};
 use super::seal::{Proof, sha256_of};
@@ -18,8 +18,8 @@ use super::store::{Object, Store};
 use super::unpack::Inspector;
 use super::{download, pypi};
 use crate::config::source::{Source, SourceOrigin};
-use crate::context::digest::hex;
-use crate::util::once_map::Once;
+use crate::util::hex::hex;
+use crate::util::once_map::OnceMap;
 use crate::util::scratch::Scratch;
 
 /// A source that is here.
@@ -45,11 +45,11 @@ pub struct SourceCache {
     /// Objects are read before each use, not only looked at.
     strict: bool,
     /// Made for the first download: reading the host's certificates takes time, and there may be none.
-    http: OnceLock<Result<reqwest::Client, Problem>>,
-    resolved: Once<(String, String), Option<Resolved>>,
-    fetched: Once<Source, Result<Fetched, SourceError>>,
+    http: OnceLock<Result<reqwest::Client, SourceProblem>>,
+    resolved: OnceMap<(String, String), Option<Resolved>>,
+    fetched: OnceMap<Source, Result<Fetched, SourceError>>,
     /// What identifies what ADD downloads, by URL, or why nothing does.
-    pub(crate) downloads: Once<String, Result<String, String>>,
+    pub(crate) downloads: OnceMap<String, Result<String, String>>,
 }
 
 impl SourceCache {
@@ -67,11 +67,12 @@ impl SourceCache {
         };
         cache_tag::mark(directory).map_err(|error| {
             failed(match error {
-                MarkError::Io(error) => Problem::local(directory)(error),
-                foreign @ MarkError::Foreign(_) => Problem::Configuration(foreign.to_string()),
+                MarkError::Io(error) => SourceProblem::local(directory)(error),
+                foreign @ MarkError::Foreign(_) => SourceProblem::Configuration(foreign.to_string()),
             })
         })?;
-        let store = Store::open(directory, kept).map_err(|error| failed(Problem::local(directory)(error)))?;
+        let store =
+            Store::open(directory, kept).map_err(|error| failed(SourceProblem::local(directory)(error)))?;
         Ok(SourceCache::of(store, None, patience))
     }
 
@@ -82,7 +83,7 @@ impl SourceCache {
         let (store, dir) = opened.map_err(|error| SourceError {
             section: "source cache".to_string(),
             location: parent.display().to_string(),
-            problem: Problem::local(parent)(error),
+            problem: SourceProblem::local(parent)(error),
         })?;
         Ok(SourceCache::of(store, Some(dir), patience))
     }
@@ -99,9 +100,9 @@ impl SourceCache {
             patience,
             strict: false,
             http: OnceLock::new(),
-            resolved: Once::default(),
-            fetched: Once::default(),
-            downloads: Once::default(),
+            resolved: OnceMap::default(),
+            fetched: OnceMap::default(),
+            downloads: OnceMap::default(),
         }
     }
 
@@ -161,7 +162,7 @@ impl SourceCache {
         }
     }
 
-    async fn fetch_now(&self, source: &Source) -> Result<Fetched, Problem> {
+    async fn fetch_now(&self, source: &Source) -> Result<Fetched, SourceProblem> {
         let section = source.section.clone();
         let of_content = |object: Object| (sha256_identity(&object.seal.sha256), object);
         let (identity, object) = match &source.origin {
@@ -193,7 +194,7 @@ impl SourceCache {
     }
 
     /// Downloads a URL, unless its content is here already.
-    async fn fetch_url(&self, url: &str, source: &Source) -> Result<Object, Problem> {
+    async fn fetch_url(&self, url: &str, source: &Source) -> Result<Object, SourceProblem> {
         let pinned = source.sha256.as_deref();
         let key = match pinned {
             Some(sha256) => blob(sha256),
@@ -213,11 +214,11 @@ impl SourceCache {
         let found = self.download(url, pinned, &path, &source.section).await?;
         blocking(move || {
             if let Err(problem) = check_archive(&path) {
-                download::forget(&path).map_err(Problem::local(&path))?;
+                download::forget(&path).map_err(SourceProblem::local(&path))?;
                 return Err(problem);
             }
-            let object = claim.commit(&path, &blob(&found), &found).map_err(Problem::local(&path))?;
-            download::forget(&path).map_err(Problem::local(path))?;
+            let object = claim.commit(&path, &blob(&found), &found).map_err(SourceProblem::local(&path))?;
+            download::forget(&path).map_err(SourceProblem::local(path))?;
             Ok(object)
         })
         .await
@@ -230,13 +231,17 @@ impl SourceCache {
         pinned: Option<&str>,
         path: &Path,
         section: &str,
-    ) -> Result<String, Problem> {
+    ) -> Result<String, SourceProblem> {
         let client = self.client()?;
         loop {
             let (opened, is_pinned) = (path.to_path_buf(), pinned.is_some());
             let target = blocking(move || {
-                let target = if is_pinned { Target::take_up(&opened) } else { Target::create(&opened) };
-                target.map_err(Problem::local(opened))
+                let target = if is_pinned {
+                    DownloadTarget::take_up(&opened)
+                } else {
+                    DownloadTarget::create(&opened)
+                };
+                target.map_err(SourceProblem::local(opened))
             });
             let target = target.await?;
             if let Some(sha256) = pinned.filter(|sha256| target.sha256() == *sha256) {
@@ -245,13 +250,13 @@ impl SourceCache {
             }
             let is_begun = target.is_begun();
             let found = download::download(&client, url, target, section, self.patience).await;
-            if let Err(Problem::Local { .. }) = found {
+            if let Err(SourceProblem::Local { .. }) = found {
                 // A disk that is full needs the room.
-                download::forget(path).map_err(Problem::local(path))?;
+                download::forget(path).map_err(SourceProblem::local(path))?;
             }
             let found = found?;
             let Err(problem) = check_pin(pinned, &found) else { return Ok(found) };
-            download::forget(path).map_err(Problem::local(path))?;
+            download::forget(path).map_err(SourceProblem::local(path))?;
             // What was there may have been spoilt: only the whole from the server is what the server has.
             if !is_begun {
                 return Err(problem);
@@ -260,7 +265,7 @@ impl SourceCache {
     }
 
     /// Who downloads.
-    pub(crate) fn client(&self) -> Result<reqwest::Client, Problem> {
+    pub(crate) fn client(&self) -> Result<reqwest::Client, SourceProblem> {
         self.http.get_or_init(|| download::client(self.patience)).clone()
     }
 
@@ -276,7 +281,7 @@ impl SourceCache {
         reference: &str,
         pinned: Option<&str>,
         section: &str,
-    ) -> Result<(Object, String), Problem> {
+    ) -> Result<(Object, String), SourceProblem> {
         let resolved = match pinned {
             Some(commit) => Some(Resolved::commit(commit)),
             None => self.resolve(url, reference).await?,
@@ -300,7 +305,7 @@ impl SourceCache {
         }
         .or(resolved);
         let work = claim.partial().join("checkout");
-        std::fs::create_dir(claim.partial()).map_err(Problem::local(claim.partial()))?;
+        std::fs::create_dir(claim.partial()).map_err(SourceProblem::local(claim.partial()))?;
         let commit = git::check_out(url, reference, resolved.as_ref(), &work, self.patience)
             .await
             .map_err(|problem| without_url(problem, url))?;
@@ -309,21 +314,21 @@ impl SourceCache {
             let archive = claim.partial().join("archive");
             git::pack(&work, &top, &archive)
                 .and_then(|()| claim.commit(&archive, &key, &sha256_of(&archive)?))
-                .map_err(Problem::local(archive))
+                .map_err(SourceProblem::local(archive))
         });
         Ok((pack.await?, commit))
     }
 
     /// Packs a local directory.
-    async fn pack_directory(&self, directory: &Path) -> Result<Object, Problem> {
+    async fn pack_directory(&self, directory: &Path) -> Result<Object, SourceProblem> {
         let key = format!("local-{}", digest_of([directory.as_os_str().as_encoded_bytes()]));
         let claim = self.claim(&key).await?;
         let directory = directory.to_path_buf();
         blocking(move || {
-            let packed = File::create_new(claim.partial()).map_err(Problem::local(claim.partial()))?;
-            let sha256 = pack_hashing(&directory, packed).map_err(Problem::local(&directory))?;
+            let packed = File::create_new(claim.partial()).map_err(SourceProblem::local(claim.partial()))?;
+            let sha256 = pack_hashing(&directory, packed).map_err(SourceProblem::local(&directory))?;
             let committed = claim.commit(claim.partial(), &blob(&sha256), &sha256);
-            committed.map_err(Problem::local(claim.partial()))
+            committed.map_err(SourceProblem::local(claim.partial()))
         })
         .await
     }
@@ -334,7 +339,7 @@ impl SourceCache {
         package: &str,
         version: &str,
         pinned: Option<&str>,
-    ) -> Result<(String, Object), Problem> {
+    ) -> Result<(String, Object), SourceProblem> {
         let key = match pinned {
             Some(sha256) => blob(sha256),
             None => format!("pypi-{}", digest_of([package, version])),
@@ -360,25 +365,25 @@ impl SourceCache {
                 Inspector::check(&file)?;
                 claim.commit(&file, &blob(&sha256), &sha256)
             };
-            Ok((sha256, object.map_err(Problem::local(&file))?))
+            Ok((sha256, object.map_err(SourceProblem::local(&file))?))
         })
         .await
     }
 
     /// The object of a key, made sure of.
-    async fn held(&self, key: &str) -> Result<Option<Object>, Problem> {
+    async fn held(&self, key: &str) -> Result<Option<Object>, SourceProblem> {
         let (store, key, strict) = (Arc::clone(&self.store), key.to_string(), self.strict);
-        blocking(move || store.held(&key, strict).map_err(Problem::local(store.object(&key)))).await
+        blocking(move || store.held(&key, strict).map_err(SourceProblem::local(store.object(&key)))).await
     }
 
-    async fn resolve(&self, url: &str, reference: &str) -> Result<Option<Resolved>, Problem> {
+    async fn resolve(&self, url: &str, reference: &str) -> Result<Option<Resolved>, SourceProblem> {
         let resolve = git::resolve(url, reference, self.patience);
         let resolved = self.resolved.get((url.to_string(), reference.to_string()), resolve).await;
         resolved.map_err(|problem| without_url(problem, url))
     }
 
-    async fn claim(&self, key: &str) -> Result<crate::sources::store::Claim, Problem> {
-        self.store.claim(key).await.map_err(Problem::local(self.store.object(key)))
+    async fn claim(&self, key: &str) -> Result<crate::sources::store::Claim, SourceProblem> {
+        self.store.claim(key).await.map_err(SourceProblem::local(self.store.object(key)))
     }
 }
 
@@ -416,10 +421,10 @@ fn in_name(reference: &str) -> String {
     reference.replace('/', "-")
 }
 
-fn check_pin(pinned: Option<&str>, found: &str) -> Result<(), Problem> {
+fn check_pin(pinned: Option<&str>, found: &str) -> Result<(), SourceProblem> {
     match pinned {
         Some(expected) if expected != found => {
-            Err(Problem::Checksum { expected: expected.to_string(), found: found.to_string() })
+            Err(SourceProblem::Checksum { expected: expected.to_string(), found: found.to_string() })
         }
         _ => Ok(()),
     }
@@ -436,23 +441,23 @@ fn digest_of<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> String {
 }
 
 /// Takes credentials out of what git says about a URL.
-fn without_url(problem: Problem, url: &str) -> Problem {
+fn without_url(problem: SourceProblem, url: &str) -> SourceProblem {
     let shown = without_secrets(url);
     match problem {
-        Problem::Command(message) => Problem::Command(message.replace(url, &shown)),
-        Problem::Connection(message) => Problem::Connection(message.replace(url, &shown)),
+        SourceProblem::Command(message) => SourceProblem::Command(message.replace(url, &shown)),
+        SourceProblem::Connection(message) => SourceProblem::Connection(message.replace(url, &shown)),
         other => other,
     }
 }
 
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
+    work: impl FnOnce() -> Result<T, SourceProblem> + Send + 'static,
+) -> Result<T, SourceProblem> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(Problem::Connection(error.to_string())),
+            Err(error) => Err(SourceProblem::Connection(error.to_string())),
         },
     }
 }

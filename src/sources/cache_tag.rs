@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::util::hex::is_hex;
 use crate::util::input;
 use crate::util::write::{UNFINISHED_PREFIX, write_whole};
 
@@ -87,7 +88,7 @@ fn foreign(dir: &Path) -> io::Result<Option<OsString>> {
 fn is_key(name: &str) -> bool {
     KINDS.iter().any(|(prefix, digits)| {
         let hash = name.strip_prefix(prefix).and_then(|rest| rest.get(..*digits));
-        hash.is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        hash.is_some_and(is_hex)
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::error::Problem;
+use super::error::SourceProblem;
 use crate::util::plain;
 use crate::util::process::{self, ProcessError};
 use crate::util::transient::has_network_symptoms;
@@ -18,14 +18,20 @@ const LONGEST_OUTPUT: usize = 64 << 20;
 /// Runs a program to its end and gives what it wrote to stdout. `missing` says what to install when it isn't there.
 ///
 /// It is killed, with all that it has started, when nothing has come from it for `patience` or the future is dropped.
-pub(super) async fn run(command: &mut Command, patience: Duration, missing: &str) -> Result<String, Problem> {
+pub(super) async fn run(
+    command: &mut Command,
+    patience: Duration,
+    missing: &str,
+) -> Result<String, SourceProblem> {
     let program = command.as_std().get_program().to_string_lossy().into_owned();
     // Answers are read, so they must not be in the user's language.
     command.env("LC_ALL", "C");
     let ended = process::run(command, b"", patience, LONGEST_OUTPUT).await.map_err(|error| match error {
-        ProcessError::Missing(_) => Problem::Configuration(format!("{error}: {missing}")),
-        ProcessError::Stalled { patience, .. } => Problem::Stalled(patience),
-        ProcessError::System { .. } | ProcessError::Endless { .. } => Problem::Command(error.to_string()),
+        ProcessError::Missing(_) => SourceProblem::Configuration(format!("{error}: {missing}")),
+        ProcessError::Stalled { patience, .. } => SourceProblem::Stalled(patience),
+        ProcessError::System { .. } | ProcessError::Endless { .. } => {
+            SourceProblem::Command(error.to_string())
+        }
     })?;
     if ended.status.success() {
         return Ok(String::from_utf8_lossy(&ended.output).into_owned());
@@ -33,9 +39,9 @@ pub(super) async fn run(command: &mut Command, patience: Duration, missing: &str
     let errors = String::from_utf8_lossy(&ended.errors);
     let message = format!("{program} failed ({}):\n{}", ended.status, plain::lines(&last_lines(&errors)));
     Err(if has_network_symptoms(errors.lines()) {
-        Problem::Connection(message)
+        SourceProblem::Connection(message)
     } else {
-        Problem::Command(message)
+        SourceProblem::Command(message)
     })
 }
 
@@ -53,7 +59,7 @@ fn last_lines(errors: &str) -> String {
 mod tests {
     use super::*;
 
-    fn shell(script: &str, patience: Duration) -> Result<String, Problem> {
+    fn shell(script: &str, patience: Duration) -> Result<String, SourceProblem> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
@@ -64,18 +70,18 @@ mod tests {
     fn output_comes_back_and_failures_speak() {
         let patience = Duration::from_secs(10);
         assert_eq!(shell("echo out; echo err >&2", patience), Ok("out\n".to_string()));
-        let Err(Problem::Command(message)) = shell("echo 'no such thing' >&2; exit 3", patience) else {
+        let Err(SourceProblem::Command(message)) = shell("echo 'no such thing' >&2; exit 3", patience) else {
             panic!("not a permanent failure");
         };
         assert!(message.contains("exit status: 3") && message.ends_with("no such thing"), "{message}");
         let transient = shell("echo 'fatal: Could not resolve host: x' >&2; exit 128", patience);
-        assert!(matches!(transient, Err(Problem::Connection(_))), "{transient:?}");
+        assert!(matches!(transient, Err(SourceProblem::Connection(_))), "{transient:?}");
     }
 
     #[test]
     fn a_silent_program_is_killed_and_a_chatty_one_is_not() {
         let patience = Duration::from_millis(400);
-        assert_eq!(shell("sleep 60", patience), Err(Problem::Stalled(patience)));
+        assert_eq!(shell("sleep 60", patience), Err(SourceProblem::Stalled(patience)));
         assert!(shell("for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done", patience).is_ok());
     }
 
@@ -84,7 +90,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let result =
             runtime.block_on(run(&mut Command::new("no-such-x"), Duration::from_secs(1), "install y"));
-        assert_eq!(result, Err(Problem::Configuration("no-such-x is not installed: install y".to_string())));
+        assert_eq!(
+            result,
+            Err(SourceProblem::Configuration("no-such-x is not installed: install y".to_string()))
+        );
     }
 
     #[test]

@@ -12,9 +12,10 @@ use reqwest::header::{
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::error::Problem;
+use super::error::SourceProblem;
 use super::range::ContentRange;
-use crate::context::digest::{HashWriter, hex};
+use crate::context::digest::HashWriter;
+use crate::util::hex::hex;
 use crate::util::http::{self, chain, refused_certificate};
 use crate::util::input;
 use crate::util::write::write_whole;
@@ -23,9 +24,9 @@ use crate::util::write::write_whole;
 const FURTHER_REQUESTS: u32 = 5;
 
 /// Makes a client, see [`http::builder`].
-pub(super) fn client(patience: Duration) -> Result<Client, Problem> {
+pub(super) fn client(patience: Duration) -> Result<Client, SourceProblem> {
     http::builder(patience).build().map_err(|error| {
-        Problem::Configuration(format!(
+        SourceProblem::Configuration(format!(
             "cannot set HTTPS up: {}: install ca-certificates or set SSL_CERT_FILE",
             chain(&error)
         ))
@@ -36,26 +37,28 @@ pub(super) fn client(patience: Duration) -> Result<Client, Problem> {
 pub(super) async fn download(
     client: &Client,
     url: &str,
-    mut target: Target,
+    mut target: DownloadTarget,
     section: &str,
     patience: Duration,
-) -> Result<String, Problem> {
+) -> Result<String, SourceProblem> {
     let path = target.path.clone();
-    let local = || Problem::local(path.clone());
-    let mut last = Problem::Misfit;
+    let local = || SourceProblem::local(path.clone());
+    let mut last = SourceProblem::Misfit;
     for _ in 0..=FURTHER_REQUESTS {
         let start = target.size;
         let (request, begun) = target.ask(client, url);
         let response = request.send().await.map_err(|error| problem(error, patience))?;
         match judge(response.status(), response.headers(), begun.then_some(&target)) {
-            Verdict::Whole => target.restart().map_err(local())?,
-            Verdict::Rest => {}
-            Verdict::Misfit => {
+            Answer::Whole => target.restart().map_err(local())?,
+            Answer::Rest => {}
+            Answer::Misfit => {
                 target.restart().map_err(local())?;
                 continue;
             }
-            Verdict::Unasked => return Err(Problem::Misfit),
-            Verdict::Refused(status) => return Err(Problem::Status { status, section: section.to_string() }),
+            Answer::Unasked => return Err(SourceProblem::Misfit),
+            Answer::Refused(status) => {
+                return Err(SourceProblem::Status { status, section: section.to_string() });
+            }
         }
         target.expect(&response).map_err(local())?;
         match target.receive(response).await {
@@ -77,7 +80,7 @@ pub(super) async fn download(
 
 /// What an answer is to a request for a file, or for the rest of one.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum Answer {
     /// The whole file.
     Whole,
     /// The rest that was asked for, or a part of it.
@@ -91,14 +94,14 @@ enum Verdict {
 }
 
 /// Judges an answer by its head. `begun` is what the rest was asked for; none when all of the file was.
-fn judge(status: StatusCode, headers: &HeaderMap, begun: Option<&Target>) -> Verdict {
+fn judge(status: StatusCode, headers: &HeaderMap, begun: Option<&DownloadTarget>) -> Answer {
     match (status, begun) {
-        (StatusCode::OK, _) => Verdict::Whole,
-        (StatusCode::PARTIAL_CONTENT, None) => Verdict::Unasked,
-        (StatusCode::PARTIAL_CONTENT, Some(begun)) if begun.goes_on_with(headers) => Verdict::Rest,
+        (StatusCode::OK, _) => Answer::Whole,
+        (StatusCode::PARTIAL_CONTENT, None) => Answer::Unasked,
+        (StatusCode::PARTIAL_CONTENT, Some(begun)) if begun.goes_on_with(headers) => Answer::Rest,
         // The file has become shorter than what is here, and the server looked at the length alone.
-        (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => Verdict::Misfit,
-        (status, _) => Verdict::Refused(status.as_u16()),
+        (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => Answer::Misfit,
+        (status, _) => Answer::Refused(status.as_u16()),
     }
 }
 
@@ -115,31 +118,31 @@ fn resumable(headers: &HeaderMap) -> Option<HeaderValue> {
     strong_tag.or(headers.get(LAST_MODIFIED)).filter(|_| ranges).cloned()
 }
 
-fn problem(error: reqwest::Error, patience: Duration) -> Problem {
+fn problem(error: reqwest::Error, patience: Duration) -> SourceProblem {
     if error.is_builder() {
-        return Problem::Configuration(format!(
+        return SourceProblem::Configuration(format!(
             "not a URL that can be fetched: {}",
             chain(&error.without_url())
         ));
     }
     if error.is_redirect() {
-        return Problem::Configuration(chain(&error.without_url()));
+        return SourceProblem::Configuration(chain(&error.without_url()));
     }
     if let Some(refused) = refused_certificate(&error) {
-        return Problem::Configuration(format!(
+        return SourceProblem::Configuration(format!(
             "no secure connection: {refused}: if the server is right, add its certificate authority to this host's \
              or name it in SSL_CERT_FILE"
         ));
     }
     // Asked first, for a time-out of the connection is both.
     if error.is_timeout() {
-        return Problem::Stalled(patience);
+        return SourceProblem::Stalled(patience);
     }
-    Problem::Connection(chain(&error.without_url()))
+    SourceProblem::Connection(chain(&error.without_url()))
 }
 
 /// The file that a download goes to.
-pub(super) struct Target {
+pub(super) struct DownloadTarget {
     path: PathBuf,
     file: File,
     size: u64,
@@ -158,14 +161,14 @@ enum Broken {
     Disk(io::Error),
 }
 
-impl Target {
+impl DownloadTarget {
     /// A new file.
-    pub(super) fn create(path: &Path) -> io::Result<Target> {
-        Ok(Target::new(path, File::create_new(path)?, false))
+    pub(super) fn create(path: &Path) -> io::Result<DownloadTarget> {
+        Ok(DownloadTarget::new(path, File::create_new(path)?, false))
     }
 
     /// A file that an earlier run may have begun, with all that it had got. Its validator is in a file beside it.
-    pub(super) fn take_up(path: &Path) -> io::Result<Target> {
+    pub(super) fn take_up(path: &Path) -> io::Result<DownloadTarget> {
         let open = || File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file = match open() {
             // A run was killed between making it read-only and giving it its name.
@@ -175,7 +178,7 @@ impl Target {
             }
             opened => opened?,
         };
-        let mut target = Target::new(path, file, true);
+        let mut target = DownloadTarget::new(path, file, true);
         let validator = input::read(&beside(path)).ok().and_then(|text| HeaderValue::from_bytes(&text).ok());
         match validator.filter(|validator| !validator.is_empty()) {
             None => target.restart()?,
@@ -187,8 +190,8 @@ impl Target {
         Ok(target)
     }
 
-    fn new(path: &Path, file: File, kept: bool) -> Target {
-        Target {
+    fn new(path: &Path, file: File, kept: bool) -> DownloadTarget {
+        DownloadTarget {
             path: path.to_path_buf(),
             file,
             size: 0,
@@ -312,9 +315,9 @@ mod tests {
     use super::*;
 
     /// A file of which so many bytes are here, known by a tag.
-    fn begun(size: u64, total: Option<u64>, validator: &'static str) -> (tempfile::TempDir, Target) {
+    fn begun(size: u64, total: Option<u64>, validator: &'static str) -> (tempfile::TempDir, DownloadTarget) {
         let dir = tempfile::tempdir().unwrap();
-        let mut target = Target::create(&dir.path().join("file")).unwrap();
+        let mut target = DownloadTarget::create(&dir.path().join("file")).unwrap();
         (target.size, target.total) = (size, total);
         target.validator = Some(HeaderValue::from_static(validator));
         (dir, target)
@@ -337,7 +340,7 @@ mod tests {
             "content-range: bytes 5-9/*\netag: \"a\"\ncontent-length: 5",
             "content-range: bytes 5-6/10\netag: \"a\"\ncontent-length: 2",
         ] {
-            assert_eq!(part(good), Verdict::Rest, "{good}");
+            assert_eq!(part(good), Answer::Rest, "{good}");
         }
         for bad in [
             "etag: \"a\"",
@@ -349,21 +352,21 @@ mod tests {
             "content-range: bytes 5-9/10",
             "content-range: bytes 5-9/10\netag: \"a\"\ncontent-length: 4",
         ] {
-            assert_eq!(part(bad), Verdict::Misfit, "{bad}");
+            assert_eq!(part(bad), Answer::Misfit, "{bad}");
         }
-        assert_eq!(judged(StatusCode::OK, ""), Verdict::Whole);
-        assert_eq!(judged(StatusCode::RANGE_NOT_SATISFIABLE, ""), Verdict::Misfit);
-        assert_eq!(judged(StatusCode::FORBIDDEN, ""), Verdict::Refused(403));
+        assert_eq!(judged(StatusCode::OK, ""), Answer::Whole);
+        assert_eq!(judged(StatusCode::RANGE_NOT_SATISFIABLE, ""), Answer::Misfit);
+        assert_eq!(judged(StatusCode::FORBIDDEN, ""), Answer::Refused(403));
         let unasked = |status| judge(status, &headers("content-range: bytes 0-9/10"), None);
-        assert_eq!(unasked(StatusCode::PARTIAL_CONTENT), Verdict::Unasked);
-        assert_eq!(unasked(StatusCode::RANGE_NOT_SATISFIABLE), Verdict::Refused(416));
+        assert_eq!(unasked(StatusCode::PARTIAL_CONTENT), Answer::Unasked);
+        assert_eq!(unasked(StatusCode::RANGE_NOT_SATISFIABLE), Answer::Refused(416));
 
         let date = "Thu, 01 Jan 2026 00:00:00 GMT";
         let (_dir, target) = begun(5, None, date);
         let dated = |text: &str| judge(StatusCode::PARTIAL_CONTENT, &headers(text), Some(&target));
-        assert_eq!(dated(&format!("content-range: bytes 5-9/10\nlast-modified: {date}")), Verdict::Rest);
-        assert_eq!(dated(&format!("content-range: bytes 5-9/*\nlast-modified: {date}")), Verdict::Misfit);
-        assert_eq!(dated("content-range: bytes 5-9/10\netag: \"a\""), Verdict::Misfit);
+        assert_eq!(dated(&format!("content-range: bytes 5-9/10\nlast-modified: {date}")), Answer::Rest);
+        assert_eq!(dated(&format!("content-range: bytes 5-9/*\nlast-modified: {date}")), Answer::Misfit);
+        assert_eq!(dated("content-range: bytes 5-9/10\netag: \"a\""), Answer::Misfit);
     }
 
     proptest! {
@@ -376,7 +379,7 @@ mod tests {
             let tag = if same_tag { "\"a\"" } else { "\"b\"" };
             let mut text = format!("content-range: bytes {start}-{}/{told}\netag: {tag}", start + length - 1);
             text += &body.map(|body| format!("\ncontent-length: {body}")).unwrap_or_default();
-            if judge(StatusCode::PARTIAL_CONTENT, &headers(&text), Some(&target)) == Verdict::Rest {
+            if judge(StatusCode::PARTIAL_CONTENT, &headers(&text), Some(&target)) == Answer::Rest {
                 prop_assert!(start == size && same_tag && told == total && start + length <= total);
                 prop_assert!(body.is_none_or(|body| body == length));
             }

@@ -15,12 +15,12 @@ pub struct SourceError {
     /// Where it was to come from, without secrets.
     pub location: String,
     /// What went wrong.
-    pub problem: Problem,
+    pub problem: SourceProblem,
 }
 
 /// What went wrong with a source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum SourceProblem {
     /// No connection, or it broke.
     #[error("{0}")]
     Connection(String),
@@ -68,30 +68,30 @@ pub enum Problem {
 }
 
 impl SourceError {
-    pub(crate) fn new(source: &Source, problem: Problem) -> SourceError {
+    pub(crate) fn new(source: &Source, problem: SourceProblem) -> SourceError {
         SourceError { section: source.section.clone(), location: location(&source.origin), problem }
     }
 
     /// True when trying again later may help.
     pub fn is_transient(&self) -> bool {
         match &self.problem {
-            Problem::Connection(_) | Problem::Stalled(_) | Problem::Misfit => true,
-            Problem::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
+            SourceProblem::Connection(_) | SourceProblem::Stalled(_) | SourceProblem::Misfit => true,
+            SourceProblem::Status { status, .. } => *status >= 500 || matches!(status, 408 | 425 | 429),
             _ => false,
         }
     }
 }
 
-impl Problem {
-    pub(crate) fn local(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Problem {
+impl SourceProblem {
+    pub(crate) fn local(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> SourceProblem {
         let path = path.into();
-        move |error| Problem::Local { path, reason: error.to_string() }
+        move |error| SourceProblem::Local { path, reason: error.to_string() }
     }
 }
 
-impl From<ArchiveFault> for Problem {
-    fn from(fault: ArchiveFault) -> Problem {
-        Problem::Refused(fault.to_string())
+impl From<ArchiveFault> for SourceProblem {
+    fn from(fault: ArchiveFault) -> SourceProblem {
+        SourceProblem::Refused(fault.to_string())
     }
 }
 
@@ -143,11 +143,11 @@ mod tests {
                 Source { section: "s".into(), origin: SourceOrigin::Url("http://h/f".into()), sha256: None };
             SourceError::new(&source, problem)
         };
-        let status = |status| Problem::Status { status, section: "s".into() };
-        for problem in [status(503), status(429), Problem::Connection(String::new())] {
+        let status = |status| SourceProblem::Status { status, section: "s".into() };
+        for problem in [status(503), status(429), SourceProblem::Connection(String::new())] {
             assert!(error(problem.clone()).is_transient(), "{problem:?}");
         }
-        for problem in [status(404), status(403), Problem::Command(String::new())] {
+        for problem in [status(404), status(403), SourceProblem::Command(String::new())] {
             assert!(!error(problem.clone()).is_transient(), "{problem:?}");
         }
         assert_eq!(

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::command::run;
-use super::error::Problem;
+use super::error::SourceProblem;
 use crate::context::archive::ArchiveWriter;
 use crate::context::entries::{self, EntryKind};
+use crate::util::hex::is_commit;
 use crate::util::write::write_whole;
 
 /// Variables of the environment that tell git which repository to work on.
@@ -46,10 +47,8 @@ pub(super) async fn resolve(
     url: &str,
     reference: &str,
     patience: Duration,
-) -> Result<Option<Resolved>, Problem> {
-    let is_commit =
-        matches!(reference.len(), 40 | 64) && reference.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_commit {
+) -> Result<Option<Resolved>, SourceProblem> {
+    if is_commit(reference) {
         return Ok(Some(Resolved::commit(reference)));
     }
     let (tag, branch) = (format!("refs/tags/{reference}"), format!("refs/heads/{reference}"));
@@ -80,18 +79,21 @@ pub(super) async fn check_out(
     resolved: Option<&Resolved>,
     dir: &Path,
     patience: Duration,
-) -> Result<String, Problem> {
-    let mut fetched = Err(Problem::Command(String::new()));
+) -> Result<String, SourceProblem> {
+    let mut fetched = Err(SourceProblem::Command(String::new()));
     if let Some(resolved) = resolved {
         fetched = fetch(url, dir, &little(reference, resolved), patience).await;
-        if matches!(fetched, Err(Problem::Connection(_) | Problem::Stalled(_) | Problem::Configuration(_))) {
+        if matches!(
+            fetched,
+            Err(SourceProblem::Connection(_) | SourceProblem::Stalled(_) | SourceProblem::Configuration(_))
+        ) {
             return fetched.map(|()| String::new());
         }
     }
     if fetched.is_err() {
         // A server that gives no part of its history, or a commit that no ref names.
         if dir.exists() {
-            fs::remove_dir_all(dir).map_err(Problem::local(dir))?;
+            fs::remove_dir_all(dir).map_err(SourceProblem::local(dir))?;
         }
         let everything = ["--tags", "origin", "+refs/heads/*:refs/remotes/origin/*"].map(String::from);
         fetch(url, dir, &everything, patience).await?;
@@ -123,7 +125,7 @@ fn little(reference: &str, resolved: &Resolved) -> Vec<String> {
     }
 }
 
-async fn fetch(url: &str, dir: &Path, what: &[String], patience: Duration) -> Result<(), Problem> {
+async fn fetch(url: &str, dir: &Path, what: &[String], patience: Duration) -> Result<(), SourceProblem> {
     let mut init = git(None);
     init.args(["init", "--quiet", "--template="]).arg(dir);
     run(&mut init, patience, MISSING).await?;
@@ -141,7 +143,7 @@ async fn find_commit(
     reference: &str,
     resolved: Option<&Resolved>,
     patience: Duration,
-) -> Result<String, Problem> {
+) -> Result<String, SourceProblem> {
     let names = match resolved {
         Some(resolved) => vec![resolved.commit.clone()],
         None => vec![reference.to_string(), format!("refs/remotes/origin/{reference}")],
@@ -155,11 +157,11 @@ async fn find_commit(
             return Ok(commit.trim().to_string());
         }
     }
-    Err(Problem::Command(format!("the repository has no branch, tag or commit '{}'", names[0])))
+    Err(SourceProblem::Command(format!("the repository has no branch, tag or commit '{}'", names[0])))
 }
 
 /// Removes from the repository what says where it came from, when, or on which machine it was made.
-async fn strip(dir: &Path, patience: Duration) -> Result<(), Problem> {
+async fn strip(dir: &Path, patience: Duration) -> Result<(), SourceProblem> {
     let mut references = git(Some(dir));
     references.args(["for-each-ref", "--format=delete %(refname)", "refs/remotes"]);
     let deletions = run(&mut references, patience, MISSING).await?;
@@ -170,18 +172,18 @@ async fn strip(dir: &Path, patience: Duration) -> Result<(), Problem> {
     }
     let repository = dir.join(".git");
     let plain = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n";
-    write_whole(&repository.join("config"), plain).map_err(Problem::local(&repository))?;
+    write_whole(&repository.join("config"), plain).map_err(SourceProblem::local(&repository))?;
     for name in ["logs", "refs/remotes"] {
         match fs::remove_dir_all(repository.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Problem::local(&repository)(error));
+                return Err(SourceProblem::local(&repository)(error));
             }
             _ => {}
         }
     }
     // An index anew knows no times and inodes of the files.
     let index = repository.join("index");
-    fs::remove_file(&index).map_err(Problem::local(&index))?;
+    fs::remove_file(&index).map_err(SourceProblem::local(&index))?;
     let mut read_tree = git(Some(dir));
     read_tree.args(["read-tree", "HEAD"]);
     run(&mut read_tree, patience, MISSING).await.map(drop)

@@ -5,14 +5,15 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::error::Problem;
+use super::error::SourceProblem;
 use super::seal::sha256_of;
 use super::unpack::{ArchiveFault, Inspector};
 use crate::context::archive;
-use crate::context::digest::{HashWriter, hex};
+use crate::context::digest::HashWriter;
+use crate::util::hex::hex;
 
 /// Refuses a hostile archive. What is no archive at all may be a program that is copied into the image as it is.
-pub(super) fn check_archive(path: &Path) -> Result<(), Problem> {
+pub(super) fn check_archive(path: &Path) -> Result<(), SourceProblem> {
     match Inspector::check(path) {
         Err(ArchiveFault::NotTar) => Ok(()),
         result => Ok(result?),
@@ -20,11 +21,11 @@ pub(super) fn check_archive(path: &Path) -> Result<(), Problem> {
 }
 
 /// The sha256 of a file, or of the archive that is made of a directory.
-pub(super) fn local_digest(path: &Path) -> Result<String, Problem> {
+pub(super) fn local_digest(path: &Path) -> Result<String, SourceProblem> {
     if path.is_dir() {
-        return pack_hashing(path, io::sink()).map_err(Problem::local(path));
+        return pack_hashing(path, io::sink()).map_err(SourceProblem::local(path));
     }
-    sha256_of(path).map_err(Problem::local(path))
+    sha256_of(path).map_err(SourceProblem::local(path))
 }
 
 /// Writes the archive of a directory, named after it, and gives the archive's sha256.

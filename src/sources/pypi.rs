@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::command::run;
-use super::error::Problem;
+use super::error::SourceProblem;
 use crate::context::archive::ArchiveWriter;
-use crate::context::entries::at;
 use crate::util::input;
+use crate::util::input::with_path;
 use crate::util::write::write_whole;
 
 const MISSING: &str = "install python3 with pip, which sources of type = pypi need";
@@ -33,7 +33,7 @@ pub(super) async fn download(
     sha256: Option<&str>,
     dir: &Path,
     patience: Duration,
-) -> Result<PathBuf, Problem> {
+) -> Result<PathBuf, SourceProblem> {
     run_pip(&mut pip(package, version, sha256, dir, patience)?, dir, patience)
         .await
         .map_err(|problem| explain(problem, package, version, sha256.is_some()))
@@ -46,11 +46,11 @@ fn pip(
     sha256: Option<&str>,
     dir: &Path,
     patience: Duration,
-) -> Result<Command, Problem> {
+) -> Result<Command, SourceProblem> {
     let is_word =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+!".contains(&byte));
     if !is_word(package) || !is_word(version) {
-        return Err(Problem::Configuration(format!(
+        return Err(SourceProblem::Configuration(format!(
             "'{package}=={version}' is not a package and an exact version"
         )));
     }
@@ -59,9 +59,9 @@ fn pip(
         None => (String::new(), "--no-binary=:all:"),
     };
     // The programs that pip starts run elsewhere, and must find what stands in for build backends all the same.
-    let dir = &std::path::absolute(dir).map_err(Problem::local(dir))?;
+    let dir = &std::path::absolute(dir).map_err(SourceProblem::local(dir))?;
     if dir.as_os_str().as_encoded_bytes().contains(&b':') {
-        return Err(Problem::Configuration(format!(
+        return Err(SourceProblem::Configuration(format!(
             "{}: Python can't be told of a directory with a colon in its name: give another --source-cache",
             dir.display()
         )));
@@ -70,7 +70,7 @@ fn pip(
     fs::create_dir_all(&path)
         .and_then(|()| write_whole(&path.join("sitecustomize.py"), WITHIN_PIP))
         .and_then(|()| write_whole(&requirements, format!("{package}=={version}{hash}\n")))
-        .map_err(Problem::local(dir))?;
+        .map_err(SourceProblem::local(dir))?;
     let mut command = Command::new("python3");
     command
         .args(["-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--progress-bar=off"])
@@ -90,20 +90,20 @@ fn pip(
     Ok(command)
 }
 
-async fn run_pip(command: &mut Command, dir: &Path, patience: Duration) -> Result<PathBuf, Problem> {
+async fn run_pip(command: &mut Command, dir: &Path, patience: Duration) -> Result<PathBuf, SourceProblem> {
     // pip counts time-outs itself, and is silent while it loads and while it looks into what it has loaded.
     run(command, patience * 6, MISSING).await?;
     let files = dir.join(FILES);
-    let mut found = fs::read_dir(&files).map_err(Problem::local(&files))?.filter_map(Result::ok);
+    let mut found = fs::read_dir(&files).map_err(SourceProblem::local(&files))?.filter_map(Result::ok);
     match (found.next(), found.next()) {
         (Some(file), None) => Ok(file.path()),
-        _ => Err(Problem::Command("pip did not download exactly one file".to_string())),
+        _ => Err(SourceProblem::Command("pip did not download exactly one file".to_string())),
     }
 }
 
 /// Puts what to do beside pip's words.
-fn explain(problem: Problem, package: &str, version: &str, is_pinned: bool) -> Problem {
-    let Problem::Command(message) = problem else { return problem };
+fn explain(problem: SourceProblem, package: &str, version: &str, is_pinned: bool) -> SourceProblem {
+    let SourceProblem::Command(message) = problem else { return problem };
     let advice = if message.contains("No module named pip") {
         MISSING.to_string()
     } else if message.contains("DO NOT MATCH THE HASHES") {
@@ -118,7 +118,7 @@ fn explain(problem: Problem, package: &str, version: &str, is_pinned: bool) -> P
     } else {
         format!("check that the index of the host's pip configuration has {package} {version}")
     };
-    Problem::Command(format!("{message}\n{advice}"))
+    SourceProblem::Command(format!("{message}\n{advice}"))
 }
 
 /// True for a wheel, which unlike a source distribution is no tar archive.
@@ -130,7 +130,7 @@ pub(super) fn is_wheel(file: &Path) -> bool {
 pub(super) fn pack_wheel(wheel: &Path, top: &str, out: &Path) -> io::Result<()> {
     let mut archive = ArchiveWriter::new(BufWriter::new(File::create_new(out)?));
     archive.append_directory(Path::new(top), 0o755)?;
-    let mut content = input::open(wheel).map_err(|error| at(wheel, error))?;
+    let mut content = input::open(wheel).map_err(|error| with_path(wheel, error))?;
     let size = content.metadata()?.len();
     let name = Path::new(top).join(wheel.file_name().unwrap_or_default());
     archive.append_file(&name, 0o644, size, &mut content)?;
@@ -147,7 +147,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::context::digest::hex;
+    use crate::util::hex::hex;
 
     /// A package index with these files of one release; gives its address.
     fn index(package: &str, files: &[(String, Vec<u8>)]) -> String {
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(fs::read(fetch(None, "unpinned").unwrap()).unwrap(), files[0].1);
         assert!(!trace.exists(), "code of the source distribution has run");
 
-        let Err(Problem::Command(message)) = fetch(Some(&"0".repeat(64)), "wrong") else {
+        let Err(SourceProblem::Command(message)) = fetch(Some(&"0".repeat(64)), "wrong") else {
             panic!("a wrong hash passed")
         };
         assert!(message.contains("the pinned sha256 is of no file"), "{message}");
@@ -253,7 +253,7 @@ mod tests {
         let pip = |dir: &str| pip("x", "1", None, Path::new(dir), Duration::from_secs(1));
         // Nothing is written below it.
         assert!(
-            matches!(pip("/nowhere:x/y"), Err(Problem::Configuration(message)) if message.contains("colon"))
+            matches!(pip("/nowhere:x/y"), Err(SourceProblem::Configuration(message)) if message.contains("colon"))
         );
         let dir = tempfile::tempdir_in("target").unwrap();
         let command = pip(dir.path().to_str().unwrap()).unwrap();
@@ -266,7 +266,7 @@ mod tests {
     fn requirements_can_not_be_smuggled_in() {
         let dir = tempfile::tempdir().unwrap();
         let refused = pip("x --index-url=http://evil/", "1", None, dir.path(), Duration::from_secs(1));
-        assert!(matches!(refused, Err(Problem::Configuration(_))));
+        assert!(matches!(refused, Err(SourceProblem::Configuration(_))));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::context::digest::{HashWriter, hex};
+use crate::context::digest::HashWriter;
+use crate::util::hex::hex;
 use crate::util::input;
 
 /// What changes with a file's content unless somebody takes pains: size, time and place on the disk.

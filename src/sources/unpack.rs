@@ -2,6 +2,7 @@
 //! grows without bound. Every archive is read to its end, so that a damaged one is known before any of it is used.
 
 mod decompress;
+mod fault;
 mod limits;
 mod times;
 
@@ -13,66 +14,20 @@ use std::rc::Rc;
 use crate::context::entries::archive_mode;
 use crate::util::input;
 use decompress::decompressed;
-use limits::{Allowance, Allowed, DEEPEST, LIMITS, Limits};
+pub(crate) use fault::ArchiveFault;
+use fault::BLOCK;
+use limits::{Allowance, Allowed, ArchiveLimits, DEEPEST, LIMITS};
 use times::check_times;
-
-/// Bytes of a header, and what members are filled up to.
-const BLOCK: usize = 512;
-
-/// Why an archive is refused.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ArchiveFault {
-    #[error("it is not a tar archive (compressed with gzip, bzip2, xz, zstd or not at all)")]
-    NotTar,
-    #[error("refusing the archive: its entry '{entry}' {why}")]
-    Hostile { entry: String, why: String },
-    #[error("refusing the archive: it unpacks to more than {0} bytes")]
-    TooLarge(u64),
-    #[error("refusing the archive: its entry {0} has more than {1} bytes of names and other records")]
-    LongHeader(u64, u64),
-    #[error("refusing the archive: it has more than {0} entries")]
-    TooMany(u64),
-    #[error("refusing the archive: its names have more than {0} bytes")]
-    LongNames(u64),
-    #[error("the archive is damaged: {0}")]
-    Damaged(io::Error),
-    #[error("the archive is damaged after its entry '{0}': {1}")]
-    DamagedAfter(String, io::Error),
-    #[error("{0}")]
-    Output(io::Error),
-}
-
-impl ArchiveFault {
-    /// What an error of reading is; one of ours was only carried by it.
-    fn of_reading(error: io::Error) -> ArchiveFault {
-        error.downcast().unwrap_or_else(ArchiveFault::Damaged)
-    }
-
-    /// The same, for who knows what was read last.
-    fn after(self, entry: Option<&Path>) -> ArchiveFault {
-        match (self, entry) {
-            (ArchiveFault::Damaged(error), Some(entry)) => {
-                ArchiveFault::DamagedAfter(entry.display().to_string(), error)
-            }
-            (fault, _) => fault,
-        }
-    }
-
-    /// Goes through readers that know nothing of it.
-    fn carried(self, kind: io::ErrorKind) -> io::Error {
-        io::Error::new(kind, self)
-    }
-}
 
 /// One member of an archive, its name checked.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub(crate) struct ArchiveMember {
     pub name: PathBuf,
     pub kind: MemberKind,
     pub mode: u32,
 }
 
-/// What a [`Member`] is.
+/// What a [`ArchiveMember`] is.
 #[derive(Debug)]
 pub(crate) enum MemberKind {
     Directory,
@@ -86,7 +41,7 @@ pub(crate) enum MemberKind {
 pub(crate) struct Inspector {
     /// Names of symbolic links so far: nothing may be unpacked through one.
     links: HashSet<PathBuf>,
-    limits: Limits,
+    limits: ArchiveLimits,
 }
 
 impl Inspector {
@@ -98,7 +53,7 @@ impl Inspector {
     pub(crate) fn read(
         &mut self,
         archive: &Path,
-        mut take: impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
+        mut take: impl FnMut(ArchiveMember, &mut dyn Read) -> io::Result<()>,
     ) -> Result<(), ArchiveFault> {
         let file = input::open(archive).map_err(ArchiveFault::Damaged)?;
         let stream = decompressed(file).map_err(ArchiveFault::Damaged)?;
@@ -128,7 +83,7 @@ impl Inspector {
         tar: &mut tar::Archive<R>,
         allowance: &Allowance,
         last: &mut Option<PathBuf>,
-        take: &mut impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
+        take: &mut impl FnMut(ArchiveMember, &mut dyn Read) -> io::Result<()>,
     ) -> Result<(), ArchiveFault> {
         let mut entries = tar.entries().map_err(ArchiveFault::of_reading)?;
         for count in 1.. {
@@ -152,7 +107,7 @@ impl Inspector {
     }
 
     /// Refuses what would be unpacked out of its place, and notes links.
-    fn admit(&mut self, member: &Member) -> Result<(), ArchiveFault> {
+    fn admit(&mut self, member: &ArchiveMember) -> Result<(), ArchiveFault> {
         check_place(member, &self.links).map_err(|why| hostile(&member.name, why))?;
         match member.kind {
             MemberKind::Symlink(_) => drop(self.links.insert(member.name.clone())),
@@ -194,10 +149,12 @@ fn hostile(entry: &Path, why: impl Into<String>) -> ArchiveFault {
 }
 
 /// Why an entry is refused, and its name.
-type Refusal = (PathBuf, String);
+type RefusedMember = (PathBuf, String);
 
 /// What an entry is; none when it only describes others.
-fn member<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Result<Option<Member>, Refusal>> {
+fn member<R: Read>(
+    entry: &mut tar::Entry<'_, R>,
+) -> io::Result<Result<Option<ArchiveMember>, RefusedMember>> {
     let raw_name = entry.path()?.into_owned();
     let target = entry.link_name()?.map(std::borrow::Cow::into_owned).unwrap_or_default();
     let mode = archive_mode(entry.header().mode()?);
@@ -226,7 +183,7 @@ fn member<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Result<Option<Me
     };
     match normal(&raw_name) {
         Ok(name) if name.as_os_str().is_empty() => Ok(Ok(None)),
-        Ok(name) => Ok(Ok(Some(Member { name, kind, mode }))),
+        Ok(name) => Ok(Ok(Some(ArchiveMember { name, kind, mode }))),
         Err(why) => refuse(&why),
     }
 }
@@ -249,7 +206,7 @@ fn normal(name: &Path) -> Result<PathBuf, String> {
 }
 
 /// Says why a member would leave its place once it is unpacked.
-fn check_place(member: &Member, links: &HashSet<PathBuf>) -> Result<(), String> {
+fn check_place(member: &ArchiveMember, links: &HashSet<PathBuf>) -> Result<(), String> {
     let through =
         |name: &Path| name.ancestors().skip(1).find(|parent| links.contains(*parent)).map(Path::to_path_buf);
     if let Some(link) = through(&member.name) {

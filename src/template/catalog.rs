@@ -18,7 +18,7 @@ pub const TEMPLATE_NAME: &str = "Dockerfile.j2";
 
 /// Where the bytes of a tree's file are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum TreeContent {
     /// Inside the binary.
     Embedded(&'static [u8]),
     /// On disk.
@@ -31,15 +31,15 @@ pub struct TreeFile {
     /// Permission bits.
     pub mode: u32,
     /// The bytes, or where they are.
-    pub content: Content,
+    pub content: TreeContent,
 }
 
 impl TreeFile {
     /// The file's bytes.
     pub fn read(&self) -> io::Result<Cow<'static, [u8]>> {
         match &self.content {
-            Content::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
-            Content::File(path) => input::read(path).map(Cow::Owned),
+            TreeContent::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
+            TreeContent::File(path) => input::read(path).map(Cow::Owned),
         }
     }
 }
@@ -114,7 +114,7 @@ impl TemplateCatalog {
                 let mode = if bytes.starts_with(b"#!") { 0o755 } else { 0o644 };
                 files.insert(
                     file.path().to_string_lossy().into_owned(),
-                    TreeFile { mode, content: Content::Embedded(bytes) },
+                    TreeFile { mode, content: TreeContent::Embedded(bytes) },
                 );
             }
         }
@@ -165,7 +165,7 @@ impl TemplateCatalog {
             if kind.is_dir() {
                 self.directories.insert(relative, mode);
             } else {
-                self.files.insert(relative, TreeFile { mode, content: Content::File(entry.into_path()) });
+                self.files.insert(relative, TreeFile { mode, content: TreeContent::File(entry.into_path()) });
             }
         }
         Ok(())
@@ -199,8 +199,8 @@ impl TemplateCatalog {
     /// The templates that lie in this directory, by the paths that they have on disk.
     pub fn templates_in(&self, dir: &Path) -> impl Iterator<Item = &Path> {
         let on_disk = self.files.values().filter_map(|file| match &file.content {
-            Content::File(path) => Some(path),
-            Content::Embedded(_) => None,
+            TreeContent::File(path) => Some(path),
+            TreeContent::Embedded(_) => None,
         });
         let templates = on_disk.filter(|path| path.extension().is_some_and(|extension| extension == "j2"));
         templates.map(PathBuf::as_path).filter(move |path| path.starts_with(dir))
@@ -214,7 +214,7 @@ impl TemplateCatalog {
     /// How a file of the tree is called in messages.
     pub fn display_path(&self, path: &str) -> String {
         match self.files.get(path) {
-            Some(TreeFile { content: Content::File(file), .. }) => file.display().to_string(),
+            Some(TreeFile { content: TreeContent::File(file), .. }) => file.display().to_string(),
             _ => format!("{}/{path}", self.origin),
         }
     }
@@ -222,7 +222,7 @@ impl TemplateCatalog {
     /// A file's path within the tree; the whole path for a file that lies elsewhere.
     pub fn short_path(&self, path: &str) -> String {
         match self.files.get(path) {
-            Some(TreeFile { content: Content::File(file), .. }) if !file.starts_with(&self.origin) => {
+            Some(TreeFile { content: TreeContent::File(file), .. }) if !file.starts_with(&self.origin) => {
                 file.display().to_string()
             }
             _ => path.to_string(),

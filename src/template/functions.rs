@@ -5,7 +5,7 @@ use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::arguments::argument;
 use super::list::python_items;
-use super::lookups::{Effect, Lookup, Lookups};
+use super::lookups::{Effect, ListLookup, Lookups};
 use super::rewrites::TopLevelSets;
 use super::shared::SharedList;
 use crate::model::template_api::TemplateApi;
@@ -39,7 +39,7 @@ fn customizable(
     let list = format!("{image}_{kind}");
     let (value, effect) =
         if value.is_undefined() { (value, Effect::Undefined) } else { edit(state, value, &list)? };
-    state.get_or_insert_extension(Lookups::default()).0.push(Lookup { list, effect });
+    state.get_or_insert_extension(Lookups::default()).0.push(ListLookup { list, effect });
     Ok(value)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// One use of `customizable`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lookup {
+pub struct ListLookup {
     /// What stands in front of `_append`, `_remove` and `_override`: the image's name and the kind.
     pub list: String,
     /// What it did.
@@ -42,7 +42,7 @@ pub enum Effect {
 
 /// The uses during one rendering, in order.
 #[derive(Debug, Default)]
-pub(super) struct Lookups(pub(super) Vec<Lookup>);
+pub(super) struct Lookups(pub(super) Vec<ListLookup>);
 
 /// Names that the tree's templates have set again after an override or another template of the tree had set them.
 #[derive(Debug, Default)]

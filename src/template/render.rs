@@ -12,7 +12,7 @@ use super::context::RenderContext;
 use super::environment::environment;
 use super::error::TemplateError;
 use super::limits;
-use super::lookups::{Lookup, Lookups, SetAgain};
+use super::lookups::{ListLookup, Lookups, SetAgain};
 use super::origin::{override_name, tree_name};
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
@@ -30,7 +30,7 @@ pub struct RenderedDockerfile {
     /// The Dockerfile's text.
     pub text: String,
     /// What overrides could change in it, and did.
-    pub lookups: Vec<Lookup>,
+    pub lookups: Vec<ListLookup>,
     /// Variables that the tree set after an override or another of its templates had set them.
     pub set_again: BTreeSet<String>,
 }
@@ -100,7 +100,7 @@ impl Renderer {
         env: &minijinja::Environment<'_>,
         image: &ImageTemplate,
         context: &RenderContext,
-    ) -> Result<(String, Vec<Lookup>, BTreeSet<String>), minijinja::Error> {
+    ) -> Result<(String, Vec<ListLookup>, BTreeSet<String>), minijinja::Error> {
         let parent = tree_name(&format!("{}/{TEMPLATE_NAME}", image.dir));
         let template = match &self.overrides {
             Some(merged) => {

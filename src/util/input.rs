@@ -58,6 +58,11 @@ fn what(kind: FileType) -> &'static str {
     }
 }
 
+/// An error that the system reported without its path, with it.
+pub fn with_path(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -37,14 +37,14 @@ enum Next {
     Stop,
 }
 
-struct State {
+struct InterruptState {
     next: Mutex<Next>,
     stop: watch::Sender<bool>,
     /// Directories that go with the process.
     temporary: Mutex<BTreeSet<PathBuf>>,
 }
 
-static STATE: LazyLock<State> = LazyLock::new(|| State {
+static STATE: LazyLock<InterruptState> = LazyLock::new(|| InterruptState {
     next: Mutex::new(Next::Leave),
     stop: watch::Sender::new(false),
     temporary: Mutex::default(),

@@ -2,12 +2,14 @@
 
 pub mod at_once;
 pub mod exit;
+pub mod hex;
 pub mod http;
 pub mod input;
 pub mod interrupt;
 pub mod location;
 pub(crate) mod mask;
 pub mod names;
+pub mod nearest;
 pub mod once_map;
 pub mod places;
 pub mod plain;

@@ -22,15 +22,15 @@ const KEPT_ERRORS: usize = 64 * 1024;
 
 /// The groups that run.
 #[derive(Default)]
-struct Running {
+struct RunningGroups {
     groups: BTreeSet<u32>,
     /// The process is about to leave: nothing more is started.
     closed: bool,
 }
 
-static RUNNING: Mutex<Running> = Mutex::new(Running { groups: BTreeSet::new(), closed: false });
+static RUNNING: Mutex<RunningGroups> = Mutex::new(RunningGroups { groups: BTreeSet::new(), closed: false });
 
-fn running() -> MutexGuard<'static, Running> {
+fn running() -> MutexGuard<'static, RunningGroups> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

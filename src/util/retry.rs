@@ -1,6 +1,7 @@
 //! When to try again what failed, and how long to wait before.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 /// When to ask again.
@@ -21,12 +22,16 @@ impl Again {
     }
 }
 
-/// How long to wait before the try after `attempt` (from 1): 1, 2, 4 ... 60 seconds, less up to a half.
-///
-/// `jitter` from 0 to 1 keeps builds that failed together from trying again together.
-pub fn backoff(attempt: u32, jitter: f64) -> Duration {
+/// Wait before the try after `attempt` (from 1): 1, 2, 4 ... 60 seconds, less up to a half. A jitter from 0 to 1 keeps
+/// what failed together from being tried again together.
+fn backoff(attempt: u32, jitter: f64) -> Duration {
     let seconds = 2f64.powi(attempt.clamp(1, 7) as i32 - 1).min(60.0);
     Duration::from_secs_f64(seconds * (1.0 - 0.5 * jitter.clamp(0.0, 1.0)))
+}
+
+/// A random number from 0 to 1: what std's hash maps are seeded with.
+fn jitter() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
 
 /// A wait before the next try.
@@ -48,7 +53,7 @@ impl fmt::Display for Pause {
 
 /// Asks until it succeeds, fails for good, or has been asked once and `retries` times more. Each wait is told before it
 /// begins.
-pub async fn persist<T, E, Asked: Future<Output = Result<T, E>>>(
+pub async fn retry<T, E, Asked: Future<Output = Result<T, E>>>(
     retries: u32,
     again: impl Fn(&E) -> Again,
     waits: impl Fn(&E, Pause),
@@ -62,7 +67,7 @@ pub async fn persist<T, E, Asked: Future<Output = Result<T, E>>>(
         };
         let pause = match again(&error) {
             Again::Never => return Err(error),
-            Again::Later => Pause { wait: backoff(attempt, 0.5), asked: false },
+            Again::Later => Pause { wait: backoff(attempt, jitter()), asked: false },
             Again::After(wait) => Pause { wait, asked: true },
         };
         waits(&error, pause);
@@ -86,12 +91,20 @@ mod tests {
         let again = |_: &u32| Again::After(Duration::from_secs(7));
         let told = std::cell::RefCell::new(Vec::new());
         let waits = |error: &u32, pause: Pause| told.borrow_mut().push(format!("{error}: {pause}"));
-        assert_eq!(persist(2, again, waits, ask).await, Err(3));
+        assert_eq!(retry(2, again, waits, ask).await, Err(3));
         assert_eq!(start.elapsed(), Duration::from_secs(14));
         let asked = "trying again in 7.0 s, as it asks (Retry-After)";
         assert_eq!(*told.borrow(), [format!("1: {asked}"), format!("2: {asked}")]);
-        assert_eq!(persist(2, |_| Again::Never, waits, ask).await, Err(4));
+        assert_eq!(retry(2, |_| Again::Never, waits, ask).await, Err(4));
         assert_eq!(told.borrow().len(), 2);
+    }
+
+    #[test]
+    fn jitter_is_another_every_time() {
+        let drawn: Vec<f64> = std::iter::repeat_with(jitter).take(100).collect();
+        assert!(drawn.iter().all(|number| (0.0..=1.0).contains(number)));
+        let (low, high) = (drawn.iter().filter(|number| **number < 0.5).count(), drawn.len());
+        assert!((20..=80).contains(&low), "{low} of {high}");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use kolla_build::context::digest::hex;
 use kolla_build::engine::docker::{Credentials, Docker};
 use kolla_build::engine::{BuildRequest, Engine, EngineError, ImageFacts};
 use kolla_build::model::platform::{Arch, Platform};
+use kolla_build::util::hex::hex;
 use sha2::{Digest, Sha256};
 
 use crate::support::real;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kolla_build::build::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble};
 use kolla_build::config::source::{Source, SourceOrigin};
 use kolla_build::context::archive::write_context;
-use kolla_build::sources::cache::{Fetched, Problem, SourceCache, SourceError};
+use kolla_build::sources::cache::{Fetched, SourceCache, SourceError, SourceProblem};
 use sha2::{Digest, Sha256};
 
 mod cache;
@@ -204,7 +204,7 @@ fn a_wrong_checksum_leaves_nothing() {
     let (expected, content) = ("0".repeat(64), tarball(&[("a", "b")]));
     let source = url(&server.put("/x.tar", &content), Some(&expected));
     let error = fixture.fetch(&fixture.cache(), &source).unwrap_err();
-    assert_eq!(error.problem, Problem::Checksum { expected, found: sha256(&content) });
+    assert_eq!(error.problem, SourceProblem::Checksum { expected, found: sha256(&content) });
     assert!(!error.is_transient());
     assert_eq!(fs::read_dir(fixture.dir.path().join("cache/objects")).unwrap().count(), 0);
     assert_eq!(fixture.unfinished(), 0);
@@ -324,7 +324,7 @@ fn what_was_begun_is_dropped_when_it_is_of_another_file_or_spoilt() {
     let wrong = url(&address, Some(&"0".repeat(64)));
     begin(&fixture, &server, &wrong, 100_000);
     let error = fixture.fetch(&fixture.cache(), &wrong).unwrap_err();
-    assert_eq!(error.problem, Problem::Checksum { expected: "0".repeat(64), found: sha256(&new) });
+    assert_eq!(error.problem, SourceProblem::Checksum { expected: "0".repeat(64), found: sha256(&new) });
     assert_eq!(fixture.working_files(), []);
 }
 
@@ -336,7 +336,7 @@ fn no_progress_is_given_up_and_redirects_are_followed() {
     server.forget_ranges();
     server.fail_next(Fault::Hang(1));
     let error = fixture.fetch(&fixture.cache(), &source).unwrap_err();
-    assert_eq!(error.problem, Problem::Stalled(Duration::from_secs(2)));
+    assert_eq!(error.problem, SourceProblem::Stalled(Duration::from_secs(2)));
     assert!(error.is_transient());
 
     server.fail_next(Fault::Redirect(server.put("/elsewhere", &content)));

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use kolla_build::context::digest::hex;
+use kolla_build::util::hex::hex;
 use rcgen::ExtendedKeyUsagePurpose;
 use sha2::{Digest, Sha256};
 

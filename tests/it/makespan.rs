@@ -10,7 +10,7 @@ use kolla_build::model::event::{Event, Failure, Image, UnitId};
 use kolla_build::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use kolla_build::model::platform::{Arch, Platform};
 use kolla_build::schedule::history::History;
-use kolla_build::schedule::run::{Limits, run};
+use kolla_build::schedule::run::{ScheduleLimits, run};
 use kolla_build::schedule::worker::{Pushed, Success, Tell, Worker};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -73,7 +73,7 @@ impl Shape {
 
     /// How long a run takes whose scheduler expects these costs.
     async fn makespan(&self, threads: usize, cost: impl Fn(&UnitId) -> u64) -> Duration {
-        let limits = Limits { threads, push_threads: None, retries: 0, fail_fast: None };
+        let limits = ScheduleLimits { threads, push_threads: None, retries: 0, fail_fast: None };
         let (events, mut heard) = mpsc::unbounded_channel();
         let (_keep, stop) = watch::channel(false);
         let started = Instant::now();

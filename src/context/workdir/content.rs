@@ -1,13 +1,24 @@
 //! What is to be in a file, and whether it is there already [I/O].
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::WorkDirError;
-use super::fill::FileContent;
 use crate::util::input;
+
+/// Where a file's content comes from.
+#[derive(Debug, Clone)]
+pub enum FileContent {
+    /// From memory.
+    Bytes(Cow<'static, [u8]>),
+    /// A copy of this file.
+    File(PathBuf),
+    /// None: it is a directory, which may stay empty.
+    Directory,
+}
 
 /// A file's content, to be read from its start.
 pub(super) enum OpenContent<'a> {

@@ -3,8 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::LOCK_FILE;
-
 /// Why a working directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkDirError {
@@ -26,13 +24,15 @@ pub enum WorkDirError {
     },
     /// Another run uses the directory.
     #[error(
-        "the working directory {} is used by another run (process {owner}, lock file {LOCK_FILE}): \
+        "the working directory {} is used by another run (process {owner}, lock file {lock_file}): \
          wait for it or give another --work-dir",
         path.display()
     )]
     Locked {
         /// The directory.
         path: PathBuf,
+        /// Name of the file in it that the other run holds.
+        lock_file: &'static str,
         /// The other run's process id, as it wrote it down.
         owner: String,
     },

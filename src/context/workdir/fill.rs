@@ -1,6 +1,5 @@
 //! Writing the files of a tree, fast [I/O].
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io;
@@ -10,7 +9,7 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
-use super::content::OpenContent;
+use super::content::{FileContent, OpenContent};
 use super::error::WorkDirError;
 use crate::util::write::UNFINISHED_PREFIX;
 
@@ -19,7 +18,7 @@ const DIRECTORY_MODE: u32 = 0o755;
 
 /// One file to write.
 #[derive(Debug, Clone)]
-pub struct TreeFile {
+pub struct ContextFile {
     /// Its name below the tree's root.
     pub name: PathBuf,
     /// Permission bits, exactly as they will be.
@@ -28,27 +27,16 @@ pub struct TreeFile {
     pub content: FileContent,
 }
 
-impl TreeFile {
+impl ContextFile {
     pub(super) fn is_directory(&self) -> bool {
         matches!(self.content, FileContent::Directory)
     }
 }
 
-/// Where a file's content comes from.
-#[derive(Debug, Clone)]
-pub enum FileContent {
-    /// From memory.
-    Bytes(Cow<'static, [u8]>),
-    /// A copy of this file.
-    File(PathBuf),
-    /// None: it is a directory, which may stay empty.
-    Directory,
-}
-
 /// Writes files below `root`, in parallel, and their directories; all of them get the time 0, so that nothing in a
 /// context tells when it was made. What is there already under a file's name is replaced by a complete file, and left
 /// alone when it holds the same; no link is written through.
-pub fn write_tree(root: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
+pub fn write_tree(root: &Path, files: &[ContextFile]) -> Result<(), WorkDirError> {
     let mut directories: BTreeMap<PathBuf, u32> = BTreeMap::new();
     for file in files {
         if !file.name.components().all(|part| matches!(part, Component::Normal(_))) {
@@ -96,7 +84,7 @@ fn create_directory(path: &Path) -> Result<(), WorkDirError> {
     }
 }
 
-fn write_file(root: &Path, file: &TreeFile) -> Result<(), WorkDirError> {
+fn write_file(root: &Path, file: &ContextFile) -> Result<(), WorkDirError> {
     let path = root.join(&file.name);
     let mut content = OpenContent::of(&file.content)?;
     let out = match OpenOptions::new().write(true).create_new(true).open(&path) {

@@ -3,12 +3,19 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use super::error::WorkDirError;
-use super::lock_in;
+
+/// Name of the lock file in a working directory that stays; its lock says that a run uses the directory.
+const LOCK_FILE: &str = ".kolla-build.lock";
+
+/// The lock file of a working directory.
+pub fn lock_in(dir: &Path) -> PathBuf {
+    dir.join(LOCK_FILE)
+}
 
 /// What a lock file says of a tree that no run has made and some run has written to.
 pub(super) const AMONG_OTHERS: &str = "among others";
@@ -43,7 +50,7 @@ pub(super) fn lock(dir: &Path) -> Result<File, WorkDirError> {
                 Ok(_) => record.lines().next().unwrap_or("unknown").to_string(),
                 Err(_) => "unknown".to_string(),
             };
-            Err(WorkDirError::Locked { path: dir.to_path_buf(), owner })
+            Err(WorkDirError::Locked { path: dir.to_path_buf(), lock_file: LOCK_FILE, owner })
         }
     }
 }

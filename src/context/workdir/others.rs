@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::error::WorkDirError;
-use super::fill::TreeFile;
+use super::fill::ContextFile;
 use crate::util::write::UNFINISHED_PREFIX;
 
 /// Removes what is in `tree` but for `files` and the directories they are in.
-pub(super) fn remove_others(tree: &Path, files: &[TreeFile]) -> Result<(), WorkDirError> {
+pub(super) fn remove_others(tree: &Path, files: &[ContextFile]) -> Result<(), WorkDirError> {
     let (directories, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_directory());
     let kept_files: HashSet<&Path> = others.iter().map(|file| file.name.as_path()).collect();
     let mut kept_directories: HashSet<&Path> =
@@ -41,7 +41,11 @@ pub(super) fn remove_others(tree: &Path, files: &[TreeFile]) -> Result<(), WorkD
 
 /// Fails when a file in the way is none that a run can have written. Runs, Kolla's too, leave a Dockerfile in every
 /// image's directory, Kolla's its template beside it.
-pub(super) fn refuse_foreign(tree: &Path, files: &[TreeFile], once_ours: bool) -> Result<(), WorkDirError> {
+pub(super) fn refuse_foreign(
+    tree: &Path,
+    files: &[ContextFile],
+    once_ours: bool,
+) -> Result<(), WorkDirError> {
     let dockerfiles =
         files.iter().filter(|file| file.name.file_name().is_some_and(|name| name == "Dockerfile"));
     let image_dirs: Vec<PathBuf> =

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::endpoint::{Endpoint, InvalidEndpoint, Tcp};
-use crate::context::digest::hex;
+use crate::util::hex::hex;
 use crate::util::input;
 
 /// The context that is none: the default socket.

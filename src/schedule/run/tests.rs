@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use crate::model::event::Image;
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::{Arch, Platform};
-use crate::schedule::worker::{Progress, Tell};
+use crate::schedule::worker::{Tell, UnitProgress};
 
 /// Answers each image's tries in turn, and notes what ran at once.
 #[derive(Default)]
@@ -25,7 +25,7 @@ impl Worker for Fake {
                 running.0 += 1;
                 running.1 = running.1.max(running.0);
             }
-            tell(Progress::Started { key: "".into() });
+            tell(UnitProgress::Started { key: "".into() });
             let pause = if self.hang { Duration::from_secs(3600) } else { Duration::from_millis(5) };
             tokio::time::sleep(pause).await;
             self.running.lock().expect("not poisoned").0 -= 1;
@@ -69,8 +69,15 @@ fn failure(transient: bool) -> Failure {
 async fn outcomes(plan: &BuildPlan, fake: Arc<Fake>, threads: usize) -> (Vec<(String, Outcome)>, Vec<Event>) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (_keep, stop) = watch::channel(false);
-    run(plan, fake, |_| 1, Limits { threads, push_threads: None, retries: 2, fail_fast: None }, stop, sender)
-        .await;
+    run(
+        plan,
+        fake,
+        |_| 1,
+        ScheduleLimits { threads, push_threads: None, retries: 2, fail_fast: None },
+        stop,
+        sender,
+    )
+    .await;
     let mut events = Vec::new();
     while let Some(event) = receiver.recv().await {
         events.push(event);
@@ -158,7 +165,7 @@ async fn what_is_up_to_date_is_pushed_and_a_failed_push_costs_nothing_else() {
         &plan,
         Arc::new(fake),
         |_| 1,
-        Limits { threads: 2, push_threads: Some(1), retries: 1, fail_fast: None },
+        ScheduleLimits { threads: 2, push_threads: Some(1), retries: 1, fail_fast: None },
         stop,
         sender,
     )
@@ -194,7 +201,7 @@ async fn stopping_cancels_what_runs_and_what_waits() {
             &plan,
             fake,
             |_| 1,
-            Limits { threads: 2, push_threads: Some(1), retries: 0, fail_fast: None },
+            ScheduleLimits { threads: 2, push_threads: Some(1), retries: 0, fail_fast: None },
             stopped,
             sender
         ),
@@ -223,7 +230,7 @@ async fn failing_fast(
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (_keep, stop) = watch::channel(false);
     let fail_fast = Some(tolerated.iter().map(|image| image.to_string()).collect());
-    let limits = Limits { threads: 2, push_threads: Some(1), retries: 0, fail_fast };
+    let limits = ScheduleLimits { threads: 2, push_threads: Some(1), retries: 0, fail_fast };
     run(plan, Arc::new(fake), |_| 1, limits, stop, sender).await;
     let (mut ends, mut pushed) = (Vec::new(), Vec::new());
     while let Some(event) = receiver.recv().await {

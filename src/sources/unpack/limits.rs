@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-use super::{ArchiveFault, BLOCK};
+use super::fault::{ArchiveFault, BLOCK};
 
 /// What is taken of one archive.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ArchiveLimits {
     /// Bytes without compression, and of all members together: a sparse one has more than the archive holds.
     pub unpacked: u64,
     /// Members.
@@ -20,8 +20,8 @@ pub(super) struct Limits {
 }
 
 /// More than any source has: Linux has 90,000 files in 1.5 GiB, with 5 MiB of names.
-pub(super) const LIMITS: Limits =
-    Limits { unpacked: 16 << 30, members: 4_000_000, header: 1 << 20, names: 256 << 20 };
+pub(super) const LIMITS: ArchiveLimits =
+    ArchiveLimits { unpacked: 16 << 30, members: 4_000_000, header: 1 << 20, names: 256 << 20 };
 
 /// The longest name, and the longest target of a link; no system opens a longer one.
 pub(super) const LONGEST_NAME: usize = 4096;
@@ -32,7 +32,7 @@ pub(super) const DEEPEST: usize = 256;
 /// What may still be read of an archive. Known to the reader below `tar`, which gathers whole names and records before it
 /// gives them, and to the loop above.
 pub(super) struct Allowance {
-    limits: Limits,
+    limits: ArchiveLimits,
     unpacked: Cell<u64>,
     members: Cell<u64>,
     names: Cell<u64>,
@@ -44,7 +44,7 @@ pub(super) struct Allowance {
 
 impl Allowance {
     /// All that an archive may have.
-    pub fn of(limits: Limits) -> Allowance {
+    pub fn of(limits: ArchiveLimits) -> Allowance {
         Allowance {
             limits,
             unpacked: Cell::new(limits.unpacked),
@@ -69,7 +69,7 @@ impl Allowance {
 
     /// Counts bytes that were read.
     fn spend(&self, count: u64) -> Result<(), ArchiveFault> {
-        let Limits { unpacked, header, .. } = self.limits;
+        let ArchiveLimits { unpacked, header, .. } = self.limits;
         spend(&self.unpacked, count).ok_or(ArchiveFault::TooLarge(unpacked))?;
         spend(&self.header, count).ok_or(ArchiveFault::LongHeader(self.number.get(), header))
     }

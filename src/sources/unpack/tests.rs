@@ -26,7 +26,7 @@ fn archive(members: &[(tar::EntryType, &str, &str)]) -> Vec<u8> {
 }
 
 /// Small enough for tests to reach.
-const SMALL: Limits = Limits { unpacked: 1 << 20, members: 40, header: 8192, names: 10_000 };
+const SMALL: ArchiveLimits = ArchiveLimits { unpacked: 1 << 20, members: 40, header: 8192, names: 10_000 };
 
 fn inspect(bytes: &[u8]) -> Result<Vec<String>, String> {
     inspect_with(bytes, |_, content| io::copy(content, &mut io::sink()).map(drop))
@@ -34,7 +34,7 @@ fn inspect(bytes: &[u8]) -> Result<Vec<String>, String> {
 
 fn inspect_with(
     bytes: &[u8],
-    mut take: impl FnMut(&Member, &mut dyn Read) -> io::Result<()>,
+    mut take: impl FnMut(&ArchiveMember, &mut dyn Read) -> io::Result<()>,
 ) -> Result<Vec<String>, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::platform::Arch;
-use crate::template::catalog::{Content, TreeFile};
+use crate::template::catalog::{TreeContent, TreeFile};
 use crate::testing::{cases, text_of};
 
 const WORDS: &[&str] = &[
@@ -162,7 +162,7 @@ const WORDS: &[&str] = &[
 fn rendered(text: &str) -> Result<String, String> {
     let mut catalog = TemplateCatalog::default();
     for (path, text) in [("a/Dockerfile.j2", text), ("p.j2", "{% block b %}{{ a }}{% endblock %}")] {
-        let content = Content::Embedded(text.to_string().leak().as_bytes());
+        let content = TreeContent::Embedded(text.to_string().leak().as_bytes());
         catalog.insert(path.to_string(), TreeFile { mode: 0o644, content });
     }
     let images = catalog.images().expect("images");

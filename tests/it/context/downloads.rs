@@ -6,7 +6,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use kolla_build::sources::cache::Problem;
+use kolla_build::sources::cache::SourceProblem;
 use proptest::prelude::*;
 
 use super::{Fixture, SECTION, ranges, sha256, tarball, url};
@@ -70,7 +70,7 @@ fn a_part_that_nobody_asked_for_is_no_file() {
     let source = url(&server.put("/x.tar", &content), None);
     server.fail_next(part("0-99/100", "tag", &content[..100]));
     let error = fixture.fetch(&fixture.cache(), &source).unwrap_err();
-    assert_eq!(error.problem, Problem::Misfit);
+    assert_eq!(error.problem, SourceProblem::Misfit);
     assert!(error.is_transient());
     // A server that does nothing else is given up.
     server.fail_next(Fault::CutAfter(100));

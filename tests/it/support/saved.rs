@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::read::GzDecoder;
-use kolla_build::context::digest::hex;
+use kolla_build::util::hex::hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
