@@ -156,6 +156,7 @@ impl World {
         let [here, other, arm] = self.engines.each_ref().map(FakeDocker::endpoint);
         [
             ("r.example:5000", self.registry.address()),
+            ("localhost:5000", self.registry.address()),
             ("unix:///var/run/docker.sock", here),
             ("ssh://builder2", other),
             ("ssh://arm1", arm),
