@@ -16,7 +16,7 @@ use super::long::{LONGEST_TARGET, LongTarget};
 use super::messages::Messages;
 use super::progress::Progress;
 use super::session::{Archive, Offer, Session};
-use super::transport::{self, Exchange, Transport};
+use super::transport::{Exchange, Transport};
 use super::upload::{Changes, Upload};
 use super::{Credentials, fault};
 use crate::model::secret::Secrets;
@@ -106,7 +106,7 @@ async fn exchange(
     let is_long = target.len() > LONGEST_TARGET;
     let mut post = Request::post(if is_long { "/build" } else { &target })
         .header(CONTENT_TYPE, "application/x-tar")
-        .body(transport::streamed(body))
+        .body(bollard::body_try_stream(body))
         .expect("an encoded query makes a valid URI");
     if is_long {
         post.extensions_mut().insert(LongTarget(target));

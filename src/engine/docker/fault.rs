@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
+use bollard::errors::Error as BollardError;
 use serde::Deserialize;
 
 use super::super::EngineError;
@@ -41,6 +42,20 @@ pub(super) fn of_hyper(endpoint: &str, error: &hyper::Error) -> EngineError {
     });
     let reason = chain(error);
     if error.is_parse() || unreadable { garbage(endpoint, reason) } else { lost(endpoint, reason) }
+}
+
+/// Sorts bollard's errors.
+pub(super) fn of_bollard(endpoint: &str, error: BollardError) -> EngineError {
+    match error {
+        BollardError::DockerResponseServerError { status_code, message } => refused(status_code, &message),
+        BollardError::HyperResponseError { err } => of_hyper(endpoint, &err),
+        BollardError::IOError { err } => match err.downcast::<TransportError>() {
+            Ok(error) => of_transport(endpoint, error),
+            Err(err) => lost(endpoint, err.to_string()),
+        },
+        BollardError::RequestTimeoutError => lost(endpoint, "it does not answer".to_string()),
+        other => garbage(endpoint, other.to_string()),
+    }
 }
 
 /// A question that can't be put to an engine, for a name in it is none.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use form_urlencoded::Serializer;
-use hyper::Method;
+use bollard::errors::Error as BollardError;
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
+};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::super::EngineError;
 use super::Docker;
-use super::questions::{HistoryStep, ListedContainer, ListedImage, PrunedCache, image_path};
 use crate::model::ids::ImageId;
 
 /// An image that the engine holds.
@@ -97,25 +97,23 @@ impl From<Record> for CacheRecord {
 impl Docker {
     /// The images that the engine holds; with `intermediate`, those too that are but steps to others.
     pub async fn images(&self, intermediate: bool) -> Result<Vec<HeldImage>, EngineError> {
-        let path = format!("/images/json?all={intermediate}");
+        let options = ListImagesOptionsBuilder::new().all(intermediate).build();
         let mut tries = LISTINGS;
-        let images: Vec<ListedImage> = loop {
+        let images = loop {
             tries -= 1;
-            match self.get(&path).await {
+            match self.client.list_images(Some(options.clone())).await {
                 // Containerd's store fails over an image that goes away while it lists them.
-                Err(EngineError::Refused { status: 404, .. }) if tries > 0 => {}
-                listed => break listed?,
+                Err(BollardError::DockerResponseServerError { status_code: 404, .. }) if tries > 0 => {}
+                listed => break listed.map_err(|error| self.sort(error))?,
             }
         };
         // Engines before 25 name what has no name so.
-        let named = |names: Option<Vec<String>>| {
-            names.into_iter().flatten().filter(|name| !name.contains("<none>")).collect()
-        };
-        let held = |image: ListedImage| HeldImage {
+        let named = |names: Vec<String>| names.into_iter().filter(|name| !name.contains("<none>")).collect();
+        let held = |image: bollard::models::ImageSummary| HeldImage {
             id: image.id.into(),
             tags: named(image.repo_tags),
             digests: named(image.repo_digests),
-            labels: image.labels.into_iter().flatten().collect(),
+            labels: image.labels.into_iter().collect(),
             size: u64::try_from(image.size).unwrap_or_default(),
         };
         Ok(images.into_iter().map(held).collect())
@@ -123,9 +121,11 @@ impl Docker {
 
     /// The ids of images that containers are made from, running or not, each with the name of such a container.
     pub async fn images_in_use(&self) -> Result<BTreeMap<ImageId, String>, EngineError> {
-        let containers: Vec<ListedContainer> = self.get("/containers/json?all=true").await?;
+        let options = ListContainersOptionsBuilder::new().all(true).build();
+        let containers =
+            self.client.list_containers(Some(options)).await.map_err(|error| self.sort(error))?;
         let used = containers.into_iter().filter_map(|container| {
-            let name = container.names.into_iter().flatten().next().unwrap_or(container.id);
+            let name = container.names.into_iter().flatten().next().or(container.id).unwrap_or_default();
             Some((container.image_id?.into(), name.trim_start_matches('/').to_string()))
         });
         Ok(used.collect())
@@ -133,22 +133,24 @@ impl Docker {
 
     /// Takes a name away from an image, and the image with its last one; an image without any goes by its id.
     pub async fn remove_image(&self, name: &str) -> Result<(), EngineError> {
-        self.ask(Method::DELETE, &image_path(name)).await.map(drop)
+        let removed = self.client.remove_image(name, None::<RemoveImageOptions>, None).await;
+        removed.map(drop).map_err(|error| self.sort(error))
     }
 
     /// The commands that an image came about by, as the engine's history of it has them; none of an image that it does
     /// not hold any more.
     pub async fn history(&self, image: &ImageId) -> Result<Vec<String>, EngineError> {
-        match self.get::<Vec<HistoryStep>>(&format!("{}/history", image_path(image.as_str()))).await {
+        match self.client.image_history(image.as_str()).await {
             Ok(history) => Ok(history.into_iter().map(|step| step.created_by).collect()),
-            Err(EngineError::Refused { status: 404, .. }) => Ok(Vec::new()),
-            Err(error) => Err(error),
+            Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(Vec::new()),
+            Err(error) => Err(self.sort(error)),
         }
     }
 
     /// BuildKit's cache; empty with an engine that has none.
     pub async fn build_cache(&self) -> Result<Vec<CacheRecord>, EngineError> {
-        let usage: DiskUsage = self.get("/system/df?type=build-cache").await?;
+        // bollard knows only the newest form of the answer.
+        let usage: DiskUsage = self.get_json("/system/df?type=build-cache").await?;
         let newer = usage.build_cache_usage.and_then(|usage| usage.items);
         Ok(usage.build_cache.or(newer).into_iter().flatten().map(CacheRecord::from).collect())
     }
@@ -160,9 +162,9 @@ impl Docker {
         for some in ids.chunks(RECORDS_AT_ONCE) {
             // The engine takes a regex, and no second one.
             let these = format!("^({})$", some.join("|"));
-            let filters = json!({"id": [these]}).to_string();
-            let query = Serializer::new(String::new()).append_pair("filters", &filters).finish();
-            let pruned: PrunedCache = self.post(&format!("/build/prune?{query}")).await?;
+            let filters = BTreeMap::from([("id", vec![these.as_str()])]).into_iter().collect();
+            let options = PruneBuildOptionsBuilder::new().filters(&filters).build();
+            let pruned = self.client.prune_build(Some(options)).await.map_err(|error| self.sort(error))?;
             gone += pruned.caches_deleted.map_or(0, |deleted| deleted.len());
             freed += pruned.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
         }

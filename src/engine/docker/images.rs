@@ -1,18 +1,23 @@
 //! Images of an engine: looked up, pulled, named.
 
+use bollard::errors::Error as BollardError;
+use bollard::models::ImageInspect;
+use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 use form_urlencoded::Serializer;
-use hyper::Method;
 use serde_json::json;
 
 use super::super::{EngineError, ImageFacts, OutputSink};
 use super::Docker;
-use super::questions::{Image, image_path};
 use crate::model::platform::Platform;
 
 impl Docker {
     /// What the engine holds under a reference or as an id; none when that is nothing.
     pub(super) async fn look_up(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
-        self.image_at(&format!("{}/json", image_path(reference))).await
+        match self.client.inspect_image(reference).await {
+            Ok(image) => Ok(Some(facts_of(image))),
+            Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.sort(error)),
+        }
     }
 
     /// The same for a platform. Where images are kept as containerd does, a name may stand for several platforms, and an
@@ -27,13 +32,9 @@ impl Docker {
         }
         let wanted = json!({"os": "linux", "architecture": platform.arch.debian()}).to_string();
         let query = Serializer::new(String::new()).append_pair("platform", &wanted).finish();
-        let image = self.image_at(&format!("{}/json?{query}", image_path(reference))).await?;
-        Ok(image.filter(|image| image.is_for(platform)))
-    }
-
-    async fn image_at(&self, path: &str) -> Result<Option<ImageFacts>, EngineError> {
-        match self.get(path).await {
-            Ok(image) => Ok(Some(facts_of(image))),
+        // bollard leaves the platform out.
+        match self.get_json::<ImageInspect>(&format!("/images/{reference}/json?{query}")).await {
+            Ok(image) => Ok(Some(facts_of(image)).filter(|image| image.is_for(platform))),
             Err(EngineError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -41,7 +42,9 @@ impl Docker {
 
     /// Takes an image's name away, and the image with it when that was its only one.
     pub(super) async fn untag(&self, reference: &str) -> Result<(), EngineError> {
-        self.ask(Method::DELETE, &format!("{}?force=true", image_path(reference))).await.map(drop)
+        let options = RemoveImageOptionsBuilder::new().force(true).build();
+        let removed = self.client.remove_image(reference, Some(options), None).await;
+        removed.map(drop).map_err(|error| self.sort(error))
     }
 
     pub(super) async fn pull_image(
@@ -89,9 +92,8 @@ impl Docker {
             Some((repository, tag)) if !tag.contains('/') => (repository, tag),
             _ => (name, "latest"),
         };
-        let query =
-            Serializer::new(String::new()).append_pair("repo", repository).append_pair("tag", tag).finish();
-        self.ask(Method::POST, &format!("{}/tag?{query}", image_path(reference))).await.map(drop)
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+        self.client.tag_image(reference, Some(options)).await.map_err(|error| self.sort(error))
     }
 }
 
@@ -104,7 +106,7 @@ pub(super) fn wrong_platform(
     EngineError::WrongPlatform { reference: reference.to_string(), found: image.built_for(), asked, reason }
 }
 
-fn facts_of(image: Image) -> ImageFacts {
+fn facts_of(image: ImageInspect) -> ImageFacts {
     ImageFacts {
         id: image.id.unwrap_or_default().into(),
         architecture: image.architecture.unwrap_or_default(),

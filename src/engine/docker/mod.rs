@@ -1,4 +1,4 @@
-//! Docker's engine API, which Podman speaks too.
+//! Docker's engine API, which Podman speaks too, through bollard.
 
 mod build;
 mod endpoint;
@@ -13,7 +13,6 @@ mod messages;
 mod patient;
 mod progress;
 mod proxies;
-mod questions;
 mod session;
 mod ssh;
 mod tls;
@@ -27,16 +26,21 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use bollard::errors::Error as BollardError;
+use bollard::models::SystemVersion;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use super::{BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
 use crate::model::platform::Platform;
 use crate::util::plain;
 use images::wrong_platform;
-use questions::{Info, Version};
-use transport::Transport;
+use transport::{Exchange, Transport};
 
 pub use crate::registry::credentials::{Credentials, CredentialsError};
 pub use endpoint::{Authority, Endpoint, InvalidEndpoint, SshHost, Tcp};
@@ -46,9 +50,6 @@ pub use proxies::Proxies;
 
 /// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
 const OLDEST_API: (usize, usize) = (1, 41);
-
-/// The newest API that is known here, that of Docker 29.
-const NEWEST_API: (usize, usize) = (1, 53);
 
 /// The first API that looks images up by platform, that of Docker 28.1.
 const INSPECTS_PLATFORMS: (usize, usize) = (1, 49);
@@ -64,6 +65,7 @@ const CONTAINERD_STORE: &str = "io.containerd.snapshotter.v1";
 pub struct Docker {
     endpoint: String,
     transport: Transport,
+    client: bollard::Docker,
     credentials: Credentials,
     /// Build arguments of every build that has none of these names.
     proxies: BTreeMap<String, String>,
@@ -84,10 +86,12 @@ impl Docker {
     pub fn patient(endpoint: Endpoint, credentials: Credentials, patience: Duration) -> Docker {
         let name = endpoint.to_string();
         let transport = Transport::new(endpoint, patience);
+        let client = transport.client();
         let (proxies, is_podman, has_containerd_store, is_asked_by_platform) = Default::default();
         Docker {
             endpoint: name,
             transport,
+            client,
             credentials,
             proxies,
             is_podman,
@@ -102,7 +106,7 @@ impl Docker {
     }
 
     async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
-        let version: Version = self.get("/version").await?;
+        let version = self.client.version().await.map_err(|error| self.sort(error))?;
         let api_version = self.agree_on(version.api_version.as_deref().unwrap_or_default())?;
         let is_podman = is_podman(&version);
         // Known before the first build, for an engine is asked what it is before it is asked to build.
@@ -117,6 +121,7 @@ impl Docker {
 
     /// The newest version of the API that both sides know.
     fn agree_on(&self, theirs: &str) -> Result<String, EngineError> {
+        let ours = bollard::API_DEFAULT_VERSION;
         let parsed = theirs.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
         let Some(parsed) = parsed else {
             return Err(fault::garbage(&self.endpoint, format!("'{theirs}' is no API version")));
@@ -127,7 +132,7 @@ impl Docker {
                 format!("it speaks API {theirs}, and {major}.{minor} (Docker 20.10) or newer is needed");
             return Err(EngineError::Unusable { endpoint: self.endpoint.clone(), reason });
         }
-        let (major, minor) = parsed.min(NEWEST_API);
+        let (major, minor) = parsed.min((ours.major_version, ours.minor_version));
         let _ = self.is_asked_by_platform.set((major, minor) >= INSPECTS_PLATFORMS);
         let agreed = format!("{major}.{minor}");
         self.transport.agree_on(&agreed);
@@ -135,24 +140,38 @@ impl Docker {
     }
 
     async fn ask_insecure_registries(&self) -> Result<Vec<String>, EngineError> {
-        let info = self.info().await?;
+        let info = self.client.info().await.map_err(|error| self.sort(error))?;
         let registries = info.registry_config.unwrap_or_default();
         let named = registries.index_configs.into_iter().flatten();
         let insecure = named.filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
-        Ok(insecure.chain(registries.insecure_cidrs.into_iter().flatten()).collect())
+        Ok(insecure.chain(registries.insecure_registry_cidrs.into_iter().flatten()).collect())
     }
 
     async fn has_containerd_store(&self) -> Result<bool, EngineError> {
         let ask = || async {
-            let info = self.info().await?;
+            let info = self.client.info().await.map_err(|error| self.sort(error))?;
             let mut status = info.driver_status.into_iter().flatten();
             Ok(status.any(|fact| fact == ["driver-type", CONTAINERD_STORE]))
         };
         self.has_containerd_store.get_or_try_init(ask).await.copied()
     }
 
-    async fn info(&self) -> Result<Info, EngineError> {
-        self.get("/info").await
+    /// What the engine answers to a question that bollard can't ask.
+    async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+        let get = Request::get(path).body(bollard::body_full(Bytes::new()));
+        let get = get.map_err(|error| fault::unfit(&error.to_string()))?;
+        let response = self
+            .transport
+            .send(Exchange::Question, get)
+            .await
+            .map_err(|error| fault::of_transport(&self.endpoint, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(fault::refused(status.as_u16(), &build::refusal(response.into_body()).await));
+        }
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
+        serde_json::from_slice(&body).map_err(|error| fault::garbage(&self.endpoint, error.to_string()))
     }
 
     async fn build_and_check(
@@ -232,14 +251,18 @@ impl Docker {
         let missing = || fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it"));
         self.look_up(tag).await?.ok_or_else(missing)
     }
+
+    fn sort(&self, error: BollardError) -> EngineError {
+        fault::of_bollard(&self.endpoint, error)
+    }
 }
 
-fn is_podman(version: &Version) -> bool {
+fn is_podman(version: &SystemVersion) -> bool {
     version.components.iter().flatten().any(|component| component.name.contains("Podman"))
 }
 
 /// `Docker 20.10.24` or `Podman 4.3.1`.
-fn name_of(version: &Version) -> String {
+fn name_of(version: &SystemVersion) -> String {
     let name = if is_podman(version) { "Podman" } else { "Docker" };
     plain::line(&format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version")))
 }
@@ -255,8 +278,8 @@ impl Engine for Docker {
 
     fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
         async {
-            let info = self.info().await?;
-            Ok(info.processors.and_then(|count| usize::try_from(count).ok()).unwrap_or(1))
+            let info = self.client.info().await.map_err(|error| self.sort(error))?;
+            Ok(info.ncpu.and_then(|count| usize::try_from(count).ok()).unwrap_or(1))
         }
         .boxed()
     }
@@ -271,7 +294,7 @@ impl Engine for Docker {
             if !self.endpoint.starts_with("unix://") {
                 return Ok(Vec::new());
             }
-            let info = self.info().await?;
+            let info = self.client.info().await.map_err(|error| self.sort(error))?;
             Ok(info.docker_root_dir.filter(|root| !root.is_empty()).map(PathBuf::from).into_iter().collect())
         }
         .boxed()
@@ -327,7 +350,7 @@ mod tests {
     fn the_api_version_is_the_newest_that_both_know() {
         let docker = || Docker::new(Endpoint::default(), Credentials::default());
         assert_eq!(docker().agree_on("1.41").ok().as_deref(), Some("1.41"));
-        assert_eq!(docker().agree_on("1.999").ok(), Some("1.53".to_string()));
+        assert_eq!(docker().agree_on("1.999").ok(), Some(bollard::API_DEFAULT_VERSION.to_string()));
         assert!(matches!(docker().agree_on("1.40"), Err(EngineError::Unusable { .. })));
         assert!(matches!(docker().agree_on("new"), Err(EngineError::Garbage { .. })));
     }

@@ -22,7 +22,7 @@ use prost::Message;
 
 use super::super::EngineError;
 use super::grpc::{self, Code, framed, message_in, refuse, reply, reply_all};
-use super::transport::{self, Exchange, Transport};
+use super::transport::{Exchange, Transport};
 use super::{Credentials, fault};
 use crate::model::secret::Secrets;
 
@@ -128,7 +128,7 @@ impl Session {
         for method in [GET_SECRET, GET_CREDENTIALS, PULL_CONTEXT, HEALTH_CHECK] {
             post = post.header("X-Docker-Expose-Session-Grpc-Method", method);
         }
-        let post = post.body(transport::nothing()).expect("the headers are plain");
+        let post = post.body(bollard::body_full(Bytes::new())).expect("the headers are plain");
         // What comes after this answer may be silent, the answer itself not.
         let patience = transport.patience();
         let answer = tokio::time::timeout(patience, transport.send(Exchange::Build, post)).await;

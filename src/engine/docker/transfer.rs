@@ -2,14 +2,15 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE;
+use bollard::auth::DockerCredentials;
 use form_urlencoded::Serializer;
 use hyper::Request;
+use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
-use serde_json::json;
 
 use super::super::{BuildOutput, EngineError, OutputSink};
 use super::messages::{Message, Messages};
-use super::transport::{self, Exchange};
+use super::transport::Exchange;
 use super::{Docker, build, fault};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
@@ -110,7 +111,7 @@ impl Docker {
             .header(CONTENT_TYPE, "application/json")
             // Pushes need some, be they empty.
             .header(AUTHORIZATION, in_docker_s_words(credential))
-            .body(transport::nothing())
+            .body(bollard::body_full(Bytes::new()))
             .map_err(|error| failed(format!("'{reference}' can't be asked for: {error}")))?;
         let sent = self.transport.send(Exchange::Transfer, post).await;
         let response = sent.map_err(|error| fault::of_transport(&self.endpoint, error))?;
@@ -164,16 +165,17 @@ fn digest_in(status: &str, tag: &str) -> Option<String> {
 /// A credential as engines want to have it.
 fn in_docker_s_words(credential: Option<Credential>) -> String {
     let words = match credential {
-        Some(credential) => json!({
-            "username": credential.username,
-            "password": credential.password,
-            "identitytoken": credential.identity_token,
-            "registrytoken": credential.registry_token,
-            "serveraddress": credential.server,
-        }),
-        None => json!({}),
+        Some(credential) => DockerCredentials {
+            username: credential.username,
+            password: credential.password,
+            identitytoken: credential.identity_token,
+            registrytoken: credential.registry_token,
+            serveraddress: Some(credential.server),
+            ..DockerCredentials::default()
+        },
+        None => DockerCredentials::default(),
     };
-    BASE64_URL_SAFE.encode(words.to_string())
+    BASE64_URL_SAFE.encode(serde_json::to_vec(&words).expect("texts are JSON"))
 }
 
 #[cfg(test)]

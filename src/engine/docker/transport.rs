@@ -1,5 +1,8 @@
 //! The connection to an engine: one HTTP exchange each, so that dropping an exchange closes its connection,
 //! which is how an engine learns that a build is cancelled.
+//!
+//! bollard sends through it too. The build request does not go through bollard, because bollard reads every `aux`
+//! message as an image id and gives up on BuildKit's.
 
 use std::fmt;
 use std::io;
@@ -7,14 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures_util::{Stream, TryStreamExt};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, StreamBody};
-use hyper::body::{Bytes, Frame, Incoming};
+use bollard::BollardRequest;
+use bollard::errors::Error as BollardError;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::uri::InvalidUri;
-use hyper::{Request, Response, Uri};
+use hyper::{Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -32,18 +34,8 @@ use crate::util::scratch::Scratch;
 /// An answer longer than this is none; lists of ten thousand images are shorter.
 const LONGEST_ANSWER: u64 = 128 << 20;
 
-/// What a request carries.
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
-
-/// The body of a request that carries nothing.
-pub(super) fn nothing() -> Body {
-    Empty::new().map_err(|never| match never {}).boxed_unsync()
-}
-
-/// A body that is sent as it comes.
-pub(super) fn streamed(bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
-    StreamBody::new(bytes.map_ok(Frame::data)).boxed_unsync()
-}
+/// bollard's own time-out, which is not to strike before that of the connection.
+const NEVER: u64 = 1 << 32;
 
 /// What an exchange is, for how long the engine may be silent in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +122,7 @@ impl Transport {
     pub async fn send(
         &self,
         kind: Exchange,
-        mut request: Request<Body>,
+        mut request: BollardRequest,
     ) -> Result<Response<Incoming>, TransportError> {
         let line = request
             .extensions_mut()
@@ -165,7 +157,26 @@ impl Transport {
         }
     }
 
-    /// A path and query under the version agreed on.
+    /// A bollard client that sends questions through this transport.
+    pub fn client(&self) -> bollard::Docker {
+        let transport = self.clone();
+        let send = move |request: BollardRequest| {
+            let transport = transport.clone();
+            async move {
+                transport.send(Exchange::Question, request).await.map_err(|error| match error {
+                    TransportError::Broken(err) => BollardError::HyperResponseError { err },
+                    // Found again by `fault::of_bollard`.
+                    unreachable => BollardError::IOError { err: io::Error::other(unreachable) },
+                })
+            }
+        };
+        // The address only completes bollard's URIs.
+        let address = Some("http://localhost");
+        bollard::Docker::connect_with_custom_transport(send, address, NEVER, bollard::API_DEFAULT_VERSION)
+            .expect("a custom transport is taken as it is")
+    }
+
+    /// The path and query alone, under the version agreed on; bollard's URIs are absolute and name none.
     fn target_of(&self, uri: &Uri) -> Result<Uri, TransportError> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let target = format!("{}{path}", self.prefix());
@@ -230,10 +241,10 @@ async fn dial(authority: &Authority) -> io::Result<TcpStream> {
 }
 
 /// A connection, and who tells why it failed when it can't tell itself.
-type Opened = (Box<dyn Connection>, Option<Complaint>);
+type Opened = (Box<dyn Stream>, Option<Complaint>);
 
-trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// What the system said, and what to do about it.
 fn explain(error: &io::Error) -> String {
