@@ -8,20 +8,10 @@ use std::path::Path;
 use crate::context::archive::ArchiveWriter;
 use crate::context::entries;
 use crate::context::workdir::epoch;
+use crate::freshness::recipe::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, source_archive};
 use crate::sources::cache::{Fetched, SourceError, SourceProblem};
 use crate::sources::unpack::{ArchiveMember, Inspector, MemberKind};
 use crate::util::input;
-
-/// Name of the archive of all plugins in a context.
-pub const PLUGINS_ARCHIVE: &str = "plugins-archive";
-
-/// Name of the archive of all additions in a context.
-pub const ADDITIONS_ARCHIVE: &str = "additions-archive";
-
-/// Name of the archive of the source of a section in a context.
-pub fn source_archive(section: &str) -> String {
-    format!("{section}-archive")
-}
 
 /// Puts the sources into the context in `dir`, in place of any from an earlier run: the image's own under its name,
 /// all plugins and all additions merged into one archive each, which are there even when there is nothing to merge.

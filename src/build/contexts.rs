@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::assemble::assemble;
-use super::failures::source_failure;
 use crate::config::source::Source;
 use crate::freshness::recipe::Recipe;
 use crate::model::event::Failure;
@@ -12,7 +11,7 @@ use crate::sources::cache::{Fetched, SourceCache};
 /// Fetches the sources of an image and puts their archives into its context, a directory.
 pub async fn add_sources(recipe: &Recipe, context: &Path, sources: &SourceCache) -> Result<(), Failure> {
     let source = match &recipe.source {
-        Some(source) => Some(sources.fetch(source).await.map_err(source_failure)?),
+        Some(source) => Some(sources.fetch(source).await?),
         None => None,
     };
     let plugins = fetch_all(&recipe.plugins, sources).await?;
@@ -21,13 +20,13 @@ pub async fn add_sources(recipe: &Recipe, context: &Path, sources: &SourceCache)
     tokio::task::spawn_blocking(move || assemble(&context, source.as_ref(), &plugins, &additions))
         .await
         .map_err(|error| Failure::bug(&error.to_string()))?
-        .map_err(source_failure)
+        .map_err(Failure::from)
 }
 
 async fn fetch_all(wanted: &[Source], sources: &SourceCache) -> Result<Vec<Fetched>, Failure> {
     let mut fetched = Vec::with_capacity(wanted.len());
     for source in wanted {
-        fetched.push(sources.fetch(source).await.map_err(source_failure)?);
+        fetched.push(sources.fetch(source).await?);
     }
     Ok(fetched)
 }

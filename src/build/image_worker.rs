@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 
 use super::contexts::add_sources;
-use super::failures::engine_failure;
 use super::manifest_lists::Lists;
-use super::prefetch::Ahead;
+use super::prefetch::Prefetcher;
 use super::publish::Remote;
-use super::up_to_date::{Held, Memory};
+use super::up_to_date::{UpToDateImage, UpToDateImages};
 use crate::config::buildkit::CacheSource;
 use crate::dockerfile::named::{Given, with_images};
 use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, ImageFacts, OutputSink};
 use crate::freshness::bases::BaseImages;
-use crate::freshness::decide::{self, Facts, Holder, Standing, decide};
-use crate::freshness::inquiry::{self, Inputs, Inquiry};
+use crate::freshness::decide::Freshness;
+use crate::freshness::evaluate::{Context, Evaluation, Evaluator, Subject};
+use crate::freshness::images::ExistingImage;
+use crate::freshness::parents::ParentImage;
 use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes};
 use crate::freshness::record::InputRecord;
 use crate::freshness::records::Records;
@@ -56,7 +57,7 @@ pub struct BuildSettings {
     pub cache_from: Vec<CacheSource>,
     /// Write into images what others need to take their layers.
     pub inline_cache: bool,
-    /// Reuse what is already built.
+    /// Reuse the engine's layers.
     pub cache: bool,
     /// Keep containers of failed builds.
     pub keep: bool,
@@ -66,12 +67,12 @@ pub struct BuildSettings {
 pub struct ImageWorker {
     /// The engine.
     pub engine: Arc<dyn Engine>,
-    /// Who is asked whether an image is up to date.
-    pub inquiry: Inquiry,
+    /// Who tells whether an image is up to date.
+    pub evaluator: Evaluator,
     /// Where sources come from.
     pub sources: Arc<SourceCache>,
     /// Who fetches them before they are needed.
-    pub ahead: Ahead,
+    pub prefetcher: Prefetcher,
     /// How to build.
     pub settings: BuildSettings,
     /// What to build, for every unit of the plan that is to be built.
@@ -84,8 +85,8 @@ pub struct ImageWorker {
     pub lists: Lists,
     /// What images were made from.
     pub records: Records,
-    /// What this run has learnt.
-    pub memory: Memory,
+    /// The images that this run has brought up to date, or found so.
+    pub up_to_date: UpToDateImages,
 }
 
 impl Worker for ImageWorker {
@@ -96,7 +97,7 @@ impl Worker for ImageWorker {
     fn push<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>> {
         Box::pin(async move {
             let output = |said| tell(UnitProgress::Said(said));
-            let digest = match self.memory.get(&unit.id()).and_then(|held| held.digest) {
+            let digest = match self.up_to_date.get(&unit.id()).and_then(|image| image.digest) {
                 Some(digest) => Some(digest),
                 None => self.remote.push(&unit.reference, &output).await?,
             };
@@ -114,29 +115,51 @@ impl ImageWorker {
         let output = |said| tell(UnitProgress::Said(said));
         let id = unit.id();
         let recipe = self.recipe(unit)?;
-        let mut parents = Vec::new();
-        for from in &recipe.parents {
-            parents.push(self.parent(unit, from, &output).await?);
-        }
-        let keys: Vec<ContentKey> = parents.iter().map(|parent| parent.key.clone()).collect();
-        let Inputs { key: inputs, untold } =
-            self.inquiry.inputs(unit.platform, recipe, &self.context(recipe), &keys).await?;
-        let record = InputRecord::new(&inputs);
+        let Evaluation { freshness, inputs, parents, image, .. } =
+            self.evaluate(unit, recipe, &output).await?;
+        let record = inputs?;
         let key = record.key.clone();
-        let names = recipe.parents.iter().map(BuiltFrom::name);
-        let standings: Vec<(String, Standing)> = names.zip(parents.iter().map(Held::standing)).collect();
-        if let Some(image) = self.reusable(unit, &standings, &record, &untold).await? {
-            self.keep_record(unit, &record, &output);
-            return Ok(Success::Unchanged(self.reuse(id, key, image, &output)));
+        match (freshness, image) {
+            (Freshness::Fresh(_), Some(image)) => {
+                self.keep_record(unit, &record, &output);
+                return Ok(Success::Unchanged(self.reuse(id, key, image, &output)));
+            }
+            (Freshness::Fresh(_), None) => return Err(Failure::bug("an image that nobody holds is reused")),
+            (Freshness::Unknown(why), _) => return Err(Failure::permanent(FailureKind::Registry, why)),
+            (Freshness::Stale(_), _) => {}
         }
         tell(UnitProgress::Started { key: key.clone() });
-        self.ahead.changed(&id);
+        self.prefetcher.changed(&id);
         add_sources(recipe, &self.context(recipe), &self.sources).await?;
         let mut built_on = Vec::new();
-        for (from, parent) in recipe.parents.iter().zip(&parents) {
+        for (from, parent) in recipe.parents.iter().zip(parents) {
             built_on.push(self.built_on(unit, from, parent, &output).await?);
         }
         let request = self.request(unit, recipe, key.clone(), built_on)?;
+        let built = self.run_build(unit, &request, &output).await?;
+        self.keep_record(unit, &record, &output);
+        self.up_to_date.insert(id, UpToDateImage::built(key.clone(), built.id.clone()));
+        Ok(Success::Built(told(key, built)))
+    }
+
+    async fn evaluate(
+        &self,
+        unit: &PlannedUnit,
+        recipe: &Recipe,
+        output: OutputSink<'_>,
+    ) -> Result<Evaluation, Failure> {
+        let known = |id: &UnitId| self.up_to_date.get(id).map(|image| image.as_parent());
+        let subject = Subject { unit, recipe, before: None, in_registry: None, known: &known, output };
+        self.evaluator.evaluate(&subject, Context::Written(&self.context(recipe))).await
+    }
+
+    /// Has the engine build, with an eye on the last lines of its log.
+    async fn run_build(
+        &self,
+        unit: &PlannedUnit,
+        request: &BuildRequest,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, Failure> {
         let tail = Mutex::new(VecDeque::with_capacity(SYMPTOM_LINES));
         let keep_tail = |said: BuildOutput| {
             if let BuildOutput::Line(line) = &said {
@@ -148,56 +171,25 @@ impl ImageWorker {
             }
             output(said);
         };
-        let built = match self.engine.build(&request, &keep_tail).await {
-            Ok(built) => built,
+        match self.engine.build(request, &keep_tail).await {
+            Ok(built) => Ok(built),
             Err(error) => {
                 let tail = tail.into_inner().unwrap_or_else(PoisonError::into_inner);
-                return Err(self.build_failure(unit, error, &tail).await);
+                Err(self.build_failure(unit, error, &tail).await)
             }
-        };
-        self.keep_record(unit, &record, &output);
-        self.memory.keep(id, Held::built(key.clone(), built.id.clone()));
-        Ok(Success::Built(told(key, built)))
-    }
-
-    /// The image that is up to date already. The registry is asked only when the engine has none.
-    async fn reusable(
-        &self,
-        unit: &PlannedUnit,
-        parents: &[(String, Standing)],
-        now: &InputRecord,
-        untold: &[String],
-    ) -> Result<Option<inquiry::Image>, Failure> {
-        let find = |mut images: Vec<inquiry::Image>, last_asked| {
-            let held = decide::Held::Images(images.iter().map(inquiry::Image::said).collect());
-            let cache = self.settings.cache;
-            let facts = Facts { cache, last_asked, parents, held: &held, before: None, now: Ok(now), untold };
-            decide(&facts).reused.map(|at| images.swap_remove(at))
-        };
-        if !self.settings.cache {
-            return Ok(None);
         }
-        if let Some(image) = find(self.inquiry.in_engine(unit).await?, Holder::Engine) {
-            return Ok(Some(image));
-        }
-        let found = self.inquiry.in_registry(&unit.reference, unit.platform).await?;
-        Ok(find(found.into_iter().collect(), Holder::Registry))
     }
 
     /// Takes note of an image that is up to date.
-    fn reuse(&self, unit: UnitId, key: ContentKey, image: inquiry::Image, output: OutputSink<'_>) -> Image {
-        let (held, image) = match image {
-            inquiry::Image::InEngine(image) => {
-                (Held::by_engine(key.clone(), image.id.clone()), told(key, image))
-            }
-            inquiry::Image::InRegistry(image) => {
+    fn reuse(&self, unit: UnitId, key: ContentKey, image: ExistingImage, output: OutputSink<'_>) -> Image {
+        self.up_to_date.insert(unit, UpToDateImage::existing(key.clone(), &image));
+        match image {
+            ExistingImage::InEngine(image) => told(key, image),
+            ExistingImage::InRegistry(image) => {
                 output(BuildOutput::Line(format!("The registry has it as {}", image.digest)));
-                let told = Image { id: image.id.clone(), key: key.clone(), size: image.size, layers: 0 };
-                (Held::by_registry(key, image), told)
+                Image { id: image.id, key, size: image.size, layers: 0 }
             }
-        };
-        self.memory.keep(unit, held);
-        image
+        }
     }
 
     /// What a failed build is to its unit, by what was said and the last lines of its log.
@@ -207,7 +199,7 @@ impl ImageWorker {
         error: EngineError,
         tail: &VecDeque<String>,
     ) -> Failure {
-        let mut failure = engine_failure(error);
+        let mut failure = Failure::from(error);
         if failure.kind != FailureKind::Build {
             return failure;
         }
@@ -249,42 +241,7 @@ impl ImageWorker {
     }
 
     fn bases(&self) -> Result<&BaseImages, Failure> {
-        self.inquiry.bases.as_ref().ok_or_else(|| Failure::bug("a build without an engine"))
-    }
-
-    /// One of the images that the unit is made from.
-    async fn parent(
-        &self,
-        unit: &PlannedUnit,
-        from: &BuiltFrom,
-        output: OutputSink<'_>,
-    ) -> Result<Held, Failure> {
-        if from.is_scratch() {
-            return Ok(Held::by_engine(from.reference.as_str().into(), from.reference.as_str().into()));
-        }
-        let name = match &from.image {
-            Parent::Base(reference) => {
-                let bases = self.bases()?;
-                let platform = bases.platform(from.platform, unit.platform).await?;
-                let id = bases.get(reference, platform, output).await.map_err(engine_failure)?.id;
-                return Ok(Held::by_engine((&id).into(), id));
-            }
-            Parent::Image(name) => name,
-        };
-        let id = UnitId { image: name.as_str().into(), platform: unit.platform };
-        if let Some(image) = self.memory.get(&id) {
-            return Ok(image);
-        }
-        let image = self.inquiry.outside(&from.reference, unit.platform).await?;
-        let key = image.key();
-        Ok(match image {
-            inquiry::Image::InEngine(image) => Held::by_engine(key, image.id),
-            inquiry::Image::InRegistry(image) => {
-                let held = Held::by_registry(key, image);
-                self.memory.keep(id, held.clone());
-                held
-            }
-        })
+        self.evaluator.bases.as_ref().ok_or_else(|| Failure::bug("a build without an engine"))
     }
 
     /// An image that the unit is made from, as the engine has it. It is pulled when only the registry has it.
@@ -292,32 +249,53 @@ impl ImageWorker {
         &self,
         unit: &PlannedUnit,
         from: &BuiltFrom,
-        parent: &Held,
+        parent: ParentImage,
         output: OutputSink<'_>,
     ) -> Result<BuiltOn, Failure> {
         let reference = &from.reference;
+        let (image, platform, alias) = match &from.image {
+            Parent::Image(name) => (self.parent_image(unit, name, parent)?, unit.platform, None),
+            Parent::Base(_) => {
+                let id = parent.ids.first().ok_or_else(|| Failure::bug("a base image without an id"))?;
+                let image = UpToDateImage::in_engine(parent.key?, id.clone());
+                if from.is_scratch() {
+                    (image, unit.platform, None)
+                } else {
+                    let platform = self.bases()?.platform(from.platform, unit.platform).await?;
+                    (image, platform, self.bases()?.alias(reference, platform))
+                }
+            }
+        };
         let pull = || async {
-            let image = self.engine.pull(reference, unit.platform, output).await.map_err(engine_failure)?;
-            if !parent.is(&image.id)
-                && image.labels.get(KEY_LABEL).is_none_or(|key| key != parent.key.as_str())
+            let pulled = self.engine.pull(reference, unit.platform, output).await?;
+            if !image.may_be(&pulled.id)
+                && pulled.labels.get(KEY_LABEL).is_none_or(|key| key != image.key.as_str())
             {
                 let message =
                     format!("its parent {reference} was another one when the registry was asked before");
                 return Err(Failure::permanent(FailureKind::Registry, message));
             }
-            Ok(image.id)
+            Ok(pulled.id)
         };
-        let id = parent.in_engine.get_or_try_init(pull).await.cloned()?;
-        let (platform, alias) = match &from.image {
-            Parent::Image(_) => (unit.platform, None),
-            Parent::Base(_) if from.is_scratch() => (unit.platform, None),
-            Parent::Base(reference) => {
-                let platform = self.bases()?.platform(from.platform, unit.platform).await?;
-                (platform, self.bases()?.alias(reference, platform))
-            }
-        };
+        let id = image.in_engine.get_or_try_init(pull).await.cloned()?;
         let ours = from.image.image().is_some();
         Ok(BuiltOn { reference: reference.clone(), platform, id, ours, alias })
+    }
+
+    /// A parent of the tree, which all that are built on it share, so that one of them pulls it.
+    fn parent_image(
+        &self,
+        unit: &PlannedUnit,
+        name: &str,
+        parent: ParentImage,
+    ) -> Result<UpToDateImage, Failure> {
+        let id = UnitId { image: name.into(), platform: unit.platform };
+        match parent.outside {
+            Some(image) => {
+                Ok(self.up_to_date.get_or_insert(id, UpToDateImage::existing(parent.key?, &image)))
+            }
+            None => self.up_to_date.get(&id).ok_or_else(|| Failure::bug("a parent that is not up to date")),
+        }
     }
 
     fn request(

@@ -2,7 +2,6 @@
 
 pub mod assemble;
 pub mod contexts;
-pub mod failures;
 pub mod image_worker;
 pub mod manifest_lists;
 pub mod prefetch;

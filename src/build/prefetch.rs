@@ -16,8 +16,8 @@ use crate::model::plan::BuildPlan;
 use crate::sources::cache::SourceCache;
 use crate::util::at_once;
 
-/// Tells what will be needed.
-pub struct Ahead {
+/// Tells which sources will be needed.
+pub struct Prefetcher {
     units: HashMap<UnitId, Needs>,
     told: Mutex<HashSet<UnitId>>,
     wanted: mpsc::UnboundedSender<Source>,
@@ -30,12 +30,12 @@ struct Needs {
     children: Vec<UnitId>,
 }
 
-impl Ahead {
+impl Prefetcher {
     /// Makes the teller and what listens to it, for [`fetch`].
     pub fn new(
         plan: &BuildPlan,
         recipes: &HashMap<UnitId, Recipe>,
-    ) -> (Ahead, mpsc::UnboundedReceiver<Source>) {
+    ) -> (Prefetcher, mpsc::UnboundedReceiver<Source>) {
         let mut units: HashMap<UnitId, Needs> = HashMap::new();
         for unit in plan.to_build() {
             let id = unit.id();
@@ -46,7 +46,7 @@ impl Ahead {
             units.entry(id).or_default().sources = sources.unwrap_or_default();
         }
         let (wanted, listening) = mpsc::unbounded_channel();
-        (Ahead { units, told: Mutex::default(), wanted }, listening)
+        (Prefetcher { units, told: Mutex::default(), wanted }, listening)
     }
 
     /// A unit has changed, so that everything built on it will need its sources: the nearest first.
@@ -85,7 +85,7 @@ mod tests {
         UnitId { image: image.into(), platform: PLATFORM }
     }
 
-    fn ahead() -> (Ahead, mpsc::UnboundedReceiver<Source>) {
+    fn prefetcher() -> (Prefetcher, mpsc::UnboundedReceiver<Source>) {
         let images = [("base", ""), ("a", "base"), ("b", "base"), ("aa", "a"), ("aaa", "aa")];
         let units = images.map(|(image, parent)| PlannedUnit {
             image: image.to_string(),
@@ -116,7 +116,7 @@ mod tests {
             };
             (id(image), recipe)
         };
-        Ahead::new(&BuildPlan { units: units.to_vec() }, &images.map(recipe).into())
+        Prefetcher::new(&BuildPlan { units: units.to_vec() }, &images.map(recipe).into())
     }
 
     fn told(wanted: &mut mpsc::UnboundedReceiver<Source>) -> Vec<String> {
@@ -125,12 +125,12 @@ mod tests {
 
     #[test]
     fn what_is_built_on_a_changed_unit_is_told_once_and_the_nearest_first() {
-        let (ahead, mut wanted) = ahead();
-        ahead.changed(&id("a"));
+        let (prefetcher, mut wanted) = prefetcher();
+        prefetcher.changed(&id("a"));
         assert_eq!(told(&mut wanted), ["aa", "aaa"]);
-        ahead.changed(&id("base"));
+        prefetcher.changed(&id("base"));
         assert_eq!(told(&mut wanted), ["a", "b"]);
-        ahead.changed(&id("aa"));
+        prefetcher.changed(&id("aa"));
         assert_eq!(told(&mut wanted), [""; 0]);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::failures::engine_failure;
 use super::manifest_lists::Members;
 use crate::engine::{BuildOutput, Engine, EngineError, OutputSink};
 use crate::model::event::{Failure, FailureKind};
@@ -72,7 +71,7 @@ impl Remote {
 
     /// What a failed push is to a unit. When the registry has too many requests this waits as long as it asks to.
     async fn push_failure(&self, reference: &str, error: EngineError, output: OutputSink<'_>) -> Failure {
-        let EngineError::Push(said) = &error else { return engine_failure(error) };
+        let EngineError::Push(said) = &error else { return error.into() };
         let kind = Kind::of(said);
         let mut message = error.to_string();
         match kind {

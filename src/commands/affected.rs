@@ -1,16 +1,20 @@
 //! Leaving out images whose inputs are what they were at a git revision.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Entry, Layers, SetAt, ValueError};
 use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Selection};
 use crate::config::source::Source;
-use crate::context::digest::{ContextDigest, digest_entries};
+use crate::context::digest::digest_entries;
 use crate::context::workdir::{ContextFile, write_tree};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::freshness::decide::{Expected, Freshness, ParentState, StaleReason};
+use crate::freshness::evaluate::evaluate_by_record;
+use crate::freshness::key::KeyInputs;
+use crate::freshness::record::InputRecord;
 use crate::model::event::UnitId;
 use crate::model::plan::{Disposition, PlannedUnit};
 use crate::model::platform::Platform;
@@ -48,26 +52,23 @@ pub fn narrow(session: &mut Session, mut layers: Layers, revision: &str) -> Resu
         Some(config) => {
             let prepared = prepare(config, session.environment)
                 .map_err(|error| error.during(format!("failed to render the image tree of {revision}")))?;
-            Inputs::read(&prepared)?
+            records(&prepared)?
         }
-        None => Inputs::default(),
+        None => Records::new(),
     };
-    let now = Inputs::read(prepared)?;
-    let mut changed: HashSet<UnitId> = HashSet::new();
+    let now = records(prepared)?;
+    let mut affected: HashSet<UnitId> = HashSet::new();
     session.change_plan(|plan| {
         for unit in &mut plan.units {
-            let inherited = unit
-                .needs()
-                .find(|parent| changed.contains(parent))
-                .map(|parent| format!("built on {}, which changed since {revision}", parent.image));
-            match now.difference(&then, unit, revision).or(inherited) {
-                Some(reason) => {
-                    changed.insert(unit.id());
-                    if unit.disposition == Disposition::Build {
-                        unit.reason = reason;
+            let is_asked_for = unit.disposition == Disposition::Build;
+            match difference(unit, &now, &then, &affected) {
+                Some(difference) => {
+                    affected.insert(unit.id());
+                    if is_asked_for {
+                        unit.reason = format!("{difference} since {revision}");
                     }
                 }
-                None if unit.disposition == Disposition::Build => {
+                None if is_asked_for => {
                     unit.disposition = Disposition::Skipped;
                     unit.reason = format!("nothing that it is made from changed since {revision}");
                 }
@@ -76,6 +77,33 @@ pub fn narrow(session: &mut Session, mut layers: Layers, revision: &str) -> Resu
         }
     });
     Ok(())
+}
+
+/// What of a unit is not as it was then; none when everything is.
+fn difference(
+    unit: &PlannedUnit,
+    now: &Records,
+    then: &Records,
+    affected: &HashSet<UnitId>,
+) -> Option<String> {
+    let id = unit.id();
+    let now = now.get(&id)?;
+    let Some(then) = then.get(&id) else { return Some("it is new".to_string()) };
+    let state = |parent: UnitId| ParentState {
+        expected: if affected.contains(&parent) { Expected::Built } else { Expected::Unchanged },
+        name: format!("parent {}", parent.image),
+        ids: Vec::new(),
+    };
+    let parents: Vec<ParentState> = unit.needs().map(state).collect();
+    match evaluate_by_record(now, then, &parents) {
+        Freshness::Stale(StaleReason::Inputs(differences)) => Some(match differences.as_slice() {
+            [first, more @ ..] if !more.is_empty() => format!("{first} and {} more differ", more.len()),
+            differences => format!("{} differs", differences.join("")),
+        }),
+        Freshness::Stale(StaleReason::ParentBuilt(parent)) => Some(format!("its {parent} changed")),
+        Freshness::Stale(reason) => Some(reason.to_string()),
+        Freshness::Fresh(_) | Freshness::Unknown(_) => None,
+    }
 }
 
 /// The same configuration with every path leading to what was there; none when there was no image tree.
@@ -110,48 +138,38 @@ fn pinned(key: &str, value: &str) -> Entry {
     Entry { section, key: key.to_string(), text, place: SetAt::CommandLine }
 }
 
-/// What every image of a tree is made from.
-#[derive(Default)]
-struct Inputs(HashMap<UnitId, (ContextDigest, Vec<Source>)>);
+/// What every image of a tree is made from, but for its parents.
+type Records = HashMap<UnitId, InputRecord>;
 
-impl Inputs {
-    fn read(prepared: &Prepared) -> Result<Inputs, Fatal> {
-        let mut files = tree_files(prepared, Scope::AllContexts)?;
-        for file in &mut files {
-            file.mode = git_mode(file);
-        }
-        let dir = Scratch::new("affected").map_err(|error| unreadable(&std::env::temp_dir(), &error))?;
-        write_tree(dir.path(), &files)?;
-        let mut inputs = HashMap::new();
-        for (platform, rendered) in &prepared.rendered {
-            let tree = dir.path().join(platform_dir(prepared, *platform));
-            for file in rendered {
-                let context: PathBuf = tree.join(&file.dir);
-                let digest = digest_entries(&context, &[])
-                    .map_err(|error| unreadable(Path::new(&file.dir), &error))?;
-                let id = UnitId { image: file.image.as_str().into(), platform: *platform };
-                inputs.insert(id, (digest, sources(&prepared.config, &file.image, *platform)?));
-            }
-        }
-        Ok(Inputs(inputs))
+fn records(prepared: &Prepared) -> Result<Records, Fatal> {
+    let mut files = tree_files(prepared, Scope::AllContexts)?;
+    for file in &mut files {
+        file.mode = git_mode(file);
     }
-
-    /// What is not as it was; none when everything is.
-    fn difference(&self, then: &Inputs, unit: &PlannedUnit, revision: &str) -> Option<String> {
-        let (now, sources) = self.0.get(&unit.id())?;
-        let Some((before, sources_before)) = then.0.get(&unit.id()) else {
-            return Some(format!("it is new since {revision}"));
-        };
-        if let Some(name) = now.first_difference(before) {
-            return Some(match name {
-                "Dockerfile" => format!("its Dockerfile differs since {revision}"),
-                name => format!("file {name} differs since {revision}"),
-            });
+    let dir = Scratch::new("affected").map_err(|error| unreadable(&std::env::temp_dir(), &error))?;
+    write_tree(dir.path(), &files)?;
+    let mut records = Records::new();
+    for (platform, rendered) in &prepared.rendered {
+        let tree = dir.path().join(platform_dir(prepared, *platform));
+        for file in rendered {
+            let digest = digest_entries(&tree.join(&file.dir), &[Path::new("Dockerfile")])
+                .map_err(|error| unreadable(Path::new(&file.dir), &error))?;
+            let sources = sources(&prepared.config, &file.image, *platform)?;
+            let inputs = KeyInputs {
+                dockerfile: file.text.clone(),
+                context: digest.entries.into_iter().collect(),
+                // As they are configured: nobody is asked what they are.
+                sources: sources
+                    .iter()
+                    .map(|source| (source.section.clone(), format!("{source:?}")))
+                    .collect(),
+                ..KeyInputs::default()
+            };
+            let id = UnitId { image: file.image.as_str().into(), platform: *platform };
+            records.insert(id, InputRecord::new(&inputs));
         }
-        let differs = |a: &[Source], b: &[Source]| a.iter().find(|source| !b.contains(source)).cloned();
-        let source = differs(sources, sources_before).or_else(|| differs(sources_before, sources))?;
-        Some(format!("source [{}] differs since {revision}", source.section))
     }
+    Ok(records)
 }
 
 /// Of a file's mode git keeps one bit.

@@ -1,28 +1,28 @@
 //! Building: the engine, the worker, the reporters, and what connects them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::write_lock;
 use crate::build::image_worker::{BuildSettings, ImageWorker};
 use crate::build::manifest_lists::Lists;
-use crate::build::prefetch::{self, Ahead};
+use crate::build::prefetch::{self, Prefetcher};
 use crate::build::publish::Remote;
-use crate::build::up_to_date::Memory;
+use crate::build::up_to_date::UpToDateImages;
 use crate::config::resolved::Config;
 use crate::config::settings;
 use crate::context::workdir::WorkDir;
 use crate::engine::{Engine, too_long};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::bases::BaseImages;
-use crate::freshness::inquiry::Inquiry;
-use crate::freshness::lookup::Lookup;
+use crate::freshness::decide::Reuse;
+use crate::freshness::evaluate::{Evaluator, Fetching, ReuseFrom};
+use crate::freshness::images::RegistryLookup;
+use crate::freshness::lock::{LockChecker, apply_lock, read_lock};
 use crate::freshness::recipe::Recipes;
 use crate::model::event::{Event, Outcome, UnitId};
-use crate::model::plan::Disposition;
 use crate::model::secret::Secrets;
 use crate::registry::Registries;
 use crate::report::Reporters;
@@ -32,9 +32,10 @@ use crate::session::contexts::{Scope, tree_files};
 use crate::session::engines::{check_engine, proxy_urls};
 use crate::session::outputs::Outputs;
 use crate::session::reporters::reporters;
-use crate::session::stdio::{tell, tell_pause};
+use crate::session::stdio::{tell, tell_line, tell_pause};
 use crate::session::threads::block_on;
 use crate::session::{Session, disk, kept, stdio};
+use crate::sources::cache::SourceCache;
 use crate::util::at_once;
 use crate::util::interrupt;
 use crate::util::secrets::hidden;
@@ -74,7 +75,7 @@ fn settings(session: &Session) -> Result<BuildSettings, Fatal> {
 /// Fails for what can be told before an engine is asked.
 fn check_settings(session: &Session, settings: &BuildSettings) -> Result<(), Fatal> {
     if let Some(path) = &session.config().build.locked {
-        write_lock::read(path)?;
+        read_lock(path)?;
     }
     match too_long(&settings.build_args) {
         Some(reason) => Err(Fatal::message(reason, EXIT_USAGE)
@@ -91,72 +92,38 @@ async fn build_images(
     let engine = session.engine().await?;
     let engine_name = check_engine_for_builds(session.config(), engine.as_ref()).await?;
     if session.config().selection.skip_existing {
-        skip_existing(session, engine.as_ref()).await?;
+        session.skip_existing(engine.as_ref()).await?;
     }
     // What can be wrong with the input is known before anything is written.
     session.recipes()?;
     let files = tree_files(&session.prepared, Scope::Contexts)?;
-    let sources = session.sources()?;
-    let several_platforms = session.wants_several_platforms()?;
-    let mut recipes = session.take_recipes()?;
-    let config = session.config();
-    let options = &config.build;
-    if let Some(path) = &options.locked {
-        let supply = write_lock::Supply {
-            engine: engine.clone(),
-            sources: &sources,
-            retries: options.retries,
-            several_platforms,
-        };
-        write_lock::hold(path, &mut recipes, &supply).await?;
-    }
-    let outputs = outputs.with_logs(&config.output)?;
-    let work_dir = match &options.work_dir {
+    let (sources, several_platforms) = (session.sources()?, session.wants_several_platforms()?);
+    let recipes = locked_recipes(session, &engine, several_platforms).await?;
+    let outputs = outputs.with_logs(&session.config().output)?;
+    let work_dir = match &session.config().build.work_dir {
         Some(dir) => WorkDir::keep(dir)?,
         None => WorkDir::temporary()?,
     };
     work_dir.fill(&files)?;
     let registries = registries(session, engine.as_ref()).await?;
-    let bases = BaseImages::new(
-        engine.clone(),
-        // Of a locked run they are there already, and newer ones are not wanted.
-        options.pull && options.locked.is_none(),
-        several_platforms,
-    );
-    let inquiry = Inquiry {
-        engine: Some(engine.clone()),
-        bases: Some(bases),
-        sources: sources.clone(),
-        registry: options.reuse_registry.then(|| Lookup {
-            registries: registries.clone(),
-            retries: options.retries,
-            waits: |error, pause| tell_pause(&error, pause),
-        }),
-        build_args: settings.build_args.clone(),
-        gets: true,
-        // The scheduler tries a unit again.
-        retries: 0,
-        waits: |_, _| {},
-    };
-    warn_of_downloads(&inquiry, &recipes).await;
-    let (ahead, wanted) = Ahead::new(&session.prepared.plan, &recipes);
+    let evaluator = evaluator(session.config(), &engine, &registries, &sources, several_platforms);
+    warn_of_downloads(&evaluator, &recipes).await;
+    let plan = &session.prepared.plan;
+    let (prefetcher, wanted) = Prefetcher::new(plan, &recipes);
+    let options = &session.config().build;
+    let (retries, verify) = (options.retries, options.verify_push);
     let worker = ImageWorker {
-        lists: Lists::of(&session.prepared.plan),
-        remote: Remote {
-            registries,
-            engine: engine.clone(),
-            retries: options.retries,
-            verify: options.verify_push,
-        },
-        inquiry,
+        lists: Lists::of(plan),
+        remote: Remote { registries, engine: engine.clone(), retries, verify },
+        evaluator,
         engine,
         sources: sources.clone(),
-        ahead,
+        prefetcher,
         settings,
         recipes,
         contexts: work_dir.tree().to_path_buf(),
         records: kept::records(session.environment),
-        memory: Memory::default(),
+        up_to_date: UpToDateImages::default(),
     };
     let reporters = reporters(session, engine_name, outputs)?;
     let fetching = tokio::spawn(prefetch::fetch(wanted, sources));
@@ -165,6 +132,58 @@ async fn build_images(
     fetching.abort();
     let _ = fetching.await;
     Ok(code)
+}
+
+/// The recipes, those of the lock file when the run is held to one, and the engine's base images too then.
+async fn locked_recipes(
+    session: &mut Session<'_>,
+    engine: &Arc<dyn Engine>,
+    several_platforms: bool,
+) -> Result<Recipes, Fatal> {
+    let sources = session.sources()?;
+    let mut recipes = session.take_recipes()?;
+    let options = &session.config().build;
+    if let Some(path) = &options.locked {
+        let checker = LockChecker {
+            engine: engine.clone(),
+            sources: &sources,
+            retries: options.retries,
+            tell_wait: |error, pause| tell_pause(&error, pause),
+            output: &tell_line,
+            several_platforms,
+        };
+        apply_lock(path, &mut recipes, &checker).await?;
+    }
+    Ok(recipes)
+}
+
+/// Who is asked whether images are up to date: everybody, for a build may get what it needs.
+fn evaluator(
+    config: &Config,
+    engine: &Arc<dyn Engine>,
+    registries: &Arc<Registries>,
+    sources: &Arc<SourceCache>,
+    several_platforms: bool,
+) -> Evaluator {
+    let options = &config.build;
+    // Of a locked run they are there already, and newer ones are not wanted.
+    let pull = options.pull && options.locked.is_none();
+    Evaluator {
+        bases: Some(BaseImages::new(engine.clone(), pull, several_platforms)),
+        reuse_from: match options.reuse_registry {
+            true => ReuseFrom::EngineOrRegistry(RegistryLookup {
+                registries: registries.clone(),
+                retries: options.retries,
+                tell_wait: |error, pause| tell_pause(&error, pause),
+            }),
+            false => ReuseFrom::Engine,
+        },
+        reuse: Reuse::by_cache(options.cache),
+        sources: sources.clone(),
+        // The scheduler tries a unit again.
+        fetching: Fetching::Allowed { retries: 0, tell_wait: |_, _| {} },
+        build_args: config.build_args(),
+    }
 }
 
 /// Makes sure that the engine answers and can build as it is asked to; gives its name for people.
@@ -177,22 +196,6 @@ async fn check_engine_for_builds(config: &Config, engine: &dyn Engine) -> Result
     Ok(name)
 }
 
-/// Leaves out what the engine has under the name it would get, whatever is in it.
-pub(super) async fn skip_existing(session: &mut Session<'_>, engine: &dyn Engine) -> Result<(), Fatal> {
-    let mut existing = HashSet::new();
-    for unit in session.prepared.plan.to_build() {
-        let held = engine.inspect(&unit.reference).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
-        existing.extend(held.map(|_| unit.id()));
-    }
-    session.change_plan(|plan| {
-        for unit in plan.units.iter_mut().filter(|unit| existing.contains(&unit.id())) {
-            unit.disposition = Disposition::Skipped;
-            unit.reason = "skip_existing, and the engine has it".to_string();
-        }
-    });
-    Ok(())
-}
-
 /// The registries. An engine takes its time to say which it reaches without TLS: it is asked only where they are needed.
 async fn registries(session: &Session<'_>, engine: &dyn Engine) -> Result<Arc<Registries>, Fatal> {
     let options = &session.config().build;
@@ -203,16 +206,16 @@ async fn registries(session: &Session<'_>, engine: &dyn Engine) -> Result<Arc<Re
 }
 
 /// Tells what ADD downloads that nobody can tell of whether it has changed.
-async fn warn_of_downloads(inquiry: &Inquiry, recipes: &Recipes) {
-    let mut untold: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    let asked = stream::iter(recipes).map(async |(unit, recipe)| (unit, inquiry.downloads(recipe).await.1));
+async fn warn_of_downloads(evaluator: &Evaluator, recipes: &Recipes) {
+    let mut unidentified: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let asked = stream::iter(recipes).map(async |(unit, recipe)| (unit, evaluator.downloads(recipe).await));
     let answers: Vec<_> = asked.buffer_unordered(at_once::QUESTIONS).collect().await;
-    for (unit, whys) in answers {
-        for why in whys {
-            untold.entry(why).or_default().push(&unit.image);
+    for (unit, downloads) in answers {
+        for why in downloads.unidentified {
+            unidentified.entry(why).or_default().push(&unit.image);
         }
     }
-    for (why, mut images) in untold {
+    for (why, mut images) in unidentified {
         images.sort_unstable();
         images.dedup();
         tell(&format!("warning: {why}: {} built every time; ADD --checksum says what it is", are(&images)));

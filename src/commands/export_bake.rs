@@ -113,7 +113,7 @@ fn as_sent(mut files: Vec<ContextFile>, recipes: &Recipes, secrets: &[SecretSpec
     files
 }
 
-/// Puts the sources into the contexts; tells everything that is not to be had.
+/// Puts the sources into the contexts; tells everything that is unavailable.
 fn complete(recipes: &Recipes, contexts: &Path, sources: &SourceCache, retries: u32) -> Result<(), Fatal> {
     let may_pass = |failure: &Failure| Again::if_transient(failure.transient);
     let mut failures: Vec<String> = block_on(async {
@@ -133,7 +133,7 @@ fn complete(recipes: &Recipes, contexts: &Path, sources: &SourceCache, retries: 
         return Ok(());
     }
     failures.sort();
-    let fatal = Fatal::message("cannot export images whose sources are not to be had", EXIT_FAILED);
+    let fatal = Fatal::message("cannot export: some sources are unavailable", EXIT_FAILED);
     Err(failures.into_iter().fold(fatal, Fatal::caused_by))
 }
 

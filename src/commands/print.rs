@@ -11,7 +11,8 @@ use crate::config::keys::DEFAULT;
 use crate::config::layer::{Layers, ValueError};
 use crate::config::options::OPTIONS;
 use crate::config::settings::{Setting, settings};
-use crate::freshness::decide::{Decision, Verdict};
+use crate::freshness::decide::{Expected, Holder};
+use crate::freshness::forecast::Forecast;
 use crate::model::event::UnitId;
 use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 
@@ -59,15 +60,31 @@ struct ForecastUnit<'a> {
     #[serde(flatten)]
     planned: &'a PlannedUnit,
     /// None when it is not to be brought up to date.
-    forecast: Option<&'a Decision>,
+    forecast: Option<ShownForecast<'a>>,
+}
+
+/// What would come of a unit, as it is printed.
+#[derive(Serialize)]
+struct ShownForecast<'a> {
+    expected: Expected,
+    reason: String,
+    differences: &'a [String],
+    reused_from: Option<Holder>,
+}
+
+impl<'a> From<&'a Forecast> for ShownForecast<'a> {
+    fn from(Forecast { freshness, differences }: &'a Forecast) -> ShownForecast<'a> {
+        let (expected, reused_from) = (freshness.expected(), freshness.reused_from());
+        ShownForecast { expected, reason: freshness.to_string(), differences, reused_from }
+    }
 }
 
 /// The plan with what would come of it, for people or as JSON.
-pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Decision>, json: bool) -> String {
+pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Forecast>, json: bool) -> String {
     let units: Vec<ForecastUnit> = plan
         .units
         .iter()
-        .map(|planned| ForecastUnit { planned, forecast: forecasts.get(&planned.id()) })
+        .map(|planned| ForecastUnit { planned, forecast: forecasts.get(&planned.id()).map(Into::into) })
         .collect();
     if json {
         let plan = serde_json::json!({ "units": units });
@@ -81,7 +98,7 @@ pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Decision>, json: bool)
             Parent::Image(name) => name,
             Parent::Base(reference) => reference,
         };
-        let why = forecast.map_or(String::new(), |forecast| format!("; {}", forecast.reason));
+        let why = forecast.as_ref().map_or(String::new(), |forecast| format!("; {}", forecast.reason));
         out.push_str(&format!(
             "{:9}  {:width$}  {}  on {parent}: {}{why}\n",
             verb(unit),
@@ -111,9 +128,9 @@ const MAYBE: &str = "maybe";
 
 /// What happens to a unit, in a word.
 fn verb(unit: &ForecastUnit) -> &'static str {
-    match (unit.planned.disposition, unit.forecast.map(|forecast| forecast.verdict)) {
-        (Disposition::Build, Some(Verdict::Fresh)) => "unchanged",
-        (Disposition::Build, Some(Verdict::Unknown)) => MAYBE,
+    match (unit.planned.disposition, unit.forecast.as_ref().map(|forecast| forecast.expected)) {
+        (Disposition::Build, Some(Expected::Unchanged)) => "unchanged",
+        (Disposition::Build, Some(Expected::Unknown)) => MAYBE,
         (Disposition::Build, _) => "build",
         (Disposition::Unmatched, _) => "leave",
         (Disposition::Skipped, _) => "skip",

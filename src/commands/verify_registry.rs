@@ -1,75 +1,70 @@
 //! `--verify-registry`: whether the registry has every image as it would be built now.
 
-use super::write_lock;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::freshness::bases::BaseImages;
-use crate::freshness::decide::{Decision, Verdict};
-use crate::freshness::inquiry::{Image, Inquiry};
-use crate::freshness::lookup::{Lookup, Waits};
-use crate::freshness::survey::{self, Survey};
+use crate::freshness::decide::{Freshness, Reuse};
+use crate::freshness::evaluate::{Evaluator, Fetching, ReuseFrom};
+use crate::freshness::forecast::Forecast;
+use crate::freshness::images::RegistryAnswer;
 use crate::model::plan::PlannedUnit;
 use crate::session::Session;
 use crate::session::contexts::Contexts;
 use crate::session::engines::check_engine;
 use crate::session::registries::{Finding, report};
-use crate::session::stdio::{tell, tell_pause};
+use crate::session::stdio::tell;
 use crate::session::threads::block_on;
 
 /// Compares what the registry has with what a build would make; gives the exit code. Base images count as the engine
 /// has them.
 pub fn verify(session: &mut Session) -> Result<u8, Fatal> {
-    let sources = session.sources()?;
-    let several_platforms = session.wants_several_platforms()?;
-    let recipes = write_lock::pinned_recipes(session)?;
-    let prepared = &session.prepared;
-    let options = &prepared.config.build;
     let findings = block_on(async {
         let engine = session.engine().await?;
-        check_engine(&prepared.config, engine.as_ref(), "Verifying").await?;
-        let registries = session.registries(engine.as_ref()).await?;
-        let (retries, waits): (_, Waits) = (options.retries, |error, pause| tell_pause(&error, pause));
-        let inquiry = Inquiry {
-            bases: Some(BaseImages::new(engine.clone(), false, several_platforms)),
-            engine: Some(engine),
-            sources,
-            registry: Some(Lookup { registries, retries, waits }),
-            build_args: prepared.config.build_args(),
-            gets: true,
-            retries,
-            waits,
-        };
-        let units: Vec<_> = prepared.plan.to_build().map(|unit| (unit, None)).collect();
-        let in_registry_alone = Some(public_name as _);
-        let survey = Survey { inquiry: &inquiry, recipes: &recipes, cache: true, in_registry_alone };
-        let mut contexts = Contexts::of(prepared);
-        let found = survey.of(&units, &mut |dir| contexts.write(dir)).await;
-        let found = found.map_err(|failure| Fatal::message(failure.message, EXIT_FAILED))?;
-        Ok::<_, Fatal>(units.iter().map(|(unit, _)| finding(unit, &found[&unit.id()])).collect::<Vec<_>>())
+        check_engine(session.config(), engine.as_ref(), "Verifying").await?;
+        let evaluator = evaluator(session, engine).await?;
+        let recipes = session.take_pinned_recipes()?;
+        let plan = &session.prepared.plan;
+        let in_registry = evaluator.ask_registry(plan.to_build()).await;
+        let units: Vec<_> = plan.to_build().map(|unit| (unit, None)).collect();
+        let mut contexts = Contexts::of(&session.prepared);
+        let mut context = |dir: &Path| contexts.get(dir);
+        let forecasts = evaluator.forecast(&units, &recipes, &in_registry, &mut context);
+        let forecasts = forecasts.await.map_err(|failure| Fatal::message(failure.message, EXIT_FAILED))?;
+        let finding = |unit: &PlannedUnit| finding(unit, &forecasts[&unit.id()], &in_registry[&unit.id()]);
+        Ok(plan.to_build().map(finding).collect::<Vec<_>>())
     })?;
-    report(&findings, prepared.config.output.json)?;
+    report(&findings, session.config().output.json)?;
     let good = findings.iter().filter(|finding| finding.status == "ok").count();
     tell(&format!("{good} of {} images are in the registry as they would be built", findings.len()));
     Ok(if good == findings.len() { 0 } else { EXIT_FAILED })
 }
 
-/// The name that others have an image by: with several platforms, that of their list.
-fn public_name(unit: &PlannedUnit) -> &str {
-    unit.list.as_ref().unwrap_or(&unit.reference)
+/// Who is asked: the registry alone for images, the engine for base images.
+async fn evaluator(session: &Session<'_>, engine: Arc<dyn Engine>) -> Result<Evaluator, Fatal> {
+    let registry = session.registry_lookup(engine.as_ref()).await?;
+    Ok(Evaluator {
+        bases: Some(BaseImages::new(engine, false, session.wants_several_platforms()?)),
+        reuse: Reuse::SameInputs,
+        sources: session.sources()?,
+        fetching: Fetching::Allowed { retries: registry.retries, tell_wait: registry.tell_wait },
+        build_args: session.config().build_args(),
+        reuse_from: ReuseFrom::Registry(registry),
+    })
 }
 
-fn finding(unit: &PlannedUnit, found: &survey::Finding) -> Finding {
-    let digest = match &found.in_registry {
-        Ok(Some(Image::InRegistry(image))) => Some(image.digest.clone()),
-        _ => None,
-    };
-    let (status, reason) = match &found.in_registry {
+fn finding(unit: &PlannedUnit, forecast: &Forecast, in_registry: &RegistryAnswer) -> Finding {
+    let digest = in_registry.as_ref().ok().and_then(|image| Some(image.as_ref()?.digest.clone()));
+    let (status, reason) = match in_registry {
         Err(why) => ("unknown", Some(why.clone())),
-        Ok(image) => status(&found.decision, image.is_some()),
+        Ok(image) => status(&forecast.freshness, image.is_some()),
     };
     Finding {
         image: unit.image.clone(),
         platform: Some(unit.platform.to_string()),
-        reference: public_name(unit).to_string(),
+        reference: unit.public_reference().to_string(),
         status,
         digest,
         reason,
@@ -77,12 +72,11 @@ fn finding(unit: &PlannedUnit, found: &survey::Finding) -> Finding {
 }
 
 /// What an image is, and why: `ok`, `missing`, `different`, or `unknown`.
-fn status(decision: &Decision, is_there: bool) -> (&'static str, Option<String>) {
-    let reason = Some(decision.reason.clone());
-    match decision.verdict {
-        Verdict::Fresh => ("ok", None),
-        Verdict::Unknown => ("unknown", reason),
-        Verdict::Stale if is_there => ("different", reason),
-        Verdict::Stale => ("missing", None),
+fn status(freshness: &Freshness, is_there: bool) -> (&'static str, Option<String>) {
+    match freshness {
+        Freshness::Fresh(_) => ("ok", None),
+        Freshness::Unknown(why) => ("unknown", Some(why.clone())),
+        Freshness::Stale(reason) if is_there => ("different", Some(reason.to_string())),
+        Freshness::Stale(_) => ("missing", None),
     }
 }

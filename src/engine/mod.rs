@@ -1,6 +1,7 @@
 //! Container engines: what the scheduler needs of one, and the engines there are.
 
 pub mod docker;
+mod failure;
 pub mod fleet;
 #[cfg(test)]
 mod testing;

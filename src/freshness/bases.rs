@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use crate::build::failures::engine_failure;
 use crate::dockerfile::named::WantedFor;
 use crate::engine::{BuildOutput, Engine, EngineError, ImageFacts, OutputSink};
 use crate::model::event::Failure;
@@ -36,6 +35,11 @@ impl BaseImages {
         BaseImages { engine, pull, several_platforms, pulling, asked, native }
     }
 
+    /// The engine.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
     /// The platform that an image is wanted for in builds for `target`.
     pub async fn platform(&self, wanted: WantedFor, target: Platform) -> Result<Platform, Failure> {
         match wanted {
@@ -43,8 +47,8 @@ impl BaseImages {
             WantedFor::Platform(platform) => Ok(platform),
             WantedFor::Builder => {
                 let ask = async || {
-                    let facts = self.engine.facts().await.map_err(engine_failure)?;
-                    Ok(Arch::parse(&facts.architecture).map(Platform::new))
+                    let facts = self.engine.facts().await?;
+                    Ok::<_, Failure>(Arch::parse(&facts.architecture).map(Platform::new))
                 };
                 Ok(self.native.get_or_try_init(ask).await?.unwrap_or(target))
             }

@@ -1,4 +1,6 @@
-//! What would come of an image if it were brought up to date now, and why: the facts are gathered elsewhere [pure].
+//! Whether an image is up to date, and if not, why: decided of evidence that others have gathered [pure].
+
+use std::fmt;
 
 use serde::Serialize;
 
@@ -6,38 +8,129 @@ use super::record::InputRecord;
 use crate::model::ids::{ContentKey, ImageId};
 
 /// Whether an image is up to date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is: nothing differs.
+    Fresh(Option<Reused>),
+    /// It is not, and is to be built.
+    Stale(StaleReason),
+    /// Only a run can tell, and why.
+    Unknown(String),
+}
+
+/// The image that takes the place of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reused {
+    /// Who holds it.
+    pub holder: Holder,
+    /// Place among the images that exist.
+    pub index: usize,
+}
+
+/// Why an image is to be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StaleReason {
+    /// Nothing is reused (`--nocache`).
+    NoCache,
+    /// Nobody has one, this holder being the last one that was asked.
+    Missing(Holder),
+    /// An image that it is made from is built in this run.
+    ParentBuilt(String),
+    /// Nobody tells whether what its Dockerfile downloads is what it was.
+    Download(String),
+    /// The holder's image was not built by this program.
+    Foreign(Holder),
+    /// Its inputs differ: `Dockerfile line 12`, `file start.sh`, `parent base`. Empty when only a key tells.
+    Inputs(Vec<String>),
+    /// Its inputs differ from those of the holder's image, of which there is no record.
+    Unrecorded(Holder),
+    /// An image that it is made from was built anew elsewhere, from the same inputs.
+    ParentRebuilt(String),
+    /// No label tells which image of this name it was built on.
+    ParentUnlabelled(String),
+}
+
+impl StaleReason {
+    /// True when no image that somebody else may have could change it.
+    pub fn is_final(&self) -> bool {
+        matches!(self, StaleReason::NoCache | StaleReason::ParentBuilt(_) | StaleReason::Download(_))
+    }
+}
+
+/// What comes of an image in this run, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Verdict {
-    /// It is not: it is to be built.
-    #[serde(rename = "built")]
-    Stale,
-    /// It is: it is found unchanged.
-    #[serde(rename = "unchanged")]
-    Fresh,
-    /// Only a run can tell.
-    #[serde(rename = "unknown")]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    /// It is built.
+    Built,
+    /// It is found unchanged.
+    Unchanged,
+    /// Only the run can tell.
     Unknown,
 }
 
-/// What is decided of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Decision {
-    /// In one word.
-    #[serde(rename = "expected")]
-    pub verdict: Verdict,
-    /// Why, for people.
-    pub reason: String,
-    /// Inputs that are not what they were when it was last built, its own first: `Dockerfile line 12`,
-    /// `file start.sh`, `source nova-base`, `build argument X`, `parent base`. Empty when that is not known.
-    pub differences: Vec<String>,
-    /// Who holds the image that is reused; none when it is built or that is not known.
-    pub reused_from: Option<Holder>,
-    /// Which of the images that are held this is.
-    #[serde(skip)]
-    pub reused: Option<usize>,
+impl Freshness {
+    /// What comes of the image.
+    pub fn expected(&self) -> Expected {
+        match self {
+            Freshness::Fresh(_) => Expected::Unchanged,
+            Freshness::Stale(_) => Expected::Built,
+            Freshness::Unknown(_) => Expected::Unknown,
+        }
+    }
+
+    /// Holder of the image that is reused, when that is known.
+    pub fn reused_from(&self) -> Option<Holder> {
+        match self {
+            Freshness::Fresh(reused) => reused.map(|reused| reused.holder),
+            Freshness::Stale(_) | Freshness::Unknown(_) => None,
+        }
+    }
 }
 
-/// Who holds images.
+impl fmt::Display for Freshness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Freshness::Fresh(Some(Reused { holder: Holder::Registry, .. })) => {
+                f.write_str("nothing differs from what the registry has")
+            }
+            Freshness::Fresh(_) => f.write_str("nothing differs"),
+            Freshness::Stale(reason) => reason.fmt(f),
+            Freshness::Unknown(why) => f.write_str(why),
+        }
+    }
+}
+
+impl fmt::Display for StaleReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StaleReason::NoCache => f.write_str("--nocache builds everything anew"),
+            StaleReason::Missing(Holder::Engine) => f.write_str("the engine does not have it"),
+            StaleReason::Missing(Holder::Registry) => {
+                f.write_str("neither the engine nor the registry has it")
+            }
+            StaleReason::ParentBuilt(parent) => write!(f, "its {parent} is built"),
+            StaleReason::Download(why) => f.write_str(why),
+            StaleReason::Foreign(holder) => {
+                write!(f, "what {holder} has under its name was not built by kolla-build")
+            }
+            StaleReason::Inputs(differences) => match differences.as_slice() {
+                [] => f.write_str("its inputs differ"),
+                [only] => write!(f, "{only} differs"),
+                [first, more @ ..] => write!(f, "{first} differs, and {} more", more.len()),
+            },
+            StaleReason::Unrecorded(holder) => {
+                write!(f, "its inputs differ, and there is no record of what {holder}'s image was made from")
+            }
+            StaleReason::ParentRebuilt(parent) => write!(f, "its {parent} was built anew since"),
+            StaleReason::ParentUnlabelled(parent) => {
+                write!(f, "its labels do not tell which {parent} it was built on")
+            }
+        }
+    }
+}
+
+/// Holder of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holder {
@@ -47,215 +140,219 @@ pub enum Holder {
     Registry,
 }
 
-impl Holder {
-    fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Holder::Engine => "the engine",
             Holder::Registry => "the registry",
-        }
+        })
     }
 }
 
-/// What there is under an image's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
-    /// The engine could not be asked.
-    NotAsked,
-    /// These, and none that is the right one: the registry could not be asked for more, and why.
-    NotTold(Vec<Labels>, String),
-    /// These images, in the order in which they are taken.
-    Images(Vec<Labels>),
+/// Images that take the place of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// None (`--nocache`).
+    Nothing,
+    /// Those of the same inputs.
+    SameInputs,
+    /// Whatever has the name (`--skip-existing`).
+    SameName,
 }
 
-/// What the labels of an image that is held say.
+impl Reuse {
+    /// The option `cache`: what is built already is reused.
+    pub fn by_cache(cache: bool) -> Reuse {
+        if cache { Reuse::SameInputs } else { Reuse::Nothing }
+    }
+}
+
+/// Images that exist under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labels {
+pub enum Existing {
+    /// The engine could not be asked.
+    NotAsked,
+    /// These, and none that fits: the registry could not be asked for more, and why.
+    RegistryFailed(Vec<ImageLabels>, String),
+    /// These, in the order in which they are taken.
+    Images(Vec<ImageLabels>),
+}
+
+/// Labels of an image that somebody holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageLabels {
     /// Who holds it.
     pub holder: Holder,
     /// Its content key.
     pub key: Option<ContentKey>,
-    /// The ids of the images that it was made from, the parent's first.
+    /// Ids of the images that it was made from, the parent's first.
     pub parents: Vec<ImageId>,
 }
 
-/// What is known of an image that others are made from.
+/// An image that another is made from, as far as it matters to that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// What comes of it. One that this run does not build is fresh.
-    pub verdict: Verdict,
-    /// Its content key, or the id of a base image; none when that is not known.
-    pub key: Option<ContentKey>,
-    /// What engines may have as its id; empty when that is not known.
+pub struct ParentState {
+    /// What people call it: `parent base`, `base image debian:trixie`.
+    pub name: String,
+    /// What comes of it. One that this run does not build is unchanged.
+    pub expected: Expected,
+    /// Ids that engines may have for it; empty when they are not known.
     pub ids: Vec<ImageId>,
 }
 
 /// What is decided by.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
-    /// Whether what is built already is reused.
-    pub cache: bool,
-    /// Who was asked last for images, so that there is none elsewhere.
+pub struct Evidence<'a> {
+    /// Images that are reused.
+    pub reuse: Reuse,
+    /// The last holder that was asked for images: there is none elsewhere.
     pub last_asked: Holder,
-    /// The images that it is made from, with what people call them (`parent base`), what it is built on first.
-    pub parents: &'a [(String, Standing)],
-    /// What there is of it.
-    pub held: &'a Held,
+    /// The images that it is made from, what it is built on first.
+    pub parents: &'a [ParentState],
+    /// Images that exist under its name.
+    pub existing: &'a Existing,
     /// What it was made from the last time.
     pub before: Option<&'a InputRecord>,
     /// What it would be made from, or why that is not known.
     pub now: Result<&'a InputRecord, &'a str>,
-    /// Why what its Dockerfile downloads can't be told, as far as it can't: then it is built every time.
-    pub untold: &'a [String],
+    /// Downloads of its Dockerfile that nobody tells of, with the reason for each: they are new every time.
+    pub unidentified: &'a [String],
 }
 
 /// Decides.
 ///
-/// | image held            | parents     | inputs                     | verdict                        |
-/// |-----------------------|-------------|----------------------------|--------------------------------|
-/// | any, without cache    | any         | any                        | stale                          |
-/// | none                  | any         | any                        | stale                          |
-/// | any                   | any stale   | any                        | stale                          |
-/// | any                   | any         | a download can't be told   | stale                          |
-/// | the same key and ids  | -           | -                          | fresh, unknown if a parent is  |
-/// | not told              | -           | any                        | unknown                        |
-/// | not asked             | -           | no record, or not known    | unknown                        |
-/// | not asked             | -           | differ from the record     | stale                          |
-/// | not asked             | -           | as recorded                | fresh, unknown if a parent is  |
-/// | none has a key        | -           | any                        | stale                          |
-/// | with a key            | -           | not known                  | unknown                        |
-/// | with another key      | -           | any                        | stale                          |
-/// | with the same key     | other ids   | -                          | stale                          |
-pub fn decide(facts: &Facts) -> Decision {
-    let differences = match (facts.now, facts.before) {
-        (Ok(now), Some(before)) => now.differences(before, facts.parent_name()),
-        _ => Vec::new(),
-    };
-    let right = facts.now.ok().and_then(|now| facts.right(now));
-    let (verdict, reason) = facts.verdict(right, &differences);
-    let reused = right.filter(|_| verdict == Verdict::Fresh);
-    let reused_from = reused.map(|(_, labels)| labels.holder);
-    Decision { verdict, reason, differences, reused_from, reused: reused.map(|(at, _)| at) }
+/// | images that exist     | parents     | inputs                       | freshness                      |
+/// |-----------------------|-------------|------------------------------|--------------------------------|
+/// | any, without cache    | any         | any                          | stale                          |
+/// | none                  | any         | any                          | stale                          |
+/// | any, the name counts  | any         | any                          | fresh                          |
+/// | any                   | any built   | any                          | stale                          |
+/// | any                   | any         | an unidentified download     | stale                          |
+/// | the same key and ids  | -           | -                            | fresh, unknown if a parent is  |
+/// | the registry failed   | -           | any                          | unknown                        |
+/// | not asked             | -           | no record, or not known      | unknown                        |
+/// | not asked             | -           | differ from the record       | stale                          |
+/// | not asked             | -           | as recorded                  | fresh, unknown if a parent is  |
+/// | none has a key        | -           | any                          | stale                          |
+/// | with a key            | -           | not known                    | unknown                        |
+/// | with another key      | -           | any                          | stale                          |
+/// | with the same key     | other ids   | -                            | stale                          |
+pub fn decide(evidence: &Evidence) -> Freshness {
+    match evidence.stale_anyway() {
+        Some(reason) => Freshness::Stale(reason),
+        None => evidence.compare(),
+    }
 }
 
-impl<'a> Facts<'a> {
-    fn parent_name(&self) -> &str {
-        self.parents.first().map_or("", |(name, _)| name)
-    }
-
-    fn images(&self) -> &'a [Labels] {
-        match self.held {
-            Held::NotAsked => &[],
-            Held::NotTold(images, _) | Held::Images(images) => images,
+impl<'a> Evidence<'a> {
+    /// Inputs that are not what they were when it was last built, its own first; empty when that is not known.
+    pub fn differences(&self) -> Vec<String> {
+        match (self.now, self.before) {
+            (Ok(now), Some(before)) => {
+                now.differences(before, self.parents.first().map_or("", |parent| &parent.name))
+            }
+            _ => Vec::new(),
         }
     }
 
-    /// The image that is made from the same, of the same images.
-    fn right(&self, now: &InputRecord) -> Option<(usize, &'a Labels)> {
-        let is_right =
-            |labels: &&Labels| labels.key.as_ref() == Some(&now.key) && self.other(labels).is_none();
-        let found = self.images().iter().position(|labels| is_right(&labels))?;
-        Some((found, &self.images()[found]))
+    fn images(&self) -> &'a [ImageLabels] {
+        match self.existing {
+            Existing::NotAsked => &[],
+            Existing::RegistryFailed(images, _) | Existing::Images(images) => images,
+        }
+    }
+
+    /// Why it is built whatever the images that exist were made from.
+    fn stale_anyway(&self) -> Option<StaleReason> {
+        match (self.reuse, self.existing) {
+            (Reuse::Nothing, _) => return Some(StaleReason::NoCache),
+            (_, Existing::Images(images)) if images.is_empty() => {
+                return Some(StaleReason::Missing(self.last_asked));
+            }
+            (Reuse::SameName, _) => return None,
+            _ => {}
+        }
+        if let Some(parent) = self.parent_that_is(Expected::Built) {
+            let differences = self.differences();
+            let is_own = |name: &String| self.parents.iter().all(|parent| parent.name != *name);
+            return Some(match differences.iter().any(is_own) {
+                true => StaleReason::Inputs(differences),
+                false => StaleReason::ParentBuilt(parent.to_string()),
+            });
+        }
+        self.unidentified.first().map(|why| StaleReason::Download(why.clone()))
+    }
+
+    fn compare(&self) -> Freshness {
+        if let Some(reused) = self.reusable() {
+            return self.fresh(Some(reused));
+        }
+        match (self.existing, self.now) {
+            (Existing::RegistryFailed(_, why), _) => Freshness::Unknown(why.clone()),
+            (Existing::NotAsked, _) => self.compare_with_record(),
+            (Existing::Images(images), Ok(now)) => Freshness::Stale(self.why_not(&images[0], now)),
+            // Any of them with a key may be the right one.
+            (Existing::Images(images), Err(_)) if images.iter().all(|image| image.key.is_none()) => {
+                Freshness::Stale(StaleReason::Foreign(images[0].holder))
+            }
+            (Existing::Images(_), Err(why)) => Freshness::Unknown(why.to_string()),
+        }
+    }
+
+    /// The first image that takes the place of a build.
+    fn reusable(&self) -> Option<Reused> {
+        let fits = |image: &ImageLabels| match (self.reuse, self.now) {
+            (Reuse::SameName, _) => true,
+            (_, Ok(now)) => image.key.as_ref() == Some(&now.key) && self.other_parent(image).is_none(),
+            (_, Err(_)) => false,
+        };
+        let index = self.images().iter().position(fits)?;
+        Some(Reused { holder: self.images()[index].holder, index })
     }
 
     /// The first of the images it is made from that is not the one that an image was made from.
-    fn other(&self, labels: &Labels) -> Option<&'a str> {
-        let is_other = |(at, (_, standing)): &(usize, &(String, Standing))| {
-            labels.parents.get(*at).is_none_or(|id| !standing.ids.contains(id))
+    fn other_parent(&self, image: &ImageLabels) -> Option<&'a str> {
+        let is_other = |(at, parent): &(usize, &ParentState)| {
+            image.parents.get(*at).is_none_or(|id| !parent.ids.contains(id))
         };
-        self.parents.iter().enumerate().find(is_other).map(|(_, (name, _))| name.as_str())
+        self.parents.iter().enumerate().find(is_other).map(|(_, parent)| parent.name.as_str())
     }
 
-    fn parent_with(&self, verdict: Verdict) -> Option<&'a str> {
-        self.parents.iter().find(|(_, standing)| standing.verdict == verdict).map(|(name, _)| name.as_str())
+    fn parent_that_is(&self, expected: Expected) -> Option<&'a str> {
+        self.parents.iter().find(|parent| parent.expected == expected).map(|parent| parent.name.as_str())
     }
 
-    fn verdict(&self, right: Option<(usize, &Labels)>, differences: &[String]) -> (Verdict, String) {
-        let stale = |reason: &str| (Verdict::Stale, reason.to_string());
-        match (self.held, self.last_asked) {
-            _ if !self.cache => return stale("--nocache builds everything anew"),
-            (Held::Images(images), Holder::Engine) if images.is_empty() => {
-                return stale("the engine does not have it");
-            }
-            (Held::Images(images), Holder::Registry) if images.is_empty() => {
-                return stale("neither the engine nor the registry has it");
-            }
-            _ => {}
-        }
-        if let Some(parent) = self.parent_with(Verdict::Stale) {
-            let is_own = |name: &String| self.parents.iter().all(|(parent, _)| parent != name);
-            return match differences.iter().any(is_own) {
-                true => stale(&told(differences)),
-                false => stale(&format!("its {parent} is built")),
-            };
-        }
-        if let [untold, ..] = self.untold {
-            return stale(untold);
-        }
-        if let Some((_, labels)) = right {
-            return self.fresh(labels.holder);
-        }
-        match (self.held, self.now) {
-            (Held::NotTold(_, why), _) => (Verdict::Unknown, why.clone()),
-            (Held::NotAsked, _) => self.by_record(differences),
-            (Held::Images(images), Ok(now)) => stale(&self.why_not(&images[0], now, differences)),
-            // Any of them with a key may be the right one.
-            (Held::Images(images), Err(_)) if images.iter().all(|labels| labels.key.is_none()) => {
-                stale(&not_ours(images[0].holder))
-            }
-            (Held::Images(_), Err(why)) => (Verdict::Unknown, why.to_string()),
+    fn fresh(&self, reused: Option<Reused>) -> Freshness {
+        match self.parent_that_is(Expected::Unknown) {
+            Some(parent) => Freshness::Unknown(format!("only a run can tell whether its {parent} is built")),
+            None => Freshness::Fresh(reused),
         }
     }
 
-    fn fresh(&self, holder: Holder) -> (Verdict, String) {
-        match (self.parent_with(Verdict::Unknown), holder) {
-            (Some(parent), _) => {
-                (Verdict::Unknown, format!("only a run can tell whether its {parent} is built"))
-            }
-            (None, Holder::Engine) => (Verdict::Fresh, "nothing differs".to_string()),
-            (None, Holder::Registry) => {
-                (Verdict::Fresh, "nothing differs from what the registry has".to_string())
-            }
-        }
-    }
-
-    fn by_record(&self, differences: &[String]) -> (Verdict, String) {
+    fn compare_with_record(&self) -> Freshness {
+        let differences = self.differences();
         match (self.now, self.before) {
-            (_, None) => (Verdict::Unknown, "there is no record of an earlier build".to_string()),
-            (Err(why), _) => (Verdict::Unknown, why.to_string()),
-            _ if differences.is_empty() => self.fresh(Holder::Engine),
-            _ => (Verdict::Stale, told(differences)),
+            (_, None) => Freshness::Unknown("there is no record of an earlier build".to_string()),
+            (Err(why), _) => Freshness::Unknown(why.to_string()),
+            _ if differences.is_empty() => self.fresh(None),
+            _ => Freshness::Stale(StaleReason::Inputs(differences)),
         }
     }
 
-    /// Why an image that is held is not the one that would be built.
-    fn why_not(&self, labels: &Labels, now: &InputRecord, differences: &[String]) -> String {
-        match &labels.key {
-            None => not_ours(labels.holder),
-            Some(key) if *key == now.key => match self.other(labels) {
-                Some(parent) if labels.parents.is_empty() => {
-                    format!("its labels do not tell which {parent} it was built on")
-                }
-                Some(parent) => format!("its {parent} was built anew since"),
-                None => told(differences),
+    /// Why an image that exists is not the one that would be built.
+    fn why_not(&self, image: &ImageLabels, now: &InputRecord) -> StaleReason {
+        match &image.key {
+            None => StaleReason::Foreign(image.holder),
+            Some(key) if *key == now.key => match self.other_parent(image) {
+                Some(parent) if image.parents.is_empty() => StaleReason::ParentUnlabelled(parent.to_string()),
+                Some(parent) => StaleReason::ParentRebuilt(parent.to_string()),
+                None => StaleReason::Inputs(self.differences()),
             },
-            Some(key) if self.before.is_none_or(|before| before.key != *key) => format!(
-                "its inputs differ, and there is no record of what {}'s image was made from",
-                labels.holder.name()
-            ),
-            Some(_) => told(differences),
+            Some(key) if self.before.is_none_or(|before| before.key != *key) => {
+                StaleReason::Unrecorded(image.holder)
+            }
+            Some(_) => StaleReason::Inputs(self.differences()),
         }
-    }
-}
-
-fn not_ours(holder: Holder) -> String {
-    format!("what {} has under its name was not built by kolla-build", holder.name())
-}
-
-fn told(differences: &[String]) -> String {
-    match differences {
-        [] => "its inputs differ".to_string(),
-        [only] => format!("{only} differs"),
-        [first, more @ ..] => format!("{first} differs, and {} more", more.len()),
     }
 }
 
@@ -269,122 +366,139 @@ mod tests {
         InputRecord::new(&KeyInputs { dockerfile, parent, ..KeyInputs::default() })
     }
 
-    fn labels(record: &InputRecord, holder: Holder, parents: &[&str]) -> Labels {
+    fn labels(record: &InputRecord, holder: Holder, parents: &[&str]) -> ImageLabels {
         let parents = parents.iter().map(|id| (*id).into()).collect();
-        Labels { holder, key: Some(record.key.clone()), parents }
+        ImageLabels { holder, key: Some(record.key.clone()), parents }
     }
 
-    fn standing(verdict: Verdict, ids: &[&str]) -> Standing {
-        Standing { verdict, key: Some("p".into()), ids: ids.iter().map(|id| (*id).into()).collect() }
+    fn parent(name: &str, expected: Expected, ids: &[&str]) -> ParentState {
+        ParentState { name: name.to_string(), expected, ids: ids.iter().map(|id| (*id).into()).collect() }
     }
 
     #[test]
     fn the_truth_table_holds() {
+        use Expected::{Built, Unchanged, Unknown};
         use Holder::{Engine, Registry};
-        use Verdict::{Fresh, Stale, Unknown};
         let as_it_was = record("FROM x", "p");
         let (changed, of_parent) = (record("FROM y", "p"), record("FROM x", "q"));
         let both = record("FROM y", "q");
-        let parents = |base: Standing, tools: Standing| {
-            [("parent base".to_string(), base), ("parent tools".to_string(), tools)]
-        };
-        let (base, tools) = (standing(Fresh, &["manifest", "id"]), standing(Fresh, &["t"]));
-        let usual_parents = parents(base.clone(), tools.clone());
-        let stale_parent = parents(standing(Stale, &["id"]), tools.clone());
-        let stale_tools = parents(base.clone(), standing(Stale, &["t"]));
-        let unknown_parent = parents(standing(Unknown, &["id"]), tools.clone());
-        let other_parent = parents(standing(Fresh, &["new"]), tools.clone());
-        let other_tools = parents(base, standing(Fresh, &["new"]));
+        let base = |expected, ids: &[&str]| parent("parent base", expected, ids);
+        let tools = |expected, ids: &[&str]| parent("parent tools", expected, ids);
+        let usual_tools = tools(Unchanged, &["t"]);
+        let usual_parents = [base(Unchanged, &["manifest", "id"]), usual_tools.clone()];
+        let built_parent = [base(Built, &["id"]), usual_tools.clone()];
+        let built_tools = [usual_parents[0].clone(), tools(Built, &["t"])];
+        let unknown_parent = [base(Unknown, &["id"]), usual_tools.clone()];
+        let other_parent = [base(Unchanged, &["new"]), usual_tools];
+        let other_tools = [usual_parents[0].clone(), tools(Unchanged, &["new"])];
         let images = |record: &InputRecord, holder, parents: &[&str]| {
-            Held::Images(vec![labels(record, holder, parents)])
+            Existing::Images(vec![labels(record, holder, parents)])
         };
         let held = images(&as_it_was, Engine, &["id", "t"]);
         let in_registry = images(&as_it_was, Registry, &["id", "t"]);
-        let second = Held::Images(vec![
+        let second = Existing::Images(vec![
             labels(&changed, Engine, &["id", "t"]),
             labels(&as_it_was, Registry, &["id", "t"]),
         ]);
         let foreign = images(&record("FROM z", "p"), Engine, &["id", "t"]);
         let (without_parent, without_tools) =
             (images(&as_it_was, Engine, &[]), images(&as_it_was, Engine, &["id"]));
-        let unlabelled = Held::Images(vec![Labels { holder: Engine, key: None, parents: Vec::new() }]);
-        let one_unlabelled = Held::Images(vec![
-            Labels { holder: Engine, key: None, parents: Vec::new() },
+        let unlabelled =
+            Existing::Images(vec![ImageLabels { holder: Engine, key: None, parents: Vec::new() }]);
+        let one_unlabelled = Existing::Images(vec![
+            ImageLabels { holder: Engine, key: None, parents: Vec::new() },
             labels(&as_it_was, Registry, &["id", "t"]),
         ]);
-        let nothing = Held::Images(Vec::new());
-        let not_told =
-            Held::NotTold(vec![labels(&changed, Engine, &["id", "t"])], "the registry failed".to_string());
-        let told_before = Held::NotTold(vec![labels(&as_it_was, Engine, &["id", "t"])], "x".to_string());
-        let untold = ["nobody tells what https://h/x is".to_string()];
-        let usual = Facts {
-            cache: true,
+        let nothing = Existing::Images(Vec::new());
+        let not_told = Existing::RegistryFailed(
+            vec![labels(&changed, Engine, &["id", "t"])],
+            "the registry failed".to_string(),
+        );
+        let told_before =
+            Existing::RegistryFailed(vec![labels(&as_it_was, Engine, &["id", "t"])], "x".to_string());
+        let unidentified = ["nobody tells what https://h/x is".to_string()];
+        let usual = Evidence {
+            reuse: Reuse::SameInputs,
             last_asked: Engine,
             parents: &usual_parents,
-            held: &held,
+            existing: &held,
             before: Some(&as_it_was),
             now: Ok(&as_it_was),
-            untold: &[],
+            unidentified: &[],
         };
-        let not_asked = Facts { held: &Held::NotAsked, ..usual };
+        let not_asked = Evidence { existing: &Existing::NotAsked, ..usual };
         let cases = [
             (usual, "Fresh: nothing differs"),
-            (Facts { cache: false, ..usual }, "Stale: --nocache builds everything anew"),
-            (Facts { held: &nothing, ..usual }, "Stale: the engine does not have it"),
+            (Evidence { reuse: Reuse::Nothing, ..usual }, "Stale: --nocache builds everything anew"),
+            (Evidence { existing: &nothing, ..usual }, "Stale: the engine does not have it"),
             (
-                Facts { held: &nothing, last_asked: Registry, ..usual },
+                Evidence { existing: &nothing, last_asked: Registry, ..usual },
                 "Stale: neither the engine nor the registry has it",
             ),
-            (Facts { held: &not_told, ..usual }, "Unknown: the registry failed"),
-            (Facts { held: &told_before, ..usual }, "Fresh: nothing differs"),
-            (Facts { held: &in_registry, ..usual }, "Fresh: nothing differs from what the registry has"),
-            (Facts { held: &second, ..usual }, "Fresh: nothing differs from what the registry has"),
-            (Facts { parents: &stale_parent, ..usual }, "Stale: its parent base is built"),
-            (Facts { parents: &stale_tools, ..usual }, "Stale: its parent tools is built"),
+            (Evidence { existing: &not_told, ..usual }, "Unknown: the registry failed"),
+            (Evidence { existing: &told_before, ..usual }, "Fresh: nothing differs"),
             (
-                Facts { parents: &stale_parent, now: Ok(&both), ..usual },
+                Evidence { existing: &in_registry, ..usual },
+                "Fresh: nothing differs from what the registry has",
+            ),
+            (Evidence { existing: &second, ..usual }, "Fresh: nothing differs from what the registry has"),
+            (Evidence { parents: &built_parent, ..usual }, "Stale: its parent base is built"),
+            (Evidence { parents: &built_tools, ..usual }, "Stale: its parent tools is built"),
+            (
+                Evidence { parents: &built_parent, now: Ok(&both), ..usual },
                 "Stale: Dockerfile line 1 differs, and 1 more",
             ),
-            (Facts { untold: &untold, ..usual }, "Stale: nobody tells what https://h/x is"),
-            (Facts { now: Ok(&changed), ..usual }, "Stale: Dockerfile line 1 differs"),
-            (Facts { now: Ok(&of_parent), ..usual }, "Stale: parent base differs"),
-            (Facts { now: Err("x is not pinned"), ..usual }, "Unknown: x is not pinned"),
-            (Facts { parents: &other_parent, ..usual }, "Stale: its parent base was built anew since"),
-            (Facts { parents: &other_tools, ..usual }, "Stale: its parent tools was built anew since"),
+            (Evidence { unidentified: &unidentified, ..usual }, "Stale: nobody tells what https://h/x is"),
+            (Evidence { now: Ok(&changed), ..usual }, "Stale: Dockerfile line 1 differs"),
+            (Evidence { now: Ok(&of_parent), ..usual }, "Stale: parent base differs"),
+            (Evidence { now: Err("x is not pinned"), ..usual }, "Unknown: x is not pinned"),
+            (Evidence { parents: &other_parent, ..usual }, "Stale: its parent base was built anew since"),
+            (Evidence { parents: &other_tools, ..usual }, "Stale: its parent tools was built anew since"),
             (
-                Facts { held: &without_parent, ..usual },
+                Evidence { existing: &without_parent, ..usual },
                 "Stale: its labels do not tell which parent base it was built on",
             ),
-            (Facts { held: &without_tools, ..usual }, "Stale: its parent tools was built anew since"),
-            (Facts { before: None, ..usual }, "Fresh: nothing differs"),
+            (Evidence { existing: &without_tools, ..usual }, "Stale: its parent tools was built anew since"),
+            (Evidence { before: None, ..usual }, "Fresh: nothing differs"),
             (
-                Facts { held: &foreign, ..usual },
+                Evidence { existing: &foreign, ..usual },
                 "Stale: its inputs differ, and there is no record of what the engine's image was made from",
             ),
             (
-                Facts { held: &unlabelled, ..usual },
+                Evidence { existing: &unlabelled, ..usual },
                 "Stale: what the engine has under its name was not built by kolla-build",
             ),
             (
-                Facts { held: &unlabelled, now: Err("x is not pinned"), ..usual },
+                Evidence { existing: &unlabelled, now: Err("x is not pinned"), ..usual },
                 "Stale: what the engine has under its name was not built by kolla-build",
             ),
             (
-                Facts { held: &one_unlabelled, now: Err("x is not pinned"), ..usual },
+                Evidence { existing: &one_unlabelled, now: Err("x is not pinned"), ..usual },
                 "Unknown: x is not pinned",
             ),
             (
-                Facts { parents: &unknown_parent, ..usual },
+                Evidence { parents: &unknown_parent, ..usual },
                 "Unknown: only a run can tell whether its parent base is built",
             ),
+            (Evidence { existing: &foreign, reuse: Reuse::SameName, ..usual }, "Fresh: nothing differs"),
+            (
+                Evidence { existing: &nothing, reuse: Reuse::SameName, ..usual },
+                "Stale: the engine does not have it",
+            ),
             (not_asked, "Fresh: nothing differs"),
-            (Facts { now: Ok(&changed), ..not_asked }, "Stale: Dockerfile line 1 differs"),
-            (Facts { before: None, ..not_asked }, "Unknown: there is no record of an earlier build"),
+            (Evidence { now: Ok(&changed), ..not_asked }, "Stale: Dockerfile line 1 differs"),
+            (Evidence { before: None, ..not_asked }, "Unknown: there is no record of an earlier build"),
         ];
-        for (facts, told) in cases {
-            let Decision { verdict, reason, .. } = decide(&facts);
-            assert_eq!(format!("{verdict:?}: {reason}"), told, "{facts:?}");
+        for (evidence, told) in cases {
+            let freshness = decide(&evidence);
+            let word = match freshness {
+                Freshness::Fresh(_) => "Fresh",
+                Freshness::Stale(_) => "Stale",
+                Freshness::Unknown(_) => "Unknown",
+            };
+            assert_eq!(format!("{word}: {freshness}"), told, "{evidence:?}");
         }
-        assert_eq!(decide(&Facts { held: &second, ..usual }).reused, Some(1));
+        let second = decide(&Evidence { existing: &second, ..usual });
+        assert_eq!(second, Freshness::Fresh(Some(Reused { holder: Registry, index: 1 })));
     }
 }

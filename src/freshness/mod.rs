@@ -1,15 +1,17 @@
-//! Whether an image is up to date, and if not, why: asked and decided in one place.
+//! Whether an image is up to date, and if not, why: asked and answered in one place.
 //!
-//! A [`recipe`] says what an image is made from, an [`inquiry`] asks what that is today, and [`decide`] tells what it
-//! means. A build, `--plan` and `--verify-registry` differ only in whom they may ask and in what they do with the answer.
+//! A [`recipe`] says what an image is made from; [`evaluate`] asks what that is today and what exists already, and
+//! [`decide`] tells what it means.
 
 pub mod bases;
 pub mod decide;
-pub mod inquiry;
+pub mod evaluate;
+pub mod forecast;
+pub mod images;
+pub mod inputs;
 pub mod key;
 pub mod lock;
-pub mod lookup;
+pub mod parents;
 pub mod recipe;
 pub mod record;
 pub mod records;
-pub mod survey;

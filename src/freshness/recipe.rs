@@ -10,6 +10,17 @@ use crate::dockerfile::named::{Download, WantedFor};
 use crate::model::event::UnitId;
 use crate::model::plan::Parent;
 
+/// Name of the archive of all plugins in a context.
+pub const PLUGINS_ARCHIVE: &str = "plugins-archive";
+
+/// Name of the archive of all additions in a context.
+pub const ADDITIONS_ARCHIVE: &str = "additions-archive";
+
+/// Name of the archive of the source of a section in a context.
+pub fn source_archive(section: &str) -> String {
+    format!("{section}-archive")
+}
+
 /// The recipes of a run.
 pub type Recipes = HashMap<UnitId, Recipe>;
 
@@ -40,6 +51,12 @@ impl Recipe {
     /// All of its sources.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.source.iter().chain(&self.plugins).chain(&self.additions)
+    }
+
+    /// Names of the files that its sources are in its context.
+    pub fn archives(&self) -> impl Iterator<Item = String> {
+        let own = self.source.iter().map(|source| source_archive(&source.section));
+        own.chain([PLUGINS_ARCHIVE.to_string(), ADDITIONS_ARCHIVE.to_string()])
     }
 
     /// All of its sources, to be changed.

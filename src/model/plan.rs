@@ -76,6 +76,11 @@ impl PlannedUnit {
         UnitId { image: self.image.as_str().into(), platform: self.platform }
     }
 
+    /// The name that others have its image by: with several platforms, that of their list.
+    pub fn public_reference(&self) -> &str {
+        self.list.as_ref().unwrap_or(&self.reference)
+    }
+
     /// Everything that its Dockerfile names, the parent first.
     pub fn parents(&self) -> impl Iterator<Item = &Parent> {
         std::iter::once(&self.parent).chain(&self.named)

@@ -7,7 +7,6 @@ use super::prepare::Prepared;
 use crate::context::patches;
 use crate::context::workdir::{ContextFile, FileContent, write_tree};
 use crate::error::{EXIT_FAILED, Fatal};
-use crate::model::event::{Failure, FailureKind};
 use crate::model::plan::Disposition;
 use crate::model::platform::Platform;
 use crate::template::catalog::TreeContent;
@@ -129,7 +128,7 @@ fn files(
     Ok(files)
 }
 
-/// Build contexts as a run would have them, written when they are asked for.
+/// Build contexts as a run would have them.
 pub struct Contexts<'a> {
     prepared: &'a Prepared,
     written: Option<(Scratch, HashMap<PathBuf, Vec<ContextFile>>)>,
@@ -141,13 +140,8 @@ impl Contexts<'_> {
         Contexts { prepared, written: None }
     }
 
-    /// Writes the context of an image's directory, unless it is written, and says where it is.
-    pub fn write(&mut self, dir: &Path) -> Result<PathBuf, Failure> {
-        self.get(dir).map_err(|fatal| Failure::permanent(FailureKind::Local, fatal.to_string()))
-    }
-
-    /// The context of an image's directory.
-    fn get(&mut self, dir: &Path) -> Result<PathBuf, Fatal> {
+    /// The context of an image's directory, which is written when it is first asked for.
+    pub fn get(&mut self, dir: &Path) -> Result<PathBuf, Fatal> {
         let (root, files) = match &mut self.written {
             Some(written) => written,
             written => {

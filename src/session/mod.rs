@@ -17,6 +17,7 @@ pub mod stdio;
 pub mod threads;
 pub mod tree;
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::OnceCell;
@@ -26,8 +27,12 @@ use crate::config::resolved::Config;
 use crate::dockerfile::named::WantedFor;
 use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
+use crate::freshness::decide::Freshness;
+use crate::freshness::evaluate::evaluate_by_name;
+use crate::freshness::images::RegistryLookup;
+use crate::freshness::lock::{pin_sources, read_lock};
 use crate::freshness::recipe::Recipes;
-use crate::model::plan::BuildPlan;
+use crate::model::plan::{BuildPlan, Disposition};
 use crate::registry::Registries;
 use crate::sources::cache::SourceCache;
 use environment::Environment;
@@ -88,6 +93,33 @@ impl<'a> Session<'a> {
         Ok(self.recipes.take().unwrap_or_default())
     }
 
+    /// The recipes, with the sources of the lock file as far as it has them when the run is held to one.
+    pub fn take_pinned_recipes(&mut self) -> Result<Recipes, Fatal> {
+        let mut recipes = self.take_recipes()?;
+        if let Some(path) = &self.config().build.locked {
+            pin_sources(&read_lock(path)?, &mut recipes);
+        }
+        Ok(recipes)
+    }
+
+    /// Leaves out what the engine has under the name it would get, whatever is in it (`--skip-existing`).
+    pub async fn skip_existing(&mut self, engine: &dyn Engine) -> Result<(), Fatal> {
+        let mut existing = HashSet::new();
+        for unit in self.prepared.plan.to_build() {
+            let freshness = evaluate_by_name(engine, unit).await;
+            if let Freshness::Fresh(_) = freshness.map_err(|error| Fatal::new(&error, EXIT_FAILED))? {
+                existing.insert(unit.id());
+            }
+        }
+        self.change_plan(|plan| {
+            for unit in plan.units.iter_mut().filter(|unit| existing.contains(&unit.id())) {
+                unit.disposition = Disposition::Skipped;
+                unit.reason = "skip_existing, and the engine has it".to_string();
+            }
+        });
+        Ok(())
+    }
+
     /// True when base images are wanted for several platforms, so that a name of one does not stand for one image.
     pub fn wants_several_platforms(&self) -> Result<bool, Fatal> {
         let mut parents = self.recipes()?.values().flat_map(|recipe| &recipe.parents);
@@ -115,6 +147,15 @@ impl<'a> Session<'a> {
     pub async fn registries(&self, engine: &dyn Engine) -> Result<Arc<Registries>, Fatal> {
         let insecure = engine.insecure_registries().await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         Ok(Arc::new(registries::registries(self.config(), self.environment, insecure)))
+    }
+
+    /// The registries, asked as often as the configuration says; waits are told.
+    pub async fn registry_lookup(&self, engine: &dyn Engine) -> Result<RegistryLookup, Fatal> {
+        Ok(RegistryLookup {
+            registries: self.registries(engine).await?,
+            retries: self.config().build.retries,
+            tell_wait: |error, pause| stdio::tell_pause(&error, pause),
+        })
     }
 
     /// The registries, as the configuration says alone.

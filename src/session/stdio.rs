@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::{PoisonError, RwLock};
 
+use crate::engine::BuildOutput;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::model::secret::Secrets;
 use crate::util::plain;
@@ -32,6 +33,13 @@ pub fn output_failed(error: &io::Error) -> Fatal {
 /// Tells people that something is tried again, and when.
 pub fn tell_pause(error: &impl fmt::Display, pause: Pause) {
     tell(&format!("{error}: {pause}"));
+}
+
+/// Tells people a line of what an engine says.
+pub fn tell_line(said: BuildOutput) {
+    if let BuildOutput::Line(line) = said {
+        tell(&line);
+    }
 }
 
 /// Texts that standard error must not show: those of the run that goes on.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::unpack::ArchiveFault;
 use crate::config::source::{Source, SourceOrigin};
+use crate::model::event::{Failure, FailureKind};
 
 /// A source that can't be had or is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +118,15 @@ pub fn without_secrets(url: &str) -> String {
         None => authority.to_string(),
     };
     format!("{scheme}://{host}{path}{query}")
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Failure {
+        Failure {
+            transient: error.is_transient(),
+            ..Failure::permanent(FailureKind::Source, error.to_string())
+        }
+    }
 }
 
 #[cfg(test)]

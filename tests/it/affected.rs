@@ -67,8 +67,8 @@ fn what_is_built_on_a_changed_image_is_affected_and_told_why() {
         .image("glance", Some("base"), "RUN true\n");
     let run = project.run(["--plan", "--plan-format=json", "--affected-since=HEAD"]).exits(0);
     for (image, expected) in [
-        ("nova-base", "build: its Dockerfile differs since HEAD"),
-        ("nova-api", "build: built on nova-base, which changed since HEAD"),
+        ("nova-base", "build: Dockerfile line 3 differs since HEAD"),
+        ("nova-api", "build: its parent nova-base changed since HEAD"),
         ("keystone", "build: file new.conf differs since HEAD"),
         ("glance", "build: it is new since HEAD"),
         ("base", "skipped: nothing that it is made from changed since HEAD"),
@@ -91,7 +91,7 @@ fn a_changed_source_of_the_tree_affects_its_image() {
     let project = project().file("common/sources.yaml", "memcached:\n  type: url\n  location: http://h/2\n");
     assert_eq!(list(&project, &[]), ["memcached"]);
     let run = project.run(["--plan", "--plan-format=json", "--affected-since=HEAD"]).exits(0);
-    assert_eq!(reason(&run, "memcached"), "build: source [memcached] differs since HEAD");
+    assert_eq!(reason(&run, "memcached"), "build: source memcached differs since HEAD");
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn an_export_that_fails_leaves_no_file_and_one_that_succeeds_leaves_nothing_of_t
     damaged[257..262].copy_from_slice(b"ustar");
     std::fs::write(project.path("nova"), damaged).unwrap();
     let run = project.run(export([])).exits(1);
-    assert!(run.tells("error: cannot export images whose sources are not to be had"), "{run}");
+    assert!(run.tells("error: cannot export: some sources are unavailable"), "{run}");
     assert!(run.stderr.contains("caused by: nova-base: "), "{run}");
     assert!(!project.path("out/docker-bake.json").exists());
 

@@ -7,9 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kolla_build::build::assemble::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE, assemble};
+use kolla_build::build::assemble::assemble;
 use kolla_build::config::source::{Source, SourceOrigin};
 use kolla_build::context::archive::write_context;
+use kolla_build::freshness::recipe::{ADDITIONS_ARCHIVE, PLUGINS_ARCHIVE};
 use kolla_build::sources::cache::{Fetched, SourceCache, SourceError, SourceProblem};
 use sha2::{Digest, Sha256};
 

@@ -162,7 +162,7 @@ fn a_locked_run_asks_nobody_for_what_it_has() {
     std::fs::rename(fixture.project.path("nova.git"), fixture.project.path("away")).unwrap();
     // The first needs the commit itself, which --lock only asked the name of.
     let run = fixture.run(&["--locked"]).exits(1);
-    assert!(run.stderr.contains("cannot get everything that build.lock pins"), "{run}");
+    assert!(run.stderr.contains("some of what build.lock pins is unavailable; nothing was built"), "{run}");
     assert!(run.stderr.contains("cannot get the source of [nova]"), "{run}");
     assert_eq!(fixture.daemon.builds().len(), 0);
 
@@ -189,7 +189,7 @@ fn everything_that_drifted_is_told_before_anything_is_built() {
 
     let run = fixture.run_elsewhere(&["--locked"]).exits(1);
     let told = |line: String| assert!(run.stderr.contains(&line), "{line} is not in {run}");
-    assert!(run.tells("error: nothing is built, for build.lock no longer tells what is built from"), "{run}");
+    assert!(run.tells("error: build.lock is out of date; nothing was built"), "{run}");
     told(format!(
         "source [etcd] ({}): was url {url}, sha256 {}, is url {url}, sha256 {}",
         platform(),

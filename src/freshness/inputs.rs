@@ -1,0 +1,134 @@
+//! What a unit is made from today: asked of where sources and downloads come from, and read in its context [I/O].
+
+use std::path::Path;
+
+use futures_util::{StreamExt, stream};
+
+use super::evaluate::{Evaluator, Fetching};
+use super::key::KeyInputs;
+use super::recipe::Recipe;
+use crate::config::source::{Source, SourceOrigin};
+use crate::context::digest;
+use crate::dockerfile::mounts::with_run_flags;
+use crate::model::event::{Failure, FailureKind};
+use crate::model::ids::ContentKey;
+use crate::model::platform::Platform;
+use crate::sources::cache::{SourceError, without_secrets};
+use crate::util::at_once;
+use crate::util::input;
+use crate::util::retry::{Again, retry};
+
+/// What a unit is made from today.
+#[derive(Debug, Clone)]
+pub(super) struct Inputs {
+    /// What the content key covers.
+    pub(super) key: KeyInputs,
+    /// Downloads of its Dockerfile that nobody tells of, with the reason for each.
+    pub(super) unidentified: Vec<String>,
+}
+
+/// What identifies the downloads of a Dockerfile.
+#[derive(Debug, Clone, Default)]
+pub struct Downloads {
+    /// URL, without secrets, and what identifies its content.
+    pub identified: Vec<(String, String)>,
+    /// Why nothing identifies the others.
+    pub unidentified: Vec<String>,
+}
+
+impl Evaluator {
+    /// What a unit is made from on images with these keys, its context being in a directory.
+    pub(super) async fn inputs(
+        &self,
+        platform: Platform,
+        recipe: &Recipe,
+        context: &Path,
+        keys: &[ContentKey],
+    ) -> Result<Inputs, Failure> {
+        let mut sources = Vec::new();
+        for source in recipe.sources() {
+            sources.push((source.section.clone(), self.source(source).await?));
+        }
+        let Downloads { identified, unidentified } = self.downloads(recipe).await;
+        let (dockerfile, context) = read_context(context, recipe).await?;
+        let mut keys = recipe.parents.iter().map(|parent| parent.reference.clone()).zip(keys.iter().cloned());
+        let key = KeyInputs {
+            platform: platform.to_string(),
+            parent: keys.next().map(|(_, key)| key).unwrap_or_default(),
+            named: keys.collect(),
+            downloads: identified,
+            // As it is sent: of secrets, it knows the names.
+            dockerfile: with_run_flags(&dockerfile, &recipe.run_flags),
+            context,
+            sources,
+            build_args: self.build_args.clone().into_iter().collect(),
+        };
+        Ok(Inputs { key, unidentified })
+    }
+
+    /// What identifies the content of a source.
+    async fn source(&self, source: &Source) -> Result<String, Failure> {
+        match self.fetching {
+            Fetching::Allowed { retries, tell_wait } => {
+                let again = |error: &SourceError| Again::if_transient(error.is_transient());
+                let tell_wait = |error: &SourceError, pause| tell_wait(error, pause);
+                Ok(retry(retries, again, tell_wait, || self.sources.identify(source)).await?)
+            }
+            Fetching::Never => self.sources.known(source).await?.ok_or_else(|| {
+                let section = &source.section;
+                let message = format!("source {section} is not pinned: only fetching it tells what it is");
+                Failure::permanent(FailureKind::Source, message)
+            }),
+        }
+    }
+
+    /// Asks for the commits of recipes' sources and for their downloads, several at once: the answers are remembered. Who
+    /// can't be asked is told of by the unit that needs it.
+    pub async fn ask_ahead(&self, recipes: impl Iterator<Item = &Recipe>) {
+        let ask = async |recipe: &Recipe| {
+            for source in recipe.sources().filter(|source| matches!(source.origin, SourceOrigin::Git { .. }))
+            {
+                let _ = self.sources.known(source).await;
+            }
+            self.downloads(recipe).await;
+        };
+        stream::iter(recipes).for_each_concurrent(at_once::QUESTIONS, ask).await;
+    }
+
+    /// What identifies the downloads of a recipe that are not pinned in its Dockerfile.
+    pub async fn downloads(&self, recipe: &Recipe) -> Downloads {
+        let mut downloads = Downloads::default();
+        for download in recipe.downloads.iter().filter(|download| !download.is_pinned) {
+            match self.sources.told_of(download).await {
+                Ok(identity) => downloads.identified.push((without_secrets(&download.url), identity)),
+                Err(why) => downloads.unidentified.push(why),
+            }
+        }
+        downloads
+    }
+}
+
+/// The Dockerfile in a context, and the digests of all else: what archives of sources hold is known by the sources.
+async fn read_context(context: &Path, recipe: &Recipe) -> Result<(String, Vec<(String, String)>), Failure> {
+    let archives: Vec<String> = recipe.archives().collect();
+    let context = context.to_path_buf();
+    blocking(move || {
+        let dockerfile = input::read_to_string(&context.join("Dockerfile"))?;
+        let excluded: Vec<&Path> = archives.iter().map(Path::new).chain([Path::new("Dockerfile")]).collect();
+        let digest = digest::digest_entries(&context, &excluded)?;
+        Ok((dockerfile, digest.entries.into_iter().collect()))
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            Err(Failure::permanent(FailureKind::Local, format!("failed to read the build context: {error}")))
+        }
+        Err(error) => Err(Failure::bug(&error.to_string())),
+    }
+}
