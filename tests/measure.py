@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
-"""measure [DIRECTORY]: what can be counted of the sources of a checkout (this one, unless named), tests left out."""
+"""measure.py [--json] [CHECKOUT]: counts what can be counted of a checkout's sources (of this one's), tests left out.
+
+With --json it prints what tests/it/architecture.rs holds to the architecture: each file's code without comments and with
+empty strings, and the files that it names something of; circles between files; and names of several types.
+"""
 
 import collections
+import json
 import pathlib
 import re
 import sys
@@ -151,33 +156,50 @@ def doc_comments(lines):
             comment = []
 
 
-def main():
-    source = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1]) / "src"
-    files = read(source)
-    lengths = sorted(len(lines) for lines in files.values())
-    code = {path: code_of(lines) for path, lines in files.items()}
-    every = "\n".join(code.values())
+def twins(source, code):
+    """Names of several types, and the files of these."""
     types = collections.defaultdict(list)
     for path, text in code.items():
         for name in re.findall(r"^(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait|type|union) (\w+)", text, re.MULTILINE):
             types[name].append(str(path.relative_to(source)))
-    twins = {name: where for name, where in sorted(types.items()) if len(where) > 1}
-    comments = [comment for lines in files.values() for comment in doc_comments(lines)]
-    thousands = sum(lengths) / 1000
-    found = circles(uses(source, files))
+    return {name: where for name, where in sorted(types.items()) if len(where) > 1}
 
+
+def main():
+    arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
+    source = pathlib.Path(arguments[0] if arguments else pathlib.Path(__file__).parents[1]) / "src"
+    files = read(source)
+    code = {path: code_of(lines) for path, lines in files.items()}
+    edges = uses(source, files)
+
+    def shown(paths):
+        return sorted(str(path.relative_to(source)) for path in paths)
+
+    found = [shown(circle) for circle in circles(edges)]
+    if "--json" in sys.argv:
+        per_file = {
+            str(path.relative_to(source)): {"code": code[path], "uses": shown(edges[path])} for path in files
+        }
+        print(json.dumps({"files": per_file, "circles": found, "twins": twins(source, code)}))
+        return
+
+    lengths = sorted(len(lines) for lines in files.values())
+    thousands = sum(lengths) / 1000
     print(f"{len(files)} files, {sum(lengths)} lines; lines a file: "
           f"p50 {lengths[len(lengths) // 2]}, p90 {lengths[len(lengths) * 9 // 10]}, max {lengths[-1]}")
+    every = "\n".join(code.values())
     for name, pattern in (("format!", r"\bformat!"), ("to_string", r"\bto_string\b")):
         count = len(re.findall(pattern, every))
         print(f"{name}: {count}, {count / thousands:.1f} per 1,000 lines")
+    comments = [comment for lines in files.values() for comment in doc_comments(lines)]
     print(f"doc comments: {len(comments)}; {sum(1 for it in comments if VAGUE.match(it))} begin with What, Whether, Its or It, "
           f"{sum(1 for it in comments if len(it.split()) <= 3)} have three words or fewer")
     print(f"circles between files: {len(found)}")
     for circle in found:
-        print("    " + ", ".join(str(path.relative_to(source)) for path in circle))
-    print(f"names of several types: {len(twins)}")
-    for name, where in twins.items():
+        print("    " + ", ".join(circle))
+    several = twins(source, code)
+    print(f"names of several types: {len(several)}")
+    for name, where in several.items():
         print(f"    {name}: {', '.join(where)}")
 
 

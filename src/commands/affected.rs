@@ -24,7 +24,7 @@ use crate::session::engines::patience;
 use crate::session::prepare::{Prepared, prepare};
 use crate::session::tree::add_tree_facts;
 use crate::sources::revision::{Revision, RevisionError};
-use crate::util::scratch::Scratch;
+use crate::util::scratch::{self, Scratch};
 
 /// Options that name a file or directory that images are made from.
 pub(super) const INPUTS: [&str; 7] = [
@@ -146,7 +146,7 @@ fn records(prepared: &Prepared) -> Result<Records, Fatal> {
     for file in &mut files {
         file.mode = git_mode(file);
     }
-    let dir = Scratch::new("affected").map_err(|error| unreadable(&std::env::temp_dir(), &error))?;
+    let dir = Scratch::new("affected").map_err(|error| unreadable(&scratch::parent(), &error))?;
     write_tree(dir.path(), &files)?;
     let mut records = Records::new();
     for (platform, rendered) in &prepared.rendered {

@@ -18,7 +18,6 @@ mod write_lock;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use crate::cli::{self, Request};
@@ -35,7 +34,7 @@ use crate::lint::configuration;
 use crate::model::plan::Disposition;
 use crate::session::environment::Environment;
 use crate::session::prepare::Prepared;
-use crate::session::stdio::{output, output_failed, tell, written};
+use crate::session::stdio::{output, output_by, output_failed, tell, written};
 use crate::session::{Session, engines, patches, places, threads, tree};
 use crate::util::interrupt;
 use crate::util::write::write_whole;
@@ -164,10 +163,7 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
 
 fn list_dependencies(prepared: &Prepared) -> Result<u8, Fatal> {
     let matched = matched(prepared);
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    let result = export::dependencies(prepared.graph(), &|name| matched.contains(name), &mut out);
-    written(result.and_then(|()| out.flush()))?;
-    Ok(0)
+    output_by(|out| export::dependencies(prepared.graph(), &|name| matched.contains(name), out))
 }
 
 /// Writes the graph to a file; gives what to tell the user.

@@ -98,13 +98,13 @@ impl WorkDir {
     /// Makes a directory that only this user can read and that does not outlive this value; removes those that killed
     /// runs have left.
     pub fn temporary() -> Result<WorkDir, WorkDirError> {
-        let dir = Scratch::new(&name_of_now()).map_err(WorkDirError::at(&std::env::temp_dir()))?;
+        let dir = Scratch::new(&name_of_now()).map_err(WorkDirError::at(&scratch::parent()))?;
         WorkDir::made(tree_in(dir.path()), Hold::Temporary { _directory: dir })
     }
 
     /// The same for one that is to [stay](WorkDir::leave), so that no later run takes it for a killed one's.
     pub fn to_leave() -> Result<WorkDir, WorkDirError> {
-        let dir = scratch::private(&name_of_now()).map_err(WorkDirError::at(&std::env::temp_dir()))?;
+        let dir = scratch::private(&name_of_now()).map_err(WorkDirError::at(&scratch::parent()))?;
         WorkDir::made(tree_in(dir.path()), Hold::Unclaimed(dir))
     }
 

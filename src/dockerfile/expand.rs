@@ -16,10 +16,10 @@ pub struct Expanded {
 }
 
 /// What gives variables their values.
-pub type Values<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type VariableLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Puts values in and takes quotes away.
-pub fn expand(word: &str, escape: char, values: Values) -> Expanded {
+pub fn expand(word: &str, escape: char, values: VariableLookup) -> Expanded {
     let mut lexer = Lexer { rest: word.chars().peekable(), escape, values, depth: 0, is_whole: true };
     let text = lexer.word(None);
     Expanded { text, is_whole: lexer.is_whole }
@@ -53,7 +53,7 @@ pub fn split_quoted(text: &str, escape: char) -> impl Iterator<Item = std::ops::
 struct Lexer<'a> {
     rest: Peekable<Chars<'a>>,
     escape: char,
-    values: Values<'a>,
+    values: VariableLookup<'a>,
     depth: usize,
     is_whole: bool,
 }

@@ -18,7 +18,7 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 pub fn dependencies(
     graph: &ImageGraph,
     matched: &dyn Fn(&str) -> bool,
-    out: &mut impl Write,
+    out: &mut (impl Write + ?Sized),
 ) -> io::Result<()> {
     let leads_to_match = leads_to_match(graph, matched);
     let roots = graph.nodes().iter().zip(leads_to_match);
@@ -28,7 +28,7 @@ pub fn dependencies(
     for (number, (root, _)) in roots.enumerate() {
         open(&mut json, out, root, number == 0)?;
         // A list that is not finished yet for every level: graphs may be deeper than the program's stack.
-        let mut levels = vec![Level { children: root.children.iter(), is_empty: true }];
+        let mut levels = vec![OpenList { children: root.children.iter(), is_empty: true }];
         while let Some(level) = levels.last_mut() {
             let mut unwritten = level.children.by_ref().map(|child| &graph.nodes()[*child]);
             let Some(node) = unwritten.find(|node| matched(&node.name)) else {
@@ -47,7 +47,7 @@ pub fn dependencies(
             } else {
                 json.begin_object(out)?;
                 open(&mut json, out, node, true)?;
-                levels.push(Level { children: node.children.iter(), is_empty: true });
+                levels.push(OpenList { children: node.children.iter(), is_empty: true });
             }
         }
     }
@@ -55,7 +55,7 @@ pub fn dependencies(
 }
 
 /// The images built on one image, as far as they are not written yet.
-struct Level<'a> {
+struct OpenList<'a> {
     children: std::slice::Iter<'a, usize>,
     /// None is written yet.
     is_empty: bool,
@@ -64,7 +64,7 @@ struct Level<'a> {
 /// Begins an image's list.
 fn open(
     json: &mut PrettyFormatter,
-    out: &mut impl Write,
+    out: &mut (impl Write + ?Sized),
     node: &GraphImage,
     is_first: bool,
 ) -> io::Result<()> {
@@ -76,7 +76,7 @@ fn open(
 }
 
 /// Ends an image's list.
-fn close(json: &mut PrettyFormatter, out: &mut impl Write) -> io::Result<()> {
+fn close(json: &mut PrettyFormatter, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     json.end_array(out)?;
     json.end_object_value(out)
 }

@@ -19,7 +19,7 @@ use crate::export::bake::BAKE_FILE;
 use crate::export::pipeline::file_names;
 use crate::model::secret::SecretOrigin;
 use crate::util::location::locate;
-use crate::util::places::{Overlap, Place, Reading, Writing, overlap};
+use crate::util::places::{Overlap, Reading, UsedPlace, Writing, overlap};
 
 /// Fails when anything that the run would write lies over what it reads, or over another thing that it writes. Nothing
 /// has been written yet then.
@@ -49,7 +49,7 @@ fn refused(overlap: &Overlap) -> Fatal {
 }
 
 /// Everything that the run writes.
-pub fn written(config: &Config, environment: &Environment) -> Result<Vec<(Writing, Place)>, Fatal> {
+pub fn written(config: &Config, environment: &Environment) -> Result<Vec<(Writing, UsedPlace)>, Fatal> {
     let mut list = WrittenPlaces { layers: config.layers(), places: Vec::new() };
     let output = &config.output;
     match &config.task {
@@ -95,7 +95,7 @@ pub fn written(config: &Config, environment: &Environment) -> Result<Vec<(Writin
 }
 
 /// Everything that the run reads, of image trees as much as what is written there makes necessary.
-fn read(session: &Session, written: &[(Writing, Place)]) -> Result<Vec<(Reading, Place)>, Fatal> {
+fn read(session: &Session, written: &[(Writing, UsedPlace)]) -> Result<Vec<(Reading, UsedPlace)>, Fatal> {
     let config = session.config();
     let templates = &config.templates;
     let mut list = ReadPlaces { layers: config.layers(), places: Vec::new() };
@@ -144,7 +144,7 @@ fn base_file_option(name: &str) -> &'static str {
 
 struct WrittenPlaces<'a> {
     layers: &'a Layers,
-    places: Vec<(Writing, Place)>,
+    places: Vec<(Writing, UsedPlace)>,
 }
 
 impl WrittenPlaces<'_> {
@@ -190,7 +190,7 @@ impl WrittenPlaces<'_> {
 
 struct ReadPlaces<'a> {
     layers: &'a Layers,
-    places: Vec<(Reading, Place)>,
+    places: Vec<(Reading, UsedPlace)>,
 }
 
 impl ReadPlaces<'_> {
@@ -212,7 +212,7 @@ impl ReadPlaces<'_> {
     }
 
     /// The image tree: its directories, those of its images, its templates, and what its links lead to.
-    fn tree(&mut self, prepared: &Prepared, written: &[(Writing, Place)]) -> Result<(), Fatal> {
+    fn tree(&mut self, prepared: &Prepared, written: &[(Writing, UsedPlace)]) -> Result<(), Fatal> {
         let templates = &prepared.config.templates;
         self.options("images_dir", Reading::Part, &templates.images_dir)?;
         self.options("docker_dir", Reading::Part, &templates.docker_dirs)?;
@@ -267,14 +267,14 @@ impl ReadPlaces<'_> {
     }
 }
 
-fn place(name: &str, path: &Path) -> Result<Place, Fatal> {
+fn place(name: &str, path: &Path) -> Result<UsedPlace, Fatal> {
     let location = locate(path).map_err(|error| {
         Fatal::message(
             format!("{name}: cannot find out where {} leads: {error}", path.display()),
             EXIT_FAILED,
         )
     })?;
-    Ok(Place { name: name.to_string(), path: path.to_path_buf(), location })
+    Ok(UsedPlace { name: name.to_string(), path: path.to_path_buf(), location })
 }
 
 /// An option as the user gave it, by the value that it has or that is below it.

@@ -1,7 +1,7 @@
 //! Standard output, which is for programs, and standard error, which is for people.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::sync::{PoisonError, RwLock};
 
 use crate::engine::BuildOutput;
@@ -12,8 +12,13 @@ use crate::util::retry::Pause;
 
 /// Writes to standard output; gives the exit code of a task that did nothing else.
 pub fn output(text: &str) -> Result<u8, Fatal> {
-    let mut out = io::stdout().lock();
-    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
+    output_by(|out| out.write_all(text.as_bytes()))
+}
+
+/// Lets `write` write to standard output; gives the exit code of a task that did nothing else.
+pub fn output_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<u8, Fatal> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    written(write(&mut out).and_then(|()| out.flush()))?;
     Ok(0)
 }
 

@@ -20,7 +20,7 @@ use super::{download, pypi};
 use crate::config::source::{Source, SourceOrigin};
 use crate::util::hex::hex;
 use crate::util::once_map::OnceMap;
-use crate::util::scratch::Scratch;
+use crate::util::scratch::{self, Scratch};
 
 /// A source that is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl SourceCache {
 
     /// A cache for this run alone, which goes with this value.
     pub fn temporary(patience: Duration) -> Result<SourceCache, SourceError> {
-        let parent = std::env::temp_dir();
+        let parent = scratch::parent();
         let opened = Scratch::new("sources").and_then(|dir| Ok((Store::open(dir.path(), None)?, dir)));
         let (store, dir) = opened.map_err(|error| SourceError {
             section: "source cache".to_string(),

@@ -49,14 +49,14 @@ pub(super) async fn download(
         let (request, begun) = target.ask(client, url);
         let response = request.send().await.map_err(|error| problem(error, patience))?;
         match judge(response.status(), response.headers(), begun.then_some(&target)) {
-            Answer::Whole => target.restart().map_err(local())?,
-            Answer::Rest => {}
-            Answer::Misfit => {
+            DownloadAnswer::Whole => target.restart().map_err(local())?,
+            DownloadAnswer::Rest => {}
+            DownloadAnswer::Misfit => {
                 target.restart().map_err(local())?;
                 continue;
             }
-            Answer::Unasked => return Err(SourceProblem::Misfit),
-            Answer::Refused(status) => {
+            DownloadAnswer::Unasked => return Err(SourceProblem::Misfit),
+            DownloadAnswer::Refused(status) => {
                 return Err(SourceProblem::Status { status, section: section.to_string() });
             }
         }
@@ -80,7 +80,7 @@ pub(super) async fn download(
 
 /// What an answer is to a request for a file, or for the rest of one.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum DownloadAnswer {
     /// The whole file.
     Whole,
     /// The rest that was asked for, or a part of it.
@@ -94,14 +94,14 @@ enum Answer {
 }
 
 /// Judges an answer by its head. `begun` is what the rest was asked for; none when all of the file was.
-fn judge(status: StatusCode, headers: &HeaderMap, begun: Option<&DownloadTarget>) -> Answer {
+fn judge(status: StatusCode, headers: &HeaderMap, begun: Option<&DownloadTarget>) -> DownloadAnswer {
     match (status, begun) {
-        (StatusCode::OK, _) => Answer::Whole,
-        (StatusCode::PARTIAL_CONTENT, None) => Answer::Unasked,
-        (StatusCode::PARTIAL_CONTENT, Some(begun)) if begun.goes_on_with(headers) => Answer::Rest,
+        (StatusCode::OK, _) => DownloadAnswer::Whole,
+        (StatusCode::PARTIAL_CONTENT, None) => DownloadAnswer::Unasked,
+        (StatusCode::PARTIAL_CONTENT, Some(begun)) if begun.goes_on_with(headers) => DownloadAnswer::Rest,
         // The file has become shorter than what is here, and the server looked at the length alone.
-        (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => Answer::Misfit,
-        (status, _) => Answer::Refused(status.as_u16()),
+        (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => DownloadAnswer::Misfit,
+        (status, _) => DownloadAnswer::Refused(status.as_u16()),
     }
 }
 
@@ -340,7 +340,7 @@ mod tests {
             "content-range: bytes 5-9/*\netag: \"a\"\ncontent-length: 5",
             "content-range: bytes 5-6/10\netag: \"a\"\ncontent-length: 2",
         ] {
-            assert_eq!(part(good), Answer::Rest, "{good}");
+            assert_eq!(part(good), DownloadAnswer::Rest, "{good}");
         }
         for bad in [
             "etag: \"a\"",
@@ -352,21 +352,27 @@ mod tests {
             "content-range: bytes 5-9/10",
             "content-range: bytes 5-9/10\netag: \"a\"\ncontent-length: 4",
         ] {
-            assert_eq!(part(bad), Answer::Misfit, "{bad}");
+            assert_eq!(part(bad), DownloadAnswer::Misfit, "{bad}");
         }
-        assert_eq!(judged(StatusCode::OK, ""), Answer::Whole);
-        assert_eq!(judged(StatusCode::RANGE_NOT_SATISFIABLE, ""), Answer::Misfit);
-        assert_eq!(judged(StatusCode::FORBIDDEN, ""), Answer::Refused(403));
+        assert_eq!(judged(StatusCode::OK, ""), DownloadAnswer::Whole);
+        assert_eq!(judged(StatusCode::RANGE_NOT_SATISFIABLE, ""), DownloadAnswer::Misfit);
+        assert_eq!(judged(StatusCode::FORBIDDEN, ""), DownloadAnswer::Refused(403));
         let unasked = |status| judge(status, &headers("content-range: bytes 0-9/10"), None);
-        assert_eq!(unasked(StatusCode::PARTIAL_CONTENT), Answer::Unasked);
-        assert_eq!(unasked(StatusCode::RANGE_NOT_SATISFIABLE), Answer::Refused(416));
+        assert_eq!(unasked(StatusCode::PARTIAL_CONTENT), DownloadAnswer::Unasked);
+        assert_eq!(unasked(StatusCode::RANGE_NOT_SATISFIABLE), DownloadAnswer::Refused(416));
 
         let date = "Thu, 01 Jan 2026 00:00:00 GMT";
         let (_dir, target) = begun(5, None, date);
         let dated = |text: &str| judge(StatusCode::PARTIAL_CONTENT, &headers(text), Some(&target));
-        assert_eq!(dated(&format!("content-range: bytes 5-9/10\nlast-modified: {date}")), Answer::Rest);
-        assert_eq!(dated(&format!("content-range: bytes 5-9/*\nlast-modified: {date}")), Answer::Misfit);
-        assert_eq!(dated("content-range: bytes 5-9/10\netag: \"a\""), Answer::Misfit);
+        assert_eq!(
+            dated(&format!("content-range: bytes 5-9/10\nlast-modified: {date}")),
+            DownloadAnswer::Rest
+        );
+        assert_eq!(
+            dated(&format!("content-range: bytes 5-9/*\nlast-modified: {date}")),
+            DownloadAnswer::Misfit
+        );
+        assert_eq!(dated("content-range: bytes 5-9/10\netag: \"a\""), DownloadAnswer::Misfit);
     }
 
     proptest! {
@@ -379,7 +385,7 @@ mod tests {
             let tag = if same_tag { "\"a\"" } else { "\"b\"" };
             let mut text = format!("content-range: bytes {start}-{}/{told}\netag: {tag}", start + length - 1);
             text += &body.map(|body| format!("\ncontent-length: {body}")).unwrap_or_default();
-            if judge(StatusCode::PARTIAL_CONTENT, &headers(&text), Some(&target)) == Answer::Rest {
+            if judge(StatusCode::PARTIAL_CONTENT, &headers(&text), Some(&target)) == DownloadAnswer::Rest {
                 prop_assert!(start == size && same_tag && told == total && start + length <= total);
                 prop_assert!(body.is_none_or(|body| body == length));
             }

@@ -224,13 +224,12 @@ fn git(dir: Option<&Path>) -> Command {
         command.env_remove(variable);
     }
     command.env("GIT_TERMINAL_PROMPT", "0");
-    if std::env::var_os("GIT_SSH_COMMAND").is_none() {
-        command.env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
-    }
     if let Some(dir) = dir {
         command.arg("-C").arg(dir);
     }
     for setting in [
+        // GIT_SSH_COMMAND goes before it.
+        "core.sshCommand=ssh -oBatchMode=yes",
         "core.hooksPath=/dev/null",
         "core.autocrlf=false",
         "core.fsmonitor=false",

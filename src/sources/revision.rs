@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::git::REPOSITORY_VARIABLES;
 use crate::util::process;
-use crate::util::scratch::Scratch;
+use crate::util::scratch::{self, Scratch};
 
 /// git has everything at hand here, and is still not as quick as a server has to be.
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl Revision {
     /// The revision of this name; what is copied of it goes with this value.
     pub fn new(name: &str, patience: Duration) -> Result<Revision, RevisionError> {
         let copies = Scratch::new("revision")
-            .map_err(|source| RevisionError::Io { path: std::env::temp_dir(), source })?;
+            .map_err(|source| RevisionError::Io { path: scratch::parent(), source })?;
         Ok(Revision { name: name.to_string(), patience, copies, checkouts: BTreeMap::new() })
     }
 

@@ -37,7 +37,7 @@ impl Location {
 
 /// A place that a run uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct UsedPlace {
     /// What it is called when it is in the way: the option that names it.
     pub name: String,
     /// The path, as it is shown.
@@ -74,23 +74,26 @@ pub enum Writing {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Overlap<'a> {
     /// What would be written.
-    pub written: &'a Place,
+    pub written: &'a UsedPlace,
     /// What would be lost or changed by it.
-    pub other: &'a Place,
+    pub other: &'a UsedPlace,
     /// True for what is read, false for what is written too.
     pub is_read: bool,
 }
 
 /// The first place that must not be written; none when all may be.
-pub fn overlap<'a>(read: &'a [(Reading, Place)], written: &'a [(Writing, Place)]) -> Option<Overlap<'a>> {
+pub fn overlap<'a>(
+    read: &'a [(Reading, UsedPlace)],
+    written: &'a [(Writing, UsedPlace)],
+) -> Option<Overlap<'a>> {
     written.iter().enumerate().find_map(|(at, (writing, place))| {
-        let is_in_the_way = |(reading, other): &&(Reading, Place)| {
+        let is_in_the_way = |(reading, other): &&(Reading, UsedPlace)| {
             spoils(*writing, &place.location, *reading, &other.location)
         };
         if let Some((_, other)) = read.iter().find(is_in_the_way) {
             return Some(Overlap { written: place, other, is_read: true });
         }
-        let is_shared = |(other_writing, other): &&(Writing, Place)| {
+        let is_shared = |(other_writing, other): &&(Writing, UsedPlace)| {
             collide(*writing, &place.location, *other_writing, &other.location)
         };
         let (_, other) = written[at + 1..].iter().find(is_shared)?;
@@ -133,8 +136,8 @@ mod tests {
         Location::new(way.iter().rev().map(identity).collect())
     }
 
-    fn place(name: &str, way: &[u64]) -> Place {
-        Place { name: name.to_string(), path: PathBuf::from(name), location: at(way) }
+    fn place(name: &str, way: &[u64]) -> UsedPlace {
+        UsedPlace { name: name.to_string(), path: PathBuf::from(name), location: at(way) }
     }
 
     #[test]

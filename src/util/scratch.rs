@@ -3,7 +3,7 @@
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -40,6 +40,12 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// The directory that temporary ones are made in, as `TMPDIR` has it.
+#[allow(clippy::disallowed_methods, reason = "the one place that asks for it")]
+pub fn parent() -> PathBuf {
+    std::env::temp_dir()
 }
 
 /// A new directory that only this user can read. Without a claim nobody takes it for a killed run's.

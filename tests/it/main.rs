@@ -6,6 +6,7 @@
 mod affected;
 mod agree;
 mod ahead;
+mod architecture;
 mod bad_input;
 mod bake;
 mod build;
