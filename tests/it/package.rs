@@ -1,6 +1,7 @@
-//! `Cargo.toml`: what it says of the package, for cargo, crates.io and cargo-deb.
+//! What is installed, and what `Cargo.toml` says of the package, for cargo, crates.io and cargo-deb.
 
 use std::path::Path;
+use std::process::Command;
 
 fn manifest() -> toml::Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
@@ -21,16 +22,10 @@ fn names_no_file_that_is_missing() {
         "a path without / is looked for in every directory"
     );
     named.push(package["readme"].as_str().unwrap());
-    for asset in package["metadata"]["deb"]["assets"].as_array().unwrap() {
-        let source = strings(asset)[0];
-        // The rest is made when the package is.
-        if !source.starts_with("target/") {
-            named.push(source.split_once('*').map_or(source, |(directory, _)| directory));
-        }
-    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let missing: Vec<_> =
-        named.iter().filter(|path| !root.join(path.trim_start_matches('/')).exists()).collect();
+    // Of a pattern, its directory.
+    let place = |path: &str| root.join(path.trim_start_matches('/').split('*').next().unwrap_or_default());
+    let missing: Vec<_> = named.iter().filter(|path| !place(path).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -57,4 +52,40 @@ fn lists_dependencies_in_order() {
             .collect();
         assert!(names.len() > 1 && names.is_sorted(), "{heading}: {names:?}");
     }
+}
+
+#[test]
+fn all_that_is_laid_out_is_in_the_debian_package() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = env!("CARGO_BIN_EXE_kolla-build");
+    let run = Command::new(root.join("packaging/tree")).arg(program).arg(tree.path()).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let manifest = manifest();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"].as_array().unwrap();
+    let mut packed = vec!["share/doc/kolla-build/LICENSE".to_string()]; // as Debian's `copyright`
+    for asset in assets {
+        let pattern = strings(asset)[0].strip_prefix("target/dist/tree/").unwrap();
+        let (directory, name) = pattern.rsplit_once('/').unwrap();
+        let matches = |file: &str| name.strip_prefix('*').map_or(file == name, |end| file.ends_with(end));
+        let before = packed.len();
+        for entry in std::fs::read_dir(tree.path().join(directory)).unwrap().flatten() {
+            let file = entry.file_name().into_string().unwrap();
+            if entry.path().is_file() && matches(&file) {
+                packed.push(format!("{directory}/{file}"));
+            }
+        }
+        assert!(packed.len() > before, "{pattern} is no file");
+    }
+    let mut laid_out: Vec<_> = walkdir::WalkDir::new(tree.path())
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| entry.path().strip_prefix(tree.path()).unwrap().to_str().unwrap().to_string())
+        .collect();
+    laid_out.sort();
+    packed.sort();
+    assert_eq!(laid_out, packed);
+    let bash = std::fs::read_to_string(tree.path().join("share/bash-completion/completions/kolla-build"));
+    assert!(bash.unwrap().contains("--list-images"));
 }
