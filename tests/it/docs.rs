@@ -89,6 +89,17 @@ fn few_commands_are_not_run() {
     assert!(count(|run| *run == Run::Checked) <= NOT_RUN);
 }
 
+/// Everybody who looks at the README loads them.
+#[test]
+fn pictures_are_small() {
+    let files =
+        std::fs::read_dir(repository().join("docs/pictures")).unwrap().map(|entry| entry.unwrap().path());
+    let is_picture =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "svg" || extension == "png");
+    let sizes: Vec<u64> = files.filter(is_picture).map(|path| path.metadata().unwrap().len()).collect();
+    assert!(!sizes.is_empty() && sizes.iter().sum::<u64>() < 150 * 1024, "{sizes:?}");
+}
+
 #[test]
 fn a_wrong_option_is_found() {
     let world = World::new();
