@@ -22,7 +22,7 @@ use crate::freshness::parents::ParentImage;
 use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes};
 use crate::freshness::record::InputRecord;
 use crate::freshness::records::Records;
-use crate::model::event::{Failure, FailureKind, Image, UnitId};
+use crate::model::event::{Failure, FailureKind, UnitId, UnitImage};
 use crate::model::ids::ContentKey;
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::plan::{Parent, PlannedUnit};
@@ -181,13 +181,19 @@ impl ImageWorker {
     }
 
     /// Takes note of an image that is up to date.
-    fn reuse(&self, unit: UnitId, key: ContentKey, image: ExistingImage, output: OutputSink<'_>) -> Image {
+    fn reuse(
+        &self,
+        unit: UnitId,
+        key: ContentKey,
+        image: ExistingImage,
+        output: OutputSink<'_>,
+    ) -> UnitImage {
         self.up_to_date.insert(unit, UpToDateImage::existing(key.clone(), &image));
         match image {
             ExistingImage::InEngine(image) => told(key, image),
             ExistingImage::InRegistry(image) => {
                 output(BuildOutput::Line(format!("The registry has it as {}", image.digest)));
-                Image { id: image.id, key, size: image.size, layers: 0 }
+                UnitImage { id: image.id, key, size: image.size, layers: 0 }
             }
         }
     }
@@ -371,8 +377,8 @@ impl ImageWorker {
 }
 
 /// What is told of an image that is up to date.
-fn told(key: ContentKey, image: ImageFacts) -> Image {
-    Image { id: image.id, key, size: image.size, layers: image.layers }
+fn told(key: ContentKey, image: ImageFacts) -> UnitImage {
+    UnitImage { id: image.id, key, size: image.size, layers: image.layers }
 }
 
 /// A full disk is one, whoever tells of it: trying again does not empty it.

@@ -4,7 +4,7 @@ use fancy_regex::Regex;
 
 use crate::dockerfile;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
-use crate::lint::check::{Finding, REPLACES_ALL, check, replaces_all};
+use crate::lint::check::{OverrideWarning, REPLACES_ALL, check, replaces_all};
 use crate::lint::explain::{Explained, diff};
 use crate::lint::outline::outline;
 use crate::lint::tree::TreeOutline;
@@ -27,7 +27,7 @@ pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, Fatal> {
         refuse_without_from(merged, &rendered)?;
     }
     let found = check(merged, &outlined, &tree, &rendered);
-    let (elsewhere, mistakes): (Vec<Finding>, Vec<Finding>) =
+    let (elsewhere, mistakes): (Vec<OverrideWarning>, Vec<OverrideWarning>) =
         found.into_iter().partition(|finding| finding.elsewhere);
     if prepared.config.templates.strict_overrides && !mistakes.is_empty() {
         let count = match mistakes.len() {
@@ -40,7 +40,7 @@ pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, Fatal> {
     }
     // One override file often serves several distros: what another one uses is only told to those who ask for more.
     let told = mistakes.iter().chain(elsewhere.iter().filter(|_| prepared.config.output.debug));
-    Ok(told.map(Finding::to_string).collect())
+    Ok(told.map(OverrideWarning::to_string).collect())
 }
 
 /// Something that is no template, such as an empty file, takes the place of every Dockerfile in Kolla, and every build

@@ -12,7 +12,7 @@ use crate::config::buildkit::cache_of;
 use crate::freshness::recipe::BuiltFrom;
 use crate::model::event::UnitId;
 use crate::model::plan::PlannedUnit;
-use crate::model::platform::Arch;
+use crate::model::platform::{Arch, Platform};
 use crate::util::secrets::masked;
 
 /// Name of the file that `docker buildx bake` reads.
@@ -21,9 +21,9 @@ pub const BAKE_FILE: &str = "docker-bake.json";
 /// An image as bake is to build it.
 #[derive(Debug, Clone)]
 pub struct BakeImage<'a> {
-    /// What was planned.
+    /// Unit of the plan.
     pub unit: &'a PlannedUnit,
-    /// Its build context, relative to the directory that bake is run in.
+    /// Build context, relative to the directory that bake is run in.
     pub context: PathBuf,
     /// The images that its Dockerfile names.
     pub parents: &'a [BuiltFrom],
@@ -31,10 +31,10 @@ pub struct BakeImage<'a> {
     pub labels: &'a BTreeMap<String, String>,
 }
 
-/// What all images have in common.
+/// Settings that all images have in common.
 #[derive(Debug, Clone, Default)]
 pub struct BakeOptions<'a> {
-    /// Build arguments.
+    /// Build arguments of every image.
     pub build_args: BTreeMap<String, String>,
     /// Network of RUN steps; empty for the builder's default.
     pub network_mode: &'a str,
@@ -55,7 +55,7 @@ pub struct BakeOptions<'a> {
 /// The file and what is not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BakeFile {
-    /// Its text.
+    /// Text of the file.
     pub text: String,
     /// Build arguments that hold secrets: bake takes their values from variables of its environment.
     pub withheld: Vec<String>,
@@ -63,12 +63,12 @@ pub struct BakeFile {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Target {
+struct BakeTarget {
     context: Value,
     #[serde(skip_serializing_if = "Map::is_empty")]
     contexts: Map<String, Value>,
     tags: [Value; 1],
-    platforms: [String; 1],
+    platforms: [Platform; 1],
     #[serde(skip_serializing_if = "Map::is_empty")]
     args: Map<String, Value>,
     labels: Map<String, Value>,
@@ -100,11 +100,11 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
     let told = told.into_iter().map(|(name, value)| (literal(name), text(value)));
     let from_environment = withheld.keys().map(|name| (literal(name), json!(format!("${{{name}}}"))));
     let args: Map<String, Value> = told.chain(from_environment).collect();
-    let target = |image: &BakeImage| Target {
+    let target = |image: &BakeImage| BakeTarget {
         context: text(&image.context.to_string_lossy()),
         contexts: parent_contexts(image, &names),
         tags: [text(&image.unit.reference)],
-        platforms: [image.unit.platform.to_string()],
+        platforms: [image.unit.platform],
         args: args.clone(),
         labels: image.labels.iter().map(|(name, value)| (literal(name), text(value))).collect(),
         secret: options.secrets.iter().map(|id| format!("id={id}")).collect(),
@@ -124,7 +124,7 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
     BakeFile { text: format!("{file:#}\n"), withheld: withheld.into_keys().cloned().collect() }
 }
 
-/// Whether [`bake_file`] has made this: each of its targets has labels that only our images have.
+/// True when [`bake_file`] has made this: each of its targets has labels that only our images have.
 pub fn is_bake_file(bytes: &[u8]) -> bool {
     let Ok(file) = serde_json::from_slice::<Value>(bytes) else { return false };
     let has_our_labels = |target: &Value| {
@@ -199,7 +199,6 @@ mod tests {
     use super::*;
     use crate::dockerfile::named::WantedFor;
     use crate::model::plan::{Disposition, Parent};
-    use crate::model::platform::Platform;
 
     fn file_of(names: &[&str]) -> Value {
         let unit = |name: &&str| PlannedUnit {

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::pipeline::{Pipeline, yaml};
+use super::jobs::{Pipeline, yaml};
 
 const ABOUT: &str = "# The variable KOLLA_BUILD_RUNNER names other runners than self-hosted ones.\n";
 const RUNNER: &str = "${{ vars.KOLLA_BUILD_RUNNER || 'self-hosted' }}";
 
-/// Where GitHub looks for it.
+/// Path at which GitHub looks for the workflow.
 pub(super) const FILE: &str = ".github/workflows/kolla-build.yml";
 
-/// The workflow's file.
+/// The file of the workflow, with its text.
 pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     let mut jobs = Map::new();
     // Of one job no other starts twice on another's failure: what failed is told by the last.
@@ -22,11 +22,11 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     if let Some(command) = pipeline.lock_command() {
         condition = "${{ !cancelled() && needs.lock.result == 'success' }}";
         let steps = json!([checkout(), {"run": command}, upload("build-lock", "build.lock")]);
-        jobs.insert("lock".to_string(), json!({"runs-on": RUNNER, "steps": steps}));
+        jobs.insert("lock".into(), json!({"runs-on": RUNNER, "steps": steps}));
     }
     let locked = jobs.contains_key("lock");
     for (tier, batches) in pipeline.tiers.iter().enumerate() {
-        let mut needs: Vec<String> = locked.then(|| "lock".to_string()).into_iter().collect();
+        let mut needs: Vec<String> = locked.then(|| "lock".to_owned()).into_iter().collect();
         needs.extend(tier.checked_sub(1).map(|before| format!("tier-{before}")));
         let include: Vec<Value> = batches
             .iter()
@@ -61,7 +61,7 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
         upload("summary", "all.*"),
     ]);
     let summary = json!({"runs-on": RUNNER, "needs": all, "if": "${{ !cancelled() }}", "steps": steps});
-    jobs.insert("summary".to_string(), summary);
+    jobs.insert("summary".into(), summary);
     let workflow = json!({
         "name": "kolla-build",
         "on": {"workflow_dispatch": {}, "workflow_call": {}},

@@ -7,21 +7,21 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::pipeline::{Pipeline, yaml};
+use super::jobs::{Pipeline, yaml};
 use crate::model::plan::Parent;
 
-/// What a project includes.
+/// Name of the file that a project includes.
 pub(super) const FILE: &str = "kolla-build.gitlab-ci.yml";
 
-/// The pipeline's file.
+/// The file of the pipeline, with its text.
 pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     let mut jobs = Map::new();
     let mut stages = Vec::new();
     let lock = pipeline.lock_command();
     if let Some(command) = &lock {
-        stages.push("lock".to_string());
+        stages.push("lock".to_owned());
         let job = json!({"stage": "lock", "script": [command], "artifacts": {"paths": ["build.lock"]}});
-        jobs.insert("lock".to_string(), job);
+        jobs.insert("lock".into(), job);
     }
     let batches = pipeline.tiers.iter().flatten();
     let built_by: HashMap<&str, &str> = batches
@@ -53,7 +53,7 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
         }
         stages.push(stage);
     }
-    stages.push("summary".to_string());
+    stages.push("summary".to_owned());
     let summary = json!({
         "stage": "summary",
         "when": "always",
@@ -64,10 +64,10 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
             "reports": {"junit": "all.xml"},
         },
     });
-    jobs.insert("summary".to_string(), summary);
+    jobs.insert("summary".into(), summary);
     let mut file = Map::new();
-    file.insert("stages".to_string(), json!(stages));
-    file.insert("variables".to_string(), json!({"GIT_DEPTH": "0"}));
+    file.insert("stages".into(), json!(stages));
+    file.insert("variables".into(), json!({"GIT_DEPTH": "0"}));
     file.extend(jobs);
     vec![(FILE.into(), yaml(&Value::Object(file), ""))]
 }

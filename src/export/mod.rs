@@ -3,6 +3,7 @@
 pub mod bake;
 mod github;
 mod gitlab;
+pub mod jobs;
 pub mod pipeline;
 pub mod tiers;
 mod zuul;

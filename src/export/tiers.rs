@@ -8,13 +8,13 @@ use crate::model::plan::{BuildPlan, Parent, PlannedUnit};
 /// Images of one tier that are built together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch<'a> {
-    /// `tier-TIER-NUMBER`, from `tier-0-1`.
+    /// Name, `tier-TIER-NUMBER`, from `tier-0-1`.
     pub name: String,
     /// The images; those on the same parent are next to each other.
     pub units: Vec<&'a PlannedUnit>,
 }
 
-/// What is to be built, by tier, each tier in at most `most_batches` batches of about `size` images.
+/// Images that are to be built, by tier, each tier in at most `most_batches` batches of about `size` images.
 pub fn batches<'a>(plan: &'a BuildPlan, size: usize, most_batches: usize) -> Vec<Vec<Batch<'a>>> {
     let tiers = tiers(plan);
     let in_batches = |(tier, units): (usize, &Vec<&'a PlannedUnit>)| {

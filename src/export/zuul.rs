@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::pipeline::{Pipeline, yaml};
+use super::jobs::{Pipeline, yaml};
 
 const ABOUT: &str =
     "# The project's jobs are in the pipeline periodic: move them to another one if need be.\n";
@@ -22,7 +22,7 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     let mut jobs = Vec::new();
     let mut before: Vec<String> = Vec::new();
     if let Some(command) = pipeline.lock_command() {
-        before.push("kolla-build-lock".to_string());
+        before.push("kolla-build-lock".to_owned());
         jobs.push(job("kolla-build-lock", "lock.yaml", &[], &json!({"kolla_build_command": command})));
     }
     for batches in &pipeline.tiers {
@@ -42,12 +42,12 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
         before = tier;
     }
     let all: Vec<String> =
-        jobs.iter().filter_map(|job| Some(job["job"]["name"].as_str()?.to_string())).collect();
+        jobs.iter().filter_map(|job| Some(job["job"]["name"].as_str()?.to_owned())).collect();
     let vars = json!({"kolla_build_command": pipeline.merge_command()});
     jobs.push(job("kolla-build-summary", "summary.yaml", &all, &vars));
     let names: Vec<Value> = jobs.iter().map(|job| job["job"]["name"].clone()).collect();
     jobs.push(json!({"project": {"periodic": {"jobs": names}}}));
-    let texts = PLAYBOOKS.iter().map(|(_, text)| (*text).to_string());
+    let texts = PLAYBOOKS.iter().map(|(_, text)| (*text).to_owned());
     file_names().into_iter().zip([yaml(&Value::Array(jobs), ABOUT)].into_iter().chain(texts)).collect()
 }
 

@@ -38,13 +38,15 @@ fn comments(layers: &Layers) -> impl Iterator<Item = String> {
     };
     let with = layers.entries().iter().filter(move |entry| has_comment(entry) && !is_prose(entry));
     with.map(|entry| {
-        let reason =
-            format!("'{}' is all value: a comment takes a line of its own", masked(&entry.key, &entry.text));
+        let reason = format!(
+            "the comment in '{}' is part of the value: give it a line of its own",
+            masked(&entry.key, &entry.text)
+        );
         value_error(entry, reason).to_string()
     })
 }
 
-/// What engines take otherwise than it was probably meant, and what this tree has no use for.
+/// Warnings about values that engines take otherwise than was probably meant, and that this tree has no use for.
 fn names(config: &Config) -> Vec<String> {
     let layers = config.layers();
     let mut warnings = Vec::new();
@@ -58,7 +60,7 @@ fn names(config: &Config) -> Vec<String> {
     // On the command line it is refused.
     let unused = layers.entry(DEFAULT, "install_type").filter(|_| config.install_type.is_none());
     if unused.is_some_and(|entry| entry.place.is_users()) {
-        let reason = "this tree has no install types: everything comes from source".to_string();
+        let reason = "this tree has no install types: everything comes from source".to_owned();
         warnings.push(ValueError::of(layers, "install_type", reason).to_string());
     }
     warnings

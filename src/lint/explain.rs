@@ -1,5 +1,7 @@
 //! Where the blocks and lists of one image come from, and what overrides make of its Dockerfile.
 
+use std::fmt::Write;
+
 use similar::TextDiff;
 
 use super::outline::Outline;
@@ -11,11 +13,11 @@ use crate::template::render::RenderedDockerfile;
 
 /// An image of a tree and what it is explained with.
 pub struct Explained<'a> {
-    /// The image.
+    /// Name of the image.
     pub image: &'a str,
-    /// The tree.
+    /// Files of the tree.
     pub catalog: &'a TemplateCatalog,
-    /// What it offers to overrides.
+    /// Blocks and lists that the tree offers to overrides.
     pub tree: &'a TreeOutline,
     /// The merged overrides and their outline, when there are any.
     pub overrides: Option<(&'a MergedOverride, &'a Outline)>,
@@ -28,12 +30,12 @@ impl Explained<'_> {
         let width = blocks.iter().map(|(_, block)| block.name.len()).max().unwrap_or(0);
         let mut out = String::from("blocks\n");
         for (path, block) in blocks {
-            out.push_str(&format!("  {:width$}  {}", block.name, self.place(path, block.line)));
+            _ = write!(out, "  {:width$}  {}", block.name, self.place(path, block.line));
             if let Some((merged, outline)) = self.overrides {
                 let own = outline.blocks.iter().find(|own| own.name == block.name);
                 if let Some(own) = own.filter(|_| outline.extends) {
                     let verb = if own.keeps { "extended" } else { "replaced" };
-                    out.push_str(&format!(", {verb} at {}", override_place(merged, own.line)));
+                    _ = write!(out, ", {verb} at {}", override_place(merged, own.line));
                 }
             }
             out.push('\n');
@@ -45,52 +47,51 @@ impl Explained<'_> {
     pub fn lists(&self, lookups: &[ListLookup]) -> String {
         let mut out = String::from("lists\n");
         for (path, found) in self.tree.customized(self.image) {
-            let list = format!("{}_{}", self.image.replace('-', "_"), found.kind);
-            out.push_str(&format!("  {list}  {}", self.place(path, found.line)));
-            let receiver = found.receiver.as_deref().and_then(|receiver| {
-                let (path, line) = self.tree.find_macro(self.image, receiver)?;
-                Some(format!(", for {receiver} ({})", self.place(path, line)))
-            });
-            out.push_str(&receiver.unwrap_or_default());
+            let list = found.list_of(self.image);
+            _ = write!(out, "  {list}  {}", self.place(path, found.line));
+            if let Some(receiver) = found.receiver.as_deref()
+                && let Some((path, line)) = self.tree.find_macro(self.image, receiver)
+            {
+                _ = write!(out, ", for {receiver} ({})", self.place(path, line));
+            }
             out.push('\n');
-            let places: Vec<String> = self
-                .tree
-                .sets(self.image, &found.list)
-                .map(|(path, set)| self.place(path, set.line))
-                .collect();
+            let sets = self.tree.sets(self.image, &found.list);
+            let places: Vec<String> = sets.map(|(path, set)| self.place(path, set.line)).collect();
             if !places.is_empty() {
-                out.push_str(&format!("    {} is set at {}\n", found.list, places.join(", ")));
+                _ = writeln!(out, "    {} is set at {}", found.list, places.join(", "));
             }
-            let mut effects =
-                lookups.iter().filter(|lookup| lookup.list == list).map(|lookup| &lookup.effect);
-            match effects.next() {
-                None => out.push_str("    not used on this distro and architecture\n"),
-                Some(Effect::Undefined) => out.push_str("    has no value on this distro and architecture\n"),
-                Some(Effect::Unchanged) => {}
-                Some(Effect::Replaced { .. }) => {
-                    out.push_str(&self.variable(&list, "override", "replaced", &[]))
-                }
-                Some(Effect::Edited { appended, removed, missing, .. }) => {
-                    out.push_str(&self.variable(&list, "append", "gains", appended));
-                    out.push_str(&self.variable(&list, "remove", "loses", removed));
-                    out.push_str(&self.variable(&list, "remove", "does not hold", missing));
-                }
-            }
+            let lookup = lookups.iter().find(|lookup| lookup.list == list);
+            self.effect(&list, lookup.map(|lookup| &lookup.effect), &mut out);
         }
         out
     }
 
-    fn variable(&self, list: &str, action: &str, verb: &str, items: &[String]) -> String {
+    /// What became of a list; none when no rendering came by it.
+    fn effect(&self, list: &str, effect: Option<&Effect>, out: &mut String) {
+        match effect {
+            None => out.push_str("    not used on this distro and architecture\n"),
+            Some(Effect::Undefined) => out.push_str("    has no value on this distro and architecture\n"),
+            Some(Effect::Unchanged) => {}
+            Some(Effect::Replaced { .. }) => self.variable(list, "override", "replaced", &[], out),
+            Some(Effect::Edited { appended, removed, missing, .. }) => {
+                self.variable(list, "append", "gains", appended, out);
+                self.variable(list, "remove", "loses", removed, out);
+                self.variable(list, "remove", "does not hold", missing, out);
+            }
+        }
+    }
+
+    fn variable(&self, list: &str, action: &str, verb: &str, items: &[String], out: &mut String) {
         let name = format!("{list}_{action}");
         let set = self.overrides.and_then(|(merged, outline)| {
             let set = outline.sets.iter().rev().find(|set| set.name == name && set.scope.is_none())?;
             Some(override_place(merged, set.line))
         });
-        match set {
-            Some(place) if action == "override" => format!("    {verb} at {place}\n"),
-            Some(place) if !items.is_empty() => format!("    {verb} {} at {place}\n", items.join(", ")),
-            _ => String::new(),
-        }
+        _ = match set {
+            Some(place) if action == "override" => writeln!(out, "    {verb} at {place}"),
+            Some(place) if !items.is_empty() => writeln!(out, "    {verb} {} at {place}", items.join(", ")),
+            _ => Ok(()),
+        };
     }
 
     fn place(&self, path: &str, line: usize) -> String {

@@ -1,13 +1,11 @@
 //! The parts of a template that overrides have to do with, and the line of each.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::template::tags::{
-    SCOPES, Tag, TagKind, assignment, set_block_name, string_end, tag_body, tag_word, tags,
-};
+use super::names::names_in;
+use crate::template::tags::{SCOPES, Tag, TagKind, assignment, set_block_name, tag_body, tag_word, tags};
 
 // Classes are written out in these patterns: those of Unicode take longer to compile than every template to be read.
 
@@ -28,18 +26,18 @@ static PART: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"^(?:extends|include)[ \t\n]+['"]([^'"]+)['"]"#).expect("the pattern is valid")
 });
 
-/// What a template consists of.
+/// The parts of a template that matter to overrides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outline {
-    /// Whether it extends another template.
+    /// True when it extends another template.
     pub extends: bool,
-    /// Its blocks, in order.
+    /// Block tags, in order.
     pub blocks: Vec<Block>,
-    /// Its `set`s, in order.
+    /// Tags that set variables, in order.
     pub sets: Vec<Set>,
-    /// Where it lets lists be customised.
+    /// Lists that it lets overrides customise.
     pub customized: Vec<Customized>,
-    /// Its macros and their lines.
+    /// Macros and their lines.
     pub macros: Vec<(String, usize)>,
     /// Files that it imports: the name it gives them, and the file.
     pub imports: Vec<(String, String)>,
@@ -49,25 +47,25 @@ pub struct Outline {
     pub unprinted: Vec<usize>,
 }
 
-/// A block tag.
+/// A tag that begins a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// The block's name.
+    /// Name of the block.
     pub name: String,
     /// The tag's line, from 1.
     pub line: usize,
     /// The block around it.
     pub inside: Option<String>,
-    /// Whether it keeps what the block held before, through `super()`.
+    /// True when it keeps what the block held before, through `super()`.
     pub keeps: bool,
-    /// Whether it stands in an `if`.
+    /// True when it is inside an `if`.
     pub conditional: bool,
 }
 
-/// A `set` tag.
+/// A tag that sets a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
-    /// The variable.
+    /// Name of the variable.
     pub name: String,
     /// The tag's line, from 1.
     pub line: usize,
@@ -75,7 +73,7 @@ pub struct Set {
     pub value: String,
     /// The scope it is in, such as `block 'x'`; none at the top level.
     pub scope: Option<String>,
-    /// Whether it stands in an `if`.
+    /// True when it is inside an `if`.
     pub conditional: bool,
 }
 
@@ -95,15 +93,22 @@ pub struct Customized {
     pub kind: String,
     /// The list it is applied to.
     pub list: String,
-    /// What the result is handed to, such as `macros.install_packages`.
+    /// Function that takes the result, such as `macros.install_packages`.
     pub receiver: Option<String>,
     /// The line, from 1.
     pub line: usize,
 }
 
+impl Customized {
+    /// Name of the list of an image to overrides: `nova_base_packages`.
+    pub fn list_of(&self, image: &str) -> String {
+        format!("{}_{}", image.replace('-', "_"), self.kind)
+    }
+}
+
 /// Reads a template's source, newlines normalised.
 pub fn outline(source: &str) -> Outline {
-    let mut reader = Reader::default();
+    let mut reader = OutlineReader::default();
     let (mut line, mut done) = (1, 0);
     for tag in tags(source) {
         let text = &source[done..tag.start];
@@ -127,24 +132,24 @@ pub fn outline(source: &str) -> Outline {
 }
 
 #[derive(Default)]
-struct Reader {
+struct OutlineReader {
     outline: Outline,
-    scopes: Vec<Scope>,
+    scopes: Vec<OpenScope>,
     ifs: usize,
     /// How many `{% set name %}` are open.
     captures: usize,
-    /// Whether what came last was already found to be unprinted.
+    /// True when what came last was already found to be unprinted.
     in_unprinted: bool,
 }
 
-struct Scope {
+struct OpenScope {
     word: &'static str,
     text: String,
-    /// Its place among the blocks, when it is one.
+    /// Index among the blocks, when it is one.
     block: Option<usize>,
 }
 
-impl Reader {
+impl OutlineReader {
     /// Text between tags. Lines that start with `#` are comments to whoever wrote them.
     fn text(&mut self, text: &str, line: usize) {
         let is_text = |text: &str| !text.trim().is_empty() && !text.trim_start().starts_with('#');
@@ -155,7 +160,7 @@ impl Reader {
 
     /// Takes note of something to print, where nobody would.
     fn unprinted(&mut self, line: usize) {
-        let is_taken = |scope: &Scope| matches!(scope.word, "block" | "macro" | "call");
+        let is_taken = |scope: &OpenScope| matches!(scope.word, "block" | "macro" | "call");
         if !self.outline.extends || self.captures > 0 || self.scopes.iter().any(is_taken) {
             return;
         }
@@ -184,11 +189,11 @@ impl Reader {
         if word == "import"
             && let Some(import) = IMPORT.captures(body)
         {
-            self.outline.imports.push((import[2].to_string(), import[1].to_string()));
+            self.outline.imports.push((import[2].to_owned(), import[1].to_owned()));
         } else if matches!(word, "extends" | "include")
             && let Some(part) = PART.captures(body)
         {
-            self.outline.parts.push(part[1].to_string());
+            self.outline.parts.push(part[1].to_owned());
         }
         if let Some(word) = SCOPES.into_iter().find(|scope| *scope == word) {
             let block = (word == "block").then(|| {
@@ -201,7 +206,7 @@ impl Reader {
                 "block" | "macro" => format!("{word} '{}'", name()),
                 _ => format!("a '{word}'"),
             };
-            self.scopes.push(Scope { word, text, block });
+            self.scopes.push(OpenScope { word, text, block });
         } else if word.strip_prefix("end").is_some_and(|scope| SCOPES.contains(&scope)) {
             self.scopes.pop();
         }
@@ -215,12 +220,12 @@ impl Reader {
             Some((name, value)) => {
                 let at = line + tag.text[..value.start].matches('\n').count();
                 self.expression(&tag.text[value.clone()], at);
-                (name, tag.text[value].to_string())
+                (name, tag.text[value].to_owned())
             }
             None => match set_block_name(tag.text) {
                 Some(name) => {
                     self.captures += 1;
-                    (name.to_string(), String::new())
+                    (name.to_owned(), String::new())
                 }
                 None => return self.expression(tag.text, line),
             },
@@ -248,9 +253,9 @@ impl Reader {
         for found in CUSTOMIZED.captures_iter(expression) {
             let at = found.get(0).map_or(0, |found| found.start());
             self.outline.customized.push(Customized {
-                receiver: found.get(1).map(|receiver| receiver.as_str().to_string()),
-                list: found[2].to_string(),
-                kind: found[3].to_string(),
+                receiver: found.get(1).map(|receiver| receiver.as_str().to_owned()),
+                list: found[2].to_owned(),
+                kind: found[3].to_owned(),
                 line: line + expression[..at].matches('\n').count(),
             });
         }
@@ -259,71 +264,6 @@ impl Reader {
     fn block(&self) -> Option<usize> {
         self.scopes.iter().rev().find_map(|scope| scope.block)
     }
-}
-
-/// What a template does first with a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FirstUse {
-    /// It sets it, without reading it; the line, from 1.
-    Sets(usize),
-    /// It reads it, or gives the name to something else.
-    Reads,
-}
-
-/// What a template does first with a name; none when it does not name it.
-pub fn first_use(source: &str, name: &str) -> Option<FirstUse> {
-    if !source.contains(name) {
-        return None;
-    }
-    let tags = tags(source).filter(|tag| matches!(tag.kind, TagKind::Output | TagKind::Statement));
-    tags.into_iter().find_map(|tag| {
-        let sets = FirstUse::Sets(source[..tag.start].matches('\n').count() + 1);
-        match assignment(tag.text) {
-            Some((own, value)) if tag_word(tag.text) == "set" => {
-                let reads = names_in(&tag.text[value]).contains(name);
-                if reads { Some(FirstUse::Reads) } else { (own == name).then_some(sets) }
-            }
-            _ if tag_word(tag.text) == "set" && set_block_name(tag.text) == Some(name) => Some(sets),
-            _ => names_in(tag.text).contains(name).then_some(FirstUse::Reads),
-        }
-    })
-}
-
-/// The names that a template uses, other than by setting them.
-pub fn names(source: &str) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    for tag in tags(source).filter(|tag| matches!(tag.kind, TagKind::Output | TagKind::Statement)) {
-        match assignment(tag.text) {
-            Some((own, value)) if tag_word(tag.text) == "set" => {
-                names.extend(names_in(&tag.text[value]).into_iter().filter(|name| *name != own));
-            }
-            _ if set_block_name(tag.text).is_some() => {}
-            _ => names.extend(names_in(tag.text)),
-        }
-    }
-    names
-}
-
-/// The names in an expression, not in its strings.
-fn names_in(expression: &str) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    let mut at = 0;
-    while let Some(c) = expression[at..].chars().next() {
-        if c == '\'' || c == '"' {
-            match string_end(expression, at) {
-                Some(end) => at = end,
-                None => break,
-            }
-        } else if c.is_alphabetic() || c == '_' {
-            let rest = &expression[at..];
-            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            names.insert(&rest[..end]);
-            at += end;
-        } else {
-            at += c.len_utf8();
-        }
-    }
-    names
 }
 
 #[cfg(test)]
@@ -366,8 +306,6 @@ mod tests {
         );
         assert_eq!(found.sets[0].line_of("y"), Some(3));
         assert_eq!(found.sets[0].line_of("z"), None);
-        let names = names(source);
-        assert!(names.contains("a_append") && !names.contains("c") && !names.contains("e"), "{names:?}");
     }
 
     #[test]
@@ -399,19 +337,5 @@ mod tests {
              {# text #}{% block c %}{% endblock %}{% raw %}x{% endraw %}";
         assert_eq!(lines(source), [5, 11, 12]);
         assert_eq!(lines("text {{ x }}"), [] as [usize; 0]);
-    }
-
-    #[test]
-    fn what_is_done_first_with_a_name_is_known() {
-        for (source, expected) in [
-            ("{% set x = 1 %}{{ x }}", Some(FirstUse::Sets(1))),
-            ("\n{% set xy = 1 %}{% set x %}{% endset %}", Some(FirstUse::Sets(2))),
-            ("{% set x = x + 1 %}", Some(FirstUse::Reads)),
-            ("{% if x %}{% set x = 1 %}{% endif %}", Some(FirstUse::Reads)),
-            ("{% set y = [x] %}{% set x = 1 %}", Some(FirstUse::Reads)),
-            ("x {# x #}{{ 'x' }}", None),
-        ] {
-            assert_eq!(first_use(source, "x"), expected, "{source}");
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! Warnings about names and regexes of images that are those of no image [pure].
 
+use std::fmt::Display;
+
 use fancy_regex::Regex;
 
 use crate::config::keys::DEFAULT;
@@ -29,7 +31,7 @@ pub fn idle_patterns(layers: &Layers, plan: &BuildPlan) -> Vec<String> {
         } else {
             return None;
         };
-        Some(placed(entry, &what))
+        Some(placed(entry, what))
     });
     told.collect()
 }
@@ -62,7 +64,7 @@ pub fn unknown_images(layers: &Layers, images: &[&str]) -> Vec<String> {
         for name in layers.list(&entry.section, &entry.key).unwrap_or_default() {
             if !name.is_empty() && !images.contains(&name.as_str()) {
                 let hint = nearest::hint(&name, images.iter().copied());
-                told.push(placed(entry, &format!("there is no image '{name}'{hint}")));
+                told.push(placed(entry, format_args!("there is no image '{name}'{hint}")));
             }
         }
     }
@@ -78,7 +80,7 @@ pub fn unknown_sets(layers: &Layers, distros: &[&str]) -> Vec<String> {
     unknown
         .map(|(entry, word)| {
             let hint = nearest::hint(word, known.iter().copied());
-            placed(entry, &format!("'{word}' is neither a distro nor an architecture{hint}"))
+            placed(entry, format_args!("'{word}' is neither a distro nor an architecture{hint}"))
         })
         .collect()
 }
@@ -87,7 +89,8 @@ fn in_section<'a>(layers: &'a Layers, section: &'a str) -> impl Iterator<Item = 
     layers.entries().iter().filter(move |entry| entry.section == section)
 }
 
-fn placed(entry: &Entry, what: &str) -> String {
+/// A warning at the place of an entry.
+fn placed(entry: &Entry, what: impl Display) -> String {
     match &entry.place {
         SetAt::CommandLine => what.to_string(),
         place => format!("{place}: [{}] {}: {what}", entry.section, entry.key),

@@ -5,11 +5,12 @@ use std::io;
 
 use rayon::prelude::*;
 
-use super::outline::{Block, Customized, FirstUse, Outline, Set, first_use, names, outline};
+use super::names::{FirstUse, first_use, names};
+use super::outline::{Block, Customized, Outline, Set, outline};
 use crate::template::catalog::{ImageTemplate, TEMPLATE_NAME, TemplateCatalog};
 use crate::template::normalize_newlines;
 
-/// What the images of a tree offer to overrides.
+/// Blocks, lists and variables that the images of a tree offer to overrides.
 #[derive(Debug, Default)]
 pub struct TreeOutline {
     /// For each image, by name, the files that its Dockerfile is made of, its own template first.
@@ -29,9 +30,9 @@ struct Template {
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read {path}: {source}")]
 pub struct TreeError {
-    /// The file.
+    /// Path of the file.
     path: String,
-    /// What the system said.
+    /// Error of the system.
     source: io::Error,
 }
 
@@ -111,13 +112,13 @@ impl TreeOutline {
         })
     }
 
-    /// Whether any template uses a name.
+    /// True when any template uses a name.
     pub fn uses(&self, name: &str) -> bool {
         let mut texts = self.files.values().map(|template| template.text.as_str());
         texts.any(|text| text.contains(name) && names(text).contains(name))
     }
 
-    /// What an image's templates do first with a name, and in which of them; what they import counts as reading it.
+    /// First use of a name in an image's templates, and the template; what they import counts as reading it.
     pub fn first_use(&self, image: &str, name: &str) -> Option<(&str, FirstUse)> {
         let paths = self.images.get(image)?;
         let imports =

@@ -17,7 +17,7 @@ use super::platform::Platform;
 pub struct UnitId {
     /// The image's name, without prefix, namespace and tag.
     pub image: Arc<str>,
-    /// What it is built for.
+    /// Platform that it is built for.
     pub platform: Platform,
 }
 
@@ -27,27 +27,27 @@ impl fmt::Display for UnitId {
     }
 }
 
-/// What the engine holds of a unit that is up to date.
+/// Image of a unit that is up to date, as the engine has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Image {
-    /// The engine's id of it.
+pub struct UnitImage {
+    /// Id in the engine.
     pub id: ImageId,
-    /// Its content key.
+    /// Content key of the image.
     pub key: ContentKey,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Layers of its file system; 0 when that is not known.
     pub layers: usize,
 }
 
-/// What happened to a build unit in the end.
+/// End of a build unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Built in this run.
-    Built(Image),
+    Built(UnitImage),
     /// The engine already holds an image of the same content key.
-    Unchanged(Image),
-    /// Its own build failed.
+    Unchanged(UnitImage),
+    /// The build of the unit failed.
     Failed(Failure),
     /// Not tried, because an ancestor failed; the first one that did.
     ParentFailed {
@@ -132,7 +132,7 @@ pub enum FailedStatus {
     ParentError,
     /// The engine could not be reached.
     ConnectionError,
-    /// Any other failure.
+    /// Any other failure of a build.
     #[serde(other)]
     Error,
 }
@@ -229,14 +229,14 @@ pub enum Event {
     },
     /// A worker takes a unit: it looks whether the unit has changed and, if so, builds it.
     Taken {
-        /// The unit.
+        /// Unit that a worker takes.
         unit: UnitId,
         /// The worker's place among those that build, from 0.
         worker: usize,
     },
     /// A unit that has changed begins to be built; `attempt` counts from 1.
     BuildStarted {
-        /// The unit.
+        /// Unit that is built.
         unit: UnitId,
         /// 1 for the first try.
         attempt: u32,
@@ -245,43 +245,43 @@ pub enum Event {
     },
     /// The build has reached a step of its Dockerfile.
     Step {
-        /// The unit.
+        /// Unit that is built.
         unit: UnitId,
         /// Step number from 1.
         number: u32,
         /// Steps in all, 0 when unknown.
         total: u32,
-        /// The instruction.
+        /// Text of the instruction.
         text: String,
     },
     /// One whole line of a build's log, without its line end.
     Line {
-        /// The unit.
+        /// Unit whose log it is in.
         unit: UnitId,
-        /// The text.
+        /// Text of the line.
         text: String,
     },
     /// A try failed in a way that may pass; the next starts after `delay`.
     Retrying {
-        /// The unit.
+        /// Unit whose try failed.
         unit: UnitId,
         /// The try that failed, from 1.
         attempt: u32,
-        /// Why it failed.
+        /// Failure of the try.
         failure: Failure,
-        /// How long the unit waits.
+        /// Pause before the next try.
         delay: Duration,
     },
     /// A push was started.
     PushStarted {
-        /// The unit.
+        /// Unit that is pushed.
         unit: UnitId,
         /// The worker's place among those that push, from 0.
         worker: usize,
     },
     /// A push has succeeded; the unit's outcome is unchanged.
     Pushed {
-        /// The unit.
+        /// Unit that was pushed.
         unit: UnitId,
         /// The manifest's digest as the registry knows it, when the engine told it.
         digest: Option<String>,
@@ -291,9 +291,9 @@ pub enum Event {
     /// A unit's end. Sent exactly once for every unit of the run. A failed push sends it a second time, with
     /// [`Outcome::PushFailed`], which then counts.
     Finished {
-        /// The unit.
+        /// Unit that has ended.
         unit: UnitId,
-        /// What became of it.
+        /// End that the unit came to.
         outcome: Outcome,
         /// From the start of its first try; zero when none was started.
         duration: Duration,
@@ -305,7 +305,7 @@ pub enum Event {
     },
     /// Something that people should know, of the run as a whole.
     Warning {
-        /// One line.
+        /// Text of one line.
         text: String,
     },
     /// The user asked to stop: nothing new is started.

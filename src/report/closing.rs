@@ -4,69 +4,74 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::summary::{Counts, Summary, UnitSummary};
-use super::text::{Level, Record, counted, human, printable};
+use super::text::{LogLevel, LogLine, counted, human, printable};
+use crate::model::event::Outcome;
 use crate::model::plan::Disposition;
 
 /// The images by what came of them, under Kolla's headings. `debug` adds those that were not asked for.
-pub fn listing(summary: &Summary, debug: bool) -> Vec<Record> {
+pub fn listing(summary: &Summary, debug: bool) -> Vec<LogLine> {
     let named = |level, wanted: &dyn Fn(&UnitSummary) -> bool| {
         let labels = sorted(summary, wanted).into_iter().map(|(label, _)| label);
-        labels.map(|label| Record::of_run(level, label)).collect::<Vec<_>>()
+        labels.map(|label| LogLine::of_run(level, label)).collect::<Vec<_>>()
     };
-    let built = named(Level::Info, &|unit| unit.outcome().is_some_and(|outcome| outcome.is_success()));
-    let unmatched = named(Level::Debug, &|unit| unit.disposition == Disposition::Unmatched);
-    let skipped = named(Level::Info, &|unit| unit.disposition == Disposition::Skipped);
-    let unbuildable = named(Level::Info, &|unit| unit.disposition == Disposition::Unbuildable);
+    let built = named(LogLevel::Info, &|unit| unit.outcome().is_some_and(|outcome| outcome.is_success()));
+    let unmatched = named(LogLevel::Debug, &|unit| unit.disposition == Disposition::Unmatched);
+    let skipped = named(LogLevel::Info, &|unit| unit.disposition == Disposition::Skipped);
+    let unbuildable = named(LogLevel::Info, &|unit| unit.disposition == Disposition::Unbuildable);
 
-    let mut records = section("Successfully built images", built);
-    records.extend(section("Images that failed to build", failures(summary)));
+    let mut lines = section("Successfully built images", built);
+    lines.extend(section("Images that failed to build", failures(summary)));
     if debug {
-        records.extend(section("Images not matched for build by regex", unmatched));
+        lines.extend(section("Images not matched for build by regex", unmatched));
     }
-    records.extend(section("Images skipped due to build options", skipped));
-    records.extend(section("Images not buildable due to build options", unbuildable));
-    records
+    lines.extend(section("Images skipped due to build options", skipped));
+    lines.extend(section("Images not buildable due to build options", unbuildable));
+    lines
 }
 
 /// One line for each unit that is not there as asked for, in the words that pipelines grep for.
-pub fn failures(summary: &Summary) -> Vec<Record> {
+pub fn failures(summary: &Summary) -> Vec<LogLine> {
     let failed = sorted(summary, &|unit| unit.failed_status().is_some());
     let line = |(label, unit): (String, &UnitSummary)| {
         let status = unit.failed_status()?;
         let allowed = if summary.is_run_failure(unit) { "" } else { " (allowed to fail)" };
-        Some(Record::of_run(Level::Error, format!("{label} Failed with status: {status}{allowed}")))
+        Some(LogLine::of_run(LogLevel::Error, format!("{label} Failed with status: {status}{allowed}")))
     };
     failed.into_iter().filter_map(line).collect()
 }
 
 /// Which units were lost to which failed ancestor, and which to the first failure of a run that it has ended.
-pub fn root_causes(summary: &Summary) -> Vec<Record> {
+pub fn root_causes(summary: &Summary) -> Vec<LogLine> {
     let told = |what: &str, (cause, lost): (String, Vec<String>)| {
-        Record::of_run(Level::Error, format!("{}: {what} because {cause} failed", lost.join(", ")))
+        LogLine::of_run(LogLevel::Error, format!("{}: {what} because {cause} failed", lost.join(", ")))
     };
     let not_built = summary.root_causes().into_iter().map(|lost| told("not built", lost));
     let not_started = summary.failed_fast().into_iter().map(|lost| told("not started (--fail-fast)", lost));
     not_built.chain(not_started).collect()
 }
 
-/// Why each unit failed by itself: its last log lines, then what the engine or the registry said.
-pub fn reasons(summary: &Summary) -> Vec<Record> {
-    let mut records = Vec::new();
+/// The reason of each failure: the last log lines, then what the engine or the registry said, then hints.
+pub fn reasons(summary: &Summary) -> Vec<LogLine> {
+    let mut lines = Vec::new();
     for (label, unit) in sorted(summary, &|unit| unit.failure().is_some()) {
-        records.push(Record::of_run(Level::Error, format!("Last lines of {label}:")));
-        records.extend(
+        let heading = match unit.outcome() {
+            Some(Outcome::PushFailed(_)) => format!("Why {label} was not pushed:"),
+            _ => format!("Why {label} failed:"),
+        };
+        lines.push(LogLine::of_run(LogLevel::Error, heading));
+        lines.extend(
             unit.last_words()
                 .into_iter()
-                .map(|line| Record::of_unit(Level::Error, &unit.unit, printable(&line))),
+                .map(|line| LogLine::of_unit(LogLevel::Error, &unit.unit, printable(&line))),
         );
     }
-    records
+    lines
 }
 
 /// The counts and the time, the run's last line.
-pub fn verdict(summary: &Summary, elapsed: Duration) -> Record {
-    let level = if summary.exit_code() == 0 { Level::Info } else { Level::Error };
-    Record::of_run(level, verdict_text(&summary.final_counts(), elapsed))
+pub fn verdict(summary: &Summary, elapsed: Duration) -> LogLine {
+    let level = if summary.exit_code() == 0 { LogLevel::Info } else { LogLevel::Error };
+    LogLine::of_run(level, verdict_text(&summary.final_counts(), elapsed))
 }
 
 /// The text of [`verdict`].
@@ -85,16 +90,16 @@ pub fn verdict_text(counts: &Counts, elapsed: Duration) -> String {
     text
 }
 
-fn section(heading: &str, records: Vec<Record>) -> Vec<Record> {
-    let Some(level) = records.first().map(|first| match first.level {
-        Level::Debug => Level::Debug,
-        _ => Level::Info,
+fn section(heading: &str, lines: Vec<LogLine>) -> Vec<LogLine> {
+    let Some(level) = lines.first().map(|first| match first.level {
+        LogLevel::Debug => LogLevel::Debug,
+        _ => LogLevel::Info,
     }) else {
         return Vec::new();
     };
     let ruler = "=".repeat(heading.len());
-    let head = [&ruler, heading, &ruler].map(|line| Record::of_run(level, line));
-    head.into_iter().chain(records).collect()
+    let head = [&ruler, heading, &ruler].map(|line| LogLine::of_run(level, line));
+    head.into_iter().chain(lines).collect()
 }
 
 fn sorted<'a>(summary: &'a Summary, wanted: &dyn Fn(&UnitSummary) -> bool) -> Vec<(String, &'a UnitSummary)> {
@@ -107,21 +112,21 @@ fn sorted<'a>(summary: &'a Summary, wanted: &dyn Fn(&UnitSummary) -> bool) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::{Event, FailureKind, Outcome};
+    use crate::model::event::{Event, FailureKind};
     use crate::report::testing::*;
 
     fn told(summary: &Summary) -> String {
-        let mut records = listing(summary, false);
-        records.extend(root_causes(summary));
-        records.push(verdict(summary, Duration::from_secs(65)));
-        records.iter().map(|record| record.kolla_line(None) + "\n").collect()
+        let mut lines = listing(summary, false);
+        lines.extend(root_causes(summary));
+        lines.push(verdict(summary, Duration::from_secs(65)));
+        lines.iter().map(|line| line.kolla_line(None) + "\n").collect()
     }
 
     #[test]
     fn images_that_may_fail_are_marked() {
         let (plan, events) = failing_parent();
         let summary = summary_of(&plan, &["openstack-base"], &events);
-        let failures: Vec<_> = failures(&summary).into_iter().map(|record| record.text).collect();
+        let failures: Vec<_> = failures(&summary).into_iter().map(|line| line.text).collect();
         assert_eq!(
             failures,
             [
@@ -130,7 +135,7 @@ mod tests {
                 "openstack-base Failed with status: error (allowed to fail)",
             ]
         );
-        assert_eq!(verdict(&summary, Duration::ZERO).level, Level::Info);
+        assert_eq!(verdict(&summary, Duration::ZERO).level, LogLevel::Info);
     }
 
     #[test]
@@ -184,9 +189,8 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_is_told_only_when_debugging() {
         let summary = summary_of(&plan(&["-nova-api", "~cron", "!tgtd"]), &[], &[]);
-        assert!(!listing(&summary, false).iter().any(|record| record.text == "nova-api"));
-        let all: String =
-            listing(&summary, true).iter().map(|record| record.kolla_line(None) + "\n").collect();
+        assert!(!listing(&summary, false).iter().any(|line| line.text == "nova-api"));
+        let all: String = listing(&summary, true).iter().map(|line| line.kolla_line(None) + "\n").collect();
         insta::assert_snapshot!(all, @"
         DEBUG:kolla.common.utils:=====================================
         DEBUG:kolla.common.utils:Images not matched for build by regex

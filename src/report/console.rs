@@ -4,18 +4,18 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use super::summary::Summary;
-use super::text::{self, Record};
+use super::text::{self, LogLine};
 use super::{ReportError, Reporter, closing};
 use crate::model::event::Event;
 
-/// What is told.
+/// Choice of what the console shows.
 #[derive(Debug, Clone, Copy)]
 pub struct ConsoleOptions {
-    /// Leave out the images' own lines.
+    /// True to leave out the images' own lines.
     pub quiet: bool,
-    /// Tell also what was not asked for.
+    /// True to show also what was not asked for.
     pub debug: bool,
-    /// Tell the summary at the end.
+    /// True to show the summary at the end.
     pub summary: bool,
 }
 
@@ -37,29 +37,29 @@ impl Console {
     }
 
     /// A console that can't be written to has no place left to complain at, so errors end here.
-    fn write(&mut self, record: &Record, summary: &Summary) {
-        let label = record.unit.as_ref().map(|unit| summary.label(unit));
-        let line = record.kolla_line(label.as_deref()) + "\n";
+    fn write(&mut self, line: &LogLine, summary: &Summary) {
+        let label = line.unit.as_ref().map(|unit| summary.label(unit));
+        let line = line.kolla_line(label.as_deref()) + "\n";
         let _ = self.out.write_all(line.as_bytes());
     }
 }
 
 impl Reporter for Console {
     fn event(&mut self, event: &Event, so_far: &Summary) {
-        for record in text::records(event) {
-            if !(self.options.quiet && record.unit.is_some()) {
-                self.write(&record, so_far);
+        for line in text::log_lines(event) {
+            if !(self.options.quiet && line.unit.is_some()) {
+                self.write(&line, so_far);
             }
         }
     }
 
     fn finish(&mut self, summary: &Summary) -> Vec<ReportError> {
         if self.options.summary {
-            let mut records = closing::listing(summary, self.options.debug);
-            records.extend(closing::reasons(summary));
-            records.extend(closing::root_causes(summary));
-            records.push(closing::verdict(summary, self.started.elapsed()));
-            records.iter().for_each(|record| self.write(record, summary));
+            let mut lines = closing::listing(summary, self.options.debug);
+            lines.extend(closing::reasons(summary));
+            lines.extend(closing::root_causes(summary));
+            lines.push(closing::verdict(summary, self.started.elapsed()));
+            lines.iter().for_each(|line| self.write(line, summary));
         }
         Vec::new()
     }
@@ -115,7 +115,7 @@ mod tests {
         INFO:kolla.common.utils:Images not buildable due to build options
         INFO:kolla.common.utils:=========================================
         INFO:kolla.common.utils:tgtd
-        ERROR:kolla.common.utils:Last lines of openstack-base:
+        ERROR:kolla.common.utils:Why openstack-base failed:
         ERROR:kolla.common.utils.openstack-base:Reading package lists...
         ERROR:kolla.common.utils.openstack-base:E: Unable to locate package python3-venvv
         ERROR:kolla.common.utils.openstack-base:The command '/bin/sh -c apt-get install' returned a non-zero code: 100

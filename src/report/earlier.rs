@@ -10,11 +10,11 @@ pub enum EarlierRunError {
     /// No JSON, or not in the form of a report or summary.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// Some other JSON.
+    /// JSON of some other kind.
     #[error("neither a report (--report) nor a summary (--summary-json-file)")]
     Neither,
     /// A report by a later version of the program.
-    #[error("its report_version is {0}, and only {REPORT_VERSION} is known here")]
+    #[error("its report_version is {0}, and this kolla-build reads {REPORT_VERSION}")]
     Version(u32),
 }
 
@@ -55,7 +55,10 @@ impl EarlierRun {
 
 /// The end of an image that failed by its summary, which tells no more than the kind of it.
 pub fn summarized_failure(image: &KollaImage) -> Outcome {
-    let failure = |kind| Failure::permanent(kind, "its summary tells no more than that it failed");
+    let failure = |kind| {
+        Failure::permanent(kind, "its summary does not say why it failed")
+            .hinted("merge reports (--report) in place of summaries: they say why")
+    };
     match image.status.unwrap_or(FailedStatus::Error) {
         FailedStatus::ParentError => Outcome::ParentFailed { root_cause: "an image it is built on".into() },
         FailedStatus::PushError => Outcome::PushFailed(failure(FailureKind::Registry)),

@@ -15,7 +15,7 @@ use crate::model::event::Outcome;
 use crate::model::plan::Disposition;
 use crate::util::exit::EXIT_INTERRUPTED;
 
-/// What reports tell of a run beside its events.
+/// Facts of a run that no event tells.
 #[derive(Debug, Clone, Default)]
 pub struct RunFacts {
     /// Name, version and address of the engine.
@@ -26,13 +26,13 @@ pub struct RunFacts {
 
 /// A run that has ended.
 pub struct EndedRun<'a> {
-    /// Its images and their ends.
+    /// Images and their ends.
     pub summary: &'a Summary,
-    /// Their times.
+    /// Times of the images.
     pub timeline: &'a Timeline,
-    /// All else.
+    /// Facts that no event tells.
     pub facts: &'a RunFacts,
-    /// When it started.
+    /// Start of the run.
     pub started: Timestamp,
 }
 

@@ -12,16 +12,16 @@ use crate::model::event::Event;
 use crate::model::plan::BuildPlan;
 use crate::util::write::Destination;
 
-/// What a file holds.
+/// Kind of a file about a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Everything, for programs.
+    /// The whole report, for programs.
     Json,
     /// Test cases, for what shows tests.
     Junit,
     /// A page, for people.
     Html,
-    /// What was pushed, by digest.
+    /// Digests of all that was pushed.
     Digests,
     /// The same as variables of kolla-ansible.
     AnsibleDigests,

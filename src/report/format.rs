@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::summary::Counts;
 use super::text::last_words;
-use crate::model::event::{Failure, FailureKind, Image, Outcome, OutcomeKind};
+use crate::model::event::{Failure, FailureKind, Outcome, OutcomeKind, UnitImage};
 use crate::model::ids::{ContentKey, ImageId};
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::Platform;
@@ -42,7 +42,7 @@ pub struct Report {
 /// The run as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReportedRun {
-    /// Version of kolla-build.
+    /// Version of kolla-build that ran.
     pub version: String,
     /// Name, version and address of the engine; of merged runs, all of them.
     pub engine: String,
@@ -65,18 +65,18 @@ pub struct ReportedCounts {
     /// `cancelled`. Images whose end was never told are cancelled.
     #[serde(flatten)]
     pub outcomes: Counts,
-    /// Not asked for.
+    /// Images that were not asked for.
     pub unmatched: usize,
-    /// Left out by an option.
+    /// Images left out by an option.
     pub skipped: usize,
-    /// Known not to build on the distro or platform.
+    /// Images known not to build on the distro or platform.
     pub unbuildable: usize,
 }
 
 /// The chain of images whose end was the run's end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReportedPath {
-    /// Names, parents first.
+    /// Names of the images, parents first.
     pub images: Vec<String>,
     /// The platform of them all.
     pub platform: Option<Platform>,
@@ -93,7 +93,7 @@ pub struct ReportedSetting {
     pub section: String,
     /// Name of the option or key.
     pub name: String,
-    /// Value in force.
+    /// Value in force, as text.
     pub value: Option<String>,
     /// File and line, environment or command line that has set it.
     pub place: Option<String>,
@@ -112,14 +112,14 @@ pub struct ReportedImage {
     pub list: Option<String>,
     /// `image`: an image of the tree; or `base`: the reference that is pulled.
     pub parent: Parent,
-    /// What else its Dockerfile names; left out when there is nothing.
+    /// Other images that its Dockerfile names; left out when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<Parent>,
-    /// What the run was to do with it: `build`, `unmatched`, `skipped`, `unbuildable`.
+    /// Decision of the plan: `build`, `unmatched`, `skipped`, `unbuildable`.
     pub disposition: Disposition,
-    /// Reason for that.
+    /// Reason for the decision.
     pub reason: String,
-    /// What came of it: `built`, `unchanged`, `failed`, `parent_failed`, `push_failed`, `cancelled`; null unless
+    /// End that it came to: `built`, `unchanged`, `failed`, `parent_failed`, `push_failed`, `cancelled`; null unless
     /// `disposition` is `build`.
     pub outcome: Option<OutcomeKind>,
     /// True when its end makes the run a failure.
@@ -156,7 +156,7 @@ pub struct ReportedImage {
     pub size: Option<u64>,
     /// Layers of its file system.
     pub layers: Option<usize>,
-    /// Its push; null when there was none.
+    /// Push of the image; null when there was none.
     pub push: Option<ReportedPush>,
 }
 
@@ -165,7 +165,7 @@ pub struct ReportedImage {
 pub struct ReportedRetry {
     /// Number of the try, from 1.
     pub attempt: u32,
-    /// When it failed.
+    /// Time of the failure.
     pub at: Time,
     /// As in `failure`.
     pub kind: FailureKind,
@@ -181,20 +181,20 @@ pub struct ReportedRetry {
 /// Steps of a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedSteps {
-    /// All of them.
+    /// Number of steps.
     pub total: u32,
-    /// Those that the engine had in its cache.
+    /// Number of steps that the engine had in its cache.
     pub cached: u32,
 }
 
-/// A push.
+/// Push of an image to the registry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReportedPush {
     /// Place it was pushed at, from 0.
     pub worker: usize,
-    /// When it was begun.
+    /// Start of the push.
     pub start: Time,
-    /// When it ended.
+    /// End of the push.
     pub end: Time,
     /// Time between the two.
     pub seconds: Seconds,
@@ -220,9 +220,9 @@ impl ReportedImage {
         !matches!(self.outcome, None | Some(OutcomeKind::Built | OutcomeKind::Unchanged))
     }
 
-    /// What the engine held of it.
-    pub fn image(&self) -> Option<Image> {
-        Some(Image {
+    /// The image in the engine, when the report tells all of it.
+    pub fn image(&self) -> Option<UnitImage> {
+        Some(UnitImage {
             id: self.image_id.clone()?,
             key: self.key.clone()?,
             size: self.size?,
@@ -230,7 +230,7 @@ impl ReportedImage {
         })
     }
 
-    /// Its end with all details; none when its run left it alone.
+    /// The outcome with all details; none when the run left the image alone.
     pub fn full_outcome(&self) -> Option<Outcome> {
         let failure = || {
             let unknown = || Failure::permanent(FailureKind::Local, "its report does not say why it failed");

@@ -4,18 +4,18 @@
 mod chart;
 mod table;
 mod tree;
+mod view;
 
 use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use self::view::{View, percent, word};
 use super::closing;
-use super::format::{Report, ReportedImage, Time};
+use super::format::{Report, ReportedImage};
 use super::templates;
 use super::text::{clean, first_line, human};
-use super::timeline::Span;
-use crate::model::plan::Disposition;
 
 #[derive(Serialize)]
 struct Page {
@@ -51,34 +51,12 @@ struct FailureText {
     text: String,
 }
 
-/// The whole page.
+/// Text of the page.
 pub fn page(report: &Report) -> io::Result<String> {
     templates::render("page.html", &View::new(report).page())
 }
 
-/// A report and what every part of its page asks for.
-struct View<'a> {
-    report: &'a Report,
-    /// Indices of the critical path's images, parents first.
-    path: Vec<usize>,
-    several_platforms: bool,
-}
-
-impl<'a> View<'a> {
-    fn new(report: &'a Report) -> View<'a> {
-        let path = &report.critical_path;
-        let index = |name: &String| {
-            let is_it = |image: &ReportedImage| image.name == *name && Some(image.platform) == path.platform;
-            report.images.iter().position(is_it)
-        };
-        let first = report.images.first().map(|image| image.platform);
-        View {
-            report,
-            path: path.images.iter().filter_map(index).collect(),
-            several_platforms: report.images.iter().any(|image| Some(image.platform) != first),
-        }
-    }
-
+impl View<'_> {
     fn page(&self) -> Page {
         let Report { run, counts, critical_path, .. } = self.report;
         let work = critical_path.work_seconds.0;
@@ -97,36 +75,6 @@ impl<'a> View<'a> {
             rows: self.shown().map(|(at, image)| self.row(at, image)).collect(),
             configuration: self.configuration(),
         }
-    }
-
-    /// The images that were asked for, each with its index.
-    fn shown(&self) -> impl Iterator<Item = (usize, &'a ReportedImage)> {
-        let asked_for = |(_, image): &(usize, &ReportedImage)| image.disposition != Disposition::Unmatched;
-        self.report.images.iter().enumerate().filter(asked_for)
-    }
-
-    fn name(&self, image: &ReportedImage) -> String {
-        match self.several_platforms {
-            true => clean(&format!("{}-{}", image.name, image.platform.arch.kolla())),
-            false => clean(&image.name),
-        }
-    }
-
-    /// How long after the run's start a time is.
-    fn since_start(&self, time: Time) -> Duration {
-        time.since(self.report.run.start.0)
-    }
-
-    /// An image's time at a worker that builds; none when no worker took it.
-    fn build(&self, image: &ReportedImage) -> Option<Span> {
-        let (start, end) = (self.since_start(image.start?), self.since_start(image.end?));
-        Some(Span { worker: image.worker?, start, end })
-    }
-
-    fn push(&self, image: &ReportedImage) -> Option<Span> {
-        let push = image.push.as_ref()?;
-        let (start, end) = (self.since_start(push.start), self.since_start(push.end));
-        Some(Span { worker: push.worker, start, end })
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -178,25 +126,4 @@ impl<'a> View<'a> {
         });
         set.collect()
     }
-
-    /// The classes by which the style sheet paints an image.
-    fn class(&self, unit: usize) -> String {
-        class(word(&self.report.images[unit]), self.path.contains(&unit))
-    }
-}
-
-/// The word for an image's end, or for why it was to have none. It is a class of the style sheet too.
-fn word(image: &ReportedImage) -> String {
-    image.outcome.map_or_else(|| image.disposition.to_string(), |outcome| outcome.to_string())
-}
-
-fn class(mut word: String, critical: bool) -> String {
-    if critical {
-        word.push_str(" critical");
-    }
-    word
-}
-
-fn percent(part: Duration, whole: Duration) -> String {
-    format!("{:.3}", part.as_secs_f64() * 100.0 / whole.as_secs_f64().max(0.001))
 }

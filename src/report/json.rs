@@ -17,7 +17,7 @@ use crate::util::write::Destination;
 pub enum JsonTarget {
     /// One line, without an end.
     Stdout,
-    /// Indented by four.
+    /// Several lines, indented by four.
     File(Destination),
 }
 

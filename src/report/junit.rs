@@ -33,7 +33,7 @@ struct Case {
     result: Option<Unsuccessful>,
 }
 
-/// What keeps a test from being passed.
+/// Reason why a test has not passed.
 #[derive(Serialize)]
 struct Unsuccessful {
     tag: &'static str,
@@ -42,7 +42,7 @@ struct Unsuccessful {
     text: String,
 }
 
-/// The whole file.
+/// Text of the file.
 pub fn xml(report: &Report) -> io::Result<String> {
     let Report { run, images, .. } = report;
     let asked_for = images.iter().filter(|image| image.disposition != Disposition::Unmatched);

@@ -11,15 +11,15 @@ use crate::model::plan::Disposition;
 /// Every image of a run in one of Kolla's lists: these keys, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KollaSummary {
-    /// Built or unchanged.
+    /// Images built or found unchanged.
     pub built: Vec<KollaImage>,
-    /// Not there as asked for.
+    /// Images not there as asked for.
     pub failed: Vec<KollaImage>,
-    /// Not asked for.
+    /// Images not asked for.
     pub not_matched: Vec<KollaImage>,
-    /// Left out by an option.
+    /// Images left out by an option.
     pub skipped: Vec<KollaImage>,
-    /// Known not to build here.
+    /// Images known not to build here.
     pub unbuildable: Vec<KollaImage>,
 }
 

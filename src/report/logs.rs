@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::summary::{Summary, UnitSummary};
-use super::text::{self, Record};
+use super::text::{self, LogLine};
 use super::{ReportError, Reporter};
 use crate::model::event::{Event, FailedStatus, UnitId};
 use crate::model::plan::Disposition;
@@ -38,9 +38,9 @@ impl Logs {
         })
     }
 
-    fn write(&mut self, unit: &UnitId, record: &Record, label: &str) {
+    fn write(&mut self, unit: &UnitId, line: &LogLine, label: &str) {
         let path = self.directory.join(log_name(label));
-        let line = record.kolla_line(Some(label)) + "\n";
+        let line = line.kolla_line(Some(label)) + "\n";
         match self.file(unit, &path).and_then(|file| file.write_all(line.as_bytes())) {
             Ok(()) => _ = self.written.insert(unit.clone()),
             Err(source) => self.note(format!("the log of {label}"), path, source),
@@ -81,9 +81,9 @@ fn log_name(label: &str) -> String {
 
 impl Reporter for Logs {
     fn event(&mut self, event: &Event, so_far: &Summary) {
-        for record in text::records(event) {
-            if let Some(unit) = &record.unit {
-                self.write(unit, &record, &so_far.label(unit));
+        for line in text::log_lines(event) {
+            if let Some(unit) = &line.unit {
+                self.write(unit, &line, &so_far.label(unit));
             }
         }
         if let Event::Finished { unit, .. } | Event::Pushed { unit, .. } = event {

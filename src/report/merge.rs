@@ -25,10 +25,10 @@ use super::timeline::Timeline;
 use crate::model::event::Event;
 use crate::model::plan::BuildPlan;
 
-/// What the plan of the whole says beside what the files tell.
+/// Settings of the run that merges.
 #[derive(Debug, Clone, Default)]
 pub struct MergeOptions {
-    /// Whether every image that the plan is to build must have been told of.
+    /// True when every image that the plan is to build must be in one of the files.
     pub complete: bool,
     /// Images whose failure does not make the whole a failure, beside those of the reports.
     pub allowed_to_fail: Vec<String>,
@@ -36,13 +36,13 @@ pub struct MergeOptions {
 
 /// The runs as one.
 pub struct Merged {
-    /// Its images and their ends.
+    /// Images and their ends.
     pub summary: Summary,
-    /// Their times, from the start of the first run.
+    /// Times of the images, from the start of the first run.
     pub timeline: Timeline,
-    /// That start; `now` when no file tells times.
+    /// Start of the first run; `now` when no file tells times.
     pub started: Timestamp,
-    /// The engines' names.
+    /// Names of all engines.
     pub engine: String,
 }
 

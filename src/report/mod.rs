@@ -42,11 +42,11 @@ pub trait Reporter: Send {
 #[derive(Debug, thiserror::Error)]
 #[error("failed to write {what} to {path}: {source}")]
 pub struct ReportError {
-    /// What was being written: `the JSON summary`, `the log of keystone`.
+    /// Name of the report: `the JSON summary`, `the log of keystone`.
     pub what: String,
-    /// Where to.
+    /// File that it was written to.
     pub path: String,
-    /// What the system said.
+    /// Error of the system.
     pub source: std::io::Error,
 }
 
@@ -59,7 +59,7 @@ pub enum ConsoleKind {
     Live,
 }
 
-/// What [`console_kind`] decides by. The caller reads it from the options and the environment.
+/// Facts that [`console_kind`] decides by. The caller reads it from the options and the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Surroundings {
     /// Standard error is a terminal, and not a dumb one (`TERM=dumb`).
@@ -68,9 +68,9 @@ pub struct Surroundings {
     pub ci: bool,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
-    /// `--quiet`
+    /// True with `--quiet`.
     pub quiet: bool,
-    /// `--debug`
+    /// True with `--debug`.
     pub debug: bool,
 }
 

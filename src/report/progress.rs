@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::summary::Summary;
-use super::text::{Level, Record, human, printable};
+use super::text::{LogLevel, LogLine, human, printable};
 use super::{ReportError, Reporter, closing};
 use crate::model::event::{Event, Failure, Outcome, UnitId};
 
@@ -26,33 +26,33 @@ fn painted(colour: Colour, text: &str) -> String {
     format!("\u{1b}[1;{}m{text}\u{1b}[0m", colour as u8)
 }
 
-struct Running {
+struct RunningBar {
     bar: ProgressBar,
-    /// Its steps are known, so they are shown and not the last line of the log.
+    /// True when its steps are known: they are shown in place of the last line of the log.
     has_steps: bool,
 }
 
 /// Bars on standard error; only for terminals that can do colours, see [`super::console_kind`].
-pub struct Progress {
+pub struct LiveProgress {
     bars: MultiProgress,
     total: ProgressBar,
-    running: HashMap<UnitId, Running>,
+    running: HashMap<UnitId, RunningBar>,
     name_width: usize,
     started: Instant,
     summary: bool,
 }
 
-impl Progress {
-    /// Progress on standard error, with or without a summary at the end.
-    pub fn stderr(summary: bool) -> Progress {
-        Progress::on(ProgressDrawTarget::stderr(), summary)
+impl LiveProgress {
+    /// LiveProgress on standard error, with or without a summary at the end.
+    pub fn stderr(summary: bool) -> LiveProgress {
+        LiveProgress::on(ProgressDrawTarget::stderr(), summary)
     }
 
-    fn on(target: ProgressDrawTarget, summary: bool) -> Progress {
+    fn on(target: ProgressDrawTarget, summary: bool) -> LiveProgress {
         let bars = MultiProgress::with_draw_target(target);
         // Not as wide as the terminal: the `^C` that a terminal shows after it must not begin a new line.
         let total = bars.add(ProgressBar::new(0).with_style(style("{bar:20} {pos}/{len}  {took}  {msg}")));
-        Progress {
+        LiveProgress {
             bars,
             total,
             running: HashMap::new(),
@@ -62,14 +62,14 @@ impl Progress {
         }
     }
 
-    fn running(&mut self, unit: &UnitId, so_far: &Summary) -> &mut Running {
-        let Progress { bars, total, running, name_width, .. } = self;
+    fn running(&mut self, unit: &UnitId, so_far: &Summary) -> &mut RunningBar {
+        let LiveProgress { bars, total, running, name_width, .. } = self;
         running.entry(unit.clone()).or_insert_with(|| {
             let looks = style(&format!("{{spinner}} {{prefix:{name_width}!}}  {{wide_msg}} {{took:>7}}"));
             let bar = bars.insert_before(total, ProgressBar::new_spinner().with_style(looks));
             bar.set_prefix(so_far.label(unit));
             bar.enable_steady_tick(TICK);
-            Running { bar, has_steps: false }
+            RunningBar { bar, has_steps: false }
         })
     }
 
@@ -128,7 +128,7 @@ impl Progress {
     }
 }
 
-impl Reporter for Progress {
+impl Reporter for LiveProgress {
     fn event(&mut self, event: &Event, so_far: &Summary) {
         match event {
             Event::RunStarted { units } => {
@@ -180,11 +180,15 @@ impl Reporter for Progress {
             Event::Finished { unit, outcome, duration } => self.ended(unit, outcome, *duration, so_far),
             Event::FailedFast { unit } => {
                 let label = so_far.label(unit);
-                self.tell(Colour::Yellow, "Stopping", &format!("after what runs, because {label} failed"));
+                self.tell(
+                    Colour::Yellow,
+                    "Stopping",
+                    &format!("once running builds end, because {label} failed"),
+                );
             }
             Event::Warning { text } => self.tell(Colour::Yellow, "Warning", text),
             Event::Interrupted => {
-                let advice = "running builds are cancelled; a second Ctrl-C leaves at once";
+                let advice = "running builds are cancelled; press Ctrl-C again to stop at once";
                 self.tell(Colour::Yellow, "Stopping", advice);
             }
         }
@@ -194,11 +198,11 @@ impl Reporter for Progress {
         self.running.drain().for_each(|(_, running)| running.bar.finish_and_clear());
         self.total.finish_and_clear();
         if self.summary {
-            let mut records = closing::failures(summary);
-            records.extend(closing::root_causes(summary));
-            records.iter().for_each(|record| self.print(&looks(record)));
+            let mut lines = closing::failures(summary);
+            lines.extend(closing::root_causes(summary));
+            lines.iter().for_each(|line| self.print(&looks(line)));
             let verdict = closing::verdict(summary, self.started.elapsed());
-            let colour = if verdict.level == Level::Error { Colour::Red } else { Colour::Green };
+            let colour = if verdict.level == LogLevel::Error { Colour::Red } else { Colour::Green };
             self.print(&painted(colour, &verdict.text));
         }
         Vec::new()
@@ -210,11 +214,11 @@ fn on_one_line(instruction: &str) -> String {
     printable(&instruction.replace("\\\n", " "))
 }
 
-fn looks(record: &Record) -> String {
-    match record.level {
-        Level::Error => painted(Colour::Red, &record.text),
-        Level::Warning => painted(Colour::Yellow, &record.text),
-        Level::Info | Level::Debug => record.text.clone(),
+fn looks(line: &LogLine) -> String {
+    match line.level {
+        LogLevel::Error => painted(Colour::Red, &line.text),
+        LogLevel::Warning => painted(Colour::Yellow, &line.text),
+        LogLevel::Info | LogLevel::Debug => line.text.clone(),
     }
 }
 
@@ -252,7 +256,7 @@ mod tests {
     fn screens(plan: &BuildPlan, events: &[Event]) -> (String, String) {
         let terminal = InMemoryTerm::new(24, 80);
         let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
-        let mut progress = Progress::on(target, true);
+        let mut progress = LiveProgress::on(target, true);
         let mut summary = summary_of(plan, &[], &[]);
         for event in events {
             summary.event(event);
@@ -345,7 +349,7 @@ mod tests {
         Not pushed base-x86_64
                    connection reset
                    more
-          Stopping running builds are cancelled; a second Ctrl-C leaves at once
+          Stopping running builds are cancelled; press Ctrl-C again to stop at once
         * base-aarch64  the next attempt starts in 5.0s                               0s
         ======>              1/3  0s  1 failed
         ");
@@ -356,7 +360,7 @@ mod tests {
         Not pushed base-x86_64
                    connection reset
                    more
-          Stopping running builds are cancelled; a second Ctrl-C leaves at once
+          Stopping running builds are cancelled; press Ctrl-C again to stop at once
         base-aarch64 Failed with status: error
         base-x86_64 Failed with status: push_error
         cron-x86_64 Failed with status: error

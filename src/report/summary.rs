@@ -14,7 +14,7 @@ pub const TAIL_LINES: usize = 20;
 /// How much is kept of one such line.
 const TAIL_LINE_CHARS: usize = 1000;
 
-/// What a summary must know beside the plan.
+/// Settings that decide what counts as a failure.
 #[derive(Debug, Clone, Default)]
 pub struct SummaryOptions {
     /// Images whose failure does not make the run a failure.
@@ -27,9 +27,9 @@ static NEVER_TOLD: Outcome = Outcome::Cancelled { root_cause: None };
 /// One unit of the plan and what came of it.
 #[derive(Debug, Clone)]
 pub struct UnitSummary {
-    /// The unit.
+    /// Identity of the unit.
     pub unit: UnitId,
-    /// What the run was to do with it.
+    /// Decision of the plan about it.
     pub disposition: Disposition,
     /// From the start of its first try; zero when none was started.
     pub duration: Duration,
@@ -39,7 +39,7 @@ pub struct UnitSummary {
 }
 
 impl UnitSummary {
-    /// What came of it: none when the run left it alone. A unit whose end was never told is cancelled.
+    /// End of the unit; none when the run left it alone. A unit whose end was never told is cancelled.
     pub fn outcome(&self) -> Option<&Outcome> {
         match self.disposition {
             Disposition::Build => Some(self.ended.as_ref().unwrap_or(&NEVER_TOLD)),
@@ -81,7 +81,7 @@ impl UnitSummary {
 pub struct Counts {
     /// Built in this run.
     pub built: usize,
-    /// Found unchanged.
+    /// Found up to date.
     pub unchanged: usize,
     /// Their own build failed.
     pub failed: usize,
@@ -189,7 +189,7 @@ impl Summary {
         self.index.get(unit).map(|&at| &self.units[at])
     }
 
-    /// What people and log files call a unit: `keystone`, or `keystone-aarch64` when the run has several platforms.
+    /// Name of a unit for people and log files: `keystone`, or `keystone-aarch64` when the run has several platforms.
     pub fn label(&self, unit: &UnitId) -> String {
         if self.several_platforms {
             format!("{}-{}", unit.image, unit.platform.arch.kolla())
@@ -217,7 +217,7 @@ impl Summary {
         self.units.iter().filter(|unit| unit.ended.is_none() && unit.outcome().is_some()).count()
     }
 
-    /// Whether a unit makes the whole run a failure.
+    /// True when a unit makes the whole run a failure.
     pub fn is_run_failure(&self, unit: &UnitSummary) -> bool {
         let allowed = |image: &str| self.allowed_to_fail.contains(image);
         unit.outcome().is_some_and(|outcome| counts_as_failure(outcome, allowed(&unit.unit.image), allowed))
@@ -252,7 +252,7 @@ impl Summary {
     }
 }
 
-/// What counts as a failure of the run. Nobody allows an image to be cancelled: the run is not complete.
+/// True when an outcome makes the run a failure. Nobody allows an image to be cancelled: the run is not complete.
 ///
 /// | outcome            | image allowed to fail | its root cause allowed to fail | counts |
 /// |--------------------|-----------------------|--------------------------------|--------|

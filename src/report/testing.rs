@@ -9,7 +9,7 @@ use super::ended_run::{EndedRun, RunFacts};
 use super::format::Report;
 use super::summary::{Summary, SummaryOptions};
 use super::timeline::Timeline;
-use crate::model::event::{Event, Failure, FailureKind, Image, Outcome, UnitId};
+use crate::model::event::{Event, Failure, FailureKind, Outcome, UnitId, UnitImage};
 use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use crate::model::platform::{Arch, Platform};
 
@@ -77,8 +77,8 @@ pub fn finished(name: &str, outcome: Outcome) -> Event {
     Event::Finished { unit: unit(name), outcome, duration: Duration::from_millis(72_300) }
 }
 
-pub fn image() -> Image {
-    Image { id: "sha256:1".into(), key: "0123abcd".into(), size: 123_456_789, layers: 7 }
+pub fn image() -> UnitImage {
+    UnitImage { id: "sha256:1".into(), key: "0123abcd".into(), size: 123_456_789, layers: 7 }
 }
 
 pub fn unchanged() -> Outcome {

@@ -6,55 +6,55 @@ use std::time::Duration;
 use crate::model::event::{Event, Failure, Outcome, UnitId};
 use crate::util::plain;
 
-/// How much a line matters.
+/// Importance of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// For whoever looks for a fault in the tool.
+pub enum LogLevel {
+    /// Detail for whoever looks for a fault in the tool.
     Debug,
-    /// The usual.
+    /// Ordinary progress of a run.
     Info,
-    /// Worth a look.
+    /// Trouble that the run survives.
     Warning,
-    /// Something failed.
+    /// Failure of an image or the run.
     Error,
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for LogLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Level::Debug => "DEBUG",
-            Level::Info => "INFO",
-            Level::Warning => "WARNING",
-            Level::Error => "ERROR",
+            LogLevel::Debug => "DEBUG",
+            LogLevel::Info => "INFO",
+            LogLevel::Warning => "WARNING",
+            LogLevel::Error => "ERROR",
         })
     }
 }
 
 /// A line of a log, before anything is done about its looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// How much it matters.
-    pub level: Level,
-    /// Whose log it belongs to; none for the run's own.
+pub struct LogLine {
+    /// Importance of the line.
+    pub level: LogLevel,
+    /// Unit whose log it belongs to; none for the run's own.
     pub unit: Option<UnitId>,
-    /// The text, one plain line.
+    /// Text, one plain line.
     pub text: String,
 }
 
-impl Record {
+impl LogLine {
     /// A line of the run's own.
-    pub fn of_run(level: Level, text: impl Into<String>) -> Record {
-        Record { level, unit: None, text: plain::line(&text.into()) }
+    pub fn of_run(level: LogLevel, text: impl Into<String>) -> LogLine {
+        LogLine { level, unit: None, text: plain::line(&text.into()) }
     }
 
     /// A line of a unit's log.
-    pub fn of_unit(level: Level, unit: &UnitId, text: impl Into<String>) -> Record {
-        Record { level, unit: Some(unit.clone()), text: plain::line(&text.into()) }
+    pub fn of_unit(level: LogLevel, unit: &UnitId, text: impl Into<String>) -> LogLine {
+        LogLine { level, unit: Some(unit.clone()), text: plain::line(&text.into()) }
     }
 
     /// The line in the format of Kolla's log files, which pipelines parse. `label` is the unit's.
     pub fn kolla_line(&self, label: Option<&str>) -> String {
-        let Record { level, text, .. } = self;
+        let LogLine { level, text, .. } = self;
         match label {
             Some(label) => format!("{level}:kolla.common.utils.{label}:{text}"),
             None => format!("{level}:kolla.common.utils:{text}"),
@@ -62,67 +62,70 @@ impl Record {
     }
 }
 
-/// What an event says in a log.
-pub fn records(event: &Event) -> Vec<Record> {
+/// The lines that an event adds to a log.
+pub fn log_lines(event: &Event) -> Vec<LogLine> {
     match event {
         Event::RunStarted { units } => {
-            vec![Record::of_run(Level::Info, format!("{} to bring up to date", counted(*units, "image")))]
+            vec![LogLine::of_run(LogLevel::Info, format!("{} to bring up to date", counted(*units, "image")))]
         }
         Event::BuildStarted { unit, attempt, .. } => {
             let text = match attempt {
                 1 => "Building started".to_string(),
                 later => format!("Building started, attempt {later}"),
             };
-            vec![Record::of_unit(Level::Info, unit, text)]
+            vec![LogLine::of_unit(LogLevel::Info, unit, text)]
         }
         // The log itself shows the step in the engine's own words.
         Event::Taken { .. } | Event::Step { .. } => Vec::new(),
-        Event::Line { unit, text } => vec![Record::of_unit(Level::Info, unit, text)],
+        Event::Line { unit, text } => vec![LogLine::of_unit(LogLevel::Info, unit, text)],
         Event::Retrying { unit, attempt, failure, delay } => {
-            let mut records = lines(Level::Warning, unit, failure);
+            let mut lines = failure_lines(LogLevel::Warning, unit, failure);
             let again = format!("Attempt {attempt} failed, the next starts in {}", human(*delay));
-            records.push(Record::of_unit(Level::Warning, unit, again));
-            records
+            lines.push(LogLine::of_unit(LogLevel::Warning, unit, again));
+            lines
         }
-        Event::PushStarted { unit, .. } => vec![Record::of_unit(Level::Info, unit, "Pushing started")],
+        Event::PushStarted { unit, .. } => vec![LogLine::of_unit(LogLevel::Info, unit, "Pushing started")],
         Event::Pushed { unit, digest, .. } => {
             let text = match digest {
                 Some(digest) => format!("Pushed as {digest}"),
                 None => "Pushed".to_string(),
             };
-            vec![Record::of_unit(Level::Info, unit, text)]
+            vec![LogLine::of_unit(LogLevel::Info, unit, text)]
         }
-        Event::Finished { unit, outcome, duration } => outcome_records(unit, outcome, *duration),
+        Event::Finished { unit, outcome, duration } => outcome_lines(unit, outcome, *duration),
         Event::FailedFast { unit } => {
-            let text = format!("{} failed: no further build is started, what runs goes on", unit.image);
-            vec![Record::of_run(Level::Warning, text)]
+            let text =
+                format!("{} failed: no more builds are started, running ones are finished", unit.image);
+            vec![LogLine::of_run(LogLevel::Warning, text)]
         }
-        Event::Warning { text } => vec![Record::of_run(Level::Warning, text.as_str())],
+        Event::Warning { text } => vec![LogLine::of_run(LogLevel::Warning, text.as_str())],
         Event::Interrupted => {
-            let text = "Interrupted: nothing new is started and running builds are cancelled; \
-                        a second Ctrl-C leaves at once";
-            vec![Record::of_run(Level::Warning, text)]
+            let text = "Interrupted: no more builds are started and running ones are cancelled; press Ctrl-C again to \
+                        stop at once";
+            vec![LogLine::of_run(LogLevel::Warning, text)]
         }
     }
 }
 
-fn outcome_records(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<Record> {
-    let one = |level, text: String| vec![Record::of_unit(level, unit, text)];
+fn outcome_lines(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<LogLine> {
+    let one = |level, text: String| vec![LogLine::of_unit(level, unit, text)];
     match outcome {
-        Outcome::Built(_) => one(Level::Info, format!("Built (took {})", human(duration))),
-        Outcome::Unchanged(_) => one(Level::Info, "Unchanged, nothing to build".to_string()),
-        Outcome::Failed(failure) | Outcome::PushFailed(failure) => lines(Level::Error, unit, failure),
+        Outcome::Built(_) => one(LogLevel::Info, format!("Built (took {})", human(duration))),
+        Outcome::Unchanged(_) => one(LogLevel::Info, "Unchanged, nothing to build".to_string()),
+        Outcome::Failed(failure) | Outcome::PushFailed(failure) => {
+            failure_lines(LogLevel::Error, unit, failure)
+        }
         Outcome::ParentFailed { root_cause } => {
-            one(Level::Error, format!("Not built because {root_cause} failed"))
+            one(LogLevel::Error, format!("Not built because {root_cause} failed"))
         }
         // Of what was never started there is nothing to tell but the summary's word.
         Outcome::Cancelled { .. } if duration.is_zero() => Vec::new(),
-        Outcome::Cancelled { .. } => one(Level::Warning, "Cancelled".to_string()),
+        Outcome::Cancelled { .. } => one(LogLevel::Warning, "Cancelled".to_string()),
     }
 }
 
-fn lines(level: Level, unit: &UnitId, failure: &Failure) -> Vec<Record> {
-    failure.to_string().lines().map(|line| Record::of_unit(level, unit, line)).collect()
+fn failure_lines(level: LogLevel, unit: &UnitId, failure: &Failure) -> Vec<LogLine> {
+    failure.to_string().lines().map(|line| LogLine::of_unit(level, unit, line)).collect()
 }
 
 /// `1 image`, `2 images`.
@@ -180,11 +183,8 @@ mod tests {
     #[test]
     fn lines_keep_kolla_s_format() {
         let written = |event: &Event| {
-            let label = |record: &Record| record.unit.as_ref().map(|unit| unit.image.to_string());
-            records(event)
-                .iter()
-                .map(|record| record.kolla_line(label(record).as_deref()))
-                .collect::<Vec<_>>()
+            let label = |line: &LogLine| line.unit.as_ref().map(|unit| unit.image.to_string());
+            log_lines(event).iter().map(|line| line.kolla_line(label(line).as_deref())).collect::<Vec<_>>()
         };
         assert_eq!(
             written(&line("keystone", "Step 1/3 : FROM base")),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::model::event::{Event, Failure, Image, Outcome, UnitId};
+use crate::model::event::{Event, Failure, Outcome, UnitId, UnitImage};
 use crate::model::ids::ContentKey;
 use crate::model::plan::{BuildPlan, PlannedUnit};
 
@@ -32,26 +32,26 @@ impl Span {
 /// A try that failed and was followed by another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// The try, from 1.
+    /// Number of the try, from 1.
     pub attempt: u32,
-    /// When it failed.
+    /// Time of the failure.
     pub at: Duration,
-    /// Why.
+    /// Failure of the try.
     pub failure: Failure,
-    /// How long the unit waited then.
+    /// Pause before the next try.
     pub delay: Duration,
 }
 
-/// One unit of the plan and when what happened to it.
+/// A unit of the plan with the times of all that happened to it.
 #[derive(Debug, Clone)]
 pub struct UnitTimes {
-    /// What was decided about it.
+    /// Unit as planned.
     pub planned: PlannedUnit,
-    /// The indices of what it is made from, as far as the run was to bring that up to date too.
+    /// Indices of the units that it is made from, as far as the run was to bring them up to date too.
     pub parents: Vec<usize>,
-    /// Its building, or finding it unchanged; none when no worker took it.
+    /// Time of building it or of finding it unchanged; none when no worker took it.
     pub build: Option<Span>,
-    /// Its push; none when it was not pushed.
+    /// Time of the push; none when it was not pushed.
     pub push: Option<Span>,
     /// Builds that were started.
     pub attempts: u32,
@@ -61,11 +61,11 @@ pub struct UnitTimes {
     pub steps: u32,
     /// Steps that the engine took from its cache.
     pub cached: u32,
-    /// Its content key, as soon as it is known.
+    /// Content key, as soon as it is known.
     pub key: Option<ContentKey>,
-    /// What the engine holds of it.
-    pub image: Option<Image>,
-    /// The manifest's digest in the registry.
+    /// Image in the engine, once it is up to date.
+    pub image: Option<UnitImage>,
+    /// Digest of the manifest in the registry.
     pub digest: Option<String>,
     /// Digest of the list of the image's platforms, at the unit whose push has completed it.
     pub list: Option<String>,
@@ -96,7 +96,7 @@ pub struct Timeline {
     index: HashMap<UnitId, usize>,
     /// When the last event came.
     pub end: Duration,
-    /// Whether the run was stopped before its end.
+    /// True when the run was stopped before its end.
     pub interrupted: bool,
 }
 
@@ -167,7 +167,7 @@ impl Timeline {
         Some(last.map_or(Duration::ZERO, |parent| parent.end.min(build.start)))
     }
 
-    /// What was done last of that which a unit is made from.
+    /// The parent that was done last.
     fn last_parent(&self, unit: &UnitTimes) -> Option<usize> {
         let end = |parent: usize| Some((self.units[parent].build?.end, parent));
         unit.parents.iter().filter_map(|parent| end(*parent)).max().map(|(_, parent)| parent)
@@ -247,8 +247,7 @@ fn close(span: &mut Option<Span>, at: Duration) {
     }
 }
 
-/// Whether a line of an engine's log says that a step came from its cache; then how many there are, 0 when it does not
-/// tell.
+/// Number of steps of a build, from a line that says that one of them came from the cache; 0 when the line does not tell.
 fn cached_step(line: &str) -> Option<u32> {
     if line.trim() == "---> Using cache" {
         return Some(0);

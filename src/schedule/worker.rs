@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use crate::engine::BuildOutput;
-use crate::model::event::{Failure, Image};
+use crate::model::event::{Failure, UnitImage};
 use crate::model::ids::ContentKey;
 use crate::model::plan::PlannedUnit;
 
@@ -11,9 +11,9 @@ use crate::model::plan::PlannedUnit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Success {
     /// The image was built.
-    Built(Image),
+    Built(UnitImage),
     /// The engine has it already.
-    Unchanged(Image),
+    Unchanged(UnitImage),
 }
 
 /// What a successful push came to.

@@ -10,7 +10,7 @@ use crate::error::Fatal;
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::ended_run::RunFacts;
 use crate::report::files::{Format, ReportFiles};
-use crate::report::progress::Progress;
+use crate::report::progress::LiveProgress;
 use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
 
@@ -27,7 +27,7 @@ pub fn reporters(session: &Session, engine: String, outputs: Outputs) -> Result<
     };
     let (quiet, debug, summary) = (output.quiet, output.debug, output.summary);
     let mut reporters: Vec<Box<dyn Reporter>> = vec![match console_kind(surroundings) {
-        ConsoleKind::Live => Box::new(Progress::stderr(summary)),
+        ConsoleKind::Live => Box::new(LiveProgress::stderr(summary)),
         ConsoleKind::Plain => Box::new(Console::stderr(ConsoleOptions { quiet, debug, summary })),
     }];
     reporters.extend(outputs.logs.map(|logs| Box::new(logs) as Box<dyn Reporter>));

@@ -95,7 +95,7 @@ fn the_first_failure_can_end_the_run() {
     assert_eq!(failed(&run), pairs(&expected));
     assert_eq!(daemon.pushes().len(), 2);
     for line in [
-        "WARNING:kolla.common.utils:keystone-base failed: no further build is started, what runs goes on",
+        "WARNING:kolla.common.utils:keystone-base failed: no more builds are started, running ones are finished",
         "ERROR:kolla.common.utils:memcached, nova-api, nova-base, nova-compute: not started (--fail-fast) because keystone-base failed",
     ] {
         assert!(run.tells(line), "{line}: {run}");

@@ -149,7 +149,7 @@ fn warnings_of(text: &str) -> Vec<String> {
 fn what_nobody_prints_is_told() {
     let text = "{% extends parent_template %}\n# A comment, as Kolla's documents have them.\nRUN early\n\
         {% block footer %}RUN y{% endblock %}\n{{ base_distro }}\n";
-    let told = "nobody prints this: after extends, text and output have to stand in a block";
+    let told = "this is never printed: after extends, text and output must be in a block";
     assert_eq!(warnings_of(text), [format!("o.j2:3: {told}"), format!("o.j2:5: {told}")]);
 }
 
@@ -158,7 +158,7 @@ fn a_text_in_the_place_of_a_list_is_told() {
     for (action, value) in [("append", "'vim'"), ("remove", "'curl'"), ("override", "'curl vim'")] {
         let text = format!("{{% extends parent_template %}}\n{{% set base_packages_{action} = {value} %}}\n");
         let told = format!(
-            "o.j2:2: 'base_packages_{action}' is a text, which is taken letter by letter: write a list, ['...']"
+            "o.j2:2: 'base_packages_{action}' is a text, whose letters would be taken for items: write a list, ['...']"
         );
         assert_eq!(warnings_of(&text), [told]);
     }
@@ -171,8 +171,8 @@ fn an_if_around_a_block_is_told() {
     assert_eq!(
         warnings_of(text),
         [
-            "o.j2:3: block 'footer' stands in an if, which has no say in that: it takes its place in any case; put the if \
-          into the block, and {{ super() }} into its else"
+            "o.j2:3: block 'footer' is in an if and replaces the image's block whatever the condition: put the if into the \
+          block, and {{ super() }} into its else"
         ]
     );
 }
@@ -197,7 +197,7 @@ fn variables_that_images_set_themselves_are_told_with_what_works() {
 #[test]
 fn overrides_that_extend_nothing_are_told_and_refused_where_nothing_can_be_built() {
     let from = "FROM debian\nRUN {{ image_name }}\n";
-    let told = "without {% extends parent_template %} it takes the place of every Dockerfile: begin it with that line";
+    let told = "without {% extends parent_template %} it replaces every Dockerfile: begin it with that line";
     assert_eq!(warnings_of(from), [format!("o.j2:1: {told}")]);
     assert_eq!(warnings_of("{% include parent_template %}"), [] as [&str; 0]);
     for text in ["", "---\nbase_packages_append:\n  - vim\n", "{% set base_packages_append = ['vim'] %}\n"] {

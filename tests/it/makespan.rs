@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use kolla_build::model::event::{Event, Failure, Image, UnitId};
+use kolla_build::model::event::{Event, Failure, UnitId, UnitImage};
 use kolla_build::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use kolla_build::model::platform::{Arch, Platform};
 use kolla_build::schedule::history::History;
@@ -117,7 +117,7 @@ impl Worker for Builder {
     fn work<'a>(&'a self, unit: &'a PlannedUnit, _: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>> {
         Box::pin(async {
             tokio::time::sleep(self.0[&unit.image]).await;
-            Ok(Success::Built(Image::default()))
+            Ok(Success::Built(UnitImage::default()))
         })
     }
 

@@ -154,7 +154,7 @@ fn what_is_no_report_is_named() {
     for (name, code, message) in [
         ("other.json", 2, "cannot merge other.json: neither a report (--report) nor a summary"),
         ("broken.json", 2, "cannot merge broken.json: EOF"),
-        ("newer.json", 2, "cannot merge newer.json: its report_version is 99, and only 1 is known here"),
+        ("newer.json", 2, "cannot merge newer.json: its report_version is 99, and this kolla-build reads 1"),
         ("short.json", 2, "cannot merge short.json: missing field `version`"),
         ("missing.json", 1, "cannot merge missing.json: No such file"),
         ("empty", 1, "cannot merge empty: the directory holds no *.json"),

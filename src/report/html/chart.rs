@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{View, class, percent, word};
+use super::view::{View, class, percent, word};
 use crate::model::event::OutcomeKind;
 use crate::report::format::ReportedImage;
 use crate::report::text::{clean, counted, first_line, human};
@@ -17,14 +17,14 @@ const MARKS: [u64; 16] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 360
 /// The most marks of a time axis.
 const MOST_MARKS: u64 = 10;
 
-/// A worker's time.
+/// Everything that one worker did.
 #[derive(Serialize)]
 pub struct Lane {
     name: String,
     bars: Vec<Bar>,
 }
 
-/// A stretch of it; its place in percent of the whole.
+/// One piece of work; its place is in percent of the whole time.
 #[derive(Serialize)]
 struct Bar {
     unit: usize,
@@ -42,7 +42,7 @@ pub struct Mark {
     name: String,
 }
 
-/// What a worker does; lanes of builds come first.
+/// Kind of work; lanes of builds come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Work {
     Build,

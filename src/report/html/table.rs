@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{View, word};
+use super::view::{View, word};
 use crate::report::format::{ReportedImage, Seconds};
 use crate::report::text::{clean, human};
 
+/// The figures of an image.
 #[derive(Serialize)]
 pub struct Row {
     unit: usize,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::View;
+use super::view::View;
 use crate::model::plan::Parent;
 use crate::report::text::{clean, human};
 

@@ -8,7 +8,7 @@ use crate::report::earlier::{EarlierRun, summarized_failure};
 use crate::report::format::{ReportedImage, Time};
 use crate::report::kolla_summary::{KollaImage, KollaSummary};
 
-/// What one run tells of a unit.
+/// The account that one run gives of a unit.
 #[derive(Debug, Clone, Copy)]
 pub enum Account<'a> {
     /// By its report. `run` is its place among the runs.
@@ -18,7 +18,7 @@ pub enum Account<'a> {
 }
 
 impl Account<'_> {
-    /// What the run was to do with the unit.
+    /// Decision of the plan about the unit.
     fn disposition(&self) -> Disposition {
         match self {
             Account::Report { image, .. } => image.disposition,
@@ -26,7 +26,7 @@ impl Account<'_> {
         }
     }
 
-    /// What decides which account counts; the largest does.
+    /// Rank by which one account counts before others: the largest does.
     fn rank(&self, allowed_to_fail: &[String]) -> (bool, u8, Option<Time>) {
         let (fails_run, outcome, end) = match self {
             Account::Report { image, .. } => {
@@ -139,7 +139,7 @@ fn settled(mut unit: PlannedUnit, account: Option<Account>, asked_for: bool) -> 
         None => unit.disposition = Disposition::Unmatched,
     }
     if unit.disposition == Disposition::Unmatched {
-        unit.reason = "no file tells that it was built".to_owned();
+        unit.reason = "none of the merged files says that it was built".to_owned();
         if asked_for {
             unit.disposition = Disposition::Build;
         }
@@ -160,7 +160,7 @@ fn planned(image: &ReportedImage) -> PlannedUnit {
     }
 }
 
-/// What a summary tells of. It knows no platforms: an image is meant on all that the plan has it on.
+/// Accounts of all images of a summary. It knows no platforms: an image is meant on all that the plan has it on.
 fn of_summary<'a>(summary: &'a KollaSummary, plan: &BuildPlan) -> Vec<(PlannedUnit, Account<'a>)> {
     let lists = [
         (&summary.built, Disposition::Build, false),

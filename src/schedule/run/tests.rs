@@ -3,7 +3,7 @@ use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::event::Image;
+use crate::model::event::UnitImage;
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::{Arch, Platform};
 use crate::schedule::worker::{Tell, UnitProgress};
@@ -58,8 +58,8 @@ fn plan(images: &[(&str, Option<&str>)]) -> BuildPlan {
     BuildPlan { units: images.iter().map(unit).collect() }
 }
 
-fn image(name: &str) -> Image {
-    Image { id: format!("id-{name}").into(), key: format!("key-{name}").into(), size: 1, layers: 1 }
+fn image(name: &str) -> UnitImage {
+    UnitImage { id: format!("id-{name}").into(), key: format!("key-{name}").into(), size: 1, layers: 1 }
 }
 
 fn failure(transient: bool) -> Failure {
