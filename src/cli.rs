@@ -1,6 +1,7 @@
 //! The command line, made from the table of options.
 
 mod abbreviations;
+mod names;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
+use self::names::off_twin;
 use crate::config::command_line::{CommandLine, ConfigPath};
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Entry, SetAt};
@@ -33,19 +35,6 @@ pub enum Request {
 
 /// Shells that completion scripts can be made for.
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
-
-/// Options of the command line that are in no file.
-const COMMAND_LINE_ONLY: [(&str, OptionOrigin); 9] = [
-    ("config-file", OptionOrigin::Kolla),
-    ("config-dir", OptionOrigin::Kolla),
-    ("shell_completion", OptionOrigin::Kolla),
-    ("help", OptionOrigin::Kolla),
-    ("version", OptionOrigin::Kolla),
-    ("build-toml", OptionOrigin::Ours),
-    ("print-config", OptionOrigin::Ours),
-    ("completion", OptionOrigin::Ours),
-    ("man", OptionOrigin::Ours),
-];
 
 const AFTER_SHORT_HELP: &str = "--help describes all options.";
 
@@ -148,7 +137,7 @@ pub fn command(options: OptionTable) -> Command {
     command
 }
 
-/// The arguments of [`COMMAND_LINE_ONLY`].
+/// The arguments of [`names::COMMAND_LINE_ONLY`].
 fn command_line_only() -> [Arg; 6] {
     let shell = EnumValueParser::<Shell>::new().try_map(|shell| {
         SHELLS.contains(&shell).then_some(shell).ok_or("only bash, zsh and fish are supported")
@@ -221,11 +210,6 @@ fn option_args(option: &OptionSpec, default: Option<&str>) -> Vec<Arg> {
         }
         _ => arg,
     }]
-}
-
-/// Switch that turns another one off.
-fn off_twin(long: &str) -> String {
-    format!("no{long}")
 }
 
 fn long_help(option: &OptionSpec, default: Option<&str>) -> String {

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use super::{COMMAND_LINE_ONLY, off_twin};
+use super::names::{COMMAND_LINE_ONLY, off_twin};
 use crate::config::options::{CommandLineForm, OptionOrigin, OptionTable, ValueKind};
 
 /// An abbreviation of several options.

@@ -78,7 +78,7 @@ fn try_run(
     let environment = Environment::read(variables)?;
     let layers = load(&line, &environment.variables)?;
     if layers.flag("watch")? {
-        watch::watch(&line, &environment)
+        watch::watch(&line, &environment, |layers| run_task(&line, layers, &environment))
     } else {
         run_task(&line, layers, &environment)
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::affected::INPUTS;
-use super::run_task;
 use crate::config::command_line::CommandLine;
+use crate::config::layer::Layers;
 use crate::config::load::{self, load};
 use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Task};
@@ -22,8 +22,12 @@ use crate::session::{places, tree};
 /// How many changed files are told by name.
 const NAMED: usize = 3;
 
-/// Does what the command line asks for, and again after each change, until it is interrupted; gives the exit code.
-pub fn watch(line: &CommandLine, environment: &Environment) -> Result<u8, Fatal> {
+/// Does by `run` what the command line asks for, and again after each change, until it is interrupted; gives the exit code.
+pub fn watch(
+    line: &CommandLine,
+    environment: &Environment,
+    run: impl Fn(Layers) -> Result<u8, Fatal>,
+) -> Result<u8, Fatal> {
     // What can't be right on the command line can't be mended by waiting.
     let first = watched(line, environment)?;
     if first.is_empty() {
@@ -35,7 +39,7 @@ pub fn watch(line: &CommandLine, environment: &Environment) -> Result<u8, Fatal>
     let runtime = runtime()?;
     loop {
         let layers = load(line, &environment.variables).map_err(Fatal::from);
-        match layers.and_then(|layers| run_task(line, layers, environment)) {
+        match layers.and_then(&run) {
             Ok(EXIT_INTERRUPTED) => return Ok(EXIT_INTERRUPTED),
             Ok(_) => {}
             Err(fatal) => tell(&fatal.to_string()),

@@ -213,7 +213,7 @@ pub enum EngineError {
     Build(String),
     /// What a registry wants to see is not to be had.
     #[error(transparent)]
-    Credentials(#[from] docker::CredentialsError),
+    Credentials(#[from] crate::registry::credentials::CredentialsError),
     /// It tried to pull an image, and could not get it.
     #[error("{0}")]
     Pull(String),

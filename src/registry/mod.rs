@@ -106,7 +106,7 @@ struct Answer {
 }
 
 /// One request, which may be sent twice: the second time with what the registry wants to see.
-struct Request<'a> {
+struct RegistryRequest<'a> {
     method: Method,
     repository: &'a str,
     /// Below the repository.
@@ -172,7 +172,7 @@ impl Registries {
         let Content::Image { config, size } = manifest.content().map_err(garbage)? else {
             return Err(garbage("a list of manifests names another list".to_string()));
         };
-        let request = Request {
+        let request = RegistryRequest {
             method: Method::GET,
             repository: &repository,
             path: format!("blobs/{}", config.digest),
@@ -195,8 +195,10 @@ impl Registries {
     /// Puts a manifest under a reference's tag. What it names must be in the same repository.
     pub async fn put(&self, reference: &Reference, manifest: &Manifest) -> Result<(), RegistryError> {
         let (host, repository) = self.reach(reference).await?;
-        let request =
-            Request { content: Some(manifest), ..manifest_request(Method::PUT, &repository, reference) };
+        let request = RegistryRequest {
+            content: Some(manifest),
+            ..manifest_request(Method::PUT, &repository, reference)
+        };
         let answer = host.accept(host.send(&request).await?)?;
         match answer.digest() {
             Some(digest) if digest != manifest.digest => {
@@ -243,9 +245,9 @@ impl Registries {
     }
 }
 
-fn manifest_request<'a>(method: Method, repository: &'a str, reference: &Reference) -> Request<'a> {
+fn manifest_request<'a>(method: Method, repository: &'a str, reference: &Reference) -> RegistryRequest<'a> {
     let named = reference.digest.as_deref().or(reference.tag.as_deref()).unwrap_or("latest");
-    Request {
+    RegistryRequest {
         method,
         repository,
         path: format!("manifests/{named}"),
@@ -299,7 +301,7 @@ impl Host {
     }
 
     /// Sends a request, and once more with what the registry wants to see.
-    async fn send(&self, request: &Request<'_>) -> Result<Answer, RegistryError> {
+    async fn send(&self, request: &RegistryRequest<'_>) -> Result<Answer, RegistryError> {
         let key = (request.repository.to_string(), request.method == Method::PUT);
         let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let answer = self.exchange(self.request(request, accepted), request.limit).await?;
@@ -315,7 +317,7 @@ impl Host {
         Ok(answer)
     }
 
-    fn request(&self, request: &Request<'_>, authorization: Option<HeaderValue>) -> RequestBuilder {
+    fn request(&self, request: &RegistryRequest<'_>, authorization: Option<HeaderValue>) -> RequestBuilder {
         let url = format!("{}/v2/{}/{}", self.reached.url, request.repository, request.path);
         let mut builder = self.reached.registry.request(request.method.clone(), url);
         for media_type in MEDIA_TYPES.iter().filter(|_| request.accept == "manifest") {

@@ -17,7 +17,7 @@ use super::worker::{Pushed, Success, Worker};
 use crate::model::event::{Event, Failure, FailureKind, Outcome, UnitId};
 use crate::model::plan::{BuildPlan, PlannedUnit};
 
-/// ScheduleLimits of a run.
+/// Limits of a run.
 #[derive(Debug, Clone)]
 pub struct ScheduleLimits {
     /// Units built at once.

@@ -1,4 +1,4 @@
-//! RepoLists and dicts as Python has them: one object, shared by every name that it is bound to.
+//! Lists and dicts as Python has them: one object, shared by every name that it is bound to.
 //!
 //! `customizable` changes a list in place and later uses must see it, while MiniJinja's own sequences never change. What
 //! they can do stands in [`super::list`] and [`super::dict`].

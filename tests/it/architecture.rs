@@ -78,8 +78,8 @@ fn no_file_needs_one_that_needs_it() {
     assert!(new.is_empty(), "{new:#?}");
 }
 
-/// Modules whose circles are still to be untied.
-const CIRCLES: [&str; 5] = ["engine", "cli", "report", "export", "commands"];
+/// Modules that each have a circle which is still to be untied.
+const CIRCLES: [&str; 4] = ["engine", "export", "freshness", "report"];
 
 #[test]
 fn modules_point_one_way() {
@@ -88,7 +88,6 @@ fn modules_point_one_way() {
     for (file, source) in &sources.files {
         up.extend(source.uses.iter().filter(|used| floor(file) > floor(used)).map(|used| (file, used)));
     }
-    up.retain(|(file, used)| (module(file), module(used)) != ("freshness", "build"));
     assert!(up.is_empty(), "{up:#?}");
 }
 
@@ -100,30 +99,9 @@ fn a_name_is_one_type_s() {
 }
 
 /// Names that several types still have.
-const TWINS: [&str; 23] = [
-    "Body",
-    "Changes",
-    "Entry",
-    "Facts",
-    "Finding",
-    "Found",
-    "Held",
-    "Image",
-    "ImageConfig",
-    "Inputs",
-    "Known",
-    "Lists",
-    "Progress",
-    "Reader",
-    "Record",
-    "Removal",
-    "Request",
-    "Scope",
-    "Session",
-    "Source",
-    "Told",
-    "Version",
-    "Watched",
+const TWINS: [&str; 13] = [
+    "Changes", "Context", "Finding", "Lists", "Progress", "Reader", "Record", "Records", "Removal", "Scope",
+    "Session", "Source", "Watched",
 ];
 
 /// Something that few may do, how it looks in code, and who does it.
@@ -229,7 +207,13 @@ const PURE: [(&str, &[&str]); 20] = [
     ("export/", &[]),
     (
         "freshness/",
-        &["freshness/bases.rs", "freshness/inquiry.rs", "freshness/lookup.rs", "freshness/records.rs"],
+        &[
+            "freshness/bases.rs",
+            "freshness/images.rs",
+            "freshness/inputs.rs",
+            "freshness/lock/checker.rs",
+            "freshness/records.rs",
+        ],
     ),
     ("graph/", &[]),
     ("lint/", &[]),

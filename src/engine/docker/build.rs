@@ -15,7 +15,7 @@ use super::super::{BuildRequest, EngineError, OutputSink};
 use super::long::{LONGEST_TARGET, LongTarget};
 use super::messages::Messages;
 use super::progress::Progress;
-use super::session::{Archive, Offer, Session};
+use super::session::{Archive, BuildSession, Offer};
 use super::transport::{Exchange, Transport};
 use super::upload::{Changes, Upload};
 use super::{Credentials, fault};
@@ -75,7 +75,7 @@ async fn send(
         credentials: site.credentials.clone(),
         context: Arc::new(Mutex::new(context)),
     };
-    let session = Session::open(transport, endpoint, offer).await?;
+    let session = BuildSession::open(transport, endpoint, offer).await?;
     let remote = site.gets_context.then(|| session.context_url());
     let query = query(request, site.is_podman, Some((&session.id, remote.as_deref())));
     let mut exchange = pin!(exchange(site, request, query, body, output));

@@ -16,12 +16,12 @@ const DEFAULT: &str = "default";
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Proxies {
-    proxies: BTreeMap<String, Entry>,
+    proxies: BTreeMap<String, ProxyEntry>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Entry {
+struct ProxyEntry {
     http_proxy: Option<String>,
     https_proxy: Option<String>,
     ftp_proxy: Option<String>,
@@ -59,7 +59,7 @@ impl Proxies {
             |name: &String| Some(name.trim_end_matches('/')) == secure.as_deref() || *name == address;
         let own = self.proxies.iter().find(|(name, _)| is_its(name)).map(|(_, entry)| entry);
         let Some(entry) = own.or(self.proxies.get(DEFAULT)) else { return BTreeMap::new() };
-        let Entry { http_proxy, https_proxy, ftp_proxy, no_proxy, all_proxy } = entry;
+        let ProxyEntry { http_proxy, https_proxy, ftp_proxy, no_proxy, all_proxy } = entry;
         [
             ("http_proxy", http_proxy),
             ("https_proxy", https_proxy),

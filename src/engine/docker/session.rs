@@ -108,16 +108,20 @@ pub(super) struct Offer {
 }
 
 /// A session that the engine knows.
-pub(super) struct Session {
+pub(super) struct BuildSession {
     /// By which a build names it.
     pub id: String,
     connection: Upgraded,
     offer: Offer,
 }
 
-impl Session {
+impl BuildSession {
     /// Opens one.
-    pub async fn open(transport: &Transport, endpoint: &str, offer: Offer) -> Result<Session, EngineError> {
+    pub async fn open(
+        transport: &Transport,
+        endpoint: &str,
+        offer: Offer,
+    ) -> Result<BuildSession, EngineError> {
         let id = new_id();
         let mut post = Request::post("/session")
             .header(CONNECTION, "Upgrade")
@@ -144,7 +148,7 @@ impl Session {
         }
         let connection =
             hyper::upgrade::on(response).await.map_err(|error| fault::of_hyper(endpoint, &error))?;
-        Ok(Session { id, connection, offer })
+        Ok(BuildSession { id, connection, offer })
     }
 
     /// Where a build finds the offered context.
@@ -210,7 +214,7 @@ fn unreadable() -> Response<grpc::Body> {
 async fn credentials_for(
     host: &str,
     credentials: &Credentials,
-) -> Result<CredentialsResponse, super::CredentialsError> {
+) -> Result<CredentialsResponse, crate::registry::credentials::CredentialsError> {
     let registry = Some(host).filter(|host| *host != DOCKER_HUB);
     let Some(found) = credentials.find(registry).await? else { return Ok(CredentialsResponse::default()) };
     Ok(match found.identity_token {

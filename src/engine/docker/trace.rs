@@ -64,7 +64,7 @@ pub(super) struct Timestamp {}
 
 /// What has been told of a step so far.
 #[derive(Debug, Default)]
-struct Told {
+struct StepProgress {
     name: String,
     started: bool,
     cached: bool,
@@ -73,7 +73,7 @@ struct Told {
     tail: Tail,
 }
 
-impl Told {
+impl StepProgress {
     fn show(&mut self, lines: impl IntoIterator<Item = String>, output: &mut Vec<BuildOutput>) {
         for line in lines {
             self.tail.push(&line);
@@ -93,7 +93,7 @@ impl Told {
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     secrets: Secrets,
-    steps: HashMap<String, Told>,
+    steps: HashMap<String, StepProgress>,
     /// The message of the step that failed first.
     failure: Option<String>,
 }

@@ -27,7 +27,7 @@ pub(super) fn decompressed(file: File) -> io::Result<Box<dyn Read>> {
 }
 
 /// The decoder of one stream, out of a row of them.
-trait Stream<R: BufRead>: Read + Sized {
+trait CompressedStream<R: BufRead>: Read + Sized {
     /// Begins the next stream; none when there is no further one.
     fn begin(rest: R) -> io::Result<Option<Self>>;
 
@@ -47,7 +47,7 @@ impl<S, R> Streams<S, R> {
     }
 }
 
-impl<S: Stream<R>, R: BufRead> Read for Streams<S, R> {
+impl<S: CompressedStream<R>, R: BufRead> Read for Streams<S, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -76,7 +76,7 @@ impl<R: BufRead> Read for Gzip<R> {
     }
 }
 
-impl<R: BufRead> Stream<R> for Gzip<R> {
+impl<R: BufRead> CompressedStream<R> for Gzip<R> {
     fn begin(mut rest: R) -> io::Result<Option<Self>> {
         match rest.fill_buf()?.first() {
             None => Ok(None),
@@ -114,7 +114,7 @@ impl<R: BufRead> Read for Bzip2<R> {
     }
 }
 
-impl<R: BufRead> Stream<R> for Bzip2<R> {
+impl<R: BufRead> CompressedStream<R> for Bzip2<R> {
     fn begin(mut rest: R) -> io::Result<Option<Self>> {
         // bzip2 ignores what is no further stream.
         let goes_on = rest.fill_buf()?.first() == Some(&b'B');
@@ -146,7 +146,7 @@ impl<R: BufRead> Read for Zstd<R> {
     }
 }
 
-impl<R: BufRead> Stream<R> for Zstd<R> {
+impl<R: BufRead> CompressedStream<R> for Zstd<R> {
     fn begin(mut rest: R) -> io::Result<Option<Self>> {
         while !rest.fill_buf()?.is_empty() {
             let mut decoder = FrameDecoder::new();
