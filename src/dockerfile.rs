@@ -7,10 +7,10 @@ pub mod named;
 
 use instructions::{Instruction, Instructions};
 
-/// What an image without a base is built on: engines know the word, and no image of this name.
+/// Word for the parent of an image without one: engines know it, and no image of this name.
 pub const SCRATCH: &str = "scratch";
 
-/// Whether there is a FROM that names something.
+/// True for a Dockerfile with a FROM that names something.
 pub fn has_from(dockerfile: &str) -> bool {
     let names = |one: &Instruction| one.keyword == "FROM" && !one.arguments.trim().is_empty();
     Instructions::of(dockerfile).all.iter().any(names)

@@ -12,17 +12,17 @@ use crate::util::input::with_path;
 /// One member of a directory tree, as a builder will see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TreeEntry {
-    /// Its name below the tree's root.
+    /// Path below the tree's root.
     pub name: PathBuf,
     /// Where it is on disk.
     pub path: PathBuf,
-    /// What it is.
+    /// Kind of member, with what only that kind has.
     pub kind: EntryKind,
-    /// Permission bits, owner-writable.
+    /// Permission bits, with the owner's right to write.
     pub mode: u32,
 }
 
-/// What an [`TreeEntry`] is.
+/// Kind of a [`TreeEntry`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     /// A directory.

@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// What a pattern is made of.
+    /// Part of a pattern.
     #[derive(Debug, Clone)]
     enum Part {
         Char(char),

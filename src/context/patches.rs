@@ -14,34 +14,34 @@ pub enum PatchError {
     Unreadable {
         /// The series, or the directory.
         path: PathBuf,
-        /// What the system said.
+        /// Error that the system gave.
         source: io::Error,
     },
     /// A series names a file outside of its directory.
     #[error("{series}:{line}: {name} is not the name of a file beside the series")]
     Outside {
-        /// The series.
+        /// Path of the series.
         series: PathBuf,
         /// The line in it, from 1.
         line: usize,
-        /// What it names.
+        /// Name that the series has in it.
         name: String,
     },
     /// A patch that a series names is not there.
     #[error("{series}:{line}: there is no patch {name}, which {image} needs")]
     Missing {
-        /// The series.
+        /// Path of the series.
         series: PathBuf,
         /// The line in it, from 1.
         line: usize,
-        /// The patch.
+        /// Name of the patch.
         name: String,
-        /// The image.
+        /// Name of the image.
         image: String,
     },
 }
 
-/// What goes into an image's `patches/`: names and where the files are; nothing when it has no series.
+/// Files for an image's `patches/`: names, and where their content is; none when it has no series.
 pub fn patch_files(patches_path: Option<&Path>, image: &str) -> Result<Vec<(String, PathBuf)>, PatchError> {
     let Some(dir) = patches_path.map(|path| path.join(image)).filter(|dir| dir.is_dir()) else {
         return Ok(Vec::new());
@@ -95,7 +95,7 @@ pub fn idle(patches_path: &Path, images: &[&str]) -> Result<Vec<String>, PatchEr
     Ok(told)
 }
 
-/// Whether a Dockerfile takes up the directory of patches in its context.
+/// True for a Dockerfile that takes up the directory of patches in its context.
 pub fn applies(dockerfile: &str) -> bool {
     let lines = dockerfile.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let takes_all = |line: &str| {

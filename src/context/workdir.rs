@@ -39,7 +39,7 @@ enum Owner {
     Us,
     /// A run has written there, and the tree was moved or made anew since.
     OnceUs,
-    /// Nobody knows.
+    /// No run has left a word about it.
     Unknown,
 }
 
@@ -51,7 +51,7 @@ pub struct WorkDir {
     hold: Hold,
 }
 
-/// What keeps the directory ours until it is dropped.
+/// Hold on the directory, which is ours until this is dropped.
 #[derive(Debug)]
 enum Hold {
     /// The open lock file of one that stays.

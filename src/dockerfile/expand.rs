@@ -15,7 +15,7 @@ pub struct Expanded {
     pub is_whole: bool,
 }
 
-/// What gives variables their values.
+/// Look-up of a variable's value.
 pub type VariableLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Puts values in and takes quotes away.
@@ -97,7 +97,7 @@ impl Lexer<'_> {
         name
     }
 
-    /// What stands for a variable whose `$` was read.
+    /// Text in place of a variable whose `$` was read.
     fn variable(&mut self) -> String {
         if self.rest.next_if_eq(&'{').is_none() {
             let name = self.name();

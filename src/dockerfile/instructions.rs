@@ -25,22 +25,22 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// A Dockerfile taken apart.
 #[derive(Debug)]
 pub struct Instructions {
-    /// What takes the meaning from the character behind it.
+    /// Character that takes the meaning from the one behind it.
     pub escape: char,
-    /// In order.
+    /// Instructions in the order of the file.
     pub all: Vec<Instruction>,
 }
 
-/// One instruction.
+/// Instruction with its arguments.
 #[derive(Debug)]
 pub struct Instruction {
     /// In capitals; of an ONBUILD that of what it sets off.
     pub keyword: String,
-    /// It does nothing here, but in the builds of what is built on the image.
+    /// True after ONBUILD: the instruction runs only in builds of what is built on the image.
     pub is_trigger: bool,
-    /// Its first line, from 1.
+    /// Number of the first line, from 1.
     pub line: usize,
-    /// What follows the keyword, continuation lines joined.
+    /// Text behind the keyword, continuation lines joined.
     pub arguments: String,
     /// Where it ends, here-documents included.
     pub end: usize,

@@ -12,22 +12,22 @@ use super::instructions::{Instruction, Instructions, words};
 use crate::model::platform::{Arch, Platform};
 use crate::util::hex::is_commit;
 
-/// What a Dockerfile names.
+/// Images and downloads that a Dockerfile names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Named {
     /// Images, each time that one is named. When there is a FROM, the first is its, [`SCRATCH`] too, which is left out
     /// elsewhere.
     pub images: Vec<NamedImage>,
-    /// What ADD downloads.
+    /// Sources that ADD downloads.
     pub downloads: Vec<Download>,
 }
 
 /// An image where it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedImage {
-    /// Its name, the values of build arguments put in.
+    /// Reference of the image, the values of build arguments put in.
     pub reference: String,
-    /// What it is wanted for.
+    /// Platform that the image is wanted for.
     pub platform: WantedFor,
     /// The line, from 1.
     pub line: usize,
@@ -38,11 +38,11 @@ pub struct NamedImage {
 /// The platform that an image is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WantedFor {
-    /// What is built for.
+    /// Platform of the build.
     Target,
-    /// The builder's own.
+    /// Platform of the builder itself.
     Builder,
-    /// This one.
+    /// Platform that the Dockerfile names.
     Platform(Platform),
 }
 
@@ -51,20 +51,20 @@ pub enum WantedFor {
 pub struct Download {
     /// Where it is, as far as that is known: an image that is built on may bring values of variables along.
     pub url: String,
-    /// Whether `url` is all of it.
+    /// True when `url` is all of it.
     pub is_whole: bool,
-    /// Whether the Dockerfile says what it is (`--checksum`, a commit), so that it can't be another thing.
+    /// True when the Dockerfile says what it is (`--checksum`, a commit), so that it can't be another thing.
     pub is_pinned: bool,
     /// The line, from 1.
     pub line: usize,
 }
 
-/// What a reader must know.
+/// Facts of the build that a Dockerfile is read for.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
-    /// Build arguments.
+    /// Build arguments by name.
     pub args: &'a BTreeMap<String, String>,
-    /// What is built for.
+    /// Platform of the build.
     pub target: Platform,
 }
 
@@ -323,7 +323,7 @@ struct Flag {
     place: Range<usize>,
 }
 
-/// Whether ADD downloads a source rather than taking it from the context.
+/// True for a source that ADD downloads rather than takes from the context.
 fn is_remote(source: &str) -> bool {
     let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
     schemes
@@ -331,7 +331,7 @@ fn is_remote(source: &str) -> bool {
         .any(|scheme| source.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
-/// Whether the fragment is a commit, in full.
+/// True for a URL whose fragment is a commit, in full.
 fn names_commit(url: &str) -> bool {
     let commit = url.split_once('#').and_then(|(_, fragment)| fragment.split(':').next()).unwrap_or_default();
     is_commit(commit)

@@ -15,17 +15,17 @@ use crate::template::render::RenderedDockerfile;
 /// One image of the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphImage {
-    /// The image's name.
+    /// Name of the image.
     pub name: String,
-    /// What its first FROM names: its parent in lists and trees.
+    /// Parent in lists and trees, which the first FROM names.
     pub parent: Parent,
-    /// What else its Dockerfile names.
+    /// Other images that the Dockerfile names.
     pub named: Vec<Parent>,
     /// Indices of the images whose parent it is, by name.
     pub children: Vec<usize>,
     /// Indices of the images that its Dockerfile names, the parent's first.
     pub needs: Vec<usize>,
-    /// Whether any Dockerfile names it.
+    /// True when any Dockerfile names it.
     pub is_needed: bool,
 }
 
@@ -47,7 +47,7 @@ pub enum GraphError {
     MissingParents(Vec<String>),
 }
 
-/// What a Dockerfile is built on, and what else it names.
+/// Images that a Dockerfile names.
 struct Parents {
     parent: Parent,
     named: Vec<Parent>,

@@ -10,12 +10,12 @@ use crate::model::plan::Disposition;
 use crate::model::platform::Arch;
 use crate::util::nearest::near_pattern;
 
-/// What was decided about an image, and why.
+/// Disposition of an image, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectionDecision {
-    /// What the run does with it.
+    /// Disposition of the image.
     pub disposition: Disposition,
-    /// Why, for people.
+    /// Reason, for people.
     pub reason: String,
 }
 
@@ -25,15 +25,15 @@ pub enum SelectError {
     /// Text that is no regex.
     #[error("'{pattern}' is not a regular expression: {reason}")]
     InvalidRegex {
-        /// The text.
+        /// Text of the pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// Error of the pattern.
         reason: String,
     },
     /// No image is left to build.
     #[error("no image matches {}{}", quoted(.patterns), suggestion(.nearest))]
     NothingMatched {
-        /// What was asked for.
+        /// Patterns that were asked for.
         patterns: Vec<String>,
         /// Images with similar names.
         nearest: Vec<String>,

@@ -42,7 +42,7 @@ impl History {
             .or_insert(took);
     }
 
-    /// What a build is expected to cost, in milliseconds; an unknown image costs what most do.
+    /// Expected duration of a build in milliseconds; an unknown image's is the median.
     pub fn cost(&self, unit: &UnitId) -> u64 {
         self.milliseconds.get(&key(unit)).copied().unwrap_or_else(|| self.median()).max(1)
     }

@@ -62,7 +62,7 @@ pub async fn run(
     state.end().await;
 }
 
-/// What a task gave, with its id; a task that panicked gives only its id.
+/// Result of a task, with its id; of a task that panicked only the id.
 type JoinedTask<T> = Result<(task::Id, T), JoinError>;
 
 /// A task that runs.

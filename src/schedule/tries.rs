@@ -16,7 +16,7 @@ use crate::util::retry::{Again, Pause, retry};
 pub struct Tries {
     /// Who works on it.
     pub worker: Arc<dyn Worker>,
-    /// The unit.
+    /// Unit that is worked on.
     pub unit: PlannedUnit,
     /// Further tries after a failure that may pass.
     pub retries: u32,

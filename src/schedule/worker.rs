@@ -7,7 +7,7 @@ use crate::model::event::{Failure, UnitImage};
 use crate::model::ids::ContentKey;
 use crate::model::plan::PlannedUnit;
 
-/// What a successful try came to.
+/// Outcome of a try that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Success {
     /// The image was built.
@@ -16,7 +16,7 @@ pub enum Success {
     Unchanged(UnitImage),
 }
 
-/// What a successful push came to.
+/// Outcome of a push that succeeded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pushed {
     /// The manifest's digest, when it is known.
@@ -25,7 +25,7 @@ pub struct Pushed {
     pub list: Option<String>,
 }
 
-/// What a try tells while it goes.
+/// News from a try while it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnitProgress {
     /// The unit has changed, so there is something to build.

@@ -27,11 +27,11 @@ use crate::util::scratch::{self, Scratch};
 pub struct Fetched {
     /// The section that names it.
     pub section: String,
-    /// Its archive, not to be changed.
+    /// Path of the archive, which is not to be changed.
     pub path: PathBuf,
-    /// What it is, as [`SourceCache::identify`] says.
+    /// Identity, as [`SourceCache::identify`] gives it.
     pub identity: String,
-    /// What tells, when it is used, that it is the archive that was fetched.
+    /// Proof, when it is used, that it is the archive that was fetched.
     pub(crate) proof: Proof,
 }
 
@@ -39,7 +39,7 @@ pub struct Fetched {
 #[derive(Debug)]
 pub struct SourceCache {
     store: Arc<Store>,
-    /// Its directory, when that is to go with it.
+    /// Directory that goes with the cache.
     _temporary: Option<Scratch>,
     patience: Duration,
     /// Objects are read before each use, not only looked at.
@@ -48,7 +48,7 @@ pub struct SourceCache {
     http: OnceLock<Result<reqwest::Client, SourceProblem>>,
     resolved: OnceMap<(String, String), Option<Resolved>>,
     fetched: OnceMap<Source, Result<Fetched, SourceError>>,
-    /// What identifies what ADD downloads, by URL, or why nothing does.
+    /// Identities of what ADD downloads, by URL, or why one has none.
     pub(crate) downloads: OnceMap<String, Result<String, String>>,
 }
 
@@ -88,7 +88,7 @@ impl SourceCache {
         Ok(SourceCache::of(store, Some(dir), patience))
     }
 
-    /// What runs without sources have in place of a cache.
+    /// Stand-in for a cache in runs without sources.
     pub fn none(patience: Duration) -> SourceCache {
         SourceCache::of(Store::none(), None, patience)
     }
@@ -264,7 +264,7 @@ impl SourceCache {
         }
     }
 
-    /// Who downloads.
+    /// Client for downloads.
     pub(crate) fn client(&self) -> Result<reqwest::Client, SourceProblem> {
         self.http.get_or_init(|| download::client(self.patience)).clone()
     }

@@ -14,12 +14,12 @@ use crate::util::write::{UNFINISHED_PREFIX, write_whole};
 /// The name and first line that backup programs know caches by (<https://bford.info/cachedir/>).
 const NAME: &str = "CACHEDIR.TAG";
 const SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55";
-/// What ours says beside it.
+/// Words of ours below the standard's.
 const OURS: &str = "# A source cache of kolla-build: everything in this directory can be fetched again.";
 
-/// What a cache without a mark may hold: those of releases before there was one.
+/// Directories of caches without a mark, of releases before there was one.
 const PARTS: [&str; 5] = ["objects", "partial", "locks", "unfinished", "in-use"];
-/// What names of objects and of their locks begin with, and the length of the hexadecimal digits that follow.
+/// Beginnings of the names of objects and their locks, and how many hexadecimal digits follow.
 const KINDS: [(&str, usize); 5] =
     [("sha256-", 64), ("git-", 40), ("wheel-", 64), ("url-", 64), ("local-", 64)];
 
@@ -45,13 +45,13 @@ pub(super) fn mark(dir: &Path) -> Result<(), MarkError> {
 /// Why a directory is no cache.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MarkError {
-    /// It holds something else.
+    /// The directory holds something else.
     #[error(
         "the directory is no source cache, for it holds {}: name one that is empty or not there yet, --source-cache DIR",
         .0.display()
     )]
     Foreign(OsString),
-    /// It can't be read or written.
+    /// The directory can't be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -84,7 +84,7 @@ fn foreign(dir: &Path) -> io::Result<Option<OsString>> {
     Ok(None)
 }
 
-/// Whether a file of a cache may have this name: a key, and what may follow it.
+/// True for a name that a file of a cache may have: a key, and what may follow it.
 fn is_key(name: &str) -> bool {
     KINDS.iter().any(|(prefix, digits)| {
         let hash = name.strip_prefix(prefix).and_then(|rest| rest.get(..*digits));

@@ -12,7 +12,7 @@ use crate::util::transient::has_network_symptoms;
 /// Lines of a program's errors that are shown.
 const SHOWN_LINES: usize = 12;
 
-/// What such a program may write: names of references, and progress.
+/// Bytes that such a program may write: names of references, and progress.
 const LONGEST_OUTPUT: usize = 64 << 20;
 
 /// Runs a program to its end and gives what it wrote to stdout. `missing` says what to install when it isn't there.

@@ -78,14 +78,14 @@ pub(super) async fn download(
     Err(last)
 }
 
-/// What an answer is to a request for a file, or for the rest of one.
+/// Answer to a request for a file, or for the rest of one.
 #[derive(Debug, PartialEq, Eq)]
 enum DownloadAnswer {
     /// The whole file.
     Whole,
     /// The rest that was asked for, or a part of it.
     Rest,
-    /// It does not go together with what is here: the file is to be fetched anew.
+    /// Something that does not go together with what is here: the file is to be fetched anew.
     Misfit,
     /// A part, where all was asked for.
     Unasked,
@@ -110,7 +110,7 @@ fn part(headers: &HeaderMap) -> Option<ContentRange> {
     headers.get(CONTENT_RANGE)?.to_str().ok()?.parse().ok()
 }
 
-/// What tells the server that we have the start of this very file; none when it can't send a part of it.
+/// Validator that tells the server that we have the start of this very file; none when it can't send a part of it.
 fn resumable(headers: &HeaderMap) -> Option<HeaderValue> {
     let ranges =
         headers.contains_key(CONTENT_RANGE) || headers.get(ACCEPT_RANGES).is_some_and(|unit| unit == "bytes");
@@ -147,11 +147,11 @@ pub(super) struct DownloadTarget {
     file: File,
     size: u64,
     hasher: Sha256,
-    /// What tells the server which file the start is of; none when it has to send all of it.
+    /// Validator that tells the server which file the start is of; none when it has to send all of it.
     validator: Option<HeaderValue>,
     /// How long the file is, as the server has told.
     total: Option<u64>,
-    /// Whether a later run is to take it up where this one is killed.
+    /// True when a later run is to take it up where this one is killed.
     kept: bool,
 }
 
@@ -162,7 +162,7 @@ enum Broken {
 }
 
 impl DownloadTarget {
-    /// A new file.
+    /// Makes a new file.
     pub(super) fn create(path: &Path) -> io::Result<DownloadTarget> {
         Ok(DownloadTarget::new(path, File::create_new(path)?, false))
     }
@@ -202,7 +202,7 @@ impl DownloadTarget {
         }
     }
 
-    /// Whether something of it was there before.
+    /// True when something of it was there before.
     pub(super) fn is_begun(&self) -> bool {
         self.size > 0
     }

@@ -15,11 +15,11 @@ pub struct SourceError {
     pub section: String,
     /// Where it was to come from, without secrets.
     pub location: String,
-    /// What went wrong.
+    /// Problem with the source.
     pub problem: SourceProblem,
 }
 
-/// What went wrong with a source.
+/// Problem with a source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceProblem {
     /// No connection, or it broke.
@@ -34,36 +34,36 @@ pub enum SourceProblem {
     /// The server answered something other than the file.
     #[error("the server answered {status}: check location and version in [{section}]")]
     Status {
-        /// HTTP status.
+        /// Status of the answer.
         status: u16,
         /// The section to look at.
         section: String,
     },
-    /// What came is not what was pinned.
+    /// The content is not the one that was pinned.
     #[error(
         "its sha256 is {found}, expected {expected}: if the new content is right, put its sha256 into the section"
     )]
     Checksum {
-        /// As pinned.
+        /// Digest as it was pinned.
         expected: String,
-        /// As computed.
+        /// Digest of what came.
         found: String,
     },
     /// git or pip failed for good.
     #[error("{0}")]
     Command(String),
-    /// It is not configured so that it could be fetched.
+    /// The configuration does not allow to fetch it.
     #[error("{0}")]
     Configuration(String),
-    /// It is an archive that we do not unpack.
+    /// The archive is one that is not unpacked.
     #[error("{0}")]
     Refused(String),
     /// Something on this machine.
     #[error("{}: {reason}", path.display())]
     Local {
-        /// What was read or written.
+        /// Path of what was read or written.
         path: PathBuf,
-        /// What the system said.
+        /// Error that the system gave.
         reason: String,
     },
 }

@@ -20,7 +20,7 @@ pub(super) const REPOSITORY_VARIABLES: [&str; 5] =
 
 const MISSING: &str = "install git, which sources of type = git need";
 
-/// What a reference names at the server.
+/// Commit that a reference names at the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resolved {
     /// The commit, in hex.
@@ -106,7 +106,7 @@ pub(super) async fn check_out(
     Ok(commit)
 }
 
-/// What to fetch so that little is. Of a tag its commit alone. Of a branch or commit all of the history, but only the
+/// References to fetch, so that little is. Of a tag its commit alone. Of a branch or commit all history, but only the
 /// commits themselves: Python's pbr counts them and looks for tags among them to know the version.
 fn little(reference: &str, resolved: &Resolved) -> Vec<String> {
     let commits_only = ["--filter=tree:0", "origin"].map(String::from);

@@ -39,7 +39,7 @@ pub(super) fn pack_hashing(directory: &Path, out: impl io::Write) -> io::Result<
     Ok(hex(&hasher.finalize()))
 }
 
-/// Writes to both.
+/// Writer to two others.
 struct Tee<'a, W> {
     hasher: HashWriter<'a>,
     out: W,

@@ -23,7 +23,7 @@ const MISSING: &str = "install python3 with pip, which sources of type = pypi ne
 /// Where pip puts what it downloads, below the directory that it is given.
 const FILES: &str = "files";
 
-/// What pip does otherwise, see its own words.
+/// Program that runs pip's own parts, see its own words.
 const WITHIN_PIP: &str = include_str!("within_pip.py");
 
 /// Downloads the file of this hash, or the source distribution, into the new directory `dir` and gives its path.

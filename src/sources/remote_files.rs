@@ -24,7 +24,7 @@ const NO_HEAD: [StatusCode; 4] = [
 ];
 
 impl SourceCache {
-    /// What identifies a download: a commit, or what the server says of the file. Else why nothing does, in a sentence.
+    /// Identity of a download: a commit, or what the server says of the file. Else why it has none, in a sentence.
     /// Asked once.
     pub async fn told_of(&self, download: &Download) -> Result<String, String> {
         let shown = without_secrets(&download.url);
@@ -79,7 +79,7 @@ async fn ask(client: &Client, method: Method, url: &str) -> Result<Response, Str
     answer.map_err(|error| chain(&error.without_url()))
 }
 
-/// What tells one version of a file from another.
+/// Headers that tell one version of a file from another.
 fn said(headers: &HeaderMap) -> Option<String> {
     let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     match (header(ETAG), header(LAST_MODIFIED)) {

@@ -14,7 +14,7 @@ use crate::util::scratch::{self, Scratch};
 /// git has everything at hand here, and is still not as quick as a server has to be.
 const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What it may print: the messages of all commits.
+/// Bytes that git may print: the messages of all commits.
 const LONGEST_OUTPUT: usize = 1 << 30;
 
 /// A revision that can't be looked at.
@@ -25,7 +25,7 @@ pub enum RevisionError {
     NoCheckout {
         /// The file or directory.
         path: PathBuf,
-        /// The revision.
+        /// Name of the revision.
         revision: String,
     },
     /// A name that the repository does not have.
@@ -35,7 +35,7 @@ pub enum RevisionError {
     Unknown {
         /// Where it is checked out.
         repository: PathBuf,
-        /// The name.
+        /// Name that was given.
         revision: String,
     },
     /// git did something else than it was asked.
@@ -43,15 +43,15 @@ pub enum RevisionError {
     Git {
         /// Where it was run.
         directory: PathBuf,
-        /// Its own words.
+        /// Words of git itself.
         said: String,
     },
     /// Something on this machine.
     #[error("{path}: {source}")]
     Io {
-        /// What was read or written.
+        /// Path of what was read or written.
         path: PathBuf,
-        /// What the system said.
+        /// Error that the system gave.
         source: io::Error,
     },
 }

@@ -13,7 +13,7 @@ use crate::context::digest::HashWriter;
 use crate::util::hex::hex;
 use crate::util::input;
 
-/// What changes with a file's content unless somebody takes pains: size, time and place on the disk.
+/// Size, time and place on the disk: they change with a file's content unless somebody takes pains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     size: u64,
@@ -32,7 +32,7 @@ impl Stamp {
 pub(crate) struct Seal {
     /// Of the content, in lower-case hex.
     pub sha256: String,
-    /// Of the file.
+    /// Stamp of the file.
     pub stamp: Stamp,
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct ArchiveMember {
     pub mode: u32,
 }
 
-/// What a [`ArchiveMember`] is.
+/// Kind of an [`ArchiveMember`].
 #[derive(Debug)]
 pub(crate) enum MemberKind {
     Directory,
@@ -118,7 +118,7 @@ impl Inspector {
     }
 }
 
-/// What an error of handing a member on is: of the archive, or of what it was put into.
+/// Fault behind an error of handing a member on: of the archive, or of what it was put into.
 fn of_taking(error: io::Error) -> ArchiveFault {
     match error.downcast() {
         Ok(fault) => fault,
@@ -127,7 +127,7 @@ fn of_taking(error: io::Error) -> ArchiveFault {
     }
 }
 
-/// What follows the last member may be anything, but it must be readable: checksums come at the end.
+/// Reads the rest behind the last member: it may be anything, but readable, for checksums come at the end.
 fn to_end(mut stream: impl Read) -> Result<(), ArchiveFault> {
     io::copy(&mut stream, &mut io::sink()).map(drop).map_err(ArchiveFault::of_reading)
 }
@@ -151,7 +151,7 @@ fn hostile(entry: &Path, why: impl Into<String>) -> ArchiveFault {
 /// Why an entry is refused, and its name.
 type RefusedMember = (PathBuf, String);
 
-/// What an entry is; none when it only describes others.
+/// Member that an entry is; none when it only describes others.
 fn member<R: Read>(
     entry: &mut tar::Entry<'_, R>,
 ) -> io::Result<Result<Option<ArchiveMember>, RefusedMember>> {

@@ -9,7 +9,7 @@ use super::limits::{
 };
 use super::order::check_order;
 
-/// Adds them all.
+/// Adds the bounded filters.
 pub fn register(env: &mut Environment<'_>) {
     env.add_filter("__batch", filters::batch);
     env.add_filter("__format", filters::format);

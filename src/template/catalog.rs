@@ -19,23 +19,23 @@ pub const TEMPLATE_NAME: &str = "Dockerfile.j2";
 /// Where the bytes of a tree's file are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TreeContent {
-    /// Inside the binary.
+    /// Bytes inside the binary.
     Embedded(&'static [u8]),
-    /// On disk.
+    /// Path of a file on disk.
     File(PathBuf),
 }
 
 /// One file of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFile {
-    /// Permission bits.
+    /// Permission bits of the file.
     pub mode: u32,
     /// The bytes, or where they are.
     pub content: TreeContent,
 }
 
 impl TreeFile {
-    /// The file's bytes.
+    /// Reads the file's bytes.
     pub fn read(&self) -> io::Result<Cow<'static, [u8]>> {
         match &self.content {
             TreeContent::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
@@ -61,7 +61,7 @@ pub enum CatalogError {
     Unreadable {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// Error that the system gave.
         source: io::Error,
     },
     /// Something in it is neither a file nor a directory.
@@ -70,17 +70,17 @@ pub enum CatalogError {
     /// An image whose directory has a name that is no text.
     #[error("the directory of {0:?} is to be an image, and its name is not UTF-8: rename it")]
     Unnamed(PathBuf),
-    /// It holds no templates at all.
+    /// The directory holds no templates at all.
     #[error("no Dockerfile.j2 below {0}: it is no image tree")]
     Empty(PathBuf),
     /// Two directories give an image of the same name.
     #[error("image '{name}' is defined twice: in {first} and in {second}")]
     Duplicate {
-        /// The image.
+        /// Name of the image.
         name: String,
-        /// One directory.
+        /// Path of one directory.
         first: String,
-        /// The other.
+        /// Path of the other.
         second: String,
     },
 }
@@ -93,7 +93,7 @@ pub struct TemplateCatalog {
     directories: BTreeMap<String, u32>,
     /// The names of those whose path here is another, for theirs is not UTF-8.
     odd_names: BTreeMap<String, PathBuf>,
-    /// What of it was found by a link.
+    /// Files that were found by a link.
     links: Vec<PathBuf>,
     /// Where the tree came from, for messages.
     origin: String,

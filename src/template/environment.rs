@@ -64,7 +64,7 @@ pub fn environment(
     env
 }
 
-/// Whether there is a filter or test of a name: one that there is complains of missing arguments.
+/// True for the name of a filter or test that there is: it complains of missing arguments.
 fn knows(env: &Environment<'_>, used: &Use<'_>) -> bool {
     let mut state = env.empty_state();
     let (tried, unknown) = match used.is_test {

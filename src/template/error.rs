@@ -15,7 +15,7 @@ pub struct TemplateError {
     pub image: String,
     /// The platform it was rendered for.
     pub platform: crate::model::platform::Platform,
-    /// What is wrong.
+    /// Message without image and place.
     pub message: String,
     /// The file and line, when known.
     pub location: Option<(String, usize)>,

@@ -6,7 +6,7 @@ use minijinja::{Environment, Error, ErrorKind, State, filters};
 use super::bounded_filters;
 use super::methods::pad;
 
-/// Adds them all.
+/// Adds the filters, tests and functions.
 pub fn register(env: &mut Environment<'_>) {
     bounded_filters::register(env);
     env.add_filter("length", length);
@@ -66,7 +66,7 @@ fn refuse_undefined(value: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is no number gives the default.
+/// The number that a value is; the default for what is none.
 fn int(
     state: &State,
     value: &Value,
@@ -91,7 +91,7 @@ fn int(
     })
 }
 
-/// What is no number gives the default.
+/// The number that a value is; the default for what is none.
 fn float(state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
     refuse_undefined(value)?;
     let fallback = or_keyword(default, &kwargs, Value::from(0.0))?;

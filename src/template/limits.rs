@@ -14,7 +14,7 @@ use minijinja::{Error, ErrorKind, State};
 pub const MAX_TEXT: usize = 1 << 20;
 /// Bytes of all values that one image's templates make, as often as they do.
 const MAX_ALL: usize = 256 << 20;
-/// What a value takes beside its text.
+/// Bytes that a value takes beside its text.
 pub const VALUE_BYTES: usize = 32;
 /// How long one image's templates may take: those of Kolla take some thousandths of a second.
 const MAX_TIME: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub const MAX_SOURCE: usize = 1 << 20;
 /// Tags within each other, the branches of an `if` counted like these: parsing goes as deep.
 pub const MAX_OPEN: usize = 100;
 
-/// What one image's templates have made so far.
+/// Count of what one image's templates have made so far.
 struct Made {
     bytes: usize,
     since: Instant,
@@ -93,12 +93,12 @@ pub fn too_much(what: impl std::fmt::Display) -> Error {
         .with_source(TooMuch)
 }
 
-/// What the errors of limits have as their source.
+/// Mark of limits' errors, which have it as their source.
 #[derive(Debug, thiserror::Error)]
 #[error("a limit was reached")]
 struct TooMuch;
 
-/// Whether an error is about a limit, which other images with the same templates would reach too.
+/// True for an error about a limit, which other images with the same templates would reach too.
 pub fn is_limit(error: &Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {

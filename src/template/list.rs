@@ -12,7 +12,7 @@ use super::order::check_order;
 use super::shared::SharedList;
 
 impl SharedList {
-    /// A new list.
+    /// Makes a list of these items.
     pub fn new(items: Vec<Value>) -> Result<SharedList, Error> {
         let list = SharedList::empty();
         list.extend(items)?;

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 /// One use of `customizable`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListLookup {
-    /// What stands in front of `_append`, `_remove` and `_override`: the image's name and the kind.
+    /// Beginning of the variables' names, before `_append`, `_remove` and `_override`: the image's name and the kind.
     pub list: String,
-    /// What it did.
+    /// Effect of the use.
     pub effect: Effect,
 }
 
-/// What a use of `customizable` did.
+/// Effect of a use of `customizable`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing: the list has no value on this platform.
@@ -22,7 +22,7 @@ pub enum Effect {
     Replaced {
         /// The variables that are set too and don't count any more.
         ignored: Vec<String>,
-        /// Whether a text took the list's place: what uses it takes it letter by letter.
+        /// True when a text took the list's place: what uses it takes it letter by letter.
         by_text: bool,
     },
     /// Items were added or removed.
@@ -33,7 +33,7 @@ pub enum Effect {
         removed: Vec<String>,
         /// Items that should have been removed and are not in the list.
         missing: Vec<String>,
-        /// What the list held before any item was removed.
+        /// Items of the list before any was removed.
         held: Vec<String>,
         /// The variables that hold a text: its letters are what was added or removed.
         letters: Vec<String>,

@@ -24,7 +24,7 @@ pub fn override_name(merged: &MergedOverride) -> String {
 pub enum TemplateOrigin<'a> {
     /// A file of the tree, by path.
     Tree(&'a str),
-    /// The merged override.
+    /// Overrides, merged into one.
     Override,
 }
 

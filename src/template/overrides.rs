@@ -26,9 +26,9 @@ pub struct MergedOverride {
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read the template override {path}: {source}")]
 pub struct OverrideError {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What the system said.
+    /// Error that the system gave.
     pub source: std::io::Error,
 }
 
@@ -71,7 +71,7 @@ impl MergedOverride {
         &self.name
     }
 
-    /// The merged text.
+    /// Text of all files together.
     pub fn source(&self) -> &str {
         &self.source
     }

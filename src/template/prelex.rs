@@ -26,12 +26,12 @@ use super::names::{BIND, BIND_TOP_LEVEL, IMPORTED};
 use super::syntax::{ExpressionParser, Form, Statement, Use};
 use super::tags::{SCOPES, Tag, normalize_newlines, tags, unclosed};
 
-/// What a template is rewritten for.
+/// Circumstances that a template is rewritten for.
 #[derive(Clone, Copy)]
 pub struct Rewriting<'k> {
-    /// Whether its top-level sets are recorded; the names of templates that are imported are their own.
+    /// True to record top-level sets; the names of templates that are imported are their own.
     pub record: bool,
-    /// Whether a filter or test is known.
+    /// Tells whether there is such a filter or test.
     pub knows: &'k dyn Fn(&Use<'_>) -> bool,
 }
 
@@ -79,11 +79,11 @@ struct Open<'a> {
     elifs: usize,
 }
 
-/// Whether a template extends another from here on.
+/// Answer to whether a template extends another from here on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extended {
     No,
-    /// It does if a condition holds.
+    /// Only if a condition holds.
     Perhaps,
     Yes,
 }
@@ -96,7 +96,7 @@ struct Rewriter<'a> {
     rewriting: Rewriting<'a>,
     outer: HashMap<usize, Vec<&'a str>>,
     open: Vec<Open<'a>>,
-    /// Whether a top-level `extends` has been seen.
+    /// State of the top-level `extends` so far.
     extended: Extended,
     /// The number of the tag at hand.
     number: usize,
@@ -183,7 +183,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Whether what is printed goes to the template's own output.
+    /// True where what is printed goes to the template's own output.
     fn is_own_output(&self) -> bool {
         !self.open.iter().any(|open| matches!(open.word, "block" | "macro" | "call" | "set"))
     }
@@ -246,7 +246,7 @@ impl<'a> Rewriter<'a> {
     }
 }
 
-/// What a tag says of the blanks before and after it.
+/// Dashes by which a tag takes the blanks before and after it.
 fn dashes(tag: &str) -> (&'static str, &'static str) {
     let dash = |is_there| if is_there { "-" } else { "" };
     (dash(tag[2..].starts_with('-')), dash(tag[..tag.len() - 2].ends_with('-')))

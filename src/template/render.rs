@@ -23,29 +23,29 @@ use crate::model::template_api::TemplateApi;
 /// An image's Dockerfile as the engine gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedDockerfile {
-    /// The image's name.
+    /// Name of the image.
     pub image: String,
-    /// Its directory, relative to the tree.
+    /// Directory of the image, relative to the tree.
     pub dir: String,
-    /// The Dockerfile's text.
+    /// Text of the Dockerfile.
     pub text: String,
-    /// What overrides could change in it, and did.
+    /// Uses of `customizable`: what overrides could change, and did.
     pub lookups: Vec<ListLookup>,
     /// Variables that the tree set after an override or another of its templates had set them.
     pub set_again: BTreeSet<String>,
 }
 
-/// What reading, compiling and running templates may need, as deep as limits let them go. It takes memory as it is used.
+/// Stack for reading, compiling and running templates as deep as limits let them go. It takes memory as it is used.
 const STACK_BYTES: usize = 16 << 20;
 
-/// What the images of a run are rendered with.
+/// Templates and overrides that the images of a run are rendered with.
 #[derive(Clone)]
 pub struct Renderer {
-    /// The tree.
+    /// Files of the tree.
     pub catalog: Arc<TemplateCatalog>,
-    /// The merged overrides.
+    /// Overrides, merged into one template.
     pub overrides: Option<Arc<MergedOverride>>,
-    /// Package repositories.
+    /// Sections of `repos.yaml`.
     pub repositories: Arc<Repositories>,
     /// The release that the templates are of.
     pub api: TemplateApi,

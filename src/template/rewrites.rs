@@ -15,7 +15,7 @@ use super::order::{check_ordered, compare};
 use super::origin::{TemplateOrigin, origin};
 use super::shared::{SharedDict, SharedList};
 
-/// What the templates of one image have set at their top level so far. Macros share it.
+/// Values that the templates of one image have set at their top level so far. Macros share them.
 #[derive(Default)]
 pub struct TopLevelSets {
     sets: HashMap<String, Vec<(usize, Value)>>,
@@ -38,7 +38,7 @@ impl TopLevelSets {
     }
 }
 
-/// Adds them all.
+/// Adds the functions and filters.
 pub fn register(env: &mut Environment<'_>) {
     env.add_function(LIST, |state: &mut State, items: Value| {
         limits::count(state, &items)?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// Tags that open a scope of their own, in which a `set` is not at the top level.
 pub const SCOPES: [&str; 7] = ["block", "for", "macro", "call", "filter", "with", "autoescape"];
 
-/// What a tag is.
+/// Kind of a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagKind {
     /// `{# ... #}`
@@ -21,16 +21,16 @@ pub enum TagKind {
 /// One tag, its delimiters included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tag<'a> {
-    /// What it is.
+    /// Kind of the tag.
     pub kind: TagKind,
     /// The offset of its first byte.
     pub start: usize,
-    /// Its text.
+    /// Text of the tag with its delimiters.
     pub text: &'a str,
 }
 
 impl<'a> Tag<'a> {
-    /// Its text, with plain spaces where it is read as a tag.
+    /// Text of the tag, with plain spaces where it is read as one.
     pub fn plain(&self) -> Cow<'a, str> {
         match self.kind {
             TagKind::Comment | TagKind::Raw => Cow::Borrowed(self.text),
@@ -134,7 +134,7 @@ fn plain_spaces(tag: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// What stands between a tag's delimiters, without whitespace control.
+/// Text between a tag's delimiters, without whitespace control.
 pub fn tag_body(tag: &str) -> &str {
     tag[2..tag.len() - 2].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim()
 }

@@ -40,7 +40,7 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// What is wrong with a server's certificate, if that is what is wrong.
+/// Fault of a server's certificate, if that is what is wrong.
 pub fn refused_certificate(error: &reqwest::Error) -> Option<String> {
     let mut cause = error.source();
     while let Some(next) = cause {

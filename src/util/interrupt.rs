@@ -28,7 +28,7 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 /// SIGHUP in the mask of `/proc/self/status`.
 const HANGUP: u64 = 1;
 
-/// What the next signal does.
+/// Effect of the next signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     /// Ends the process.
@@ -108,7 +108,7 @@ impl Signals {
     }
 }
 
-/// Whether a process of this status was started with hang-ups ignored.
+/// True for the status of a process that was started with hang-ups ignored.
 fn ignores_hangups(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & HANGUP != 0)
@@ -155,7 +155,7 @@ impl Orderly {
         self.0.clone()
     }
 
-    /// Whether it was asked to.
+    /// True once it was asked to.
     pub fn is_stopped(&self) -> bool {
         *self.0.borrow()
     }

@@ -10,14 +10,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 
 use super::plain;
 
-/// What is shown in place of a text.
+/// Text in place of one that is hidden.
 const MASK: &str = "***";
 /// Shorter texts are shown: they would be found in every other word.
 const SHORTEST: usize = 4;
 /// Texts of twice this length are also found in parts, as they stand in wrapped lines.
 const WINDOW: usize = 16;
 
-/// What URLs may have as it is.
+/// Characters that URLs may have as they are.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Texts to hide, in all their forms.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// What the text of a name that is not UTF-8 begins with, and that of one that looks as if it were.
+/// Beginning of the text of a name that is not UTF-8, and of one that looks as if it were.
 const ESCAPED: &str = "b\"";
 
 /// A relative path as text: as it is where that is possible, otherwise with the names in it that are not UTF-8 as

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-/// What tells a place from all others, whatever path led there: the deepest part that exists, and what is still missing
-/// below it.
+/// Mark that tells a place from all others, whatever path led there: the deepest part that exists, and what is still
+/// missing below it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The file system.
+    /// Number of the file system.
     pub device: u64,
     /// The file or directory in it.
     pub inode: u64,
-    /// What is not there yet; empty for what is.
+    /// Parts of the path that are not there yet; empty for what is.
     pub missing: PathBuf,
 }
 
@@ -24,12 +24,12 @@ impl Location {
         Location(lineage)
     }
 
-    /// Whether it is the same place.
+    /// True for the same place.
     pub fn is(&self, other: &Location) -> bool {
         self.0.first().is_some_and(|own| other.0.first() == Some(own))
     }
 
-    /// Whether it is the other place or lies in it.
+    /// True when it is the other place or lies in it.
     pub fn is_in(&self, other: &Location) -> bool {
         other.0.first().is_some_and(|outer| self.0.contains(outer))
     }
@@ -38,18 +38,18 @@ impl Location {
 /// A place that a run uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsedPlace {
-    /// What it is called when it is in the way: the option that names it.
+    /// Name of the place when it is in the way: the option that names it.
     pub name: String,
     /// The path, as it is shown.
     pub path: PathBuf,
-    /// Where that leads.
+    /// Location that the path leads to.
     pub location: Location,
 }
 
-/// What is read of a place.
+/// Part of a place that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// It is a file.
+    /// The place is a file.
     File,
     /// A directory with everything in it: a new file there would be read too.
     Whole,
@@ -57,10 +57,10 @@ pub enum Reading {
     Part,
 }
 
-/// What is written to a place.
+/// Part of a place that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Writing {
-    /// It is a file.
+    /// The place is a file.
     File,
     /// A device or FIFO, which any number may write to.
     Stream,
@@ -73,9 +73,9 @@ pub enum Writing {
 /// Two places that are in each other's way.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Overlap<'a> {
-    /// What would be written.
+    /// Place that would be written.
     pub written: &'a UsedPlace,
-    /// What would be lost or changed by it.
+    /// Place that would be lost or changed by it.
     pub other: &'a UsedPlace,
     /// True for what is read, false for what is written too.
     pub is_read: bool,
@@ -101,7 +101,7 @@ pub fn overlap<'a>(
     })
 }
 
-/// Whether writing to one place changes what is read at another.
+/// True when writing to one place changes what is read at another.
 fn spoils(writing: Writing, written: &Location, reading: Reading, read: &Location) -> bool {
     match (writing, reading) {
         (Writing::Ours, Reading::File) => read.is_in(written),
@@ -112,7 +112,7 @@ fn spoils(writing: Writing, written: &Location, reading: Reading, read: &Locatio
     }
 }
 
-/// Whether what is written to two places gets in each other's way.
+/// True when what is written to two places gets in each other's way.
 fn collide(one: Writing, a: &Location, other: Writing, b: &Location) -> bool {
     match (one, other) {
         (Writing::Stream, _) | (_, Writing::Stream) => false,

@@ -38,7 +38,7 @@ pub fn lines(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether it makes the text after it read from the other side (Unicode's bidirectional controls).
+/// True for a character that makes the text after it read from the other side (Unicode's bidirectional controls).
 fn turns_around(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -41,7 +41,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Starts a program.
+    /// Starts a program in a group of its own.
     pub fn spawn(command: &mut Command) -> io::Result<Group> {
         // Held meanwhile, so that `end_all` misses none.
         let mut running = running();
@@ -95,9 +95,9 @@ fn kill(group: u32) {
 /// A program that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// How.
+    /// Status that it ended with.
     pub status: ExitStatus,
-    /// What it wrote to standard output.
+    /// Bytes that it wrote to standard output.
     pub output: Vec<u8>,
     /// The end of what it wrote to standard error.
     pub errors: Vec<u8>,
@@ -106,29 +106,29 @@ pub struct Ended {
 /// Why a program did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It is not there.
+    /// The program is not there.
     #[error("{0} is not installed")]
     Missing(String),
     /// The system did not run it.
     #[error("cannot run {program}: {source}")]
     System {
-        /// The program.
+        /// Name of the program.
         program: String,
-        /// What the system said.
+        /// Error that the system gave.
         source: io::Error,
     },
     /// Nothing came from it for too long.
     #[error("{program} has made no progress for {} s (option timeout)", patience.as_secs_f32())]
     Stalled {
-        /// The program.
+        /// Name of the program.
         program: String,
-        /// For so long.
+        /// Time that it was waited for.
         patience: Duration,
     },
-    /// It wrote more than anybody should read.
+    /// The program wrote more than anybody should read.
     #[error("{program} writes without end: more than {limit} bytes")]
     Endless {
-        /// The program.
+        /// Name of the program.
         program: String,
         /// So much was read.
         limit: usize,
@@ -204,7 +204,7 @@ async fn write(stdin: &mut Option<tokio::process::ChildStdin>, bytes: &[u8]) -> 
     }
 }
 
-/// What comes out of a program.
+/// Output of a program.
 struct Pipe<R> {
     from: Option<R>,
     read: Vec<u8>,

@@ -7,9 +7,9 @@ use std::time::Duration;
 /// When to ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
-    /// It would be of no use.
+    /// Not again: it would be of no use.
     Never,
-    /// After a while.
+    /// After a pause that grows with each try.
     Later,
     /// After this long, as was asked for.
     After(Duration),
@@ -37,9 +37,9 @@ fn jitter() -> f64 {
 /// A wait before the next try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// How long.
+    /// Length of the wait.
     pub wait: Duration,
-    /// Whether the other side has asked for it.
+    /// True when the other side has asked for it.
     pub asked: bool,
 }
 

@@ -14,7 +14,7 @@ use super::interrupt::Doomed;
 /// that a user has made, or copied, is never taken for ours. Working directories that stay have no such file.
 const CLAIM: &str = ".kolla-build.temporary";
 
-/// What names of temporary directories begin with.
+/// Beginning of the names of temporary directories.
 const PREFIX: &str = "kolla-";
 
 /// A directory that only this user can read and that goes with this value, or with the next run when this one is killed.
@@ -36,7 +36,7 @@ impl Scratch {
         Ok(Scratch { dir, _claim: claim, _doomed: doomed })
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -63,7 +63,7 @@ fn claim(dir: &Path) -> io::Result<File> {
     Ok(file.persist(dir.join(CLAIM))?)
 }
 
-/// What tells a directory from all others that there are.
+/// Device and inode, which tell a directory from all others.
 fn identity(found: &Metadata) -> String {
     format!("{}:{}", found.dev(), found.ino())
 }

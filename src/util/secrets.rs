@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// What is shown in place of a secret.
+/// Text in place of a secret.
 const MASK: &str = "***";
 
 /// User and password in front of a host, with or without a scheme.
@@ -23,7 +23,7 @@ static SECRET_NAME: LazyLock<Regex> = LazyLock::new(|| {
         .expect("the pattern is valid")
 });
 
-/// Whether a name is one that secrets have.
+/// True for a name that secrets have.
 pub fn is_secret_name(name: &str) -> bool {
     SECRET_NAME.is_match(name)
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// What programs print when a network, a server or a mirror is at fault, as regular expressions for one line. Case does
+/// Messages of programs when a network, a server or a mirror is at fault, as regular expressions for one line. Case does
 /// not count, and a blank stands for any space: apt prints two after a status.
 ///
 /// Where a program says the same of what may pass and of what will not, as pip of an index, dnf of its mirrors, gpg of a
@@ -157,8 +157,8 @@ fn loosely(symptoms: &str) -> Regex {
     Regex::new(&format!("(?i){}", symptoms.replace(' ', r"\s+"))).expect("the pattern is valid")
 }
 
-/// What an engine says of a failed build, without the lines that quote a step that failed: of why it did they say nothing,
-/// and what stands in the step is no symptom.
+/// Lines that an engine says of a failed build, without the lines that quote a step that failed: of why it did they say
+/// nothing, and what stands in the step is no symptom.
 pub fn without_quoted_steps(message: &str) -> impl Iterator<Item = &str> {
     const QUOTING: [&str; 3] =
         ["returned a non-zero code", "did not complete successfully", "while running runtime"];

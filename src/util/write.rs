@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::location::resolve;
 
-/// What names of files begin with that get their own name once they are complete.
+/// Beginning of the names of files that get their own once they are complete.
 pub const UNFINISHED_PREFIX: &str = ".kolla-build-";
 
 /// Where a file is to be written, whole or not at all: what is there stays until the new content is complete. A link
@@ -31,13 +31,13 @@ enum Way {
     Replace(PathBuf, Attributes),
     /// A device or FIFO, open.
     Stream(File),
-    /// What standard output leads to, by whatever name.
+    /// File that standard output leads to, by whatever name.
     Stdout,
-    /// What standard error leads to.
+    /// File that standard error leads to.
     Stderr,
 }
 
-/// What the successor of a file takes over.
+/// Attributes that the successor of a file takes over.
 #[derive(Debug, Clone, Copy)]
 struct Attributes {
     user: u32,

@@ -9,17 +9,17 @@ pub enum WorkDirError {
     /// The system refused to read or write something.
     #[error("cannot write {}: {source}", path.display())]
     Io {
-        /// What was written.
+        /// Path of what was written.
         path: PathBuf,
-        /// What the system said.
+        /// Error that the system gave.
         source: io::Error,
     },
     /// A file of the image tree can't be read.
     #[error("cannot copy {} into the working directory: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error that the system gave.
         source: io::Error,
     },
     /// Another run uses the directory.
@@ -29,7 +29,7 @@ pub enum WorkDirError {
         path.display()
     )]
     Locked {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// Name of the file in it that the other run holds.
         lock_file: &'static str,
@@ -39,9 +39,9 @@ pub enum WorkDirError {
     /// Something there is not ours to write over.
     #[error("{} {what}: remove it if nobody needs it, or name another directory", path.display())]
     InTheWay {
-        /// What is there.
+        /// Path of what is there.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason, as the end of a sentence about the path.
         what: &'static str,
     },
     /// A name in the tree leads out of it.
@@ -50,7 +50,7 @@ pub enum WorkDirError {
 }
 
 impl WorkDirError {
-    /// What kind of error it was when writing failed.
+    /// Kind of the system's error, when writing failed.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
             WorkDirError::Io { source, .. } => Some(source.kind()),

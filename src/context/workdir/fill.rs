@@ -19,11 +19,11 @@ const DIRECTORY_MODE: u32 = 0o755;
 /// One file to write.
 #[derive(Debug, Clone)]
 pub struct ContextFile {
-    /// Its name below the tree's root.
+    /// Path below the tree's root.
     pub name: PathBuf,
     /// Permission bits, exactly as they will be.
     pub mode: u32,
-    /// What is in it.
+    /// Source of the content.
     pub content: FileContent,
 }
 

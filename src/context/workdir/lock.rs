@@ -17,7 +17,7 @@ pub fn lock_in(dir: &Path) -> PathBuf {
     dir.join(LOCK_FILE)
 }
 
-/// What a lock file says of a tree that no run has made and some run has written to.
+/// A lock file's word for a tree that no run has made and some run has written to.
 pub(super) const AMONG_OTHERS: &str = "among others";
 
 /// Takes the directory's lock, or says who has it.
@@ -62,7 +62,7 @@ pub(super) fn write_record(mut lock: &File, known: &str) -> io::Result<()> {
     lock.write_all(format!("{}\n{known}\n", std::process::id()).as_bytes())
 }
 
-/// Whether a run has written this into its lock file: its process id, and what its tree is.
+/// True for what a run writes into its lock file: its process id, and what its tree is.
 pub(super) fn is_record(text: &str) -> bool {
     let mut lines = text.lines();
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -73,7 +73,7 @@ pub(super) fn is_record(text: &str) -> bool {
     lines.next().is_none_or(is_number) && lines.next().is_none_or(is_identity) && lines.next().is_none()
 }
 
-/// What tells a directory from another one that was made later under the same name.
+/// Device and inode, which tell a directory from one that was made later under the same name.
 pub(super) fn identity(metadata: &fs::Metadata) -> String {
     format!("{}:{}", metadata.dev(), metadata.ino())
 }

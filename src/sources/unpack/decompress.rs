@@ -31,7 +31,7 @@ trait CompressedStream<R: BufRead>: Read + Sized {
     /// Begins the next stream; none when there is no further one.
     fn begin(rest: R) -> io::Result<Option<Self>>;
 
-    /// What comes after a stream that was read to its end.
+    /// Reader of what comes after a stream that was read to its end.
     fn end(self) -> io::Result<R>;
 }
 

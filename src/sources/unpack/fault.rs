@@ -30,7 +30,7 @@ pub(crate) enum ArchiveFault {
 }
 
 impl ArchiveFault {
-    /// What an error of reading is; one of ours was only carried by it.
+    /// Fault behind an error of reading, which may only have carried one of ours.
     pub(super) fn of_reading(error: io::Error) -> ArchiveFault {
         error.downcast().unwrap_or_else(ArchiveFault::Damaged)
     }

@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use super::fault::{ArchiveFault, BLOCK};
 
-/// What is taken of one archive.
+/// Most that is taken of one archive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ArchiveLimits {
     /// Bytes without compression, and of all members together: a sparse one has more than the archive holds.
     pub unpacked: u64,
-    /// Members.
+    /// Number of members.
     pub members: u64,
     /// Bytes that stand before one member: its header, long names, pax records, the map of a sparse file.
     pub header: u64,
@@ -29,8 +29,8 @@ pub(super) const LONGEST_NAME: usize = 4096;
 /// The deepest place of a member.
 pub(super) const DEEPEST: usize = 256;
 
-/// What may still be read of an archive. Known to the reader below `tar`, which gathers whole names and records before it
-/// gives them, and to the loop above.
+/// Rest that may still be read of an archive. Known to the reader below `tar`, which gathers whole names and records
+/// before it gives them, and to the loop above.
 pub(super) struct Allowance {
     limits: ArchiveLimits,
     unpacked: Cell<u64>,

@@ -35,7 +35,7 @@ fn in_header(field: &[u8; 12]) -> Option<i64> {
     (high == sign).then_some(value)
 }
 
-/// Whether a decimal number of seconds, with or without a fraction, is in range.
+/// True for a decimal number of seconds, with or without a fraction, that is in range.
 fn in_record(value: &[u8]) -> bool {
     let text = std::str::from_utf8(value).unwrap_or_default();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

@@ -11,7 +11,7 @@ use crate::template::tags::{Tag, TagKind, inner};
 pub struct SyntaxError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// Reason, without the place.
     pub message: String,
 }
 
@@ -24,11 +24,11 @@ impl SyntaxError {
 
 /// A tag as it was read.
 pub struct ParsedTag<'a> {
-    /// Its delimiter at the start, with what says how to treat blanks.
+    /// Delimiter at the start, with what says how to treat blanks.
     pub head: &'a str,
-    /// What stands between the delimiters.
+    /// Text between the delimiters.
     pub body: &'a str,
-    /// Its delimiter at the end.
+    /// Delimiter at the end, in the same way.
     pub tail: &'a str,
     pub content: TagContent<'a>,
 }

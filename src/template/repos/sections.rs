@@ -17,20 +17,20 @@ pub struct Repositories {
 /// A `repos.yaml` that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoriesError {
-    /// It can't be read.
+    /// The file can't be read.
     #[error("failed to read {path}: {source}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error that the system gave.
         source: std::io::Error,
     },
-    /// It is no YAML, or not a mapping of sections to mappings of repositories.
+    /// The text is no YAML, or not a mapping of sections to mappings of repositories.
     #[error("{path}: {reason}")]
     Invalid {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong, with line and column when known.
+        /// Reason, with line and column when known.
         reason: String,
     },
 }
@@ -97,7 +97,7 @@ const TEXTS: [&str; 4] = ["baseurl", "gpgkey", "gpg_key", "suite"];
 /// Fields that say yes or no.
 const SWITCHES: [&str; 5] = ["build_only", "distro", "gpgcheck", "repo_gpgcheck", "trusted"];
 
-/// What can't be written into a repository's file: the key, and what is wrong with its value.
+/// Refuses what can't be written into a repository's file: by the key, and what is wrong with its value.
 fn check_fields(fields: &Mapping) -> Result<(), (&str, &'static str)> {
     for (key, value) in fields {
         let Some(key) = key.as_str() else { continue };

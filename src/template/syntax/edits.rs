@@ -5,11 +5,11 @@ use std::borrow::Cow;
 /// Where a change stands among others at the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// What closes something that ends here.
+    /// Text that closes something that ends here.
     After,
-    /// What opens something that starts here.
+    /// Text that opens something that starts here.
     Before,
-    /// What takes the place of the text that starts here.
+    /// Text in place of the one that starts here.
     Instead,
     /// Nothing takes the place of the text that starts here, nor of the changes in it.
     Nothing,

@@ -17,7 +17,7 @@ const FEW: usize = 4;
 pub struct SyntaxRefusal {
     /// The offset in the text that was read.
     pub at: usize,
-    /// What is wrong.
+    /// Reason, for people.
     pub message: String,
 }
 
@@ -26,22 +26,22 @@ pub type Read<T> = Result<T, SyntaxRefusal>;
 /// A filter or test by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Use<'a> {
-    /// Its name.
+    /// Name of the filter or test.
     pub name: &'a str,
-    /// Whether it is a test.
+    /// True for a test.
     pub is_test: bool,
-    /// Where it stands.
+    /// Offset in the text.
     pub at: usize,
 }
 
-/// What an expression is, as far as it matters around it.
+/// Shape of an expression, as far as it matters around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// It has a value.
+    /// Something that has a value.
     Value,
     /// A name.
     Name,
-    /// It may be undefined.
+    /// Anything else, which may be undefined.
     Open,
 }
 
@@ -63,11 +63,11 @@ pub struct ExpressionParser<'a> {
     pub(super) at: usize,
     brackets: usize,
     pub(super) conditional: usize,
-    /// What is to be changed.
+    /// Changes to make in the text.
     pub edits: Edits,
     /// Filters and tests that must be known.
     pub uses: Vec<Use<'a>>,
-    /// Whether a block is printed from here: by `super()` or through `self`.
+    /// True when a block is printed from here: by `super()` or through `self`.
     pub prints_block: bool,
 }
 
@@ -316,7 +316,7 @@ impl<'a> ExpressionParser<'a> {
         Ok(left)
     }
 
-    /// What a `for` goes over.
+    /// Reads what a `for` goes over.
     pub fn iterable(&mut self) -> Read<()> {
         let node = self.tuple(false)?;
         self.around(node, format!("{ITERABLE}("), ")");

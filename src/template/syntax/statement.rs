@@ -5,12 +5,12 @@ use std::ops::Range;
 use super::expression::{ExpressionParser, Read, SyntaxRefusal};
 use super::tokens::{TagToken, TokenKind};
 
-/// What a statement is, as far as rewriting has to know.
+/// Form of a statement, as far as rewriting has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form<'a> {
     /// `set name = value`
     Assign {
-        /// The name.
+        /// Name that gets a value.
         name: &'a str,
         /// Where the value stands.
         value: Range<usize>,
@@ -27,7 +27,7 @@ pub enum Form<'a> {
 /// A name that a statement gives to a value, other than by `set name = value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound<'a> {
-    /// The name.
+    /// Name that gets a value.
     pub name: &'a str,
     /// Where the value stands that a macro's argument has when none is given.
     pub default: Option<Range<usize>>,
@@ -35,9 +35,9 @@ pub struct Bound<'a> {
 
 /// A statement that was read.
 pub struct Statement<'a> {
-    /// Its first word.
+    /// First word of the statement.
     pub word: &'a str,
-    /// What it is.
+    /// Form of the statement.
     pub form: Form<'a>,
     /// Names that it gives to values, which are to be bound after it.
     pub bound: Vec<Bound<'a>>,
@@ -308,7 +308,7 @@ fn context(parser: &mut ExpressionParser<'_>) -> Read<()> {
     }
 }
 
-/// What stands between `{{` and `}}`.
+/// Reads what stands between `{{` and `}}`.
 pub fn output(text: &str) -> Read<ExpressionParser<'_>> {
     let mut parser = ExpressionParser::new(text)?;
     parser.tuple(true)?;

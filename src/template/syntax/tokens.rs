@@ -2,7 +2,7 @@
 
 use crate::template::tags::string_end;
 
-/// What a token is.
+/// Kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// A name or keyword.
@@ -20,9 +20,9 @@ pub enum TokenKind {
 /// One token and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TagToken<'a> {
-    /// What it is.
+    /// Kind of the token.
     pub kind: TokenKind,
-    /// Its text.
+    /// Text of the token, as it is written.
     pub text: &'a str,
     /// The offset of its first byte.
     pub start: usize,
