@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Entry, Layers, SetAt, ValueError};
+use crate::config::options::OptionRole;
 use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Selection};
 use crate::config::source::Source;
@@ -25,17 +26,6 @@ use crate::session::prepare::{Prepared, prepare};
 use crate::session::tree::add_tree_facts;
 use crate::sources::revision::{Revision, RevisionError};
 use crate::util::scratch::{self, Scratch};
-
-/// Options that name a file or directory that images are made from.
-pub(super) const INPUTS: [&str; 7] = [
-    "images_dir",
-    "docker_dir",
-    "template_override",
-    "repos_yaml",
-    "patches_path",
-    "apt_sources_list",
-    "apt_preferences",
-];
 
 /// Leaves images out of the plan that are what they were at the revision, and so is all that they are built on.
 /// `layers` is the configuration as it was read, without what the tree brings along.
@@ -109,21 +99,18 @@ fn difference(
 /// The same configuration with every path leading to what was there; none when there was no image tree.
 fn config_then(mut layers: Layers, copies: &mut Revision) -> Result<Option<Config>, Fatal> {
     let mut moved = Vec::new();
-    for key in INPUTS {
-        let paths: Vec<String> = layers.many(key)?;
-        // Of options that are not to be repeated the last one counts.
-        let counted = if ["docker_dir", "template_override"].contains(&key) { paths.len() } else { 1 };
-        for path in paths.iter().rev().take(counted).rev().filter(|path| !path.is_empty()) {
-            if let Some(copy) = copies.copy_of(Path::new(path))? {
-                moved.push(pinned(key, &copy.display().to_string()));
+    for option in layers.options().of_role(OptionRole::ImageInput) {
+        for path in layers.paths_of(option)? {
+            if let Some(copy) = copies.copy_of(&path)? {
+                moved.push(pinned(option.name, &copy.display().to_string()));
             }
         }
-        layers.remove_option(key);
-    }
-    if !moved.iter().any(|entry| entry.key == "images_dir") {
-        return Ok(None);
+        layers.remove_option(option.name);
     }
     layers.push(moved);
+    if layers.option("images_dir")?.is_none() {
+        return Ok(None);
+    }
     // What there is to warn of was told about the tree of today.
     add_tree_facts(&mut layers)?;
     // Whatever this run asks for, everything there was can be compared.

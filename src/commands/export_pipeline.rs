@@ -98,7 +98,7 @@ fn arguments(prepared: &Prepared, line: &CommandLine) -> Result<PipelineOptions,
 
 /// Place in a pipeline's commands that an option of this run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PlaceInJobs {
+pub(super) enum PlaceInJobs {
     /// None: it is of this run, or jobs have their own.
     Nowhere,
     /// Commands that are about all images: jobs that build name theirs instead.
@@ -107,7 +107,7 @@ enum PlaceInJobs {
     Arguments,
 }
 
-fn place_in_jobs(option: &OptionSpec) -> PlaceInJobs {
+pub(super) fn place_in_jobs(option: &OptionSpec) -> PlaceInJobs {
     match (option.role, option.output()) {
         (OptionRole::Selects, _) => PlaceInJobs::Selection,
         (OptionRole::Task | OptionRole::OfTask(_) | OptionRole::RunOnly, _) => PlaceInJobs::Nowhere,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::config::resolved::SummaryOutput;
 use crate::config::settings::settings;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::report::Reporter;
@@ -37,7 +38,8 @@ pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fat
 
     let (quiet, debug) = (output.quiet, output.debug);
     let mut errors =
-        Console::stderr(ConsoleOptions { quiet, debug, summary: output.summary }).finish(summary);
+        Console::stderr(ConsoleOptions { quiet, debug, summary: output.summary != SummaryOutput::Off })
+            .finish(summary);
     errors.extend(outputs.summary.into_iter().flat_map(|mut json| json.finish(summary)));
     let facts = RunFacts { engine: merged.engine, configuration: settings(config.layers())? };
     let run = EndedRun { summary, timeline: &merged.timeline, facts: &facts, started: merged.started };

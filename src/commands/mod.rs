@@ -7,6 +7,8 @@ mod export_bake;
 mod export_pipeline;
 mod list_platforms;
 mod merge_summaries;
+#[cfg(test)]
+mod new_option_tests;
 mod print;
 mod prune;
 mod retag;
@@ -144,7 +146,7 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
         Task::Explain(image) => output(&explain::explain(prepared, image, session.environment)?),
         Task::Plan => {
             let forecasts = show_plan::forecasts(&mut session)?;
-            output(&print::plan(&session.prepared.plan, &forecasts, session.config().output.plan_json))
+            output(&print::plan(&session.prepared.plan, &forecasts, session.config().output.plan_format))
         }
         Task::TemplateOnly => told(template_only::template_only(prepared)?),
         Task::Lock(path) => told(write_lock::write(&session, path)?),

@@ -10,6 +10,7 @@ use crate::cli;
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Layers, ValueError};
 use crate::config::options::OPTIONS;
+use crate::config::resolved::PlanFormat;
 use crate::config::settings::{Setting, settings};
 use crate::freshness::decide::{Expected, Holder};
 use crate::freshness::forecast::Forecast;
@@ -80,13 +81,13 @@ impl<'a> From<&'a Forecast> for ShownForecast<'a> {
 }
 
 /// The plan with what would come of it, for people or as JSON.
-pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Forecast>, json: bool) -> String {
+pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Forecast>, format: PlanFormat) -> String {
     let units: Vec<ForecastUnit> = plan
         .units
         .iter()
         .map(|planned| ForecastUnit { planned, forecast: forecasts.get(&planned.id()).map(Into::into) })
         .collect();
-    if json {
+    if format == PlanFormat::Json {
         let plan = serde_json::json!({ "units": units });
         return serde_json::to_string_pretty(&plan).unwrap_or_default() + "\n";
     }

@@ -7,6 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::DecimalBytes;
 use serde::Serialize;
 
+use crate::config::resolved::PlanFormat;
 use crate::engine::docker::Docker;
 use crate::engine::unneeded::{ImagePrune, Rules, cache, images};
 use crate::engine::{Engine, EngineError};
@@ -57,7 +58,7 @@ pub fn prune(session: &Session, tags: Option<&str>, dry_run: bool) -> Result<u8,
             found.push(find(engine, &rules).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
         }
         let shown: Vec<Shown> = found.iter().map(Found::shown).collect();
-        output(&if config.output.plan_json { json(&shown) } else { text(&shown) })?;
+        output(&if config.output.plan_format == PlanFormat::Json { json(&shown) } else { text(&shown) })?;
         if dry_run {
             tell("Nothing was removed (--dry-run)");
             return Ok(0);

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::affected::INPUTS;
 use crate::config::command_line::CommandLine;
+use crate::config::kolla_package::PACKAGE_PARTS;
 use crate::config::layer::Layers;
 use crate::config::load::{self, load};
+use crate::config::options::{InputPath, OptionRole};
 use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Task};
 use crate::config::source::{Source, SourceOrigin};
@@ -80,12 +81,7 @@ fn watched(line: &CommandLine, environment: &Environment) -> Result<Watched, Fat
     let mut layers = load(line, &environment.variables)?;
     tree::add_tree_facts(&mut layers)?;
     let mut inputs: Vec<PathBuf> = load::places(line, &environment.variables);
-    for key in INPUTS {
-        inputs.extend(layers.many(key)?.into_iter().filter(|path| !path.is_empty()).map(PathBuf::from));
-    }
-    if let Some(package) = layers.option("kolla_package")?.map(PathBuf::from) {
-        inputs.extend(["common", "template"].map(|dir| package.join(dir)));
-    }
+    inputs.extend(image_inputs(&layers)?);
     let config = resolve(layers)?;
     let outputs: Vec<_> = places::written(&config, environment)?
         .into_iter()
@@ -101,6 +97,22 @@ fn watched(line: &CommandLine, environment: &Environment) -> Result<Watched, Fat
         }
     }
     Ok(Watched::new(inputs, outputs))
+}
+
+/// What options name that images are made from.
+pub(super) fn image_inputs(layers: &Layers) -> Result<Vec<PathBuf>, Fatal> {
+    let mut inputs = Vec::new();
+    for option in layers.options().iter() {
+        let paths = layers.paths_of(option)?.into_iter();
+        match (option.role, option.input()) {
+            (OptionRole::ImageInput, _) => inputs.extend(paths),
+            (_, Some(InputPath::KollaPackage)) => {
+                inputs.extend(paths.flat_map(|package| PACKAGE_PARTS.map(|part| package.join(part))));
+            }
+            _ => {}
+        }
+    }
+    Ok(inputs)
 }
 
 /// The directories and archives on this machine that images asked for are made from.

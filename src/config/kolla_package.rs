@@ -18,6 +18,9 @@ use crate::model::template_api::DefaultTag;
 pub const MODULES: [&str; 5] =
     ["common/config.py", "common/sources.py", "common/users.py", "image/unbuildable.py", "image/build.py"];
 
+/// Directories of the package that a run reads.
+pub const PACKAGE_PARTS: [&str; 2] = ["common", "template"];
+
 /// The module that declares options.
 pub const CONFIG_MODULE: &str = "common/config.py";
 

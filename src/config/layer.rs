@@ -177,6 +177,27 @@ impl Layers {
         Ok(self.text(DEFAULT, key)?.filter(|text| !text.is_empty()))
     }
 
+    /// The path that an option names.
+    pub fn path(&self, key: &str) -> Result<Option<PathBuf>, ValueError> {
+        Ok(self.option(key)?.map(PathBuf::from))
+    }
+
+    /// Every path that an option names that may be repeated.
+    pub fn paths(&self, key: &str) -> Result<Vec<PathBuf>, ValueError> {
+        Ok(self.many(key)?.into_iter().map(PathBuf::from).collect())
+    }
+
+    /// Every path that counts of an option of any kind.
+    pub fn paths_of(&self, option: &OptionSpec) -> Result<Vec<PathBuf>, ValueError> {
+        let values = self.counting(option)?.into_iter().map(|(_, text)| text);
+        Ok(values.filter(|text| !text.is_empty()).map(PathBuf::from).collect())
+    }
+
+    /// An option's number, not below 0; 1 when it is nowhere given.
+    pub fn number(&self, key: &str) -> Result<u64, ValueError> {
+        Ok(u64::try_from(self.integer(DEFAULT, key)?.unwrap_or(1)).unwrap_or(0))
+    }
+
     /// A whole number.
     pub fn integer(&self, section: &str, key: &str) -> Result<Option<i64>, ValueError> {
         self.parsed(section, key, |text| {

@@ -147,6 +147,13 @@ pub enum ReportFormat {
     AnsibleDigests,
 }
 
+impl ReportFormat {
+    /// True for reports of pushes, which runs without pushes do not write.
+    pub fn tells_of_pushes(self) -> bool {
+        matches!(self, ReportFormat::Digests | ReportFormat::AnsibleDigests)
+    }
+}
+
 /// Program that an option comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionOrigin {
@@ -448,6 +455,11 @@ impl OptionTable {
     /// The options of a group.
     pub fn of_group(self, group: OptionGroup) -> impl Iterator<Item = &'static OptionSpec> {
         self.iter().filter(move |option| option.group == group)
+    }
+
+    /// The options that play this part.
+    pub fn of_role(self, role: OptionRole) -> impl Iterator<Item = &'static OptionSpec> {
+        self.iter().filter(move |option| option.role == role)
     }
 
     /// The names of all options.

@@ -97,11 +97,11 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         .common()
         .differs("what has no effect in them is told; Kolla is silent"),
     ours(Templates, "strict_overrides", Flag, "Fail if anything in an override file has no effect"),
-    kolla(Templates, "docker_dir", Many, "Directory to lay over the image tree, file by file; may be repeated")
-        .short('D')
+    ours(Templates, "images_dir", Text, "Image tree, or Kolla checkout, to use instead of the built-in tree")
         .reads(InputPath::ImageTree)
         .role(ImageInput),
-    ours(Templates, "images_dir", Text, "Image tree, or Kolla checkout, to use instead of the built-in tree")
+    kolla(Templates, "docker_dir", Many, "Directory to lay over the image tree, file by file; may be repeated")
+        .short('D')
         .reads(InputPath::ImageTree)
         .role(ImageInput),
     ours(Templates, "template_api", Choice(TEMPLATE_APIS), "Kolla release that the templates are written for")

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use super::buildkit::CacheSource;
 use super::layer::Layers;
 use super::names::Names;
+use super::options::{OptionSpec, ReportFormat};
 use crate::model::ci_system::CiSystem;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::parts::Tag;
@@ -40,6 +41,8 @@ pub struct Config {
     pub selection: Selection,
     /// What the run is to do.
     pub task: Task,
+    /// Option that asks for it; none for a build.
+    pub asked_by: Option<&'static OptionSpec>,
     /// Where templates come from and what changes them.
     pub templates: TemplateOptions,
     /// How images are built.
@@ -231,7 +234,7 @@ pub struct BuildOptions {
     pub build_args: Vec<(String, String)>,
     /// Reuse what is already built.
     pub cache: bool,
-    /// Reuse what the registry has, too.
+    /// Up-to-date images are looked for in the registry, too.
     pub reuse_registry: bool,
     /// Ask for newer base images.
     pub pull: bool,
@@ -278,32 +281,53 @@ pub struct BuildOptions {
 }
 
 /// What is told, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct OutputOptions {
     /// Directory for logs.
     pub logs_dir: Option<PathBuf>,
-    /// Tell at the end what became of every image.
-    pub summary: bool,
-    /// Write the summary as JSON.
+    /// Summary at the end.
+    pub summary: SummaryOutput,
+    /// Findings of tasks go to standard output as JSON.
     pub json: bool,
-    /// Print the plan as JSON.
-    pub plan_json: bool,
-    /// File for it; standard output without.
-    pub summary_json_file: Option<PathBuf>,
-    /// File for the full report as JSON.
-    pub report: Option<PathBuf>,
-    /// File for JUnit's XML.
-    pub junit: Option<PathBuf>,
-    /// File for the timing page.
-    pub html: Option<PathBuf>,
-    /// File for the digests of what was pushed.
-    pub digests: Option<PathBuf>,
-    /// File for the same as variables of kolla-ansible.
-    pub digests_ansible: Option<PathBuf>,
+    /// Format of plans, and of what pruning shows.
+    pub plan_format: PlanFormat,
+    /// Reports, in the order of the table of options.
+    pub reports: Vec<ReportFile>,
     /// No image logs on the console.
     pub quiet: bool,
     /// Tell more.
     pub debug: bool,
+}
+
+/// Summary of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SummaryOutput {
+    /// None.
+    Off,
+    /// For people, on the console.
+    Console,
+    /// On the console, and as JSON in this file, or on standard output.
+    ConsoleAndJson(Option<PathBuf>),
+}
+
+/// Format of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// A report that is asked for.
+#[derive(Debug, Clone)]
+pub struct ReportFile {
+    /// Option that names it.
+    pub option: &'static OptionSpec,
+    /// Content.
+    pub format: ReportFormat,
+    /// Path of the file.
+    pub path: PathBuf,
 }
 
 impl Config {

@@ -9,11 +9,11 @@ use super::resolved::{Export, Retag, Task};
 use crate::model::ci_system::CiSystem;
 use crate::model::reference::parts::Tag;
 
-/// The task that was asked for. Of several that Kolla has, the first in the order of the table counts, as there; all
+/// The task that was asked for, and the option that asks for it. Of several that Kolla has, the first in the order of the table counts, as there; all
 /// others exclude each other.
-pub fn task(layers: &Layers) -> Result<Task, ValueError> {
+pub fn task(layers: &Layers) -> Result<(Task, Option<&'static OptionSpec>), ValueError> {
     let mut asked = Vec::new();
-    for option in layers.options().iter().filter(|option| option.role == OptionRole::Task) {
+    for option in layers.options().of_role(OptionRole::Task) {
         if is_asked(layers, option)? {
             asked.push(option);
         }
@@ -24,7 +24,10 @@ pub fn task(layers: &Layers) -> Result<Task, ValueError> {
         return Err(conflict(layers, one, other));
     }
     dry_run(layers)?;
-    asked.first().map_or(Ok(Task::Build), |option| read(layers, option.name))
+    match asked.first() {
+        Some(option) => Ok((read(layers, option.name)?, Some(option))),
+        None => Ok((Task::Build, None)),
+    }
 }
 
 /// Options of the command line that say how something is done that is not asked for.
@@ -163,15 +166,20 @@ mod tests {
         layers
     }
 
+    fn task_alone(layers: &Layers) -> Result<Task, ValueError> {
+        task(layers).map(|(task, _)| task)
+    }
+
     fn tasks() -> Vec<&'static OptionSpec> {
         OPTIONS.iter().filter(|option| option.role == OptionRole::Task).collect()
     }
 
     #[test]
     fn every_task_of_the_table_is_read() {
-        assert_eq!(task(&Layers::default()), Ok(Task::Build));
+        assert_eq!(task(&Layers::default()).expect("no task").0, Task::Build);
         for option in tasks() {
-            let found = task(&layers(&[option], &SetAt::CommandLine)).expect(option.name);
+            let (found, asked_by) = task(&layers(&[option], &SetAt::CommandLine)).expect(option.name);
+            assert_eq!(asked_by.map(|it| it.name), Some(option.name));
             assert_ne!(found, Task::Build, "{}", option.name);
         }
     }
@@ -180,11 +188,11 @@ mod tests {
     fn two_tasks_exclude_each_other_unless_kolla_has_both() {
         for one in tasks() {
             for other in tasks().into_iter().filter(|other| other.name != one.name) {
-                let found = task(&layers(&[one, other], &SetAt::CommandLine));
+                let found = task_alone(&layers(&[one, other], &SetAt::CommandLine));
                 if one.origin == OptionOrigin::Kolla && other.origin == OptionOrigin::Kolla {
                     let first = tasks().into_iter().find(|it| [one.name, other.name].contains(&it.name));
                     let first = first.expect("one of them comes first");
-                    assert_eq!(found, task(&layers(&[first], &SetAt::CommandLine)));
+                    assert_eq!(found, task_alone(&layers(&[first], &SetAt::CommandLine)));
                 } else {
                     let told = found.expect_err(one.name).to_string();
                     for option in [one, other] {

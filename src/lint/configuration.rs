@@ -67,7 +67,7 @@ fn names(config: &Config) -> Vec<String> {
 }
 
 /// One line for every option or section of a user's files that no part of the program reads.
-fn unknown_settings(layers: &Layers, images: &[&str]) -> Vec<String> {
+pub(crate) fn unknown_settings(layers: &Layers, images: &[&str]) -> Vec<String> {
     let options: Vec<&str> = layers.options().names();
     let mut warnings = Vec::new();
     let mut told_sections = BTreeSet::new();

@@ -8,37 +8,23 @@ use super::ended_run::{EndedRun, RunFacts};
 use super::summary::Summary;
 use super::timeline::Timeline;
 use super::{ReportError, Reporter, digests, html, junit};
+use crate::config::options::ReportFormat;
 use crate::model::event::Event;
 use crate::model::plan::BuildPlan;
 use crate::util::write::Destination;
-
-/// Kind of a file about a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The whole report, for programs.
-    Json,
-    /// Test cases, for what shows tests.
-    Junit,
-    /// A page, for people.
-    Html,
-    /// Digests of all that was pushed.
-    Digests,
-    /// The same as variables of kolla-ansible.
-    AnsibleDigests,
-}
 
 /// Notes the times of a run and writes its reports.
 pub struct ReportFiles {
     timeline: Timeline,
     facts: RunFacts,
-    targets: Vec<(Format, Destination)>,
+    targets: Vec<(ReportFormat, Destination)>,
     started: Timestamp,
     clock: Instant,
 }
 
 impl ReportFiles {
     /// Reports of a run that starts now.
-    pub fn new(plan: &BuildPlan, facts: RunFacts, targets: Vec<(Format, Destination)>) -> ReportFiles {
+    pub fn new(plan: &BuildPlan, facts: RunFacts, targets: Vec<(ReportFormat, Destination)>) -> ReportFiles {
         let timeline = Timeline::new(plan);
         ReportFiles { timeline, facts, targets, started: Timestamp::now(), clock: Instant::now() }
     }
@@ -56,18 +42,18 @@ impl Reporter for ReportFiles {
 }
 
 /// Writes reports of a run that has ended; gives all that could not be written.
-pub fn write_reports(run: &EndedRun, targets: &[(Format, Destination)]) -> Vec<ReportError> {
+pub fn write_reports(run: &EndedRun, targets: &[(ReportFormat, Destination)]) -> Vec<ReportError> {
     if targets.is_empty() {
         return Vec::new();
     }
     let report = run.report();
-    let write = |(format, destination): &(Format, Destination)| {
+    let write = |(format, destination): &(ReportFormat, Destination)| {
         let (what, text) = match format {
-            Format::Json => ("the report", Ok(report.to_json())),
-            Format::Junit => ("the JUnit report", junit::xml(&report)),
-            Format::Html => ("the timing page", html::page(&report)),
-            Format::Digests => ("the digests", Ok(digests::json(&report))),
-            Format::AnsibleDigests => ("the digests for kolla-ansible", Ok(digests::ansible(&report))),
+            ReportFormat::Json => ("the report", Ok(report.to_json())),
+            ReportFormat::Junit => ("the JUnit report", junit::xml(&report)),
+            ReportFormat::Html => ("the timing page", html::page(&report)),
+            ReportFormat::Digests => ("the digests", Ok(digests::json(&report))),
+            ReportFormat::AnsibleDigests => ("the digests for kolla-ansible", Ok(digests::ansible(&report))),
         };
         let source = text.and_then(|text| destination.write(text.as_bytes())).err()?;
         let path = destination.path().display().to_string();

@@ -1,10 +1,8 @@
 //! The files that tell of a run: opened before it begins, written when it has ended.
 
-use std::path::PathBuf;
-
-use crate::config::resolved::OutputOptions;
+use crate::config::options::ReportFormat;
+use crate::config::resolved::{OutputOptions, ReportFile, SummaryOutput};
 use crate::error::{EXIT_FAILED, Fatal};
-use crate::report::files::Format;
 use crate::report::json::{JsonSummary, JsonTarget};
 use crate::report::logs::Logs;
 use crate::util::write::Destination;
@@ -14,7 +12,7 @@ pub struct Outputs {
     /// The JSON summary, when one is asked for.
     pub summary: Option<JsonSummary>,
     /// Reports and digests.
-    pub files: Vec<(Format, Destination)>,
+    pub files: Vec<(ReportFormat, Destination)>,
     /// A log for each image, when a directory for them is named.
     pub logs: Option<Logs>,
 }
@@ -22,13 +20,16 @@ pub struct Outputs {
 impl Outputs {
     /// Opens everything that is asked for; what can't be written then is told now and not when all is built.
     pub fn open(output: &OutputOptions) -> Result<Outputs, Fatal> {
-        let summary = match (output.summary && output.json, &output.summary_json_file) {
-            (false, _) => None,
-            (true, None) => Some(JsonTarget::Stdout),
-            (true, Some(path)) => Some(JsonTarget::File(open("summary-json-file", path)?)),
+        let summary = match &output.summary {
+            SummaryOutput::Off | SummaryOutput::Console => None,
+            SummaryOutput::ConsoleAndJson(None) => Some(JsonTarget::Stdout),
+            SummaryOutput::ConsoleAndJson(Some(path)) => {
+                Some(JsonTarget::File(open("summary-json-file", path)?))
+            }
         };
-        let files = report_files(output).into_iter();
-        let files = files.map(|file| Ok((file.format, open(&file.option.replace('_', "-"), &file.path)?)));
+        let open_report =
+            |report: &ReportFile| Ok((report.format, open(&report.option.long(), &report.path)?));
+        let files = output.reports.iter().map(open_report);
         Ok(Outputs {
             summary: summary.map(JsonSummary::new),
             files: files.collect::<Result<Vec<_>, Fatal>>()?,
@@ -48,29 +49,4 @@ fn open(option: &str, path: &std::path::Path) -> Result<Destination, Fatal> {
         Fatal::message(format!("--{option}: cannot write {}: {error}", path.display()), EXIT_FAILED)
             .hinted("nothing has been built; name a file in a directory that is there and can be written to")
     })
-}
-
-/// A report that is asked for.
-pub struct ReportFile {
-    /// The option that names it.
-    pub option: &'static str,
-    /// What it holds.
-    pub format: Format,
-    /// Where it goes.
-    pub path: PathBuf,
-}
-
-/// The reports that are asked for.
-pub fn report_files(output: &OutputOptions) -> Vec<ReportFile> {
-    let files = [
-        ("report", Format::Json, &output.report),
-        ("junit", Format::Junit, &output.junit),
-        ("html", Format::Html, &output.html),
-        ("digests", Format::Digests, &output.digests),
-        ("digests_ansible", Format::AnsibleDigests, &output.digests_ansible),
-    ];
-    let asked = |(option, format, path): (_, _, &Option<PathBuf>)| {
-        Some(ReportFile { option, format, path: path.clone()? })
-    };
-    files.into_iter().filter_map(asked).collect()
 }

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::outputs::report_files;
 use super::prepare::Prepared;
 use super::{Session, kept};
 use crate::config::keys::DEFAULT;
+use crate::config::kolla_package::PACKAGE_PARTS;
 use crate::config::layer::{Entry, Layers, SetAt};
 use crate::config::load;
-use crate::config::resolved::{Config, Export, Task};
+use crate::config::options::{InputPath, OptionSpec, OutputPath};
+use crate::config::resolved::{Config, Export, SummaryOutput, Task};
 use crate::config::source::SourceOrigin;
 use crate::context::workdir;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
@@ -51,45 +52,17 @@ fn refused(overlap: &Overlap) -> Fatal {
 /// Everything that the run writes.
 pub fn written(config: &Config, environment: &Environment) -> Result<Vec<(Writing, UsedPlace)>, Fatal> {
     let mut list = WrittenPlaces { layers: config.layers(), places: Vec::new() };
-    let output = &config.output;
-    match &config.task {
-        Task::Build => {
-            list.work_dir("work_dir", config.build.work_dir.as_deref())?;
-            list.cache(config, environment)?;
-            if let (Some(durations), Some(records)) =
-                (kept::durations_file(environment), kept::records_dir(environment))
-            {
-                list.add(Writing::File, "the durations of builds", &durations)?;
-                list.add(Writing::Ours, "the records of inputs", &records)?;
-            }
-            list.logs(output.logs_dir.as_deref())?;
+    for option in config.layers().options().iter() {
+        if let Some(output) = option.output() {
+            list.output(option, output, config, environment)?;
         }
-        Task::TemplateOnly => list.work_dir("work_dir", config.build.work_dir.as_deref())?,
-        Task::SaveDependency(path) => list.file("save_dependency", path)?,
-        Task::Lock(path) => {
-            list.file("lock", path)?;
-            list.cache(config, environment)?;
-        }
-        Task::Export(Export::Bake(dir)) => {
-            list.work_dir("export_dir", Some(dir))?;
-            list.file("export_dir", &dir.join(BAKE_FILE))?;
-            list.cache(config, environment)?;
-        }
-        Task::Export(Export::Pipeline { system, dir, .. }) => {
-            for name in file_names(*system) {
-                list.file("export_dir", &dir.join(name))?;
-            }
-        }
-        Task::VerifyRegistry => list.cache(config, environment)?,
-        _ => {}
     }
-    if matches!(config.task, Task::Build | Task::MergeSummaries(_)) {
-        if let Some(path) = output.summary_json_file.as_ref().filter(|_| output.summary && output.json) {
-            list.file("summary_json_file", path)?;
-        }
-        for file in report_files(output) {
-            list.file(file.option, &file.path)?;
-        }
+    if config.task == Task::Build
+        && let (Some(durations), Some(records)) =
+            (kept::durations_file(environment), kept::records_dir(environment))
+    {
+        list.add(Writing::File, "the durations of builds", &durations)?;
+        list.add(Writing::Ours, "the records of inputs", &records)?;
     }
     Ok(list.places)
 }
@@ -97,22 +70,13 @@ pub fn written(config: &Config, environment: &Environment) -> Result<Vec<(Writin
 /// Everything that the run reads, of image trees as much as what is written there makes necessary.
 fn read(session: &Session, written: &[(Writing, UsedPlace)]) -> Result<Vec<(Reading, UsedPlace)>, Fatal> {
     let config = session.config();
-    let templates = &config.templates;
     let mut list = ReadPlaces { layers: config.layers(), places: Vec::new() };
     for path in load::files(session.line, &session.environment.variables)? {
         list.add(Reading::File, "the configuration", &path)?;
     }
-    list.tree(&session.prepared, written)?;
-    list.options("template_override", Reading::File, &templates.overrides)?;
-    list.options("repos_yaml", Reading::File, &templates.repos_yaml)?;
-    list.options("patches_path", Reading::Whole, &templates.patches_path)?;
-    list.options("registry_ca", Reading::File, &config.build.registry_ca)?;
-    for (option, (_, path)) in templates.base_files.iter().map(|file| (base_file_option(file.0), file)) {
-        list.options(option, Reading::File, [path])?;
-    }
-    if let Some(package) = &templates.kolla_package {
-        for part in ["common", "template"] {
-            list.add(Reading::Whole, "Kolla's Python package", &package.join(part))?;
+    for option in config.layers().options().iter() {
+        if let Some(input) = option.input() {
+            list.input(option, input, session, written)?;
         }
     }
     for secret in &config.build.secrets {
@@ -120,26 +84,15 @@ fn read(session: &Session, written: &[(Writing, UsedPlace)]) -> Result<Vec<(Read
             list.add(Reading::File, &format!("--secret id={}", secret.id), path)?;
         }
     }
-    match &config.task {
-        Task::MergeSummaries(paths) => {
-            for path in paths {
-                let reading = if path.is_dir() { Reading::Whole } else { Reading::File };
-                list.options("merge_summaries", reading, [path])?;
-            }
-        }
-        Task::Lock(_) => list.sources(session)?,
-        Task::Build | Task::Export(Export::Bake(_)) | Task::Plan | Task::VerifyRegistry => {
-            list.options("locked", Reading::File, &config.build.locked)?;
-            list.sources(session)?;
-        }
-        _ => {}
+    if reads_lock_file(&config.task) || matches!(config.task, Task::Lock(_)) {
+        list.sources(session)?;
     }
     Ok(list.places)
 }
 
-/// The option by which a file of the base image is replaced.
-fn base_file_option(name: &str) -> &'static str {
-    if name == "sources.list" { "apt_sources_list" } else { "apt_preferences" }
+/// True for tasks that take images for what a lock file says of them.
+fn reads_lock_file(task: &Task) -> bool {
+    matches!(task, Task::Build | Task::Export(Export::Bake(_)) | Task::Plan | Task::VerifyRegistry)
 }
 
 struct WrittenPlaces<'a> {
@@ -153,39 +106,88 @@ impl WrittenPlaces<'_> {
         Ok(())
     }
 
+    /// What an option names, when this run writes it.
+    fn output(
+        &mut self,
+        option: &OptionSpec,
+        output: OutputPath,
+        config: &Config,
+        environment: &Environment,
+    ) -> Result<(), Fatal> {
+        let task = &config.task;
+        let path = match (output, self.layers.path(option.name)?) {
+            (OutputPath::SourceCache, _) => kept::sources_dir(config, environment),
+            (_, path) => path,
+        };
+        let Some(path) = path else { return Ok(()) };
+        match output {
+            OutputPath::WorkDir if matches!(task, Task::Build | Task::TemplateOnly) => {
+                self.work_dir(option, &path)
+            }
+            OutputPath::SourceCache if fetches_sources(task) => {
+                self.add(Writing::Ours, &named(self.layers, option, &path), &path)
+            }
+            OutputPath::Logs if *task == Task::Build => self.logs(option, &path),
+            OutputPath::OfTask if config.asked_by.is_some_and(|asked_by| asked_by.name == option.name) => {
+                self.file(option, &path)
+            }
+            OutputPath::Export => match task {
+                Task::Export(Export::Bake(_)) => {
+                    self.work_dir(option, &path)?;
+                    self.file(option, &path.join(BAKE_FILE))
+                }
+                Task::Export(Export::Pipeline { system, .. }) => {
+                    file_names(*system).iter().try_for_each(|name| self.file(option, &path.join(name)))
+                }
+                _ => Ok(()),
+            },
+            OutputPath::Summary
+                if tells_of_runs(task)
+                    && matches!(config.output.summary, SummaryOutput::ConsoleAndJson(_)) =>
+            {
+                self.file(option, &path)
+            }
+            OutputPath::Report(_) if tells_of_runs(task) => self.file(option, &path),
+            _ => Ok(()),
+        }
+    }
+
     /// The file that an option names.
-    fn file(&mut self, option: &str, path: &Path) -> Result<(), Fatal> {
+    fn file(&mut self, option: &OptionSpec, path: &Path) -> Result<(), Fatal> {
         let is_stream = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
         let writing = if is_stream { Writing::Stream } else { Writing::File };
         self.add(writing, &named(self.layers, option, path), path)
     }
 
-    fn work_dir(&mut self, option: &str, dir: Option<&Path>) -> Result<(), Fatal> {
-        let Some(dir) = dir else { return Ok(()) };
+    fn work_dir(&mut self, option: &OptionSpec, dir: &Path) -> Result<(), Fatal> {
         let name = named(self.layers, option, dir);
         self.add(Writing::Ours, &name, &workdir::tree_in(dir))?;
         self.add(Writing::File, &name, &workdir::lock_in(dir))
     }
 
-    fn cache(&mut self, config: &Config, environment: &Environment) -> Result<(), Fatal> {
-        let Some(dir) = kept::sources_dir(config, environment) else { return Ok(()) };
-        self.add(Writing::Ours, &named(self.layers, "source_cache", &dir), &dir)
-    }
-
     /// The directory of logs, and what links in it lead to.
-    fn logs(&mut self, dir: Option<&Path>) -> Result<(), Fatal> {
-        let Some(dir) = dir else { return Ok(()) };
-        self.add(Writing::Beside, &named(self.layers, "logs_dir", dir), dir)?;
+    fn logs(&mut self, option: &OptionSpec, dir: &Path) -> Result<(), Fatal> {
+        self.add(Writing::Beside, &named(self.layers, option, dir), dir)?;
         let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
         for link in entries.filter(|path| path.is_symlink() && path.extension().is_some_and(|is| is == "log"))
         {
             // Links to the logs of images that have failed are ours, and are not written through.
             if fs::read_link(&link).is_ok_and(|to| to.components().count() > 1) {
-                self.file("logs_dir", &link)?;
+                self.file(option, &link)?;
             }
         }
         Ok(())
     }
+}
+
+/// True for tasks that fetch sources.
+fn fetches_sources(task: &Task) -> bool {
+    matches!(task, Task::Build | Task::Lock(_) | Task::Export(Export::Bake(_)) | Task::VerifyRegistry)
+}
+
+/// True for tasks that end in a summary and reports.
+fn tells_of_runs(task: &Task) -> bool {
+    matches!(task, Task::Build | Task::MergeSummaries(_))
 }
 
 struct ReadPlaces<'a> {
@@ -199,52 +201,64 @@ impl ReadPlaces<'_> {
         Ok(())
     }
 
-    fn options<'p>(
+    /// What an option names, when this run reads it.
+    fn input(
         &mut self,
-        option: &str,
-        reading: Reading,
-        paths: impl IntoIterator<Item = &'p PathBuf>,
+        option: &OptionSpec,
+        input: InputPath,
+        session: &Session,
+        written: &[(Writing, UsedPlace)],
     ) -> Result<(), Fatal> {
-        for path in paths {
-            self.add(reading, &named(self.layers, option, path), path)?;
+        let task = &session.config().task;
+        for path in self.layers.paths_of(option)? {
+            let name = named(self.layers, option, &path);
+            match input {
+                InputPath::File => self.add(Reading::File, &name, &path)?,
+                InputPath::Dir => self.add(Reading::Whole, &name, &path)?,
+                InputPath::ImageTree => self.tree(&name, &path, &session.prepared, written)?,
+                InputPath::KollaPackage => {
+                    for part in PACKAGE_PARTS {
+                        self.add(Reading::Whole, "Kolla's Python package", &path.join(part))?;
+                    }
+                }
+                InputPath::LockFile if reads_lock_file(task) => self.add(Reading::File, &name, &path)?,
+                InputPath::Reports if matches!(task, Task::MergeSummaries(_)) => {
+                    let reading = if path.is_dir() { Reading::Whole } else { Reading::File };
+                    self.add(reading, &name, &path)?;
+                }
+                InputPath::LockFile | InputPath::Reports => {}
+            }
         }
         Ok(())
     }
 
-    /// The image tree: its directories, those of its images, its templates, and what its links lead to.
-    fn tree(&mut self, prepared: &Prepared, written: &[(Writing, UsedPlace)]) -> Result<(), Fatal> {
-        let templates = &prepared.config.templates;
-        self.options("images_dir", Reading::Part, &templates.images_dir)?;
-        self.options("docker_dir", Reading::Part, &templates.docker_dirs)?;
-        let roots = templates.images_dir.iter().map(|dir| ("images_dir", dir));
-        let roots: Vec<_> =
-            roots.chain(templates.docker_dirs.iter().map(|dir| ("docker_dir", dir))).collect();
-        for (option, root) in roots {
-            let name = named(self.layers, option, root);
-            for link in prepared.catalog.links_in(root) {
-                let reading = if link.is_dir() { Reading::Whole } else { Reading::File };
-                self.add(reading, &name, link)?;
-            }
-            let location = place(&name, root)?.location;
-            // There may be ten thousand images.
-            if !written.iter().any(|(_, place)| place.location.is_in(&location)) {
-                continue;
-            }
-            let image_dirs: BTreeSet<PathBuf> = prepared
-                .images
-                .iter()
-                .map(|image| root.join(&image.dir))
-                .filter(|dir| dir.is_dir())
-                .collect();
-            for dir in image_dirs {
-                self.add(Reading::Whole, &name, &dir)?;
-            }
-            for path in prepared.catalog.templates_in(root) {
-                self.add(Reading::File, &name, path)?;
-            }
-            self.add(Reading::File, &name, &root.join("repos.yaml"))?;
+    /// An image tree: its directory, those of its images, its templates, and what its links lead to.
+    fn tree(
+        &mut self,
+        name: &str,
+        root: &Path,
+        prepared: &Prepared,
+        written: &[(Writing, UsedPlace)],
+    ) -> Result<(), Fatal> {
+        self.add(Reading::Part, name, root)?;
+        for link in prepared.catalog.links_in(root) {
+            let reading = if link.is_dir() { Reading::Whole } else { Reading::File };
+            self.add(reading, name, link)?;
         }
-        Ok(())
+        let location = place(name, root)?.location;
+        // There may be ten thousand images.
+        if !written.iter().any(|(_, place)| place.location.is_in(&location)) {
+            return Ok(());
+        }
+        let image_dirs: BTreeSet<PathBuf> =
+            prepared.images.iter().map(|image| root.join(&image.dir)).filter(|dir| dir.is_dir()).collect();
+        for dir in image_dirs {
+            self.add(Reading::Whole, name, &dir)?;
+        }
+        for path in prepared.catalog.templates_in(root) {
+            self.add(Reading::File, name, path)?;
+        }
+        self.add(Reading::File, name, &root.join("repos.yaml"))
     }
 
     /// What on this machine images are made from.
@@ -278,19 +292,18 @@ fn place(name: &str, path: &Path) -> Result<UsedPlace, Fatal> {
 }
 
 /// An option as the user gave it, by the value that it has or that is below it.
-fn named(layers: &Layers, option: &str, path: &Path) -> String {
-    let Some(spec) = layers.options().find(option) else { return path.display().to_string() };
+fn named(layers: &Layers, option: &OptionSpec, path: &Path) -> String {
     let entries =
-        layers.entries().iter().rev().filter(|entry| entry.section == DEFAULT && entry.key == option);
+        layers.entries().iter().rev().filter(|entry| entry.section == DEFAULT && entry.key == option.name);
     let is_it = |text: &str| Path::new(text) == path;
     let mut entries = entries.collect::<Vec<_>>().into_iter();
     let found = entries.clone().find(|entry| is_it(&entry.text)).or_else(|| entries.next());
     match found {
         Some(entry) => match &entry.place {
-            SetAt::CommandLine if entry.text.is_empty() => format!("--{}", spec.long()),
-            SetAt::CommandLine => format!("--{} {}", spec.long(), entry.text),
-            place => format!("{option} = {} ({place})", entry.text),
+            SetAt::CommandLine if entry.text.is_empty() => format!("--{}", option.long()),
+            SetAt::CommandLine => format!("--{} {}", option.long(), entry.text),
+            place => format!("{} = {} ({place})", option.name, entry.text),
         },
-        None => format!("--{} (by default {})", spec.long(), path.display()),
+        None => format!("--{} (by default {})", option.long(), path.display()),
     }
 }

@@ -5,11 +5,12 @@ use std::io::IsTerminal;
 use super::Session;
 use super::outputs::Outputs;
 use super::stdio::tell;
+use crate::config::resolved::SummaryOutput;
 use crate::config::settings;
 use crate::error::Fatal;
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::ended_run::RunFacts;
-use crate::report::files::{Format, ReportFiles};
+use crate::report::files::ReportFiles;
 use crate::report::progress::LiveProgress;
 use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
@@ -25,17 +26,15 @@ pub fn reporters(session: &Session, engine: String, outputs: Outputs) -> Result<
         quiet: output.quiet,
         debug: output.debug,
     };
-    let (quiet, debug, summary) = (output.quiet, output.debug, output.summary);
+    let (quiet, debug, summary) = (output.quiet, output.debug, output.summary != SummaryOutput::Off);
     let mut reporters: Vec<Box<dyn Reporter>> = vec![match console_kind(surroundings) {
         ConsoleKind::Live => Box::new(LiveProgress::stderr(summary)),
         ConsoleKind::Plain => Box::new(Console::stderr(ConsoleOptions { quiet, debug, summary })),
     }];
     reporters.extend(outputs.logs.map(|logs| Box::new(logs) as Box<dyn Reporter>));
     reporters.extend(outputs.summary.map(|summary| Box::new(summary) as Box<dyn Reporter>));
-    let (digests, mut files): (Vec<_>, Vec<_>) = outputs
-        .files
-        .into_iter()
-        .partition(|(format, _)| matches!(format, Format::Digests | Format::AnsibleDigests));
+    let (digests, mut files): (Vec<_>, Vec<_>) =
+        outputs.files.into_iter().partition(|(format, _)| format.tells_of_pushes());
     if config.build.push {
         files.extend(digests);
     } else {

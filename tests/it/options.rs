@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use kolla_build::cli;
 use kolla_build::config::options::{
-    CommandLineForm, KollaDifference, OPTIONS, OptionGroup, OptionOrigin, OptionSpec, OptionTable, ValueKind,
+    CommandLineForm, KollaDifference, OPTIONS, OptionGroup, OptionOrigin, OptionSpec, OptionTable,
+    OutputPath, ReportFormat, ValueKind,
 };
 use kolla_build::config::shipped::Defaults;
 
@@ -241,4 +242,14 @@ fn docs_options_md_is_what_the_table_says() {
         found == expected,
         "docs/options.md is out of date: run UPDATE_OPTIONS=1 cargo test --test it options"
     );
+}
+
+#[test]
+fn a_new_option_has_its_row() {
+    let option = OptionSpec::ours(OptionGroup::Output, "tap", ValueKind::Text, "Write a TAP report")
+        .writes(OutputPath::Report(ReportFormat::Junit))
+        .default("none");
+    let table = OptionTable([OPTIONS.0, &[option]].concat().leak());
+    let row = "| `--tap FILE` | `tap` | `options.tap` | none | Write a TAP report | new |";
+    assert!(document(table).lines().any(|line| line == row));
 }

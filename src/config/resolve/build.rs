@@ -1,0 +1,48 @@
+//! How images are built [pure].
+
+use crate::config::buildkit;
+use crate::config::keys::DEFAULT;
+use crate::config::layer::{Layers, ValueError};
+use crate::config::resolved::{BuildOptions, EngineChoice, Export, Task};
+
+/// Options of the build; `platform_given` is true for platforms that were asked for.
+pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Result<BuildOptions, ValueError> {
+    let engine = match layers.choice("engine")?.as_deref() {
+        Some("podman") => EngineChoice::Podman(layers.option("podman_base_url")?.unwrap_or_default()),
+        _ => EngineChoice::Docker,
+    };
+    let buildkit = layers.flag("buildkit")? && engine == EngineChoice::Docker;
+    // buildx is BuildKit too, and its builders know more kinds of cache.
+    let bakes = matches!(task, Task::Export(Export::Bake(_)));
+    Ok(BuildOptions {
+        buildkit,
+        secrets: buildkit::secrets(layers, buildkit || bakes)?,
+        squash: buildkit::squash(layers, buildkit || bakes)?,
+        cache_from: if bakes { Vec::new() } else { buildkit::cache_from(layers, buildkit)? },
+        inline_cache: !bakes && buildkit::inline_cache(layers, buildkit)?,
+        engine,
+        engine_hosts: layers.many_parsed("engine_host")?,
+        network_mode: layers.option("network_mode")?.unwrap_or_default(),
+        build_args: layers.dict(DEFAULT, "build_args")?,
+        cache: layers.flag("cache")?,
+        reuse_registry: layers.choice("reuse")?.is_some_and(|place| place == "registry"),
+        pull: layers.flag("pull")?,
+        keep: layers.flag("keep")?,
+        push: layers.flag("push")?,
+        verify_push: layers.flag("verify_push")?,
+        registry_ca: layers.path("registry_ca")?,
+        insecure_registries: layers.list(DEFAULT, "insecure_registries")?,
+        threads: layers.number("threads")? as usize,
+        push_threads: layers.number("push_threads")? as usize,
+        retries: u32::try_from(layers.number("retries")?).unwrap_or(u32::MAX),
+        fail_fast: layers.flag("fail_fast")?,
+        timeout: layers.number("timeout")?,
+        allowed_to_fail: layers.list(DEFAULT, "allowed_to_fail")?,
+        work_dir: layers.path("work_dir")?,
+        source_cache: layers.path("source_cache")?,
+        source_cache_days: layers.number("source_cache_days")?,
+        min_free_disk: layers.number("min_free_disk")?,
+        locked: layers.path("locked")?,
+        platform_given,
+    })
+}
