@@ -22,7 +22,7 @@ const TABLES: &[&str] = &["options", "release", "distros", "sources", "users", U
 pub struct BuildTomlError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong.
+    /// Reason why it can't be used.
     pub reason: String,
 }
 

@@ -8,7 +8,7 @@ use super::keys::{SOURCE_KEYS, USER_KEYS};
 use super::layer::{Entry, SetAt};
 use super::options::OptionTable;
 
-/// What the environment sets. Variables of the same form that are meant for other programs are none of ours.
+/// Entries from the environment. Variables of the same form that are meant for other programs are left out.
 pub fn entries(env: &BTreeMap<String, String>, options: OptionTable) -> Vec<Entry> {
     let read = |(name, text): (&String, &String)| {
         let (section, key) = name.strip_prefix("OS_")?.split_once("__")?;

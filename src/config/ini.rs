@@ -26,7 +26,7 @@ pub struct Assignment {
 pub struct IniError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// Reason why it is no INI.
     pub reason: &'static str,
     /// The line itself.
     pub text: String,

@@ -64,14 +64,14 @@ pub fn facts(constants: &BTreeMap<String, Constant>, module: &Path) -> Vec<Entry
     facts.entries
 }
 
-/// What its options tell of the release that a package is of.
+/// Facts that a package's options tell of its release.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Declared {
     /// OpenStack can come from several places.
     pub install_type: bool,
     /// Images can have patches.
     pub patches: bool,
-    /// What images are tagged with by default.
+    /// Default tag of images.
     pub default_tag: Option<DefaultTag>,
 }
 
@@ -94,7 +94,7 @@ impl Declared {
     }
 }
 
-/// What comes before an OpenStack release in the name of its branch, from the text of [`CONFIG_MODULE`].
+/// Prefix of an OpenStack release in the name of its branch, from the text of [`CONFIG_MODULE`].
 pub fn branch_prefix(config: &str) -> Option<String> {
     python::last_text(config, "prefix")
 }

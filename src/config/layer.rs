@@ -31,7 +31,7 @@ pub enum SetAt {
 }
 
 impl SetAt {
-    /// Whether a user wrote the value, rather than the program or an image tree bringing it along.
+    /// True for values that a user wrote, rather than the program or an image tree bringing them along.
     pub fn is_users(&self) -> bool {
         matches!(self, SetAt::File(..) | SetAt::Environment(_) | SetAt::CommandLine)
     }
@@ -53,11 +53,11 @@ impl fmt::Display for SetAt {
 /// One value as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its section; [`DEFAULT`] for options.
+    /// Section; [`DEFAULT`] for options.
     pub section: String,
-    /// Its key.
+    /// Key in the section.
     pub key: String,
-    /// Its text, before interpolation.
+    /// Text before interpolation.
     pub text: String,
     /// Where it was written.
     pub place: SetAt,
@@ -68,11 +68,11 @@ pub struct Entry {
 pub struct ValueError {
     /// Where it was written.
     pub place: SetAt,
-    /// Its section.
+    /// Section that it stands in.
     pub section: String,
-    /// Its key.
+    /// Key in the section.
     pub key: String,
-    /// What is wrong with it.
+    /// Reason why it can't be used.
     pub reason: String,
 }
 
@@ -304,7 +304,7 @@ impl Layers {
     }
 }
 
-/// What stands or falls together: the kind of a fact, and its key where facts stand alone.
+/// Facts that are replaced together: their kind, and the key of those that stand alone.
 fn fact_kind(entry: &Entry) -> (&'static str, String) {
     match entry.section.as_str() {
         DEFAULT => (DEFAULT, entry.key.clone()),
@@ -316,7 +316,7 @@ fn fact_kind(entry: &Entry) -> (&'static str, String) {
     }
 }
 
-/// Whether a value in a file seems to end in a comment, which oslo.config takes for a part of it.
+/// True when a value in a file seems to end in a comment, which oslo.config takes for a part of it.
 pub fn has_comment(entry: &Entry) -> bool {
     let is_comment = |(at, _): (usize, &str)| entry.text[..at].ends_with([' ', '\t', '\n']);
     matches!(entry.place, SetAt::File(..)) && entry.text.match_indices('#').any(is_comment)

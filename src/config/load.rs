@@ -25,7 +25,7 @@ pub enum LoadError {
     Unreadable {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
     /// A kolla-build.conf that is no INI.
@@ -33,7 +33,7 @@ pub enum LoadError {
     Ini {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason why it can't be read.
         source: IniError,
     },
     /// A build.toml that is wrong.
@@ -41,7 +41,7 @@ pub enum LoadError {
     BuildToml {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason why it can't be read.
         source: BuildTomlError,
     },
     /// A profile that is wrong.

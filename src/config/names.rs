@@ -7,7 +7,7 @@ use crate::model::reference::parts::{NamePrefix, Namespace, Registry, Tag};
 /// The parts that every image's name has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
-    /// What stands in front of the namespace.
+    /// Registry in front of the namespace.
     pub registry: Option<Registry>,
     /// The namespace alone.
     pub namespace: Namespace,

@@ -177,17 +177,17 @@ pub enum CommandLineForm {
 /// Part that an option plays in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionRole {
-    /// It says how something is done.
+    /// Setting of how something is done.
     Setting,
-    /// It chooses images.
+    /// Choice of images.
     Selects,
-    /// It names what images are made from.
+    /// File or directory that images are made from.
     ImageInput,
-    /// It concerns this run alone; runs that build parts of it decide for themselves.
+    /// Setting of this run alone; runs that build parts of it decide for themselves.
     RunOnly,
-    /// It asks for something to be done instead of building.
+    /// Request of something to be done instead of building.
     Task,
-    /// It says how a task is done that one of these options asks for, and nothing else.
+    /// Setting of a task that one of these options asks for, and of nothing else.
     OfTask(&'static [&'static str]),
 }
 
@@ -253,7 +253,7 @@ impl OptionGroup {
 pub enum KollaDifference {
     /// None.
     Same,
-    /// It does something else, as this says.
+    /// Something else is done, as this says.
     Differs(&'static str),
     /// Any value is refused, for this reason.
     Refused(&'static str),

@@ -82,7 +82,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// What a commit asks of the next version.
+/// Change that a commit asks of the next version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Impact {
     Fix,

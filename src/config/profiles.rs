@@ -25,7 +25,7 @@ struct Profile {
 pub struct ProfileError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong, with line and column when known.
+    /// Reason, with line and column when known.
     pub reason: String,
 }
 

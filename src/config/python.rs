@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-/// What a name is bound to at the top level of a module.
+/// Value that a name is bound to at the top level of a module.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Constant {
     /// `None`
@@ -70,7 +70,7 @@ impl Constant {
         }
     }
 
-    /// What a copy of it costs, in values and bytes of text, and how deep values lie in it.
+    /// Cost of a copy, in values and bytes of text, and how deep values lie in it.
     fn extent(&self) -> Extent {
         let own = match self {
             Constant::Text(text) => 1 + text.len(),
@@ -224,7 +224,7 @@ fn string(rest: &str, raw: bool) -> (Option<String>, usize) {
 /// Values within values: those of Kolla are 4 deep.
 const MAX_DEPTH: usize = 50;
 
-/// What names may stand for in a module, all their uses together: Kolla's have some kilobytes.
+/// Most that all uses of names in a module may stand for together: Kolla's have some kilobytes.
 const MAX_COPIED: usize = 256 << 10;
 
 struct Parser<'a> {

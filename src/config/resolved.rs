@@ -23,23 +23,23 @@ pub struct Config {
     pub base_image: String,
     /// Tag of the base image.
     pub base_tag: String,
-    /// What the distro calls itself (PRETTY_NAME of os-release, as a shell pattern; in Kolla 9 its version).
+    /// Name that the distribution calls itself (PRETTY_NAME of os-release, as a shell pattern; in Kolla 9 its version).
     pub pretty_name: String,
     /// `rpm` or `deb`.
     pub package_type: String,
     /// `dnf` or `apt`.
     pub package_manager: String,
-    /// What images are called.
+    /// Parts of image names.
     pub names: Names,
     /// Where OpenStack is installed from, in releases that leave that open.
     pub install_type: Option<InstallType>,
-    /// What to render and build for, without repetitions.
+    /// Platforms to render and build for, without repetitions.
     pub platforms: Vec<Platform>,
     /// Content of the maintainer label.
     pub maintainer: String,
     /// Which images are asked for.
     pub selection: Selection,
-    /// What the run is to do.
+    /// Task of the run.
     pub task: Task,
     /// Option that asks for it; none for a build.
     pub asked_by: Option<&'static OptionSpec>,
@@ -47,12 +47,12 @@ pub struct Config {
     pub templates: TemplateOptions,
     /// How images are built.
     pub build: BuildOptions,
-    /// What is told, and where.
+    /// Output of a run: what is told, and where.
     pub output: OutputOptions,
     pub(super) layers: Layers,
 }
 
-/// What a run is to do.
+/// Task of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Build the matched images.
@@ -126,7 +126,7 @@ pub struct Selection {
     pub profile_regexes: Vec<String>,
     /// Images known not to build, by `distro`, `arch` or `distro+arch`; empty when they are to be built all the same.
     pub unbuildable: BTreeMap<String, Vec<String>>,
-    /// What is said for `distro` there, and what else is.
+    /// Words that stand for the distribution in `unbuildable`.
     pub distro_words: Vec<String>,
     /// Leave out images with children.
     pub skip_parents: bool,
@@ -139,7 +139,7 @@ pub struct Selection {
 /// Where templates come from and what changes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TemplateOptions {
-    /// What its templates are given.
+    /// Kolla release that the templates are written for.
     pub api: TemplateApi,
     /// The tree to use instead of the embedded one.
     pub images_dir: Option<PathBuf>,
@@ -169,11 +169,11 @@ pub struct TemplateOptions {
     pub kolla_version: String,
     /// The release.
     pub openstack_release: String,
-    /// Its code name.
+    /// Code name of the release.
     pub openstack_release_codename: String,
-    /// Its branch, with a dash.
+    /// Branch of the release, with a dash.
     pub openstack_branch: String,
-    /// Its branch, with a slash.
+    /// Branch of the release, with a slash.
     pub openstack_branch_slashed: String,
     /// `ARG`s for pip and their values.
     pub pip_args: Vec<(&'static str, String)>,
@@ -191,9 +191,9 @@ pub enum EngineChoice {
 /// Where an engine is that was named by its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineHost {
-    /// What it is to build for; none leaves that to what it is itself.
+    /// Architecture to build for; none leaves that to the engine's own.
     pub arch: Option<Arch>,
-    /// Its address, as in `DOCKER_HOST`.
+    /// Address, as in `DOCKER_HOST`.
     pub address: String,
 }
 
@@ -228,7 +228,7 @@ pub struct BuildOptions {
     pub buildkit: bool,
     /// Network of RUN steps.
     pub network_mode: String,
-    /// What RUN steps can read.
+    /// Secrets that RUN steps can read.
     pub secrets: Vec<SecretSpec>,
     /// Build arguments, in the order given.
     pub build_args: Vec<(String, String)>,
@@ -276,11 +276,11 @@ pub struct BuildOptions {
     pub min_free_disk: u64,
     /// Lock file to build from.
     pub locked: Option<PathBuf>,
-    /// Whether the platform was asked for, rather than being this machine's.
+    /// True when the platform was asked for, rather than being this machine's.
     pub platform_given: bool,
 }
 
-/// What is told, and where.
+/// Output of a run: what is told, and where.
 #[derive(Debug, Clone)]
 pub struct OutputOptions {
     /// Directory for logs.
@@ -347,7 +347,7 @@ impl Config {
         pip.chain(self.build.build_args.iter().cloned()).collect()
     }
 
-    /// Whether the run is for more than one platform.
+    /// True when the run is for more than one platform.
     pub fn has_several_platforms(&self) -> bool {
         self.platforms.len() > 1
     }

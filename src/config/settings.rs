@@ -10,9 +10,9 @@ use crate::util::secrets::{self, masked};
 /// One value in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// Its section; [`DEFAULT`] for options.
+    /// Section; [`DEFAULT`] for options.
     pub section: String,
-    /// Its key.
+    /// Key in the section.
     pub name: String,
     /// The value, and the place it was set at; none when it is not set.
     pub value: Option<(String, String)>,

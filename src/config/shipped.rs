@@ -7,7 +7,7 @@ use super::options::{OptionSpec, OptionTable, ValueKind};
 
 const BUILD_TOML: &str = include_str!("../../build.toml");
 
-/// Its entries. Switches that it does not mention are off.
+/// Entries of the built-in build.toml. Switches that it does not mention are off.
 pub fn entries(options: OptionTable) -> Result<Vec<Entry>, BuildTomlError> {
     let off = options.iter().filter(|option| option.kind == ValueKind::Flag).map(|option| Entry {
         section: DEFAULT.to_string(),

@@ -16,7 +16,7 @@ use crate::util::secrets::masked;
 /// Every type of source.
 const TYPES: [&str; 4] = ["url", "git", "local", "pypi"];
 
-/// What git reaches repositories by.
+/// Schemes of URLs by which git reaches repositories.
 const GIT_SCHEMES: [&str; 7] = ["https", "http", "ssh", "git", "file", "git+ssh", "ssh+git"];
 
 /// A name of a Python distribution.

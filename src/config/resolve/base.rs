@@ -6,7 +6,7 @@ use crate::model::platform::{Arch, Platform};
 use crate::model::template_api::{InstallType, TemplateApi};
 use crate::util::nearest;
 
-/// What the base image is, and how packages are installed in it.
+/// Base image, and how packages are installed in it.
 pub(super) struct Base {
     pub(super) image: String,
     pub(super) tag: String,
@@ -85,7 +85,7 @@ pub(super) fn install_type(
     }
 }
 
-/// What to build for, and whether that was asked for.
+/// Platforms to build for, and true when they were asked for.
 pub(super) fn platforms(layers: &Layers) -> Result<(Vec<Platform>, bool), ValueError> {
     let arch = layers.choice("base_arch")?.and_then(|arch| Arch::parse(&arch));
     let Some(entry) = layers.entry(DEFAULT, "platform").filter(|entry| !entry.text.is_empty()) else {
