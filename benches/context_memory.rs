@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let before = peak_memory()?;
     let started = Instant::now();
-    let request = BuildRequest::new(&context, "large:1", Arch::X86_64.into());
+    let request = BuildRequest::new(&context, "large:1".parse()?, Arch::X86_64.into());
     Docker::new(Endpoint::Unix(socket), Credentials::default()).build(&request, &|_| {}).await?;
     let (taken, after) = (started.elapsed(), peak_memory()?);
 

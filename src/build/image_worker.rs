@@ -26,6 +26,7 @@ use crate::model::event::{Failure, FailureKind, UnitId, UnitImage};
 use crate::model::ids::ContentKey;
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::plan::{Parent, PlannedUnit};
+use crate::model::reference::Reference;
 use crate::model::secret::Secrets;
 use crate::schedule::worker::{Pushed, Success, Tell, UnitProgress, Worker};
 use crate::sources::cache::SourceCache;
@@ -101,7 +102,7 @@ impl Worker for ImageWorker {
                 Some(digest) => Some(digest),
                 None => self.remote.push(&unit.reference, &output).await?,
             };
-            let list = match self.lists.complete(unit, digest.as_deref()) {
+            let list = match self.lists.complete(unit, digest.as_ref()) {
                 Some((name, members)) => Some(self.remote.list(&name, &members, &output).await?),
                 None => None,
             };
@@ -368,10 +369,11 @@ impl ImageWorker {
         })?;
         let given = Given { args: &self.settings.build_args, target: unit.platform };
         Ok(Some(with_images(&text, given, &|image| {
-            let is_it =
-                |from: &BuiltFrom| from.reference == image.reference && from.platform == image.platform;
+            let is_it = |from: &BuiltFrom| {
+                from.reference.to_string() == image.reference && from.platform == image.platform
+            };
             let at = recipe.parents.iter().position(is_it)?;
-            parents[at].alias.clone()
+            parents[at].alias.as_ref().map(Reference::to_string)
         })))
     }
 }

@@ -78,6 +78,7 @@ mod tests {
     use crate::config::source::SourceOrigin;
     use crate::model::plan::{Disposition, Parent, PlannedUnit};
     use crate::model::platform::{Arch, Platform};
+    use crate::testing::named;
 
     const PLATFORM: Platform = Platform { arch: Arch::X86_64 };
 
@@ -90,7 +91,7 @@ mod tests {
         let units = images.map(|(image, parent)| PlannedUnit {
             image: image.to_string(),
             platform: PLATFORM,
-            reference: String::new(),
+            reference: named(image),
             list: None,
             parent: match parent {
                 "" => Parent::Base("debian".to_string()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::manifest_lists::Members;
 use crate::engine::{BuildOutput, Engine, EngineError, OutputSink};
 use crate::model::event::{Failure, FailureKind};
+use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::registry::Registries;
@@ -27,7 +28,11 @@ pub struct Remote {
 
 impl Remote {
     /// Pushes an image and gives its manifest's digest.
-    pub async fn push(&self, reference: &str, output: OutputSink<'_>) -> Result<Option<String>, Failure> {
+    pub async fn push(
+        &self,
+        reference: &Reference,
+        output: OutputSink<'_>,
+    ) -> Result<Option<Digest>, Failure> {
         let told = match self.engine.push(reference, output).await {
             Ok(told) => told,
             Err(error) => return Err(self.push_failure(reference, error, output).await),
@@ -57,10 +62,10 @@ impl Remote {
     /// Lists the images of several platforms under one name; gives the list's digest.
     pub async fn list(
         &self,
-        name: &str,
+        name: &Reference,
         members: &Members,
         output: OutputSink<'_>,
-    ) -> Result<String, Failure> {
+    ) -> Result<Digest, Failure> {
         let list =
             list(&self.registries, name, members, self.retries, waits(output)).await.map_err(permanent)?;
         let platforms: Vec<String> = members.keys().map(Platform::to_string).collect();
@@ -70,7 +75,12 @@ impl Remote {
     }
 
     /// What a failed push is to a unit. When the registry has too many requests this waits as long as it asks to.
-    async fn push_failure(&self, reference: &str, error: EngineError, output: OutputSink<'_>) -> Failure {
+    async fn push_failure(
+        &self,
+        reference: &Reference,
+        error: EngineError,
+        output: OutputSink<'_>,
+    ) -> Failure {
         let EngineError::Push(said) = &error else { return error.into() };
         let kind = Kind::of(said);
         let mut message = error.to_string();
@@ -91,9 +101,8 @@ impl Remote {
     }
 
     /// The digest that the registry has under a reference.
-    async fn digest(&self, reference: &str, output: OutputSink<'_>) -> Result<Option<String>, Failure> {
-        let named = named(reference)?;
-        let ask = || self.registries.digest(&named);
+    async fn digest(&self, reference: &Reference, output: OutputSink<'_>) -> Result<Option<Digest>, Failure> {
+        let ask = || self.registries.digest(reference);
         retry(self.retries, RegistryError::again, waits(output), ask).await.map_err(failure)
     }
 }
@@ -106,7 +115,7 @@ fn waits(output: OutputSink<'_>) -> impl Fn(&RegistryError, Pause) {
 /// Puts a list of images under a name; gives the list, or why there is none. Every wait for the registry is told.
 pub async fn list(
     registries: &Registries,
-    name: &str,
+    name: &Reference,
     members: &Members,
     retries: u32,
     waits: impl Fn(&RegistryError, Pause),
@@ -114,8 +123,7 @@ pub async fn list(
     let failed = |reason: String| format!("failed to list the image's platforms as {name}: {reason}");
     let mut images = Vec::new();
     for (platform, member) in members {
-        let named: Reference = member.parse().map_err(|error| failed(format!("{error}")))?;
-        let ask = || registries.platform_manifest(&named, *platform);
+        let ask = || registries.platform_manifest(member, *platform);
         let found = retry(retries, RegistryError::again, &waits, ask)
             .await
             .map_err(|error| failed(error.to_string()))?;
@@ -123,14 +131,9 @@ pub async fn list(
         images.push((*platform, found.ok_or_else(missing)?));
     }
     let list = Manifest::list(&images);
-    let named: Reference = name.parse().map_err(|error| failed(format!("{error}")))?;
-    let put = || registries.put(&named, &list);
+    let put = || registries.put(name, &list);
     retry(retries, RegistryError::again, &waits, put).await.map_err(|error| failed(error.to_string()))?;
     Ok(list)
-}
-
-fn named(reference: &str) -> Result<Reference, Failure> {
-    reference.parse().map_err(|error| permanent(format!("{error}")))
 }
 
 /// A failure that has had its tries.

@@ -9,7 +9,7 @@ use crate::freshness::decide::Expected;
 use crate::freshness::images::ExistingImage;
 use crate::freshness::parents::ParentImage;
 use crate::model::event::UnitId;
-use crate::model::ids::{ContentKey, ImageId};
+use crate::model::ids::{ContentKey, Digest, ImageId};
 use crate::registry::RemoteImage;
 
 /// An image that is up to date, in the engine or in the registry.
@@ -24,7 +24,7 @@ pub(super) struct UpToDateImage {
     /// Built in this run, or found.
     expected: Expected,
     /// Digest of its tag in the registry, of an image that was found there.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
 }
 
 impl UpToDateImage {

@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 use crate::build::manifest_lists::Members;
 use crate::build::publish;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::model::reference::Reference;
 use crate::session::Session;
 use crate::session::registries::{Finding, report};
 use crate::session::stdio::{tell, tell_pause};
@@ -21,7 +22,7 @@ pub fn list(session: &Session) -> Result<u8, Fatal> {
             Fatal::message(message, EXIT_USAGE).hinted("name them, as --platform linux/amd64,linux/arm64")
         );
     }
-    let mut lists: BTreeMap<(&str, &str), Members> = BTreeMap::new();
+    let mut lists: BTreeMap<(&str, &Reference), Members> = BTreeMap::new();
     for unit in session.prepared.plan.to_build() {
         if let Some(name) = &unit.list {
             lists.entry((&unit.image, name)).or_default().insert(unit.platform, unit.reference.clone());

@@ -76,7 +76,7 @@ fn rules(prepared: &Prepared, tags: Option<&str>) -> Result<Rules, Fatal> {
     let regex = tags.map(Regex::new).transpose();
     Ok(Rules {
         // Of every image, whatever was asked for now.
-        needed: prepared.plan.units.iter().map(|unit| unit.reference.clone()).collect(),
+        needed: prepared.plan.units.iter().map(|unit| unit.reference.to_string()).collect(),
         names: format!("{}/{}", config.names.space(), config.names.prefix),
         tags: regex.map_err(|error| Fatal::new(&error, EXIT_USAGE))?,
     })

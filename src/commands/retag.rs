@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, stream};
 
 use crate::config::resolved::Retag;
-use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::error::{EXIT_FAILED, Fatal};
+use crate::model::ids::Digest;
 use crate::model::plan::BuildPlan;
 use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
@@ -60,9 +61,7 @@ fn wanted(plan: &BuildPlan, tags: &Retag) -> Result<Vec<Wanted>, Fatal> {
     let mut wanted = Vec::new();
     // Of several platforms one tag names them all.
     for unit in plan.to_build().filter(|unit| seen.insert(&unit.image)) {
-        let named: Reference =
-            unit.reference.parse().map_err(|error| Fatal::message(format!("{error}"), EXIT_USAGE))?;
-        let tagged = |tag: &Tag| Reference { tag: Some(tag.to_string()), ..named.clone() };
+        let tagged = |tag: &Tag| unit.reference.with_tag(tag.as_str());
         wanted.push(Wanted { image: unit.image.clone(), from: tagged(&tags.from), to: tagged(&tags.to) });
     }
     Ok(wanted)
@@ -109,7 +108,7 @@ impl Source {
 
     async fn put_one(&self, it: &Wanted, manifest: &Manifest) -> Result<&'static str, RegistryError> {
         let ask = || self.registries.digest(&it.to);
-        if retry(self.retries, RegistryError::again, tell_pause, ask).await?.as_deref()
+        if retry(self.retries, RegistryError::again, tell_pause, ask).await?.as_ref()
             == Some(&manifest.digest)
         {
             return Ok("unchanged");
@@ -136,6 +135,6 @@ fn incomplete(wanted: &[Wanted], found: &[Result<Manifest, String>], tags: &Reta
     (findings, verdict)
 }
 
-fn finding(it: &Wanted, status: &'static str, digest: Option<String>, reason: Option<String>) -> Finding {
+fn finding(it: &Wanted, status: &'static str, digest: Option<Digest>, reason: Option<String>) -> Finding {
     Finding { image: it.image.clone(), platform: None, reference: it.to.to_string(), status, digest, reason }
 }

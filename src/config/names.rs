@@ -15,6 +15,8 @@ pub struct Names {
     pub prefix: NamePrefix,
     /// The tag that was asked for.
     pub tag: Tag,
+    /// An image's full name without the image's own part.
+    start: Reference,
 }
 
 impl Names {
@@ -29,36 +31,39 @@ impl Names {
             Some(prefix) => prefix,
             None => given("image_name_prefix")?,
         };
-        let names = Names {
-            registry,
-            namespace: part(layers, "namespace", &given("namespace")?)?,
-            prefix: part(layers, "image_name_prefix", &prefix)?,
-            tag: part(layers, "tag", &given("tag")?)?,
-        };
-        if names.reference("a", names.tag.as_str()).parse::<Reference>().is_err() {
+        let namespace: Namespace = part(layers, "namespace", &given("namespace")?)?;
+        let prefix: NamePrefix = part(layers, "image_name_prefix", &prefix)?;
+        let tag = part(layers, "tag", &given("tag")?)?;
+        let space = space(registry.as_ref(), &namespace);
+        let Ok(name) = format!("{space}/{prefix}a").parse::<Reference>() else {
             // Each is in order by itself, so that both name a registry, or the whole is too long.
             let reason = format!(
-                "'{}' makes no names behind --registry {}: a registry belongs in one of them alone, and a name \
+                "'{namespace}' makes no names behind --registry {}: a registry belongs in one of them alone, and a name \
                  has 255 characters at most",
-                names.namespace,
                 given("registry")?
             );
             return Err(ValueError::of(layers, "namespace", reason));
-        }
-        Ok(names)
+        };
+        let path = name.path.strip_suffix('a').unwrap_or(&name.path).to_string();
+        Ok(Names { registry, namespace, prefix, tag, start: Reference { path, ..name } })
     }
 
     /// The namespace with the registry in front, when there is one.
     pub fn space(&self) -> String {
-        match &self.registry {
-            Some(registry) => format!("{registry}/{}", self.namespace),
-            None => self.namespace.to_string(),
-        }
+        space(self.registry.as_ref(), &self.namespace)
     }
 
-    /// An image's full name under a tag.
-    pub fn reference(&self, image: &str, tag: &str) -> String {
-        format!("{}/{}{image}:{tag}", self.space(), self.prefix)
+    /// The full name of an image under a tag. Not [valid](Reference::is_valid) when no image can have this name.
+    pub fn reference(&self, image: &str, tag: &str) -> Reference {
+        let path = format!("{}{image}", self.start.path);
+        Reference { path, tag: Some(tag.to_string()), ..self.start.clone() }
+    }
+}
+
+fn space(registry: Option<&Registry>, namespace: &Namespace) -> String {
+    match registry {
+        Some(registry) => format!("{registry}/{namespace}"),
+        None => namespace.to_string(),
     }
 }
 
@@ -91,7 +96,7 @@ mod tests {
     #[test]
     fn parts_make_a_name() {
         let reference = |given: &[(&str, &str)]| {
-            names(given).map(|names| names.reference("nova-api", names.tag.as_str()))
+            names(given).map(|names| names.reference("nova-api", names.tag.as_str()).to_string())
         };
         assert_eq!(reference(&[]), Ok("kolla/nova-api:t".to_string()));
         let all =

@@ -10,6 +10,7 @@ use super::names::Names;
 use super::options::{OptionSpec, ReportFormat};
 use crate::model::ci_system::CiSystem;
 use crate::model::platform::{Arch, Platform};
+use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
 use crate::model::secret::SecretSpec;
 use crate::model::template_api::{InstallType, TemplateApi};
@@ -336,8 +337,9 @@ impl Config {
         &self.layers
     }
 
-    /// The full name of an image for one platform, tag included.
-    pub fn image_reference(&self, image: &str, platform: Platform) -> String {
+    /// The full name of an image for one platform, tag included. Not [valid](Reference::is_valid) when no image can have
+    /// this name.
+    pub fn image_reference(&self, image: &str, platform: Platform) -> Reference {
         self.names.reference(image, &self.platform_tag(platform))
     }
 
@@ -350,11 +352,6 @@ impl Config {
     /// True when the run is for more than one platform.
     pub fn has_several_platforms(&self) -> bool {
         self.platforms.len() > 1
-    }
-
-    /// The full name under which an image's platforms are listed; none when the run has only one.
-    pub fn list_reference(&self, image: &str) -> Option<String> {
-        self.has_several_platforms().then(|| self.names.reference(image, self.names.tag.as_str()))
     }
 
     /// The tag of images for one platform. With several, each has its own (`2026.2-debian-trixie-aarch64`), for in most

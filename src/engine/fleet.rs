@@ -12,8 +12,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 
-use super::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
-use crate::model::ids::ImageId;
+use super::{
+    BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, NameOrId, OutputSink,
+};
+use crate::model::ids::{Digest, ImageId};
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
 use crate::util::once_map::OnceMap;
@@ -34,7 +36,7 @@ pub struct Fleet {
     endpoint: String,
     members: Vec<Member>,
     /// What the registry was given of each image by reference and id: the manifest's digest, when it was told.
-    published: OnceMap<(String, ImageId), Option<String>>,
+    published: OnceMap<(Reference, ImageId), Option<Digest>>,
 }
 
 /// One of a fleet.
@@ -45,7 +47,7 @@ struct Member {
     running: AtomicUsize,
     lost: AtomicBool,
     /// What was brought here, by reference and id.
-    brought: OnceMap<(String, ImageId), ()>,
+    brought: OnceMap<(Reference, ImageId), ()>,
 }
 
 /// A build that counts as one of a member's as long as this lives.
@@ -184,10 +186,10 @@ impl Fleet {
     /// Who holds an image of this id under this reference.
     async fn holder<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         id: &ImageId,
     ) -> Result<Option<(&'a Member, ImageFacts)>, EngineError> {
-        let answers = self.ask_all(|engine| engine.inspect(reference)).await?;
+        let answers = self.ask_all(|engine| engine.inspect(reference.into())).await?;
         Ok(answers
             .into_iter()
             .filter_map(|(member, image)| Some((member, image?)))
@@ -197,12 +199,12 @@ impl Fleet {
     /// Sees to it that the registry has an image; gives the manifest's digest.
     async fn publish(
         &self,
-        reference: &str,
+        reference: &Reference,
         id: &ImageId,
         output: OutputSink<'_>,
-    ) -> Result<Option<String>, EngineError> {
+    ) -> Result<Option<Digest>, EngineError> {
         self.published
-            .get((reference.to_string(), id.clone()), async {
+            .get((reference.clone(), id.clone()), async {
                 match self.holder(reference, id).await? {
                     Some((member, _)) => member.engine.push(reference, output).await,
                     None => Err(EngineError::Push(format!("no engine holds {reference} ({id})"))),
@@ -216,7 +218,7 @@ impl Fleet {
         &self,
         parent: &BuiltOn,
         output: OutputSink<'_>,
-    ) -> Result<Option<String>, EngineError> {
+    ) -> Result<Option<Digest>, EngineError> {
         let BuiltOn { reference, id, ours, .. } = parent;
         if *ours && self.published.has(&parent.key()) {
             return self.publish(reference, id, output).await;
@@ -240,16 +242,16 @@ impl Fleet {
             .get(parent.key(), async {
                 let BuiltOn { reference, id, platform, .. } = parent;
                 let engine = member.engine.as_ref();
-                if engine.inspect(reference).await?.is_some_and(|image| &image.id == id) {
+                if engine.inspect(reference.into()).await?.is_some_and(|image| &image.id == id) {
                     return Ok(());
                 }
-                if engine.inspect(id.as_str()).await?.is_some() {
-                    return engine.tag(id.as_str(), reference).await;
+                if engine.inspect(id.into()).await?.is_some() {
+                    return engine.tag(id.into(), reference).await;
                 }
                 let digest = self.digest_for(parent, output).await?;
-                if let Some(exact) = digest.and_then(|digest| at_digest(reference, digest)) {
+                if let Some(exact) = digest.map(|digest| reference.at(&digest)) {
                     engine.pull(&exact, *platform, output).await?;
-                    return engine.tag(&exact, reference).await;
+                    return engine.tag((&exact).into(), reference).await;
                 }
                 let pulled = engine.pull(reference, *platform, output).await?;
                 if &pulled.id != id {
@@ -307,11 +309,11 @@ impl Fleet {
 
     async fn push_from_holder(
         &self,
-        reference: &str,
+        reference: &Reference,
         output: OutputSink<'_>,
-    ) -> Result<Option<String>, EngineError> {
+    ) -> Result<Option<Digest>, EngineError> {
         let missing = || EngineError::Push(format!("no engine holds {reference}"));
-        let image = self.inspect(reference).await?.ok_or_else(missing)?;
+        let image = self.inspect(reference.into()).await?.ok_or_else(missing)?;
         self.publish(reference, &image.id, output).await
     }
 }
@@ -337,25 +339,15 @@ impl Member {
 }
 
 impl BuiltOn {
-    fn key(&self) -> (String, ImageId) {
+    fn key(&self) -> (Reference, ImageId) {
         (self.reference.clone(), self.id.clone())
     }
 }
 
 /// The digest that a reference's repository has among `repository@digest`s.
-fn digest_of(reference: &str, repo_digests: &[String]) -> Option<String> {
-    let repository = repository(reference)?;
-    let digest = |exact: &String| exact.strip_prefix(&repository)?.strip_prefix('@').map(str::to_string);
-    repo_digests.iter().find_map(digest)
-}
-
-fn at_digest(reference: &str, digest: String) -> Option<String> {
-    Some(format!("{}@{digest}", repository(reference)?))
-}
-
-fn repository(reference: &str) -> Option<String> {
-    let reference: Reference = reference.parse().ok()?;
-    Some(Reference { tag: None, digest: None, ..reference }.to_string())
+fn digest_of(reference: &Reference, repo_digests: &[Reference]) -> Option<Digest> {
+    let repository = reference.bare();
+    repo_digests.iter().find(|exact| exact.bare() == repository)?.digest.as_deref()?.parse().ok()
 }
 
 impl Engine for Fleet {
@@ -400,13 +392,20 @@ impl Engine for Fleet {
     }
 
     /// What the first engine that has the reference holds.
-    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
-        async move { Ok(self.inspect_all(reference).await?.into_iter().next()) }.boxed()
+    fn inspect<'a>(&'a self, image: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        async move {
+            let answers = self.ask_all(|engine| engine.inspect(image)).await?;
+            Ok(answers.into_iter().find_map(|(_, held)| held))
+        }
+        .boxed()
     }
 
-    fn inspect_all<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Vec<ImageFacts>, EngineError>> {
+    fn inspect_all<'a>(
+        &'a self,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<Vec<ImageFacts>, EngineError>> {
         async move {
-            let answers = self.ask_all(|engine| engine.inspect(reference)).await?;
+            let answers = self.ask_all(|engine| engine.inspect(reference.into())).await?;
             Ok(answers.into_iter().filter_map(|(_, image)| image).collect())
         }
         .boxed()
@@ -414,7 +413,7 @@ impl Engine for Fleet {
 
     fn inspect_for<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         platform: Platform,
     ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         async move {
@@ -427,7 +426,7 @@ impl Engine for Fleet {
     /// The first engine for the platform pulls; others are brought the same image when they come to need it.
     fn pull<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         platform: Platform,
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
@@ -438,11 +437,11 @@ impl Engine for Fleet {
         .boxed()
     }
 
-    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn tag<'a>(&'a self, image: NameOrId<'a>, name: &'a Reference) -> BoxFuture<'a, Result<(), EngineError>> {
         async move {
-            for (member, image) in self.ask_all(|engine| engine.inspect(reference)).await? {
-                if image.is_some() {
-                    member.engine.tag(reference, name).await?;
+            for (member, held) in self.ask_all(|engine| engine.inspect(image)).await? {
+                if held.is_some() {
+                    member.engine.tag(image, name).await?;
                 }
             }
             Ok(())
@@ -460,9 +459,9 @@ impl Engine for Fleet {
 
     fn push<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         output: OutputSink<'a>,
-    ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+    ) -> BoxFuture<'a, Result<Option<Digest>, EngineError>> {
         self.push_from_holder(reference, output).boxed()
     }
 }

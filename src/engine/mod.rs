@@ -9,21 +9,23 @@ pub mod unneeded;
 pub mod watched;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::model::ids::ImageId;
+use crate::model::ids::{Digest, ImageId};
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::model::secret::Secrets;
 
 /// An image that another one is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltOn {
     /// Its full name, as the Dockerfile has it.
-    pub reference: String,
+    pub reference: Reference,
     /// What it is for.
     pub platform: Platform,
     /// The engine's id of it.
@@ -32,7 +34,7 @@ pub struct BuiltOn {
     pub ours: bool,
     /// A name that it gets for the build, and that the Dockerfile then has, when its own may come to stand for an image of
     /// another platform meanwhile.
-    pub alias: Option<String>,
+    pub alias: Option<Reference>,
 }
 
 /// Everything an engine needs to build one image.
@@ -43,7 +45,7 @@ pub struct BuildRequest {
     /// When everything in the build context counts as made, in seconds since 1970.
     pub mtime: u64,
     /// The full name the image gets, tag included.
-    pub tag: String,
+    pub tag: Reference,
     /// The Dockerfile's text, when it is to be another than what lies in the context.
     pub dockerfile: Option<String>,
     /// The images that it names, what it is built on first.
@@ -76,11 +78,11 @@ pub struct BuildRequest {
 
 impl BuildRequest {
     /// A build with BuildKit of what is in a directory, on nothing, with nothing more said of it.
-    pub fn new(context: &Path, tag: &str, platform: Platform) -> BuildRequest {
+    pub fn new(context: &Path, tag: Reference, platform: Platform) -> BuildRequest {
         BuildRequest {
             context: context.to_path_buf(),
             mtime: 0,
-            tag: tag.to_string(),
+            tag,
             dockerfile: None,
             parents: Vec::new(),
             platform,
@@ -134,7 +136,7 @@ pub struct ImageFacts {
     /// Layers of its file system.
     pub layers: usize,
     /// `repository@sha256:...` of the manifests that it was pulled or pushed as.
-    pub repo_digests: Vec<String>,
+    pub repo_digests: Vec<Reference>,
 }
 
 impl ImageFacts {
@@ -296,6 +298,36 @@ fn words(status: u16, message: &str) -> String {
     }
 }
 
+/// What an engine is asked for an image by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameOrId<'a> {
+    /// A name that it has.
+    Reference(&'a Reference),
+    /// The engine's id of it.
+    Id(&'a ImageId),
+}
+
+impl<'a> From<&'a Reference> for NameOrId<'a> {
+    fn from(reference: &'a Reference) -> NameOrId<'a> {
+        NameOrId::Reference(reference)
+    }
+}
+
+impl<'a> From<&'a ImageId> for NameOrId<'a> {
+    fn from(id: &'a ImageId) -> NameOrId<'a> {
+        NameOrId::Id(id)
+    }
+}
+
+impl fmt::Display for NameOrId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameOrId::Reference(reference) => reference.fmt(f),
+            NameOrId::Id(id) => id.fmt(f),
+        }
+    }
+}
+
 /// A container engine. Dropping a future that it returned cancels the work at the engine.
 pub trait Engine: Send + Sync {
     /// Where it is, for people: `unix:///var/run/docker.sock`.
@@ -316,17 +348,20 @@ pub trait Engine: Send + Sync {
     fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>>;
 
     /// Looks an image up by reference or id; none when the engine does not hold it.
-    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>>;
+    fn inspect<'a>(&'a self, image: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>>;
 
     /// Looks an image up everywhere, where several engines may hold different ones under one reference.
-    fn inspect_all<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Vec<ImageFacts>, EngineError>> {
-        async move { Ok(self.inspect(reference).await?.into_iter().collect()) }.boxed()
+    fn inspect_all<'a>(
+        &'a self,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<Vec<ImageFacts>, EngineError>> {
+        async move { Ok(self.inspect(reference.into()).await?.into_iter().collect()) }.boxed()
     }
 
     /// Looks an image up for a platform, where one name may stand for images of several.
     fn inspect_for<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         platform: Platform,
     ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         async move {
@@ -339,13 +374,13 @@ pub trait Engine: Send + Sync {
     /// Pulls an image from its registry and gives what the engine then holds under that name.
     fn pull<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         platform: Platform,
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<ImageFacts, EngineError>>;
 
     /// Gives an image that the engine holds another name.
-    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+    fn tag<'a>(&'a self, image: NameOrId<'a>, name: &'a Reference) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// Builds one image and gives what the engine then holds under the request's tag.
     fn build<'a>(
@@ -357,9 +392,9 @@ pub trait Engine: Send + Sync {
     /// Pushes an image under its full name; gives the manifest's digest when the engine tells it.
     fn push<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         output: OutputSink<'a>,
-    ) -> BoxFuture<'a, Result<Option<String>, EngineError>>;
+    ) -> BoxFuture<'a, Result<Option<Digest>, EngineError>>;
 }
 
 #[cfg(test)]

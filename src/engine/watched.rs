@@ -8,8 +8,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use super::{BuildOutput, BuildRequest, Engine, EngineError, EngineFacts, ImageFacts, NameOrId, OutputSink};
+use crate::model::ids::Digest;
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 
 /// Watches the builds of another engine. A step may well say nothing for long, so silence alone ends no build: the
 /// engine is asked whether it lives, and only when it does not answer the build is given up. BuildKit may also make the
@@ -64,7 +66,7 @@ impl Watched {
         if request.no_cache || request.labels.is_empty() {
             return Ok(None);
         }
-        let image = self.engine.inspect(&request.tag).await?;
+        let image = self.engine.inspect((&request.tag).into()).await?;
         Ok(image.filter(|image| image.has_labels(&request.labels)))
     }
 }
@@ -90,17 +92,20 @@ impl Engine for Watched {
         self.engine.data_roots()
     }
 
-    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
-        self.engine.inspect(reference)
+    fn inspect<'a>(&'a self, image: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        self.engine.inspect(image)
     }
 
-    fn inspect_all<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Vec<ImageFacts>, EngineError>> {
+    fn inspect_all<'a>(
+        &'a self,
+        reference: &'a Reference,
+    ) -> BoxFuture<'a, Result<Vec<ImageFacts>, EngineError>> {
         self.engine.inspect_all(reference)
     }
 
     fn inspect_for<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         platform: Platform,
     ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         self.engine.inspect_for(reference, platform)
@@ -108,15 +113,15 @@ impl Engine for Watched {
 
     fn pull<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         platform: Platform,
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
         self.engine.pull(reference, platform, output)
     }
 
-    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
-        self.engine.tag(reference, name)
+    fn tag<'a>(&'a self, image: NameOrId<'a>, name: &'a Reference) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.engine.tag(image, name)
     }
 
     fn build<'a>(
@@ -129,9 +134,9 @@ impl Engine for Watched {
 
     fn push<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         output: OutputSink<'a>,
-    ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+    ) -> BoxFuture<'a, Result<Option<Digest>, EngineError>> {
         self.engine.push(reference, output)
     }
 }
@@ -202,28 +207,28 @@ mod tests {
             unreachable!("nothing but builds is asked for")
         }
 
-        fn inspect<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        fn inspect<'a>(&'a self, _: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
             async { Ok(self.image.clone()) }.boxed()
         }
 
         fn pull<'a>(
             &'a self,
-            _: &'a str,
+            _: &'a Reference,
             _: Platform,
             _: OutputSink<'a>,
         ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
             unreachable!("nothing but builds is asked for")
         }
 
-        fn tag<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        fn tag<'a>(&'a self, _: NameOrId<'a>, _: &'a Reference) -> BoxFuture<'a, Result<(), EngineError>> {
             unreachable!("nothing but builds is asked for")
         }
 
         fn push<'a>(
             &'a self,
-            _: &'a str,
+            _: &'a Reference,
             _: OutputSink<'a>,
-        ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+        ) -> BoxFuture<'a, Result<Option<Digest>, EngineError>> {
             unreachable!("nothing but builds is asked for")
         }
     }

@@ -103,7 +103,7 @@ pub fn bake_file(images: &[BakeImage], options: &BakeOptions) -> BakeFile {
     let target = |image: &BakeImage| BakeTarget {
         context: text(&image.context.to_string_lossy()),
         contexts: parent_contexts(image, &names),
-        tags: [text(&image.unit.reference)],
+        tags: [text(&image.unit.reference.to_string())],
         platforms: [image.unit.platform],
         args: args.clone(),
         labels: image.labels.iter().map(|(name, value)| (literal(name), text(value))).collect(),
@@ -158,7 +158,7 @@ fn caches(caches: &[String], image: &BakeImage) -> Vec<Value> {
 fn parent_contexts(image: &BakeImage, names: &HashMap<UnitId, String>) -> Map<String, Value> {
     let context = |from: &BuiltFrom| {
         let id = UnitId { image: from.image.image()?.into(), platform: image.unit.platform };
-        Some((literal(&from.reference), json!(format!("target:{}", names.get(&id)?))))
+        Some((literal(&from.reference.to_string()), json!(format!("target:{}", names.get(&id)?))))
     };
     image.parents.iter().filter_map(context).collect()
 }
@@ -199,12 +199,13 @@ mod tests {
     use super::*;
     use crate::dockerfile::named::WantedFor;
     use crate::model::plan::{Disposition, Parent};
+    use crate::testing::named;
 
     fn file_of(names: &[&str]) -> Value {
         let unit = |name: &&str| PlannedUnit {
             image: name.to_string(),
             platform: Platform::new(Arch::X86_64),
-            reference: format!("kolla/{name}:1"),
+            reference: named(&format!("kolla/{name}:1")),
             list: None,
             parent: Parent::Image(names[0].to_string()),
             named: Vec::new(),
@@ -215,7 +216,7 @@ mod tests {
         let labels = BTreeMap::new();
         let parents = [BuiltFrom {
             image: Parent::Image(names[0].to_string()),
-            reference: "p".to_string(),
+            reference: named("p"),
             platform: WantedFor::Target,
         }];
         let image = |unit| BakeImage { unit, context: PathBuf::new(), parents: &parents, labels: &labels };

@@ -57,12 +57,13 @@ mod tests {
     use super::*;
     use crate::model::plan::Disposition;
     use crate::model::platform::{Arch, Platform};
+    use crate::testing::named;
 
     fn plan(images: &[(&str, &str)]) -> BuildPlan {
         let unit = |(image, parent): &(&str, &str)| PlannedUnit {
             image: image.to_string(),
             platform: Platform::new(Arch::X86_64),
-            reference: image.to_string(),
+            reference: named(image),
             list: None,
             parent: match parent.strip_suffix(":tag") {
                 Some(_) => Parent::Base(parent.to_string()),

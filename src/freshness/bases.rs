@@ -23,7 +23,7 @@ pub struct BaseImages {
     several_platforms: bool,
     /// Held while one of several platforms is asked for: a name is another platform's once that is pulled too.
     pulling: tokio::sync::Mutex<()>,
-    asked: OnceMap<(String, Platform), ImageFacts>,
+    asked: OnceMap<(Reference, Platform), ImageFacts>,
     /// The engine's own platform.
     native: OnceCell<Option<Platform>>,
 }
@@ -56,23 +56,23 @@ impl BaseImages {
     }
 
     /// The name that a base image gets for builds on one of several platforms.
-    pub fn alias(&self, reference: &str, platform: Platform) -> Option<String> {
-        self.several_platforms.then(|| alias(reference, platform)).flatten()
+    pub fn alias(&self, reference: &Reference, platform: Platform) -> Option<Reference> {
+        self.several_platforms.then(|| alias(reference, platform))
     }
 
     /// What the engine holds under this reference for a platform, once it has been pulled if need be.
     pub async fn get(
         &self,
-        reference: &str,
+        reference: &Reference,
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
-        self.asked.get((reference.to_string(), platform), self.ask(reference, platform, output)).await
+        self.asked.get((reference.clone(), platform), self.ask(reference, platform, output)).await
     }
 
     async fn ask(
         &self,
-        reference: &str,
+        reference: &Reference,
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
@@ -100,7 +100,11 @@ impl BaseImages {
     }
 
     /// What the engine holds already. An image of another architecture under this name is as good as none.
-    pub async fn held(&self, reference: &str, platform: Platform) -> Result<Option<ImageFacts>, EngineError> {
+    pub async fn held(
+        &self,
+        reference: &Reference,
+        platform: Platform,
+    ) -> Result<Option<ImageFacts>, EngineError> {
         match (self.engine.inspect_for(reference, platform).await?, self.alias(reference, platform)) {
             (None, Some(alias)) => self.engine.inspect_for(&alias, platform).await,
             (held, _) => Ok(held),
@@ -109,13 +113,19 @@ impl BaseImages {
 }
 
 /// A name for a base image that tells its platform, in a registry that is none; without it, the name stands for the image
-/// that was pulled last. None for what is no reference.
-fn alias(reference: &str, platform: Platform) -> Option<String> {
-    let Reference { registry, path, tag, digest } = reference.parse().ok()?;
-    let registry = registry.map(|host| host.to_lowercase().replace([':', '[', ']'], "-") + "/");
-    let tag = digest.map(|digest| digest.replace(':', "-")).or(tag).unwrap_or_else(|| "latest".to_string());
-    let (arch, registry) = (platform.arch.kolla(), registry.unwrap_or_default());
-    Some(format!("{ALIASES}/{arch}/{registry}{path}:{tag}"))
+/// that was pulled last.
+fn alias(reference: &Reference, platform: Platform) -> Reference {
+    let host = |host: &String| host.to_lowercase().replace([':', '[', ']'], "-");
+    let arch = platform.arch.kolla().to_string();
+    let path =
+        [arch].into_iter().chain(reference.registry.as_ref().map(host)).chain([reference.path.clone()]);
+    let tag = reference.digest.as_ref().map(|digest| digest.replace(':', "-"));
+    Reference {
+        registry: Some(ALIASES.to_string()),
+        path: path.collect::<Vec<_>>().join("/"),
+        tag: Some(tag.unwrap_or_else(|| reference.tag_or_latest().to_string())),
+        digest: None,
+    }
 }
 
 #[cfg(test)]
@@ -131,10 +141,10 @@ mod tests {
             ("R.example:5000/a/b:1", "kolla-build.invalid/aarch64/r.example-5000/a/b:1"),
             ("debian:1@sha256:0a", "kolla-build.invalid/aarch64/debian:sha256-0a"),
         ] {
-            let alias = alias(reference, Platform::new(Arch::Aarch64)).expect("a reference");
-            assert_eq!(alias, expected);
-            assert!(alias.parse::<Reference>().is_ok());
+            let reference = reference.parse().expect("a reference");
+            let alias = alias(&reference, Platform::new(Arch::Aarch64));
+            assert_eq!(alias.to_string(), expected);
+            assert_eq!(expected.parse(), Ok(alias));
         }
-        assert_eq!(alias("${base}", Platform::new(Arch::Aarch64)), None);
     }
 }

@@ -19,6 +19,7 @@ use crate::error::Fatal;
 use crate::model::event::{Failure, FailureKind, UnitId};
 use crate::model::plan::PlannedUnit;
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::sources::cache::SourceCache;
 
 /// Who is asked whether images are up to date, and what counts.
@@ -57,7 +58,7 @@ impl ReuseFrom {
     }
 
     /// The name under which the registry is asked for a unit.
-    pub fn name<'a>(&self, unit: &'a PlannedUnit) -> &'a str {
+    pub fn name<'a>(&self, unit: &'a PlannedUnit) -> &'a Reference {
         match self {
             ReuseFrom::Registry(_) => unit.public_reference(),
             ReuseFrom::Engine | ReuseFrom::EngineOrRegistry(_) => &unit.reference,
@@ -256,7 +257,7 @@ impl Evaluator {
     /// The image that the registry has under a reference, where the registry counts.
     pub(super) async fn in_registry(
         &self,
-        reference: &str,
+        reference: &Reference,
         platform: Platform,
     ) -> Result<Option<ExistingImage>, Failure> {
         let Some(registry) = self.reuse_from.registry() else { return Ok(None) };
@@ -268,7 +269,7 @@ impl Evaluator {
 
 /// Whether the engine has an image of any content under the name that a unit gets (`--skip-existing`).
 pub async fn evaluate_by_name(engine: &dyn Engine, unit: &PlannedUnit) -> Result<Freshness, EngineError> {
-    let image = engine.inspect(&unit.reference).await?.map(ExistingImage::InEngine);
+    let image = engine.inspect((&unit.reference).into()).await?.map(ExistingImage::InEngine);
     let existing = Existing::Images(image.iter().map(ExistingImage::input_labels).collect());
     Ok(decide(&Evidence {
         reuse: Reuse::SameName,

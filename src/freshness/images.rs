@@ -81,10 +81,9 @@ pub struct RegistryLookup {
 
 impl RegistryLookup {
     /// The image that the registry has under a reference for a platform.
-    pub async fn find(&self, reference: &str, platform: Platform) -> RegistryAnswer {
-        let named: Reference = reference.parse().map_err(|error| format!("{error}"))?;
+    pub async fn find(&self, reference: &Reference, platform: Platform) -> RegistryAnswer {
         let tell_wait = |error: &RegistryError, pause| (self.tell_wait)(error, pause);
-        let ask = || self.registries.image(&named, platform);
+        let ask = || self.registries.image(reference, platform);
         retry(self.retries, RegistryError::again, tell_wait, ask).await.map_err(|error| error.to_string())
     }
 }

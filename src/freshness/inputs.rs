@@ -51,7 +51,8 @@ impl Evaluator {
         }
         let Downloads { identified, unidentified } = self.downloads(recipe).await;
         let (dockerfile, context) = read_context(context, recipe).await?;
-        let mut keys = recipe.parents.iter().map(|parent| parent.reference.clone()).zip(keys.iter().cloned());
+        let mut keys =
+            recipe.parents.iter().map(|parent| parent.reference.to_string()).zip(keys.iter().cloned());
         let key = KeyInputs {
             platform: platform.to_string(),
             parent: keys.next().map(|(_, key)| key).unwrap_or_default(),

@@ -8,6 +8,7 @@ use crate::model::event::{Failure, FailureKind, UnitId};
 use crate::model::ids::{ContentKey, ImageId};
 use crate::model::plan::Parent;
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 
 /// An image that another is made from.
 #[derive(Debug, Clone)]
@@ -25,7 +26,8 @@ pub struct ParentImage {
 impl ParentImage {
     /// The empty image, which is called as it is known.
     fn scratch(from: &BuiltFrom) -> ParentImage {
-        ParentImage::unchanged(Ok(from.reference.as_str().into()), vec![from.reference.as_str().into()])
+        let id = ImageId::from(from.reference.to_string());
+        ParentImage::unchanged(Ok((&id).into()), vec![id])
     }
 
     fn unchanged(key: Result<ContentKey, Failure>, ids: Vec<ImageId>) -> ParentImage {
@@ -48,7 +50,7 @@ impl Evaluator {
     pub(super) async fn parents(&self, subject: &Subject<'_>) -> Result<Vec<ParentImage>, Failure> {
         let mut parents = Vec::with_capacity(subject.recipe.parents.len());
         for (at, from) in subject.recipe.parents.iter().enumerate() {
-            let recorded = subject.before.and_then(|record| record.key_of(at, &from.reference));
+            let recorded = subject.before.and_then(|record| record.key_of(at, &from.reference.to_string()));
             parents.push(self.parent(subject, from, recorded).await?);
         }
         Ok(parents)
@@ -75,7 +77,7 @@ impl Evaluator {
                 }
                 self.outside(&from.reference, platform).await
             }
-            Parent::Base(reference) => self.base(subject, from, reference).await,
+            Parent::Base(_) => self.base(subject, from).await,
         };
         let missing = || {
             let message = format!("its {} is not in the engine", from.name());
@@ -94,7 +96,11 @@ impl Evaluator {
     }
 
     /// An image of the tree that this run does not build: in the engine, else in the registry.
-    async fn outside(&self, reference: &str, platform: Platform) -> Result<Option<ParentImage>, Failure> {
+    async fn outside(
+        &self,
+        reference: &Reference,
+        platform: Platform,
+    ) -> Result<Option<ParentImage>, Failure> {
         let bases = match (&self.reuse_from, &self.bases) {
             (ReuseFrom::Registry(_), _) => {
                 return Ok(self.in_registry(reference, platform).await?.map(ParentImage::found));
@@ -106,7 +112,7 @@ impl Evaluator {
         if let Some(image) = engine.inspect_for(reference, platform).await? {
             return Ok(Some(ParentImage::found(ExistingImage::InEngine(image))));
         }
-        let other = engine.inspect(reference).await?;
+        let other = engine.inspect(reference.into()).await?;
         if let Some(image) = self.in_registry(reference, platform).await? {
             return Ok(Some(ParentImage::found(image)));
         }
@@ -121,13 +127,8 @@ impl Evaluator {
     }
 
     /// A base image, as the engine has it or gets it.
-    async fn base(
-        &self,
-        subject: &Subject<'_>,
-        from: &BuiltFrom,
-        reference: &str,
-    ) -> Result<Option<ParentImage>, Failure> {
-        let Some(bases) = &self.bases else { return Ok(None) };
+    async fn base(&self, subject: &Subject<'_>, from: &BuiltFrom) -> Result<Option<ParentImage>, Failure> {
+        let (Some(bases), reference) = (&self.bases, &from.reference) else { return Ok(None) };
         let platform = bases.platform(from.platform, subject.unit.platform).await?;
         let held = match self.fetching {
             Fetching::Allowed { .. } => Some(bases.get(reference, platform, subject.output).await?),
@@ -144,7 +145,7 @@ impl Evaluator {
     async fn base_in_registry(
         &self,
         subject: &Subject<'_>,
-        reference: &str,
+        reference: &Reference,
         platform: Platform,
     ) -> Result<Option<ParentImage>, Failure> {
         let Some(image) = self.in_registry(reference, platform).await? else { return Ok(None) };

@@ -9,6 +9,7 @@ use crate::dockerfile::SCRATCH;
 use crate::dockerfile::named::{Download, WantedFor};
 use crate::model::event::UnitId;
 use crate::model::plan::Parent;
+use crate::model::reference::Reference;
 
 /// Name of the archive of all plugins in a context.
 pub const PLUGINS_ARCHIVE: &str = "plugins-archive";
@@ -71,7 +72,7 @@ pub struct BuiltFrom {
     /// Which it is.
     pub image: Parent,
     /// Its full name, as the Dockerfile has it.
-    pub reference: String,
+    pub reference: Reference,
     /// What it is wanted for.
     pub platform: WantedFor,
 }
@@ -87,6 +88,6 @@ impl BuiltFrom {
 
     /// Whether it is nothing, under its name.
     pub fn is_scratch(&self) -> bool {
-        self.reference == SCRATCH
+        self.reference.is_bare() && self.reference.registry.is_none() && self.reference.path == SCRATCH
     }
 }

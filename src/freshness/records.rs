@@ -104,12 +104,13 @@ mod tests {
     use crate::freshness::key::KeyInputs;
     use crate::model::plan::{Disposition, Parent};
     use crate::model::platform::{Arch, Platform};
+    use crate::testing::named;
 
     fn unit(reference: &str, arch: Arch) -> PlannedUnit {
         PlannedUnit {
             image: "base".to_string(),
             platform: Platform::new(arch),
-            reference: reference.to_string(),
+            reference: named(reference),
             list: None,
             parent: Parent::Base("debian".to_string()),
             named: Vec::new(),

@@ -102,6 +102,7 @@ mod tests {
     use super::*;
     use crate::model::plan::{Parent, PlannedUnit};
     use crate::model::platform::Platform;
+    use crate::testing::named;
 
     fn layers(entries: &[(&str, &str, &str, SetAt)]) -> Layers {
         let mut layers = Layers::default();
@@ -118,7 +119,7 @@ mod tests {
         let unit = |(image, disposition): &(&str, Disposition)| PlannedUnit {
             image: image.to_string(),
             platform: Platform::new(Arch::X86_64),
-            reference: format!("kolla/{image}:t"),
+            reference: named(&format!("kolla/{image}:t")),
             list: None,
             parent: Parent::Base("debian".to_string()),
             named: Vec::new(),

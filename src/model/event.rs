@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ContentKey, ImageId};
+use super::ids::{ContentKey, Digest, ImageId};
 use super::platform::Platform;
 
 /// One image on one platform: the unit that is built, pushed and reported.
@@ -284,9 +284,9 @@ pub enum Event {
         /// Unit that was pushed.
         unit: UnitId,
         /// The manifest's digest as the registry knows it, when the engine told it.
-        digest: Option<String>,
+        digest: Option<Digest>,
         /// Digest of the list of the image's platforms, when this push has completed it.
-        list: Option<String>,
+        list: Option<Digest>,
     },
     /// A unit's end. Sent exactly once for every unit of the run. A failed push sends it a second time, with
     /// [`Outcome::PushFailed`], which then counts.

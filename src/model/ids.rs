@@ -3,9 +3,13 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
+
+use crate::util::hex::hex;
 
 /// A type that holds a text, is cheap to clone, and is serialized as the text.
 macro_rules! text_type {
@@ -90,6 +94,47 @@ any_text_type! {
     ImageId
 }
 
+text_type! {
+    /// Digest of a blob or a manifest, as registries name it: `sha256:` and 64 lower-case hexadecimal digits.
+    Digest
+}
+
+/// Text that is no digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no sha256 digest")]
+pub struct InvalidDigest(String);
+
+impl Digest {
+    /// The digest that content has.
+    pub fn of(content: &[u8]) -> Digest {
+        Digest(format!("sha256:{}", hex(&Sha256::digest(content))).into())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Digest, InvalidDigest> {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        match text.strip_prefix("sha256:") {
+            Some(hex) if hex.len() == 64 && hex.bytes().all(is_hex) => Ok(Digest(text.into())),
+            _ => Err(InvalidDigest(text.to_string())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl From<&Digest> for ImageId {
+    fn from(digest: &Digest) -> ImageId {
+        ImageId(digest.0.clone())
+    }
+}
+
 impl From<&ImageId> for ContentKey {
     fn from(id: &ImageId) -> ContentKey {
         ContentKey(id.0.clone())
@@ -106,5 +151,16 @@ mod tests {
         assert_eq!(serde_json::to_string(&id).expect("JSON"), r#""sha256:1""#);
         assert_eq!(serde_json::from_str::<ContentKey>(r#""0a""#).expect("a text"), "0a");
         assert_eq!(ContentKey::from(&id), "sha256:1");
+    }
+
+    #[test]
+    fn a_digest_is_sha256_in_lower_case() {
+        let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Digest::of(b""), empty);
+        assert_eq!(empty.parse(), Ok(Digest::of(b"")));
+        for text in ["", "sha256:", "sha256:e3b0", &empty.to_uppercase(), &empty[7..], &format!("{empty}0")] {
+            assert_eq!(text.parse::<Digest>(), Err(InvalidDigest(text.to_string())));
+            assert!(serde_json::from_value::<Digest>(text.into()).is_err());
+        }
     }
 }

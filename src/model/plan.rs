@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::UnitId;
 use super::platform::Platform;
+use super::reference::Reference;
 
 /// What a run does with an image. What came of it is an [`Outcome`](crate::model::event::Outcome), another thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,10 +56,10 @@ pub struct PlannedUnit {
     /// What it is built for.
     pub platform: Platform,
     /// The full name it gets, tag included.
-    pub reference: String,
+    pub reference: Reference,
     /// The name under which the registry lists it beside the image's other platforms, when the run has several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub list: Option<String>,
+    pub list: Option<Reference>,
     /// What it is built on: what its first FROM names.
     pub parent: Parent,
     /// What else its Dockerfile names, in order.
@@ -77,7 +78,7 @@ impl PlannedUnit {
     }
 
     /// The name that others have its image by: with several platforms, that of their list.
-    pub fn public_reference(&self) -> &str {
+    pub fn public_reference(&self) -> &Reference {
         self.list.as_ref().unwrap_or(&self.reference)
     }
 

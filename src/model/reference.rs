@@ -14,6 +14,9 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use regex::Regex;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::ids::Digest;
 
 pub mod parts;
 
@@ -37,6 +40,39 @@ impl Reference {
     /// Whether it is a name alone, without tag and digest.
     pub fn is_bare(&self) -> bool {
         self.tag.is_none() && self.digest.is_none()
+    }
+
+    /// True unless it was made of parts that make no reference.
+    pub fn is_valid(&self) -> bool {
+        self.to_string().parse::<Reference>().is_ok()
+    }
+
+    /// The name alone, without tag and digest.
+    pub fn bare(&self) -> Reference {
+        Reference { tag: None, digest: None, ..self.clone() }
+    }
+
+    /// The tag; the one that it stands for where none is written.
+    pub fn tag_or_latest(&self) -> &str {
+        self.tag.as_deref().unwrap_or("latest")
+    }
+
+    /// The reference with the tag that it stands for, where neither a tag nor a digest is written.
+    pub fn tagged(&self) -> Reference {
+        match self.is_bare() {
+            true => self.with_tag(self.tag_or_latest()),
+            false => self.clone(),
+        }
+    }
+
+    /// The reference of the same repository with another tag.
+    pub fn with_tag(&self, tag: &str) -> Reference {
+        Reference { tag: Some(tag.to_string()), ..self.bare() }
+    }
+
+    /// The reference of this content in the same repository.
+    pub fn at(&self, digest: &Digest) -> Reference {
+        Reference { tag: None, digest: Some(digest.to_string()), ..self.clone() }
     }
 }
 
@@ -89,6 +125,18 @@ impl fmt::Display for Reference {
             write!(f, "@{digest}")?;
         }
         Ok(())
+    }
+}
+
+impl Serialize for Reference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Reference, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

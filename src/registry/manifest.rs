@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+use crate::model::ids::Digest;
 use crate::model::platform::Platform;
-use crate::util::hex::hex;
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -26,8 +25,8 @@ pub struct Manifest {
     pub media_type: String,
     /// Its bytes, which its digest is made of.
     pub bytes: Bytes,
-    /// Its digest, `sha256:...`.
-    pub digest: String,
+    /// Digest of these bytes.
+    pub digest: Digest,
 }
 
 /// What a manifest says.
@@ -35,23 +34,31 @@ pub struct Manifest {
 pub enum Content {
     /// It is one image.
     Image {
-        /// The image's configuration.
-        config: Descriptor,
+        /// Digest of the image's configuration.
+        config: Digest,
         /// Bytes of its compressed layers.
         size: u64,
     },
     /// It lists an image for each of several platforms.
-    Index(Vec<Descriptor>),
+    Index(Vec<IndexEntry>),
 }
 
-/// What points to a blob or a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Descriptor {
-    /// `sha256:...`
-    pub digest: String,
-    /// In bytes.
-    #[serde(default)]
+/// An image of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Digest of the image's manifest.
+    pub digest: Digest,
+    /// Bytes of the image's manifest.
     pub size: u64,
+    platform: Option<DescribedPlatform>,
+}
+
+/// What points to a blob or a manifest, before its digest is known to be one.
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: String,
+    #[serde(default)]
+    size: u64,
     #[serde(default)]
     platform: Option<DescribedPlatform>,
 }
@@ -65,6 +72,14 @@ struct DescribedPlatform {
 }
 
 impl Descriptor {
+    fn digest(&self) -> Result<Digest, String> {
+        self.digest
+            .parse()
+            .map_err(|_| format!("the manifest names '{}', which is no sha256 digest", self.digest))
+    }
+}
+
+impl IndexEntry {
     /// True when it is for this platform.
     pub fn is_for(&self, platform: Platform) -> bool {
         self.platform
@@ -95,7 +110,7 @@ pub struct ImageConfig {
 impl Manifest {
     /// A manifest of these bytes; they need not be what they are said to be.
     pub fn new(media_type: String, bytes: Bytes) -> Manifest {
-        let digest = digest_of(&bytes);
+        let digest = Digest::of(&bytes);
         Manifest { media_type, bytes, digest }
     }
 
@@ -122,21 +137,19 @@ impl Manifest {
     pub fn content(&self) -> Result<Content, String> {
         let document: Document = serde_json::from_slice(&self.bytes)
             .map_err(|error| format!("the manifest can't be read: {error}"))?;
-        let content = match (document.config, document.manifests) {
+        match (document.config, document.manifests) {
             (Some(config), None) => {
                 let size = document.layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size));
-                Content::Image { config, size }
+                Ok(Content::Image { config: config.digest()?, size })
             }
-            (None, Some(manifests)) => Content::Index(manifests),
-            _ => return Err(format!("a manifest of type '{}' is not of an image", self.media_type)),
-        };
-        let digests: Vec<&str> = match &content {
-            Content::Image { config, .. } => vec![&config.digest],
-            Content::Index(manifests) => manifests.iter().map(|entry| entry.digest.as_str()).collect(),
-        };
-        match digests.into_iter().find(|digest| !is_digest(digest)) {
-            Some(digest) => Err(format!("the manifest names '{digest}', which is no sha256 digest")),
-            None => Ok(content),
+            (None, Some(manifests)) => {
+                let entry = |described: Descriptor| {
+                    let digest = described.digest()?;
+                    Ok(IndexEntry { digest, size: described.size, platform: described.platform })
+                };
+                manifests.into_iter().map(entry).collect::<Result<_, String>>().map(Content::Index)
+            }
+            _ => Err(format!("a manifest of type '{}' is not of an image", self.media_type)),
         }
     }
 }
@@ -162,17 +175,6 @@ pub fn image_config(bytes: &[u8]) -> Result<ImageConfig, String> {
     Ok(ImageConfig { architecture: document.architecture, variant: document.variant, labels })
 }
 
-/// The digest of a blob or a manifest, as registries name it.
-pub fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
-}
-
-/// True for `sha256:` and 64 lower-case hexadecimal digits.
-pub fn is_digest(text: &str) -> bool {
-    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_hex))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,19 +186,19 @@ mod tests {
 
     #[test]
     fn an_image_has_a_configuration_and_a_size() {
-        let config = digest_of(b"{}");
+        let config = Digest::of(b"{}");
         let read = manifest(format!(
             r#"{{"config": {{"digest": "{config}", "size": 2}}, "layers": [{{"digest": "x", "size": 3}}, {{"digest": "y", "size": 4}}]}}"#
         ))
         .content()
         .unwrap();
         let Content::Image { config: found, size: 7 } = &read else { panic!("{read:?}") };
-        assert_eq!(found.digest, config);
+        assert_eq!(*found, config);
     }
 
     #[test]
     fn a_list_names_platforms() {
-        let digest = digest_of(b"");
+        let digest = Digest::of(b"");
         let entry = |arch: &str| {
             format!(r#"{{"digest": "{digest}", "platform": {{"os": "linux", "architecture": "{arch}"}}}}"#)
         };
@@ -218,7 +220,7 @@ mod tests {
         let list = listed(DOCKER_IMAGE, OCI_IMAGE);
         let Content::Index(entries) = list.content().unwrap() else { panic!("no list") };
         let read: Vec<_> = entries.iter().map(|entry| (entry.digest.clone(), entry.size)).collect();
-        assert_eq!(read, [(digest_of(b"{}"), 2), (digest_of(b"{ }"), 3)]);
+        assert_eq!(read, [(Digest::of(b"{}"), 2), (Digest::of(b"{ }"), 3)]);
         assert!(
             entries[1].is_for(Platform::new(Arch::Aarch64))
                 && !entries[1].is_for(Platform::new(Arch::X86_64))

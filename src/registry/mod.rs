@@ -21,7 +21,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 
-use crate::model::ids::ImageId;
+use crate::model::ids::{Digest, ImageId};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::util::http::{chain, refused_certificate};
@@ -30,7 +30,7 @@ use crate::util::plain;
 use auth::{Challenge, TokenRequest};
 use credentials::{Credential, Credentials};
 use error::{Problem, RegistryError};
-use manifest::{Content, MEDIA_TYPES, Manifest, digest_of, image_config, is_digest};
+use manifest::{Content, MEDIA_TYPES, Manifest, image_config};
 
 use hosts::Reached;
 pub use hosts::Trust;
@@ -75,11 +75,11 @@ struct Host {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteImage {
     /// Digest of what its tag names: of its manifest, or of a list with one for each platform.
-    pub digest: String,
+    pub digest: Digest,
     /// Digest of its configuration, which is its id in most engines.
     pub id: ImageId,
     /// Digest of its manifest, which is its id in engines that keep images as containerd does; `digest` may be it too.
-    pub manifest: String,
+    pub manifest: Digest,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Bytes of its compressed layers.
@@ -89,12 +89,12 @@ pub struct RemoteImage {
 impl RemoteImage {
     /// What engines may have as its id.
     pub fn ids(&self) -> Vec<ImageId> {
-        vec![self.id.clone(), self.manifest.as_str().into(), self.digest.as_str().into()]
+        vec![self.id.clone(), (&self.manifest).into(), (&self.digest).into()]
     }
 
     /// Whether this may be an engine's id of it.
-    pub fn may_be(&self, id: &str) -> bool {
-        [self.id.as_str(), &self.manifest, &self.digest].into_iter().any(|own| own == id)
+    pub fn may_be(&self, id: &ImageId) -> bool {
+        self.ids().contains(id)
     }
 }
 
@@ -123,7 +123,7 @@ impl Registries {
     }
 
     /// The digest that a reference's tag names; none when the registry has no such tag.
-    pub async fn digest(&self, reference: &Reference) -> Result<Option<String>, RegistryError> {
+    pub async fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
         let (host, repository) = self.reach(reference).await?;
         let answer = host.send(&manifest_request(Method::HEAD, &repository, reference)).await?;
         if answer.status == StatusCode::NOT_FOUND {
@@ -131,9 +131,9 @@ impl Registries {
         }
         let answer = host.accept(answer)?;
         match answer.digest() {
-            Some(digest) if is_digest(digest) => Ok(Some(digest.to_string())),
+            Some(digest) => Ok(Some(digest)),
             // The header is optional, and other digests can't be compared with what engines tell.
-            _ => Ok(self.manifest(reference).await?.map(|manifest| manifest.digest)),
+            None => Ok(self.manifest(reference).await?.map(|manifest| manifest.digest)),
         }
     }
 
@@ -175,20 +175,20 @@ impl Registries {
         let request = RegistryRequest {
             method: Method::GET,
             repository: &repository,
-            path: format!("blobs/{}", config.digest),
+            path: format!("blobs/{config}"),
             accept: "*/*",
             content: None,
             limit: LARGEST_CONFIG,
         };
         let answer = host.accept(host.send(&request).await?)?;
-        if digest_of(&answer.body) != config.digest {
-            return Err(garbage(format!("the image's configuration is not {}", config.digest)));
+        if Digest::of(&answer.body) != config {
+            return Err(garbage(format!("the image's configuration is not {config}")));
         }
         let its = image_config(&answer.body).map_err(garbage)?;
         if !platform.takes(&its.architecture, &its.variant) {
             return Ok(None);
         }
-        let (id, manifest) = (config.digest.into(), manifest.digest);
+        let (id, manifest) = ((&config).into(), manifest.digest);
         Ok(Some(RemoteImage { digest, id, manifest, labels: its.labels, size }))
     }
 
@@ -210,12 +210,10 @@ impl Registries {
     }
 
     /// Where what the registry of a reference is shown comes from, for people; never a secret.
-    pub async fn shown_to(&self, reference: &str) -> String {
-        let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);
-        match self.credentials.find(registry.as_deref()).await {
-            Ok(credential) => {
-                self.credentials.shown(credential.as_ref(), registry.as_deref().unwrap_or(DOCKER_HUB))
-            }
+    pub async fn shown_to(&self, reference: &Reference) -> String {
+        let registry = reference.registry.as_deref();
+        match self.credentials.find(registry).await {
+            Ok(credential) => self.credentials.shown(credential.as_ref(), registry.unwrap_or(DOCKER_HUB)),
             Err(error) => error.to_string(),
         }
     }
@@ -275,9 +273,10 @@ impl Host {
             return Err(self.error(Problem::Garbage(reason)));
         }
         let manifest = Manifest::new(media_type.to_string(), answer.body.clone());
-        let told = reference.digest.as_deref().or(answer.digest().filter(|digest| is_digest(digest)));
+        let answered = answer.digest();
+        let told = reference.digest.as_deref().or(answered.as_ref().map(Digest::as_str));
         match told {
-            Some(told) if told != manifest.digest => {
+            Some(told) if told != manifest.digest.as_str() => {
                 let reason = format!("the manifest {told} has the digest {}", manifest.digest);
                 Err(self.error(Problem::Garbage(reason)))
             }
@@ -296,7 +295,7 @@ impl Host {
         let content = manifest.content().map_err(|reason| self.error(Problem::Garbage(reason)))?;
         let Content::Index(entries) = content else { return Ok(Some(manifest)) };
         let Some(entry) = entries.into_iter().find(|entry| entry.is_for(platform)) else { return Ok(None) };
-        let exact = Reference { tag: None, digest: Some(entry.digest), ..reference.clone() };
+        let exact = reference.at(&entry.digest);
         self.manifest(repository, &exact).await
     }
 
@@ -419,9 +418,9 @@ impl Host {
 }
 
 impl Answer {
-    /// The digest that it says its content has.
-    fn digest(&self) -> Option<&str> {
-        self.headers.get("docker-content-digest")?.to_str().ok()
+    /// The digest that it says its content has; none of another algorithm.
+    fn digest(&self) -> Option<Digest> {
+        self.headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
     }
 
     /// What the registry says about an error, on one line.

@@ -6,6 +6,7 @@ use std::iter;
 use serde_json::{Map, Value, json};
 
 use super::format::{Report, ReportedImage};
+use crate::model::ids::Digest;
 use crate::model::reference::Reference;
 
 /// Variables of kolla-ansible 22.2.0 that are not called as their images are: image and variable, without `_image_full`.
@@ -34,27 +35,27 @@ pub fn json(report: &Report) -> String {
     let mut images = Map::new();
     for PushedImage { image, reference, digest, list_digest } in pushed(report) {
         let platform = image.platform.to_string();
-        let mut its = facts(&reference, Some(digest));
-        let Some(list) = image.list.as_ref().and_then(|list| list.parse().ok()) else {
+        let mut its = facts(reference, Some(digest));
+        let Some(list) = &image.list else {
             its["platform"] = platform.into();
             images.insert(image.name.clone(), its);
             continue;
         };
         let entry = images.entry(image.name.clone()).or_insert_with(|| {
-            let mut entry = facts(&list, None);
+            let mut entry = facts(list, None);
             entry["platforms"] = json!({});
             entry
         });
         if let Some(digest) = list_digest {
-            entry["digest"] = digest.into();
-            entry["pinned"] = pinned(&list, digest).into();
+            entry["digest"] = digest.as_str().into();
+            entry["pinned"] = pinned(list, digest).into();
         }
         entry["platforms"][platform] = its;
     }
     format!("{:#}\n", Value::Object(images))
 }
 
-fn facts(reference: &Reference, digest: Option<&str>) -> Value {
+fn facts(reference: &Reference, digest: Option<&Digest>) -> Value {
     json!({
         "reference": reference.to_string(),
         "tag": reference.tag,
@@ -69,11 +70,8 @@ pub fn ansible(report: &Report) -> String {
     let mut text = "---\n".to_owned();
     for PushedImage { image, reference, digest, list_digest } in pushed(report) {
         let pinned = match (&image.list, list_digest) {
-            (None, _) => pinned(&reference, digest),
-            (Some(list), Some(digest)) => match list.parse() {
-                Ok(list) => pinned(&list, digest),
-                Err(_) => continue,
-            },
+            (None, _) => pinned(reference, digest),
+            (Some(list), Some(digest)) => pinned(list, digest),
             (Some(_), None) => continue,
         };
         let others = OTHER_VARIABLES.iter().filter(|(other, _)| *other == image.name).map(|(_, name)| *name);
@@ -87,9 +85,9 @@ pub fn ansible(report: &Report) -> String {
 /// An image that was pushed, and where its registry has it.
 struct PushedImage<'a> {
     image: &'a ReportedImage,
-    reference: Reference,
-    digest: &'a str,
-    list_digest: Option<&'a str>,
+    reference: &'a Reference,
+    digest: &'a Digest,
+    list_digest: Option<&'a Digest>,
 }
 
 fn pushed(report: &Report) -> impl Iterator<Item = PushedImage<'_>> {
@@ -97,15 +95,15 @@ fn pushed(report: &Report) -> impl Iterator<Item = PushedImage<'_>> {
         let push = image.push.as_ref()?;
         Some(PushedImage {
             image,
-            reference: image.reference.parse().ok()?,
-            digest: push.digest.as_deref()?,
-            list_digest: push.list.as_deref(),
+            reference: &image.reference,
+            digest: push.digest.as_ref()?,
+            list_digest: push.list.as_ref(),
         })
     })
 }
 
-fn pinned(reference: &Reference, digest: &str) -> String {
-    Reference { tag: None, digest: Some(digest.to_string()), ..reference.clone() }.to_string()
+fn pinned(reference: &Reference, digest: &Digest) -> String {
+    reference.at(digest).to_string()
 }
 
 #[cfg(test)]
@@ -115,12 +113,12 @@ mod tests {
     use crate::model::plan::BuildPlan;
     use crate::report::testing::{plan, report_of, unit};
 
-    fn digest(digit: &str) -> String {
-        format!("sha256:{}", digit.repeat(64))
+    fn digest(digit: &str) -> Digest {
+        format!("sha256:{}", digit.repeat(64)).parse().expect("a digest")
     }
 
     /// The report of a run that has pushed these images, each with the digest of the list that it completed.
-    fn after_pushes(plan: &BuildPlan, pushes: &[(&str, Option<String>)]) -> Report {
+    fn after_pushes(plan: &BuildPlan, pushes: &[(&str, Option<Digest>)]) -> Report {
         let events: Vec<Event> = pushes
             .iter()
             .flat_map(|(name, list)| {
@@ -155,7 +153,7 @@ mod tests {
         let mut plan = plan(&["base", "base@arm64", "nova-api", "nova-api@arm64"]);
         for unit in &mut plan.units {
             unit.list = Some(unit.reference.clone());
-            unit.reference.push_str(unit.platform.arch.kolla());
+            unit.reference.tag = unit.reference.tag.take().map(|tag| tag + unit.platform.arch.kolla());
         }
         let pushes = [("base", None), ("base@arm64", Some(digest("2"))), ("nova-api", None)];
         let report = after_pushes(&plan, &pushes);

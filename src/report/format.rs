@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::summary::Counts;
 use super::text::last_words;
 use crate::model::event::{Failure, FailureKind, Outcome, OutcomeKind, UnitImage};
-use crate::model::ids::{ContentKey, ImageId};
+use crate::model::ids::{ContentKey, Digest, ImageId};
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 
 /// The version of the format. A change that could break a reader raises it.
 pub const REPORT_VERSION: u32 = 1;
@@ -107,9 +108,9 @@ pub struct ReportedImage {
     /// Platform that it is for.
     pub platform: Platform,
     /// Full name, tag included.
-    pub reference: String,
+    pub reference: Reference,
     /// Name of the manifest list of its platforms, when the run has several.
-    pub list: Option<String>,
+    pub list: Option<Reference>,
     /// `image`: an image of the tree; or `base`: the reference that is pulled.
     pub parent: Parent,
     /// Other images that its Dockerfile names; left out when there are none.
@@ -199,9 +200,9 @@ pub struct ReportedPush {
     /// Time between the two.
     pub seconds: Seconds,
     /// Digest of the manifest in the registry.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     /// Digest of the manifest list that this push has completed.
-    pub list: Option<String>,
+    pub list: Option<Digest>,
 }
 
 impl Report {
@@ -329,7 +330,7 @@ mod tests {
     /// An image that is built at the second try and pushed, one whose push fails, and one that is lost with it.
     fn eventful() -> Report {
         let failure = failure(FailureKind::Connection, "lost").hinted("look at the network");
-        let digest = |digit: &str| Some(format!("sha256:{}", digit.repeat(64)));
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64)).parse().ok();
         let plan = family(&["base", "base/keystone", "base/nova", "base/tgtd"]);
         let events = [
             taken("base", 0),

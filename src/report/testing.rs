@@ -12,6 +12,8 @@ use super::timeline::Timeline;
 use crate::model::event::{Event, Failure, FailureKind, Outcome, UnitId, UnitImage};
 use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use crate::model::platform::{Arch, Platform};
+use crate::model::reference::Reference;
+use crate::testing::named;
 
 /// When the runs of [`report_of`] start.
 pub const START: &str = "2026-05-04T03:02:01.5Z";
@@ -38,7 +40,7 @@ pub fn plan(names: &[&str]) -> BuildPlan {
         PlannedUnit {
             image: image.to_string(),
             platform,
-            reference: format!("kolla/{image}:master-debian-trixie"),
+            reference: Reference { path: format!("kolla/{image}"), ..named("x:master-debian-trixie") },
             list: None,
             parent: Parent::Base("debian:trixie".to_string()),
             named: Vec::new(),

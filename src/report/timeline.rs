@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::model::event::{Event, Failure, Outcome, UnitId, UnitImage};
-use crate::model::ids::ContentKey;
+use crate::model::ids::{ContentKey, Digest};
 use crate::model::plan::{BuildPlan, PlannedUnit};
 
 /// A stretch of time that one worker spent on one unit. Times count from the run's start.
@@ -66,9 +66,9 @@ pub struct UnitTimes {
     /// Image in the engine, once it is up to date.
     pub image: Option<UnitImage>,
     /// Digest of the manifest in the registry.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     /// Digest of the list of the image's platforms, at the unit whose push has completed it.
-    pub list: Option<String>,
+    pub list: Option<Digest>,
 }
 
 impl UnitTimes {
@@ -298,13 +298,13 @@ mod tests {
             (1, Event::PushStarted { unit: unit("base"), worker: 0 }),
             (1, taken("nova", 0)),
             (2, finished("nova", built())),
-            (9, Event::Pushed { unit: unit("base"), digest: Some("sha256:d".to_string()), list: None }),
+            (9, Event::Pushed { unit: unit("base"), digest: Some(Digest::of(b"")), list: None }),
         ]);
         assert_eq!(timeline.critical_path().units, [0]);
         assert_eq!(timeline.critical_path().work, seconds(9));
         let base = &timeline.units()[0];
         assert_eq!((base.build.map(|span| span.end), base.end()), (Some(seconds(1)), Some(seconds(9))));
-        assert_eq!(base.digest.as_deref(), Some("sha256:d"));
+        assert_eq!(base.digest, Some(Digest::of(b"")));
     }
 
     #[test]

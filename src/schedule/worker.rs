@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 
 use crate::engine::BuildOutput;
 use crate::model::event::{Failure, UnitImage};
-use crate::model::ids::ContentKey;
+use crate::model::ids::{ContentKey, Digest};
 use crate::model::plan::PlannedUnit;
 
 /// Outcome of a try that succeeded.
@@ -20,9 +20,9 @@ pub enum Success {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pushed {
     /// The manifest's digest, when it is known.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     /// Digest of the list of the image's platforms, when this push has completed it.
-    pub list: Option<String>,
+    pub list: Option<Digest>,
 }
 
 /// News from a try while it goes.

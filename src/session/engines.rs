@@ -13,7 +13,6 @@ use crate::engine::watched::Watched;
 use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::platform::Arch;
-use crate::model::reference::Reference;
 
 /// The engine that was asked for: one, or several that work as one. Only several are contacted.
 pub async fn engine(config: &Config, environment: &Environment) -> Result<Arc<dyn Engine>, Fatal> {
@@ -121,10 +120,7 @@ async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn 
 }
 
 fn has_registry(config: &Config) -> bool {
-    config
-        .image_reference("base", config.platforms[0])
-        .parse()
-        .is_ok_and(|reference: Reference| reference.registry.is_some())
+    config.image_reference("base", config.platforms[0]).registry.is_some()
 }
 
 fn endpoint(config: &Config, environment: &Environment) -> Result<Endpoint, Fatal> {

@@ -13,7 +13,6 @@ use crate::graph::ImageGraph;
 use crate::graph::select::{SelectError, SelectionDecision, select};
 use crate::model::plan::{BuildPlan, PlannedUnit};
 use crate::model::platform::Platform;
-use crate::model::reference::Reference;
 use crate::template::catalog::{ImageTemplate, TemplateCatalog, TreeContent, TreeFile};
 use crate::template::context::RenderContext;
 use crate::template::overrides::MergedOverride;
@@ -135,7 +134,7 @@ fn plan(
     let mut nothing: Option<SelectError> = None;
     for (platform, dockerfiles) in rendered {
         let graph = ImageGraph::new(dockerfiles, &config.build_args(), *platform, |image| {
-            config.image_reference(image, *platform)
+            config.image_reference(image, *platform).to_string()
         })?;
         match select(&graph, &config.selection, &config.base, platform.arch) {
             Ok(decisions) => units.extend(planned(config, *platform, &graph, decisions)),
@@ -153,10 +152,9 @@ fn plan(
 
 /// Makes sure that the images to be built can have their names.
 fn nameable(plan: &BuildPlan) -> Result<(), Fatal> {
-    let is_name = |reference: &str| reference.parse::<Reference>().is_ok();
     let unnamed: BTreeSet<String> = plan
         .to_build()
-        .filter(|unit| !is_name(&unit.reference))
+        .filter(|unit| !unit.reference.is_valid())
         .map(|unit| format!("{}: no image can be called {}", unit.image, unit.reference))
         .collect();
     let mut unnamed = unnamed.into_iter();
@@ -177,15 +175,18 @@ fn planned<'a>(
     graph: &'a ImageGraph,
     decisions: Vec<SelectionDecision>,
 ) -> impl Iterator<Item = PlannedUnit> + 'a {
-    graph.nodes().iter().zip(decisions).map(move |(node, decision)| PlannedUnit {
-        image: node.name.clone(),
-        platform,
-        reference: config.image_reference(&node.name, platform),
-        list: config.list_reference(&node.name),
-        parent: node.parent.clone(),
-        named: node.named.clone(),
-        disposition: decision.disposition,
-        reason: decision.reason,
+    graph.nodes().iter().zip(decisions).map(move |(node, decision)| {
+        let reference = config.image_reference(&node.name, platform);
+        PlannedUnit {
+            image: node.name.clone(),
+            platform,
+            list: config.has_several_platforms().then(|| reference.with_tag(config.names.tag.as_str())),
+            reference,
+            parent: node.parent.clone(),
+            named: node.named.clone(),
+            disposition: decision.disposition,
+            reason: decision.reason,
+        }
     })
 }
 

@@ -13,6 +13,7 @@ use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes};
 use crate::model::labels;
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::model::secret::SecretSpec;
 use crate::template::catalog::TEMPLATE_NAME;
 use crate::template::render::RenderedDockerfile;
@@ -38,7 +39,7 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
             let recipe = Recipe {
                 context: below.join(&file.dir),
                 mtime,
-                parents: built_from(prepared, unit, &named),
+                parents: built_from(prepared, unit, &named, file)?,
                 downloads: named.downloads,
                 source: source(prepared, &unit.image, *platform)?,
                 plugins: extras(prepared, &unit.image, "plugin", *platform)?,
@@ -67,30 +68,37 @@ fn source(prepared: &Prepared, section: &str, platform: Platform) -> Result<Opti
 }
 
 /// The images that a unit's Dockerfile names, each once for a platform.
-fn built_from(prepared: &Prepared, unit: &PlannedUnit, named: &Named) -> Vec<BuiltFrom> {
-    let ours: HashMap<String, &Parent> = unit
+///
+/// # Errors
+/// A name that no image can have.
+fn built_from(
+    prepared: &Prepared,
+    unit: &PlannedUnit,
+    named: &Named,
+    file: &RenderedDockerfile,
+) -> Result<Vec<BuiltFrom>, Fatal> {
+    let ours: HashMap<Reference, &Parent> = unit
         .parents()
         .filter_map(|parent| Some((prepared.config.image_reference(parent.image()?, unit.platform), parent)))
         .collect();
     let mut all: Vec<BuiltFrom> = Vec::new();
-    for NamedImage { reference, platform, .. } in &named.images {
-        let from = match ours.get(reference) {
+    for NamedImage { reference: name, platform, line, .. } in &named.images {
+        let reference: Reference = name.parse().map_err(|error| {
+            let template = format!("{}/{TEMPLATE_NAME}", file.dir);
+            let message =
+                format!("{template} renders a Dockerfile that names no image in line {line}: {error}");
+            Fatal::message(message, EXIT_USAGE)
+        })?;
+        let from = match ours.get(&reference) {
             // Of those there is one for each platform that is built for.
-            Some(image) => {
-                let platform = WantedFor::Target;
-                BuiltFrom { image: (*image).clone(), reference: reference.clone(), platform }
-            }
-            None => BuiltFrom {
-                image: Parent::Base(reference.clone()),
-                reference: reference.clone(),
-                platform: *platform,
-            },
+            Some(image) => BuiltFrom { image: (*image).clone(), reference, platform: WantedFor::Target },
+            None => BuiltFrom { image: Parent::Base(name.clone()), reference, platform: *platform },
         };
         if !all.contains(&from) {
             all.push(from);
         }
     }
-    all
+    Ok(all)
 }
 
 fn without_from(file: &RenderedDockerfile) -> Fatal {

@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::stdio::{output, tell};
 use crate::config::resolved::Config;
 use crate::error::{EXIT_FAILED, Fatal};
+use crate::model::ids::Digest;
 use crate::registry::{Registries, Trust};
 
 /// Where Docker and Podman keep certificates for registries.
@@ -39,7 +40,7 @@ pub struct Finding {
     /// In one word.
     pub status: &'static str,
     /// The digest that its tag names.
-    pub digest: Option<String>,
+    pub digest: Option<Digest>,
     /// Why it is so, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -50,7 +51,8 @@ pub fn report(findings: &[Finding], json: bool) -> Result<(), Fatal> {
     let width = |text: fn(&Finding) -> &str| findings.iter().map(|it| text(it).len()).max().unwrap_or(0);
     let (image, status) = (width(|it| &it.image), width(|it| it.status));
     for finding in findings {
-        let told = finding.reason.as_ref().or(finding.digest.as_ref()).map_or("", String::as_str);
+        let digest = finding.digest.as_ref().map(Digest::as_str);
+        let told = finding.reason.as_deref().or(digest).unwrap_or_default();
         let platform = finding.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
         tell(format!("{:image$}{platform}  {:status$}  {told}", finding.image, finding.status).trim_end());
     }

@@ -380,6 +380,29 @@ fn a_dockerfile_without_a_from_is_told_before_anything_is_built() {
 }
 
 #[test]
+fn a_dockerfile_that_names_no_image_is_told_before_anything_is_built() {
+    let daemon = FakeDocker::with_base_image();
+    let project =
+        project().with_engine(&daemon).file("images/odd/Dockerfile.j2", "FROM x\nCOPY --from=Y /a /\n");
+    let run = project.run([""; 0]).exits(2);
+    assert_eq!(daemon.order(), [""; 0], "{run}");
+    let told = "error: odd/Dockerfile.j2 renders a Dockerfile that names no image in line 2: 'Y' is not an image reference";
+    assert!(run.tells(told), "{run}");
+    project.run(["^base$"]).exits(0);
+    assert_eq!(daemon.order(), ["base"]);
+}
+
+#[test]
+fn an_image_that_nobody_asks_for_may_be_called_anything() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project().with_engine(&daemon).file("images/Odd/Dockerfile.j2", "FROM x\n");
+    let run = project.run([""; 0]).exits(2);
+    assert!(run.tells("error: Odd: no image can be called "), "{run}");
+    project.run(["^base$"]).exits(0);
+    assert_eq!(daemon.order(), ["base"]);
+}
+
+#[test]
 fn what_a_template_joins_is_limited() {
     for sign in [" ~ ", " + "] {
         let joined = ["text"; 190].join(sign);

@@ -11,6 +11,7 @@ use kolla_build::model::platform::{Arch, Platform};
 use kolla_build::util::hex::hex;
 use sha2::{Digest, Sha256};
 
+use crate::support::built::named;
 use crate::support::real;
 use crate::support::saved::Saved;
 
@@ -34,7 +35,7 @@ async fn build(
     tag: &str,
 ) -> Result<ImageFacts, EngineError> {
     let docker = engine(endpoint).await;
-    let request = BuildRequest::new(context, tag, platform);
+    let request = BuildRequest::new(context, named(tag), platform);
     let built = docker.build(&request, &|_| {});
     tokio::time::timeout(PATIENCE, built).await.expect("the build ends")
 }
@@ -85,14 +86,14 @@ async fn what_is_pulled_is_for_the_platform_that_was_asked_for_whatever_was_pull
     let single = |platform: Platform| format!("{name}-{}", platform.to_string().replace('/', "-"));
     for platform in [amd, arm] {
         build(&endpoint, context.path(), platform, &single(platform)).await.expect("built");
-        engine.push(&single(platform), &|_| {}).await.expect("pushed");
+        engine.push(&named(&single(platform)), &|_| {}).await.expect("pushed");
     }
     docker(&["buildx", "imagetools", "create", "--tag", &name, &single(amd), &single(arm)]);
     for platform in [amd, arm] {
         engine.remove_image(&single(platform)).await.expect("it was there");
     }
     for platform in [amd, arm, amd] {
-        let image = engine.pull(&name, platform, &|_| {}).await.expect("pulled");
+        let image = engine.pull(&named(&name), platform, &|_| {}).await.expect("pulled");
         assert!(image.is_for(platform), "{platform}: {image:?}");
     }
     engine.remove_image(&name).await.expect("it is there");

@@ -38,7 +38,7 @@ impl Shape {
             PlannedUnit {
                 image: image.to_string(),
                 platform: Platform::new(Arch::X86_64),
-                reference: format!("kolla/{image}:t"),
+                reference: format!("kolla/{image}:t").parse().expect("a reference"),
                 list: None,
                 parent,
                 named: Vec::new(),

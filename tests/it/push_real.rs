@@ -11,6 +11,7 @@ use kolla_build::registry::credentials::Credentials;
 use kolla_build::registry::error::Problem;
 use kolla_build::registry::{Registries, Trust};
 
+use crate::support::built::named;
 use crate::support::project::{Project, Run};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::real::{self, Images};
@@ -78,7 +79,7 @@ async fn digests_at(setting: &Setting, client: &Registries) -> BTreeMap<String, 
     let mut digests = BTreeMap::new();
     for image in IMAGES {
         let digest = client.digest(&setting.reference(image)).await.expect("an answer").expect("pushed");
-        digests.insert(image.to_string(), digest);
+        digests.insert(image.to_string(), digest.to_string());
     }
     digests
 }
@@ -111,7 +112,7 @@ async fn everything_arrives_as_it_is_told_and_is_reused_verified_and_retagged() 
     for image in IMAGES {
         let stable = Reference { tag: Some("stable".to_string()), ..setting.reference(image) };
         let digest = client.digest(&stable).await.expect("an answer").expect("retagged");
-        assert_eq!(digest, setting.digests()[image]);
+        assert_eq!(digest.to_string(), setting.digests()[image]);
     }
 }
 
@@ -215,7 +216,7 @@ async fn a_registry_that_takes_or_gives_nothing_more_is_given_up() {
     proxy.spoil("GET", &format!("/{}/base/manifests/", setting.namespace), for_ever);
     let endpoint = real::endpoint().parse().expect("an endpoint");
     let docker = Docker::patient(endpoint, Credentials::default(), Duration::from_secs(3));
-    let pulled = docker.pull(&base, Arch::host().into(), &|_| {}).await;
+    let pulled = docker.pull(&named(&base), Arch::host().into(), &|_| {}).await;
     assert!(matches!(pulled, Err(EngineError::Stalled { .. })), "{pulled:?}");
 }
 

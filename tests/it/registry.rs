@@ -1,10 +1,8 @@
 //! Pushes, and what the registry has of them.
 
-use kolla_build::registry::manifest::digest_of;
-
 use crate::support::docker::{FakeDocker, Fault as DockerFault};
 use crate::support::project::{Project, Run};
-use crate::support::registry::{Demand, FakeRegistry, Fault};
+use crate::support::registry::{Demand, FakeRegistry, Fault, digest_of};
 
 /// `base -> keystone`, built and pushed to a registry.
 struct Setting {

@@ -126,7 +126,7 @@ fn query(request: &BuildRequest, is_podman: bool, session: Option<(&str, Option<
     query.append_pair("forcerm", flag(!request.keep));
     query.append_pair("nocache", flag(request.no_cache));
     query.append_pair("pull", flag(request.pull));
-    query.append_pair("t", &request.tag);
+    query.append_pair("t", &request.tag.to_string());
     query.append_pair("platform", &request.platform.to_string());
     if !request.network_mode.is_empty() {
         query.append_pair("networkmode", &request.network_mode);

@@ -6,14 +6,15 @@ use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilde
 use form_urlencoded::Serializer;
 use serde_json::json;
 
-use super::super::{EngineError, ImageFacts, OutputSink};
+use super::super::{EngineError, ImageFacts, NameOrId, OutputSink};
 use super::Docker;
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 
 impl Docker {
     /// What the engine holds under a reference or as an id; none when that is nothing.
-    pub(super) async fn look_up(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
-        match self.client.inspect_image(reference).await {
+    pub(super) async fn look_up(&self, image: NameOrId<'_>) -> Result<Option<ImageFacts>, EngineError> {
+        match self.client.inspect_image(&image.to_string()).await {
             Ok(image) => Ok(Some(facts_of(image))),
             Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.sort(error)),
@@ -24,11 +25,11 @@ impl Docker {
     /// engine that can't be asked for one of them shows its own.
     pub(super) async fn look_up_for(
         &self,
-        reference: &str,
+        reference: &Reference,
         platform: Platform,
     ) -> Result<Option<ImageFacts>, EngineError> {
         if !(self.is_asked_by_platform.get() == Some(&true) && self.has_containerd_store().await?) {
-            return Ok(self.look_up(reference).await?.filter(|image| image.is_for(platform)));
+            return Ok(self.look_up(reference.into()).await?.filter(|image| image.is_for(platform)));
         }
         let wanted = json!({"os": "linux", "architecture": platform.arch.debian()}).to_string();
         let query = Serializer::new(String::new()).append_pair("platform", &wanted).finish();
@@ -41,15 +42,15 @@ impl Docker {
     }
 
     /// Takes an image's name away, and the image with it when that was its only one.
-    pub(super) async fn untag(&self, reference: &str) -> Result<(), EngineError> {
+    pub(super) async fn untag(&self, reference: &Reference) -> Result<(), EngineError> {
         let options = RemoveImageOptionsBuilder::new().force(true).build();
-        let removed = self.client.remove_image(reference, Some(options), None).await;
+        let removed = self.client.remove_image(&reference.to_string(), Some(options), None).await;
         removed.map(drop).map_err(|error| self.sort(error))
     }
 
     pub(super) async fn pull_image(
         &self,
-        reference: &str,
+        reference: &Reference,
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
@@ -62,7 +63,7 @@ impl Docker {
         }
         // Such an engine keeps every platform that was pulled under a name and shows its own before others; with the name
         // it forgets them.
-        if self.remove_image(reference).await.is_ok() {
+        if self.remove_image(&reference.to_string()).await.is_ok() {
             image = self.pull_and_look_up(reference, platform, output).await?;
         }
         if !image.is_for(platform) {
@@ -75,7 +76,7 @@ impl Docker {
 
     async fn pull_and_look_up(
         &self,
-        reference: &str,
+        reference: &Reference,
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
@@ -84,21 +85,18 @@ impl Docker {
             return Ok(image);
         }
         let missing = || EngineError::Pull(format!("the engine pulled {reference}, and does not hold it"));
-        self.look_up(reference).await?.ok_or_else(missing)
+        self.look_up(reference.into()).await?.ok_or_else(missing)
     }
 
-    pub(super) async fn tag_image(&self, reference: &str, name: &str) -> Result<(), EngineError> {
-        let (repository, tag) = match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-            _ => (name, "latest"),
-        };
-        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
-        self.client.tag_image(reference, Some(options)).await.map_err(|error| self.sort(error))
+    pub(super) async fn tag_image(&self, image: NameOrId<'_>, name: &Reference) -> Result<(), EngineError> {
+        let options =
+            TagImageOptionsBuilder::new().repo(&name.bare().to_string()).tag(name.tag_or_latest()).build();
+        self.client.tag_image(&image.to_string(), Some(options)).await.map_err(|error| self.sort(error))
     }
 }
 
 pub(super) fn wrong_platform(
-    reference: &str,
+    reference: &Reference,
     image: &ImageFacts,
     asked: Platform,
     reason: &'static str,
@@ -114,6 +112,7 @@ fn facts_of(image: ImageInspect) -> ImageFacts {
         labels: image.config.and_then(|config| config.labels).into_iter().flatten().collect(),
         layers: image.root_fs.and_then(|root| root.layers).map_or(0, |layers| layers.len()),
         size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-        repo_digests: image.repo_digests.unwrap_or_default(),
+        // Engines before 25 name what has no name `<none>`.
+        repo_digests: image.repo_digests.iter().flatten().filter_map(|name| name.parse().ok()).collect(),
     }
 }

@@ -36,8 +36,10 @@ use hyper::body::Bytes;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
-use super::{BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, OutputSink};
+use super::{BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, NameOrId, OutputSink};
+use crate::model::ids::Digest;
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::util::plain;
 use images::wrong_platform;
 use transport::{Exchange, Transport};
@@ -182,7 +184,7 @@ impl Docker {
         let tag = &request.tag;
         for BuiltOn { alias, id, .. } in &request.parents {
             if let Some(alias) = alias {
-                self.tag_image(id.as_str(), alias).await?;
+                self.tag_image(id.into(), alias).await?;
             }
         }
         let image = self.build_with_labels(request, output).await?;
@@ -225,7 +227,7 @@ impl Docker {
         let Some(parent) = request.parents.first().filter(|parent| parent.ours && !request.buildkit) else {
             return Ok(None);
         };
-        let Some(parent) = self.look_up(&parent.reference).await? else { return Ok(None) };
+        let Some(parent) = self.look_up((&parent.reference).into()).await? else { return Ok(None) };
         let mut labels = request.labels.clone();
         labels.retain(|name, value| parent.labels.get(name) != Some(value));
         let is_lighter = labels.len() < request.labels.len();
@@ -249,7 +251,7 @@ impl Docker {
         build::run(&site, request, output).await?;
         let tag = &request.tag;
         let missing = || fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it"));
-        self.look_up(tag).await?.ok_or_else(missing)
+        self.look_up(tag.into()).await?.ok_or_else(missing)
     }
 
     fn sort(&self, error: BollardError) -> EngineError {
@@ -300,13 +302,13 @@ impl Engine for Docker {
         .boxed()
     }
 
-    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
-        self.look_up(reference).boxed()
+    fn inspect<'a>(&'a self, image: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        self.look_up(image).boxed()
     }
 
     fn inspect_for<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         platform: Platform,
     ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         self.look_up_for(reference, platform).boxed()
@@ -314,15 +316,15 @@ impl Engine for Docker {
 
     fn pull<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         platform: Platform,
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
         self.pull_image(reference, platform, output).boxed()
     }
 
-    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
-        self.tag_image(reference, name).boxed()
+    fn tag<'a>(&'a self, image: NameOrId<'a>, name: &'a Reference) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.tag_image(image, name).boxed()
     }
 
     fn build<'a>(
@@ -335,9 +337,9 @@ impl Engine for Docker {
 
     fn push<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         output: OutputSink<'a>,
-    ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+    ) -> BoxFuture<'a, Result<Option<Digest>, EngineError>> {
         self.push_image(reference, output).boxed()
     }
 }

@@ -12,6 +12,7 @@ use super::super::{BuildOutput, EngineError, OutputSink};
 use super::messages::{Message, Messages};
 use super::transport::Exchange;
 use super::{Docker, build, fault};
+use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::registry::credentials::Credential;
@@ -25,16 +26,13 @@ impl Docker {
     /// Has the engine pull what a reference names, for a platform.
     pub(super) async fn pull_reference(
         &self,
-        reference: &str,
+        reference: &Reference,
         platform: Platform,
         output: OutputSink<'_>,
     ) -> Result<(), EngineError> {
         // Without a tag, an engine takes it that every tag is to be pulled.
-        let named =
-            reference.parse::<Reference>().is_ok_and(|name| name.tag.is_some() || name.digest.is_some());
-        let full = if named { reference.to_string() } else { format!("{reference}:latest") };
         let query = Serializer::new(String::new())
-            .append_pair("fromImage", &full)
+            .append_pair("fromImage", &reference.tagged().to_string())
             .append_pair("platform", &platform.to_string())
             .finish();
         let path = format!("/images/create?{query}");
@@ -50,20 +48,17 @@ impl Docker {
     /// Has the engine push an image; gives the manifest's digest when it tells it.
     pub(super) async fn push_image(
         &self,
-        reference: &str,
+        reference: &Reference,
         output: OutputSink<'_>,
-    ) -> Result<Option<String>, EngineError> {
-        let parsed: Reference =
-            reference.parse().map_err(|error| EngineError::Push(format!("cannot push: {error}")))?;
+    ) -> Result<Option<Digest>, EngineError> {
         // Without a tag in the query, an engine takes it that every tag is to be pushed.
-        let tag = parsed.tag.clone().unwrap_or_else(|| "latest".to_string());
-        let name = Reference { tag: None, digest: None, ..parsed }.to_string();
-        let query = Serializer::new(String::new()).append_pair("tag", &tag).finish();
+        let (name, tag) = (reference.bare(), reference.tag_or_latest());
+        let query = Serializer::new(String::new()).append_pair("tag", tag).finish();
         let mut digest = None;
         let mut told = Told::default();
         let follow = |message: Message| {
             let status = plain::line(&message.status.unwrap_or_default());
-            digest = digest.take().or_else(|| digest_in(&status, &tag));
+            digest = digest.take().or_else(|| digest_in(&status, tag));
             if told.is_news(&status) {
                 output(BuildOutput::Line(status));
             }
@@ -77,7 +72,7 @@ impl Docker {
     async fn transfer(
         &self,
         path: &str,
-        reference: &str,
+        reference: &Reference,
         failed: fn(String) -> EngineError,
         follow: impl FnMut(Message),
     ) -> Result<(), EngineError> {
@@ -92,12 +87,11 @@ impl Docker {
     async fn ask_for_transfer(
         &self,
         path: &str,
-        reference: &str,
+        reference: &Reference,
         failed: fn(String) -> EngineError,
         mut follow: impl FnMut(Message),
     ) -> Result<(), EngineError> {
-        let registry = reference.parse::<Reference>().ok().and_then(|reference| reference.registry);
-        let credential = self.credentials.find(registry.as_deref()).await?;
+        let credential = self.credentials.find(reference.registry.as_deref()).await?;
         // One that was denied for want of credentials is to know why there are none.
         let explained = |said: String| {
             let said = plain::lines(&said);
@@ -157,9 +151,9 @@ fn seconds_to_retry(status: &str) -> Option<u32> {
 }
 
 /// The digest in `TAG: digest: sha256:... size: N`, the only place where every engine tells it.
-fn digest_in(status: &str, tag: &str) -> Option<String> {
+fn digest_in(status: &str, tag: &str) -> Option<Digest> {
     let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
-    rest.split_whitespace().next().map(str::to_string)
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// A credential as engines want to have it.
@@ -184,8 +178,9 @@ mod tests {
 
     #[test]
     fn the_digest_is_read_from_the_last_status_of_a_push() {
-        let status = "2026.2: digest: sha256:0f9a size: 527";
-        assert_eq!(digest_in(status, "2026.2").as_deref(), Some("sha256:0f9a"));
+        let digest = Digest::of(b"manifest");
+        let status = format!("2026.2: digest: {digest} size: 527");
+        assert_eq!(digest_in(&status, "2026.2"), Some(digest));
         assert_eq!(digest_in("Pushed", "2026.2"), None);
     }
 

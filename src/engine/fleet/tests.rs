@@ -3,15 +3,16 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::engine::testing;
+use crate::testing::named;
 
 const BASE: &str = "debian:trixie";
 
 /// The registry that the engines of a test share: images by `repository@digest`.
-type Registry = Arc<Mutex<BTreeMap<String, ImageFacts>>>;
+type Registry = Arc<Mutex<BTreeMap<Reference, ImageFacts>>>;
 
 #[derive(Default)]
 struct State {
-    images: BTreeMap<String, ImageFacts>,
+    images: BTreeMap<Reference, ImageFacts>,
     said: Vec<String>,
     dead: bool,
     /// The engine dies at its next build.
@@ -37,7 +38,7 @@ impl Fake {
     }
 
     fn hold(&self, reference: &str, id: &str) {
-        self.state().images.insert(reference.to_string(), facts(id));
+        self.state().images.insert(named(reference), facts(id));
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -107,19 +108,22 @@ impl Engine for Fake {
         async { Ok(Vec::new()) }.boxed()
     }
 
-    fn inspect<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+    fn inspect<'a>(&'a self, image: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         async move {
             self.facts().await?;
             let state = self.state();
-            let by_id = || state.images.values().find(|image| image.id == *reference);
-            Ok(state.images.get(reference).or_else(by_id).cloned())
+            let held = match image {
+                NameOrId::Reference(reference) => state.images.get(reference),
+                NameOrId::Id(id) => state.images.values().find(|image| image.id == *id),
+            };
+            Ok(held.cloned())
         }
         .boxed()
     }
 
     fn pull<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         _platform: Platform,
         _output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
@@ -127,17 +131,17 @@ impl Engine for Fake {
             self.note(format!("pull {reference}"))?;
             let pulled = self.registry.lock().expect("not poisoned").get(reference).cloned();
             let image = pulled.ok_or_else(|| EngineError::Pull(format!("{reference} not found")))?;
-            self.state().images.insert(reference.to_string(), image.clone());
+            self.state().images.insert(reference.clone(), image.clone());
             Ok(image)
         }
         .boxed()
     }
 
-    fn tag<'a>(&'a self, reference: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn tag<'a>(&'a self, image: NameOrId<'a>, name: &'a Reference) -> BoxFuture<'a, Result<(), EngineError>> {
         async move {
             self.note(format!("tag {name}"))?;
-            let image = self.inspect(reference).await?.expect("what is tagged is here");
-            self.state().images.insert(name.to_string(), image);
+            let image = self.inspect(image).await?.expect("what is tagged is here");
+            self.state().images.insert(name.clone(), image);
             Ok(())
         }
         .boxed()
@@ -156,7 +160,7 @@ impl Engine for Fake {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let parent = request.parents.first().expect("these images have parents");
             for parent in &request.parents {
-                let held = self.inspect(&parent.reference).await?.map(|image| image.id);
+                let held = self.inspect((&parent.reference).into()).await?.map(|image| image.id);
                 assert_eq!(held.as_ref(), Some(&parent.id), "{} builds on another parent", self.name);
             }
             let image = facts(&format!("{} on {}", request.tag, parent.id));
@@ -168,17 +172,16 @@ impl Engine for Fake {
 
     fn push<'a>(
         &'a self,
-        reference: &'a str,
+        reference: &'a Reference,
         _output: OutputSink<'a>,
-    ) -> BoxFuture<'a, Result<Option<String>, EngineError>> {
+    ) -> BoxFuture<'a, Result<Option<Digest>, EngineError>> {
         async move {
             self.note(format!("push {reference}"))?;
-            let image = self.inspect(reference).await?.expect("what is pushed is here");
-            let digest = format!("sha256:{:x}", image.id.as_str().len());
-            let repository = repository(reference).expect("a reference");
+            let image = self.inspect(reference.into()).await?.expect("what is pushed is here");
+            let digest = Digest::of(image.id.as_str().as_bytes());
             let mut registry = self.registry.lock().expect("not poisoned");
-            registry.insert(format!("{repository}@{digest}"), image.clone());
-            registry.insert(reference.to_string(), image);
+            registry.insert(reference.at(&digest), image.clone());
+            registry.insert(reference.clone(), image);
             Ok(Some(digest))
         }
         .boxed()
@@ -188,7 +191,7 @@ impl Engine for Fake {
 fn request(tag: &str, parent: (&str, &str)) -> BuildRequest {
     BuildRequest {
         parents: vec![BuiltOn {
-            reference: parent.0.to_string(),
+            reference: named(parent.0),
             platform: platform(),
             id: parent.1.into(),
             ours: parent.0 != BASE,
@@ -230,8 +233,8 @@ async fn builds_are_spread_and_parents_are_brought_once() {
     assert!(b.said().contains(&"tag r:5000/base:1".to_string()), "{:?}", b.said());
     // Every image is in the registry, and was sent there once.
     for reference in children.iter().chain([&"r:5000/base:1"]) {
-        assert!(registry.lock().expect("not poisoned").contains_key(*reference));
-        fleet.push(reference, &|_| {}).await.expect("there already");
+        assert!(registry.lock().expect("not poisoned").contains_key(&named(reference)));
+        fleet.push(&named(reference), &|_| {}).await.expect("there already");
     }
     let pushes: usize =
         [&a, &b].iter().map(|fake| fake.said().iter().filter(|said| said.starts_with("push")).count()).sum();
@@ -247,7 +250,7 @@ async fn everything_that_an_image_is_made_from_is_brought() {
     let tools = build(&fleet, "r:5000/tools:1", (BASE, "base")).await.expect("built");
     let copies = |tag: &str| {
         let mut copies = request(tag, ("r:5000/base:1", base.id.as_str()));
-        copies.parents.extend(request("", ("r:5000/tools:1", tools.id.as_str())).parents);
+        copies.parents.extend(request(tag, ("r:5000/tools:1", tools.id.as_str())).parents);
         copies
     };
     // One for each of the engines, which assert that they have both.
@@ -291,14 +294,17 @@ async fn an_image_of_the_same_name_and_another_content_is_no_parent() {
         tokio::join!(build(&fleet, "r:5000/one:1", parent), build(&fleet, "r:5000/two:1", parent));
     assert_eq!(one.expect("built").id, "r:5000/one:1 on new");
     assert_eq!(two.expect("built").id, "r:5000/two:1 on new");
-    assert_eq!(fleet.inspect_all("r:5000/base:1").await.expect("answers"), [facts("new"), facts("new")]);
+    assert_eq!(
+        fleet.inspect_all(&named("r:5000/base:1")).await.expect("answers"),
+        [facts("new"), facts("new")]
+    );
 }
 
 #[tokio::test]
 async fn a_base_image_that_cannot_be_had_everywhere_is_told_with_the_engine() {
     let registry = Registry::default();
     let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
-    registry.lock().expect("not poisoned").insert(BASE.to_string(), facts("newer"));
+    registry.lock().expect("not poisoned").insert(named(BASE), facts("newer"));
     b.state().images.clear();
     let fleet = fleet(&[&a, &b]).await;
     let (one, two) = tokio::join!(

@@ -108,7 +108,7 @@ pub enum PinError {
 
 impl LockChecker<'_> {
     /// What images to build are made from that no image of the tree is.
-    pub async fn base_images(&self, recipes: &Recipes) -> Result<BTreeSet<(String, Platform)>, Fatal> {
+    pub async fn base_images(&self, recipes: &Recipes) -> Result<BTreeSet<(Reference, Platform)>, Fatal> {
         let bases = BaseImages::new(self.engine.clone(), false, self.several_platforms);
         let mut found = BTreeSet::new();
         for (unit, recipe) in recipes {
@@ -127,9 +127,9 @@ impl LockChecker<'_> {
     pub async fn pin(
         &self,
         sources: Vec<(Platform, &Source)>,
-        base_images: BTreeSet<(String, Platform)>,
+        base_images: BTreeSet<(Reference, Platform)>,
         pull: bool,
-    ) -> Result<(Vec<(String, Platform, SourcePin)>, Vec<(String, Platform, BasePin)>), Fatal> {
+    ) -> Result<(Vec<(String, Platform, SourcePin)>, Vec<(Reference, Platform, BasePin)>), Fatal> {
         let bases = BaseImages::new(self.engine.clone(), pull, self.several_platforms);
         let (mut source_pins, mut base_pins, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         let mut asked = stream::iter(sources)
@@ -202,7 +202,12 @@ impl LockChecker<'_> {
     }
 
     /// Makes sure that the engine holds the pinned base image under its name, and under that for the platform.
-    async fn provide_base(&self, reference: &str, platform: Platform, pin: &BasePin) -> Result<(), PinError> {
+    async fn provide_base(
+        &self,
+        reference: &Reference,
+        platform: Platform,
+        pin: &BasePin,
+    ) -> Result<(), PinError> {
         let failed =
             |message: String| PinError::Unavailable(format!("{}: {message}", base_item(reference, platform)));
         let bases = BaseImages::new(self.engine.clone(), false, self.several_platforms);
@@ -218,15 +223,14 @@ impl LockChecker<'_> {
             let is = held.map(|image| BasePin::new(reference, &image).to_string());
             return Err(drift(is.unwrap_or_else(|| "not in the engine".to_string())));
         };
-        let named: Reference = reference.parse().map_err(|error| failed(format!("{error}")))?;
-        let exact = Reference { tag: None, digest: Some(digest.clone()), ..named.clone() }.to_string();
+        let exact = Reference { digest: Some(digest.clone()), ..reference.bare() };
         let pull = async || self.engine.pull(&exact, platform, self.output).await.map_err(Failure::from);
         let image = retry(self.retries, may_pass, self.waits(), pull)
             .await
             .map_err(|failure| failed(failure.to_string()))?;
-        let own_name = named.digest.is_none().then(|| reference.to_string());
+        let own_name = reference.digest.is_none().then(|| reference.clone());
         for name in own_name.into_iter().chain(bases.alias(reference, platform)) {
-            self.engine.tag(image.id.as_str(), &name).await.map_err(|error| failed(error.to_string()))?;
+            self.engine.tag((&image.id).into(), &name).await.map_err(|error| failed(error.to_string()))?;
         }
         Ok(())
     }

@@ -58,18 +58,20 @@ impl Lock {
     }
 
     /// What a base image is pinned to.
-    pub fn base_image(&self, reference: &str, platform: Platform) -> Result<&BasePin, Drift> {
-        self.base_images.get(reference).and_then(|pins| pins.get(&arch(platform))).ok_or_else(|| Drift {
-            item: base_item(reference, platform),
-            was: None,
-            is: "the base image of an image to build".to_string(),
-        })
+    pub fn base_image(&self, reference: &Reference, platform: Platform) -> Result<&BasePin, Drift> {
+        self.base_images.get(&reference.to_string()).and_then(|pins| pins.get(&arch(platform))).ok_or_else(
+            || Drift {
+                item: base_item(reference, platform),
+                was: None,
+                is: "the base image of an image to build".to_string(),
+            },
+        )
     }
 }
 
 impl BasePin {
     /// Pins what an engine holds under a reference.
-    pub fn new(reference: &str, image: &ImageFacts) -> BasePin {
+    pub fn new(reference: &Reference, image: &ImageFacts) -> BasePin {
         match digests(reference, image).first() {
             Some(digest) => BasePin::Digest((*digest).to_string()),
             None => BasePin::LocalId(image.id.clone()),
@@ -77,7 +79,7 @@ impl BasePin {
     }
 
     /// True when an image that an engine holds under a reference is the pinned one.
-    pub fn holds(&self, reference: &str, image: &ImageFacts) -> bool {
+    pub fn holds(&self, reference: &Reference, image: &ImageFacts) -> bool {
         match self {
             BasePin::Digest(digest) => digests(reference, image).contains(digest.as_str()),
             BasePin::LocalId(id) => image.id == *id,
@@ -86,21 +88,18 @@ impl BasePin {
 }
 
 /// The digests that the registry of a reference knows an image by.
-fn digests<'a>(reference: &str, image: &'a ImageFacts) -> BTreeSet<&'a str> {
+fn digests<'a>(reference: &Reference, image: &'a ImageFacts) -> BTreeSet<&'a str> {
     let repository = repository(reference);
-    let known = image.repo_digests.iter().filter_map(|known| known.split_once('@'));
-    known.filter(|(name, _)| self::repository(name) == repository).map(|(_, digest)| digest).collect()
+    let known = image.repo_digests.iter().filter(|known| self::repository(known) == repository);
+    known.filter_map(|known| known.digest.as_deref()).collect()
 }
 
 /// A reference's repository; Docker and Podman write those of Docker's own registry differently.
-fn repository(reference: &str) -> String {
-    let Ok(parsed) = reference.parse::<Reference>() else { return reference.to_string() };
-    let registry = parsed.registry.as_deref().filter(|name| *name != "docker.io");
-    let path = match registry {
-        None => parsed.path.strip_prefix("library/").unwrap_or(&parsed.path),
-        Some(_) => &parsed.path,
-    };
-    registry.map(|name| format!("{name}/")).unwrap_or_default() + path
+fn repository(reference: &Reference) -> (Option<&str>, &str) {
+    match reference.registry.as_deref().filter(|name| *name != "docker.io") {
+        None => (None, reference.path.strip_prefix("library/").unwrap_or(&reference.path)),
+        registry => (registry, &reference.path),
+    }
 }
 
 /// How a source is called where its drift is told.
@@ -109,7 +108,7 @@ pub fn source_item(source: &Source, platform: Platform) -> String {
 }
 
 /// How a base image is called where its drift is told.
-pub fn base_item(reference: &str, platform: Platform) -> String {
+pub fn base_item(reference: &Reference, platform: Platform) -> String {
     format!("base image {reference} ({platform})")
 }
 
@@ -117,6 +116,7 @@ pub fn base_item(reference: &str, platform: Platform) -> String {
 mod tests {
     use super::super::testing::{AMD64, ARM64, git, image, lock, pypi, source, url};
     use super::*;
+    use crate::testing::named;
 
     #[test]
     fn sources_are_pinned_where_their_configuration_is_what_it_was() {
@@ -157,21 +157,21 @@ mod tests {
         ] {
             assert_eq!(told(source), expected);
         }
-        assert!(lock.base_image("debian:trixie", ARM64).is_ok());
-        assert!(lock.base_image("debian:sid", AMD64).is_err());
+        assert!(lock.base_image(&named("debian:trixie"), ARM64).is_ok());
+        assert!(lock.base_image(&named("debian:sid"), AMD64).is_err());
     }
 
     #[test]
     fn a_base_image_is_known_by_a_digest_of_its_own_repository() {
-        let pin = |reference: &str, digests: &[&str]| BasePin::new(reference, &image(digests));
+        let pin = |reference: &str, digests: &[&str]| BasePin::new(&named(reference), &image(digests));
         let digest = |text: &str| BasePin::Digest(text.to_string());
         assert_eq!(pin("debian:trixie", &["mirror/debian@sha256:a"]), BasePin::LocalId("sha256:id".into()));
         assert_eq!(pin("debian:trixie", &["docker.io/library/debian@sha256:a"]), digest("sha256:a"));
         assert_eq!(pin("quay.io/rocky:10", &["b@sha256:a", "quay.io/rocky@sha256:b"]), digest("sha256:b"));
         let several = image(&["debian@sha256:b", "debian@sha256:a"]);
-        assert_eq!(BasePin::new("debian", &several), digest("sha256:a"));
-        assert!(digest("sha256:b").holds("debian", &several));
-        assert!(!digest("sha256:c").holds("debian", &several));
-        assert!(!BasePin::LocalId("sha256:other".into()).holds("debian", &several));
+        assert_eq!(BasePin::new(&named("debian"), &several), digest("sha256:a"));
+        assert!(digest("sha256:b").holds(&named("debian"), &several));
+        assert!(!digest("sha256:c").holds(&named("debian"), &several));
+        assert!(!BasePin::LocalId("sha256:other".into()).holds(&named("debian"), &several));
     }
 }

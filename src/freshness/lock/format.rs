@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::source::{Source, SourceOrigin};
 use crate::model::ids::ImageId;
 use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::sources::cache::without_secrets;
 
 /// Version of the file's format.
@@ -158,7 +159,7 @@ impl Lock {
     /// Makes one of pins for sections and base images on platforms.
     pub fn new(
         sources: impl IntoIterator<Item = (String, Platform, SourcePin)>,
-        base_images: impl IntoIterator<Item = (String, Platform, BasePin)>,
+        base_images: impl IntoIterator<Item = (Reference, Platform, BasePin)>,
     ) -> Lock {
         let mut by_section: BTreeMap<String, BTreeMap<String, SourcePin>> = BTreeMap::new();
         for (section, platform, pin) in sources {
@@ -169,7 +170,7 @@ impl Lock {
             lock.sources.insert(section, Pins::new(pins));
         }
         for (reference, platform, pin) in base_images {
-            lock.base_images.entry(reference).or_default().insert(arch(platform), pin);
+            lock.base_images.entry(reference.to_string()).or_default().insert(arch(platform), pin);
         }
         lock
     }

@@ -6,6 +6,7 @@ use super::{BasePin, Lock, SourcePin};
 use crate::config::source::{Source, SourceOrigin};
 use crate::engine::ImageFacts;
 use crate::model::platform::{Arch, Platform};
+use crate::testing::named;
 
 pub(super) const AMD64: Platform = Platform { arch: Arch::X86_64 };
 pub(super) const ARM64: Platform = Platform { arch: Arch::Aarch64 };
@@ -35,7 +36,7 @@ pub(super) fn image(digests: &[&str]) -> ImageFacts {
         labels: BTreeMap::new(),
         size: 0,
         layers: 1,
-        repo_digests: digests.iter().map(|digest| digest.to_string()).collect(),
+        repo_digests: digests.iter().map(|digest| named(digest)).collect(),
     }
 }
 
@@ -51,11 +52,11 @@ pub(super) fn lock() -> Lock {
         pins(source("extra", SourceOrigin::Local("./extra".into())), ["ee", "ee"]),
     ];
     let bases = [
-        ("debian:trixie", AMD64, BasePin::new("debian:trixie", &image(&["debian@sha256:ff"]))),
-        ("debian:trixie", ARM64, BasePin::new("debian:trixie", &image(&[]))),
+        ("debian:trixie", AMD64, BasePin::new(&named("debian:trixie"), &image(&["debian@sha256:ff"]))),
+        ("debian:trixie", ARM64, BasePin::new(&named("debian:trixie"), &image(&[]))),
     ];
     Lock::new(
         sources.into_iter().flatten(),
-        bases.map(|(reference, platform, pin)| (reference.to_string(), platform, pin)),
+        bases.map(|(reference, platform, pin)| (named(reference), platform, pin)),
     )
 }

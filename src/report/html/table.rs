@@ -52,7 +52,7 @@ impl View<'_> {
             unit: at,
             class: self.class(at),
             name: self.name(image),
-            reference: clean(&image.reference),
+            reference: clean(&image.reference.to_string()),
             outcome: word(image).replace('_', " "),
             told: clean(&told),
             cells: vec![

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::model::event::{Outcome, OutcomeKind, UnitId};
 use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
+use crate::model::reference::Reference;
 use crate::report::earlier::{EarlierRun, summarized_failure};
 use crate::report::format::{ReportedImage, Time};
 use crate::report::kolla_summary::{KollaImage, KollaSummary};
@@ -185,7 +186,7 @@ fn units_named(name: &str, plan: &BuildPlan) -> Vec<PlannedUnit> {
     match plan.units.first() {
         Some(any) if known.is_empty() => vec![PlannedUnit {
             image: name.to_owned(),
-            reference: name.to_owned(),
+            reference: Reference { registry: None, path: name.to_owned(), tag: None, digest: None },
             parent: Parent::Base(String::new()),
             named: Vec::new(),
             ..any.clone()

@@ -4,6 +4,12 @@ use std::sync::Mutex;
 
 use kolla_build::engine::docker::Docker;
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError, ImageFacts};
+use kolla_build::model::reference::Reference;
+
+/// A reference that is in order.
+pub fn named(text: &str) -> Reference {
+    text.parse().expect("a reference")
+}
 
 /// Builds, and gives what the build said too.
 pub async fn build(

@@ -8,10 +8,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use kolla_build::registry::manifest::{MEDIA_TYPES, digest_of};
+use kolla_build::model::ids::Digest;
+use kolla_build::registry::manifest::MEDIA_TYPES;
 use serde_json::{Value, json};
 
 use super::http::Exchange;
+
+/// The digest of content, as text.
+pub fn digest_of(content: &[u8]) -> String {
+    Digest::of(content).to_string()
+}
 
 /// The first byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
