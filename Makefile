@@ -17,7 +17,7 @@ PYTHON_SCRIPTS = $(shell find docker tests benches docs -name '*.py')
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake lint dist dist-check compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint dist dist-check compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -70,6 +70,9 @@ bench-pushes: build engine ## Measure pushing 188 images, one after another and 
 
 bench-bake: build engine ## Measure 188 images with nothing changed, beside docker buildx bake
 	benches/bake
+
+measure: python ## Count what can be counted of the sources: lengths, format!, circles, names of several types
+	tests/measure.py
 
 lint: compiler python ## Check formatting, lints and scripts
 	tests/host/rust-lint
