@@ -1,4 +1,4 @@
-//! What others need to build a plan in our place [pure].
+//! Plans in the form of other programs that build them [pure].
 
 pub mod bake;
 mod github;

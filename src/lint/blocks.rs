@@ -1,4 +1,4 @@
-//! What every image offers to overrides, one line for each block and list.
+//! Blocks and lists that every image offers to overrides, one line for each [pure].
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What in an override has no effect, of all that Kolla ignores in silence [pure].
+//! Finds what in an override has no effect, of all that Kolla ignores in silence [pure].
 
 mod blocks;
 mod lists;
@@ -35,7 +35,7 @@ pub fn check(
 ) -> Vec<OverrideWarning> {
     let mut warnings = Warnings::about(merged);
     if replaces_all(merged, overrides) {
-        warnings.add(1, REPLACES_ALL.to_owned());
+        warnings.add(1, REPLACES_ALL);
     }
     // Without `extends` its blocks are its own.
     if overrides.extends {

@@ -1,4 +1,4 @@
-//! What a run tells the world while it goes: data only.
+//! Events that a run sends while it goes: data only.
 //!
 //! The scheduler is the only sender, reporters the only readers. Nothing else links the two.
 

@@ -1,4 +1,4 @@
-//! What people are told at the end of a run. No I/O.
+//! Closing lines of a run: images by their ends, why they failed, counts and time [pure].
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub fn failures(summary: &Summary) -> Vec<LogLine> {
     let line = |(label, unit): (String, &UnitSummary)| {
         let status = unit.failed_status()?;
         let allowed = if summary.is_run_failure(unit) { "" } else { " (allowed to fail)" };
-        Some(LogLine::of_run(LogLevel::Error, format!("{label} Failed with status: {status}{allowed}")))
+        Some(LogLine::of_run(LogLevel::Error, format_args!("{label} Failed with status: {status}{allowed}")))
     };
     failed.into_iter().filter_map(line).collect()
 }
@@ -43,7 +43,7 @@ pub fn failures(summary: &Summary) -> Vec<LogLine> {
 /// Which units were lost to which failed ancestor, and which to the first failure of a run that it has ended.
 pub fn root_causes(summary: &Summary) -> Vec<LogLine> {
     let told = |what: &str, (cause, lost): (String, Vec<String>)| {
-        LogLine::of_run(LogLevel::Error, format!("{}: {what} because {cause} failed", lost.join(", ")))
+        LogLine::of_run(LogLevel::Error, format_args!("{}: {what} because {cause} failed", lost.join(", ")))
     };
     let not_built = summary.root_causes().into_iter().map(|lost| told("not built", lost));
     let not_started = summary.failed_fast().into_iter().map(|lost| told("not started (--fail-fast)", lost));
@@ -54,11 +54,11 @@ pub fn root_causes(summary: &Summary) -> Vec<LogLine> {
 pub fn reasons(summary: &Summary) -> Vec<LogLine> {
     let mut lines = Vec::new();
     for (label, unit) in sorted(summary, &|unit| unit.failure().is_some()) {
-        let heading = match unit.outcome() {
-            Some(Outcome::PushFailed(_)) => format!("Why {label} was not pushed:"),
-            _ => format!("Why {label} failed:"),
+        let what = match unit.outcome() {
+            Some(Outcome::PushFailed(_)) => "was not pushed",
+            _ => "failed",
         };
-        lines.push(LogLine::of_run(LogLevel::Error, heading));
+        lines.push(LogLine::of_run(LogLevel::Error, format_args!("Why {label} {what}:")));
         lines.extend(
             unit.last_words()
                 .into_iter()

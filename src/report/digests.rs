@@ -1,4 +1,4 @@
-//! What was pushed, by digest: for programs, and as variables of kolla-ansible [pure].
+//! Digests of all that was pushed: for programs, and as variables of kolla-ansible [pure].
 
 use std::fmt::Write;
 use std::iter;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::summary::Summary;
-use super::text::{LogLevel, LogLine, human, printable};
+use super::text::{LogLevel, LogLine, first_line, human, printable};
 use super::{ReportError, Reporter, closing};
 use crate::model::event::{Event, Failure, Outcome, UnitId};
 
@@ -62,6 +62,15 @@ impl LiveProgress {
         }
     }
 
+    fn begin(&mut self, units: usize, so_far: &Summary) {
+        let to_build = so_far.units().iter().filter(|unit| unit.outcome().is_some());
+        let longest = to_build.map(|unit| so_far.label(&unit.unit).chars().count()).max();
+        self.name_width = longest.unwrap_or(WIDEST_NAME).min(WIDEST_NAME);
+        self.total.set_length(units as u64);
+        self.total.enable_steady_tick(TICK);
+    }
+
+    /// The bar of a unit, which begins when it is first asked for.
     fn running(&mut self, unit: &UnitId, so_far: &Summary) -> &mut RunningBar {
         let LiveProgress { bars, total, running, name_width, .. } = self;
         running.entry(unit.clone()).or_insert_with(|| {
@@ -131,13 +140,7 @@ impl LiveProgress {
 impl Reporter for LiveProgress {
     fn event(&mut self, event: &Event, so_far: &Summary) {
         match event {
-            Event::RunStarted { units } => {
-                let to_build = so_far.units().iter().filter(|unit| unit.outcome().is_some());
-                let longest = to_build.map(|unit| so_far.label(&unit.unit).chars().count()).max();
-                self.name_width = longest.unwrap_or(WIDEST_NAME).min(WIDEST_NAME);
-                self.total.set_length(*units as u64);
-                self.total.enable_steady_tick(TICK);
-            }
+            Event::RunStarted { units } => self.begin(*units, so_far),
             Event::Taken { .. } => {}
             Event::BuildStarted { unit, attempt, .. } => {
                 let running = self.running(unit, so_far);
@@ -161,16 +164,10 @@ impl Reporter for LiveProgress {
                 }
             }
             Event::Retrying { unit, attempt, failure, delay } => {
-                let label = so_far.label(unit);
-                let first = failure.message.lines().next().unwrap_or_default();
-                self.tell(
-                    Colour::Yellow,
-                    "Retrying",
-                    &format!("{label}, attempt {attempt} failed: {}", printable(first)),
-                );
-                self.running(unit, so_far)
-                    .bar
-                    .set_message(format!("the next attempt starts in {}", human(*delay)));
+                let (label, first) = (so_far.label(unit), printable(first_line(&failure.message)));
+                self.tell(Colour::Yellow, "Retrying", &format!("{label}, attempt {attempt} failed: {first}"));
+                let advice = format!("the next attempt starts in {}", human(*delay));
+                self.running(unit, so_far).bar.set_message(advice);
             }
             Event::PushStarted { unit, .. } => self.running(unit, so_far).bar.set_message("pushing"),
             Event::Pushed { unit, .. } => {

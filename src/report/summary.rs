@@ -1,4 +1,4 @@
-//! What a run has come to: a fold over its plan and its events. No clock, no files.
+//! Ends of all units of a run: a fold over its plan and its events [pure].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;

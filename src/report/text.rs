@@ -43,13 +43,13 @@ pub struct LogLine {
 
 impl LogLine {
     /// A line of the run's own.
-    pub fn of_run(level: LogLevel, text: impl Into<String>) -> LogLine {
-        LogLine { level, unit: None, text: plain::line(&text.into()) }
+    pub fn of_run(level: LogLevel, text: impl fmt::Display) -> LogLine {
+        LogLine { level, unit: None, text: plain::line(&text.to_string()) }
     }
 
     /// A line of a unit's log.
-    pub fn of_unit(level: LogLevel, unit: &UnitId, text: impl Into<String>) -> LogLine {
-        LogLine { level, unit: Some(unit.clone()), text: plain::line(&text.into()) }
+    pub fn of_unit(level: LogLevel, unit: &UnitId, text: impl fmt::Display) -> LogLine {
+        LogLine { level, unit: Some(unit.clone()), text: plain::line(&text.to_string()) }
     }
 
     /// The line in the format of Kolla's log files, which pipelines parse. `label` is the unit's.
@@ -64,63 +64,60 @@ impl LogLine {
 
 /// The lines that an event adds to a log.
 pub fn log_lines(event: &Event) -> Vec<LogLine> {
+    let of_run = |level, text: fmt::Arguments| vec![LogLine::of_run(level, text)];
+    let of_unit = |unit, text: fmt::Arguments| vec![LogLine::of_unit(LogLevel::Info, unit, text)];
     match event {
         Event::RunStarted { units } => {
-            vec![LogLine::of_run(LogLevel::Info, format!("{} to bring up to date", counted(*units, "image")))]
+            of_run(LogLevel::Info, format_args!("{} to bring up to date", counted(*units, "image")))
         }
+        Event::BuildStarted { unit, attempt: 1, .. } => of_unit(unit, format_args!("Building started")),
         Event::BuildStarted { unit, attempt, .. } => {
-            let text = match attempt {
-                1 => "Building started".to_string(),
-                later => format!("Building started, attempt {later}"),
-            };
-            vec![LogLine::of_unit(LogLevel::Info, unit, text)]
+            of_unit(unit, format_args!("Building started, attempt {attempt}"))
         }
         // The log itself shows the step in the engine's own words.
         Event::Taken { .. } | Event::Step { .. } => Vec::new(),
-        Event::Line { unit, text } => vec![LogLine::of_unit(LogLevel::Info, unit, text)],
+        Event::Line { unit, text } => of_unit(unit, format_args!("{text}")),
         Event::Retrying { unit, attempt, failure, delay } => {
             let mut lines = failure_lines(LogLevel::Warning, unit, failure);
-            let again = format!("Attempt {attempt} failed, the next starts in {}", human(*delay));
+            let delay = human(*delay);
+            let again = format_args!("Attempt {attempt} failed, the next starts in {delay}");
             lines.push(LogLine::of_unit(LogLevel::Warning, unit, again));
             lines
         }
-        Event::PushStarted { unit, .. } => vec![LogLine::of_unit(LogLevel::Info, unit, "Pushing started")],
-        Event::Pushed { unit, digest, .. } => {
-            let text = match digest {
-                Some(digest) => format!("Pushed as {digest}"),
-                None => "Pushed".to_string(),
-            };
-            vec![LogLine::of_unit(LogLevel::Info, unit, text)]
-        }
+        Event::PushStarted { unit, .. } => of_unit(unit, format_args!("Pushing started")),
+        Event::Pushed { unit, digest: Some(digest), .. } => of_unit(unit, format_args!("Pushed as {digest}")),
+        Event::Pushed { unit, digest: None, .. } => of_unit(unit, format_args!("Pushed")),
         Event::Finished { unit, outcome, duration } => outcome_lines(unit, outcome, *duration),
         Event::FailedFast { unit } => {
-            let text =
-                format!("{} failed: no more builds are started, running ones are finished", unit.image);
-            vec![LogLine::of_run(LogLevel::Warning, text)]
+            let image = &unit.image;
+            of_run(
+                LogLevel::Warning,
+                format_args!("{image} failed: no more builds are started, running ones are finished"),
+            )
         }
-        Event::Warning { text } => vec![LogLine::of_run(LogLevel::Warning, text.as_str())],
+        Event::Warning { text } => of_run(LogLevel::Warning, format_args!("{text}")),
         Event::Interrupted => {
             let text = "Interrupted: no more builds are started and running ones are cancelled; press Ctrl-C again to \
                         stop at once";
-            vec![LogLine::of_run(LogLevel::Warning, text)]
+            of_run(LogLevel::Warning, format_args!("{text}"))
         }
     }
 }
 
 fn outcome_lines(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<LogLine> {
-    let one = |level, text: String| vec![LogLine::of_unit(level, unit, text)];
+    let one = |level, text: fmt::Arguments| vec![LogLine::of_unit(level, unit, text)];
     match outcome {
-        Outcome::Built(_) => one(LogLevel::Info, format!("Built (took {})", human(duration))),
-        Outcome::Unchanged(_) => one(LogLevel::Info, "Unchanged, nothing to build".to_string()),
+        Outcome::Built(_) => one(LogLevel::Info, format_args!("Built (took {})", human(duration))),
+        Outcome::Unchanged(_) => one(LogLevel::Info, format_args!("Unchanged, nothing to build")),
         Outcome::Failed(failure) | Outcome::PushFailed(failure) => {
             failure_lines(LogLevel::Error, unit, failure)
         }
         Outcome::ParentFailed { root_cause } => {
-            one(LogLevel::Error, format!("Not built because {root_cause} failed"))
+            one(LogLevel::Error, format_args!("Not built because {root_cause} failed"))
         }
         // Of what was never started there is nothing to tell but the summary's word.
         Outcome::Cancelled { .. } if duration.is_zero() => Vec::new(),
-        Outcome::Cancelled { .. } => one(LogLevel::Warning, "Cancelled".to_string()),
+        Outcome::Cancelled { .. } => one(LogLevel::Warning, format_args!("Cancelled")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What happened when: a fold over a plan, its events and their times since the run's start [pure].
+//! Times of a run: a fold over its plan, its events and their times since the run's start [pure].
 
 use std::collections::HashMap;
 use std::time::Duration;

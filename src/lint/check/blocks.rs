@@ -22,7 +22,7 @@ pub fn check(overrides: &Outline, tree: &TreeOutline, warnings: &mut Warnings) {
         if block.conditional {
             warnings.add(
                 block.line,
-                format!(
+                format_args!(
                     "block '{name}' is in an if and replaces the image's block whatever the condition: put the if into the \
                      block, and {{{{ super() }}}} into its else"
                 ),
@@ -41,6 +41,6 @@ pub fn check(overrides: &Outline, tree: &TreeOutline, warnings: &mut Warnings) {
     }
     for line in &overrides.unprinted {
         let message = "this is never printed: after extends, text and output must be in a block";
-        warnings.add(*line, message.to_owned());
+        warnings.add(*line, message);
     }
 }

@@ -22,7 +22,8 @@ pub fn check(overrides: &Outline, rendered: &[&[RenderedDockerfile]], warnings: 
         let images = InImages(&images);
         for item in missing.difference(&removed) {
             let hint = hint(item, held.iter().copied());
-            let message = format!("'{item}' is not in the list that {list}_remove is for ({images}){hint}");
+            let message =
+                format_args!("'{item}' is not in the list that {list}_remove is for ({images}){hint}");
             warnings.add(line_of(overrides, &format!("{list}_remove"), Some(item)), message);
         }
     }
@@ -32,7 +33,7 @@ pub fn check(overrides: &Outline, rendered: &[&[RenderedDockerfile]], warnings: 
         warnings.add(line_of(overrides, &name, None), message);
     }
     for (name, list) in outcome.ignored {
-        let message = format!("'{name}' has no effect, because {list}_override is set");
+        let message = format_args!("'{name}' has no effect, because {list}_override is set");
         warnings.add(line_of(overrides, name, None), message);
     }
 }

@@ -50,21 +50,23 @@ impl Variables<'_> {
             return;
         }
         let Some(images) = self.lists.known.get(list) else {
-            return warnings.add(set.line, format!("no image reads '{name}': {}", self.advice(list, action)));
+            return warnings
+                .add(set.line, format_args!("no image reads '{name}': {}", self.advice(list, action)));
         };
         if let Some(scope) = &set.scope {
-            let message = format!(
+            let message = format_args!(
                 "'{name}' is set inside {scope}, where customizable does not see it: set it at the top level"
             );
             warnings.add(set.line, message);
         } else if !self.lists.reached.contains(list) {
             let images = InImages(images);
-            let message = format!("'{name}' has no effect on this distro and architecture ({images})");
+            let message = format_args!("'{name}' has no effect on this distro and architecture ({images})");
             warnings.add_elsewhere(set.line, message);
         } else if let Some(again) = self.set_again(set) {
             let place = self.merged.locate(again);
             let place = place.map_or(String::new(), |(file, line)| format!(" at {}:{line}", file.display()));
-            warnings.add(set.line, format!("'{name}' is set again{place}, and only the last one counts"));
+            warnings
+                .add(set.line, format_args!("'{name}' is set again{place}, and only the last one counts"));
         }
     }
 
@@ -114,7 +116,7 @@ impl Variables<'_> {
         }
         let Some((image, path, line)) = lost else { return };
         let instead = self.instead(image, name);
-        let message = format!(
+        let message = format_args!(
             "'{name}' has no effect: image {image} sets it itself at {path}:{line}, before it reads it: {instead}"
         );
         warnings.add(set.line, message);

@@ -1,4 +1,4 @@
-//! What is told of overrides that have no effect, by place [pure].
+//! Warnings about overrides without effect, in order of place [pure].
 
 use std::fmt;
 
@@ -37,13 +37,13 @@ impl<'a> Warnings<'a> {
     }
 
     /// Adds a mistake at a line of the merged text.
-    pub fn add(&mut self, line: usize, message: String) {
-        self.put(line, message, false);
+    pub fn add(&mut self, line: usize, message: impl fmt::Display) {
+        self.put(line, message.to_string(), false);
     }
 
     /// Adds what is of use on another distro or architecture.
-    pub fn add_elsewhere(&mut self, line: usize, message: String) {
-        self.put(line, message, true);
+    pub fn add_elsewhere(&mut self, line: usize, message: impl fmt::Display) {
+        self.put(line, message.to_string(), true);
     }
 
     fn put(&mut self, line: usize, message: String, elsewhere: bool) {

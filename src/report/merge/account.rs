@@ -1,4 +1,4 @@
-//! What each of several runs tells of an image, and which of them counts [pure].
+//! Accounts that several runs give of an image, and which of them counts [pure].
 
 use std::collections::{HashMap, HashSet};
 

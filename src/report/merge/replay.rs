@@ -1,4 +1,4 @@
-//! What happened in earlier runs, told once more as events [pure].
+//! Events of earlier runs, made once more from their reports [pure].
 
 use std::time::Duration;
 
