@@ -146,7 +146,7 @@ const RIGHTS: [Right; 10] = [
     },
     Right {
         what: "run programs",
-        code: r"\bprocess::Command\b|\bCommand::new\b",
+        code: r"\bprocess::(?:Command|\{[^}]*\bCommand)\b|\bCommand::new\b",
         who: &[
             "engine/docker/ssh.rs",
             "registry/credentials.rs",
