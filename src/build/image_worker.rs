@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 
 use super::contexts::add_sources;
-use super::manifest_lists::Lists;
+use super::manifest_lists::ManifestLists;
 use super::prefetch::Prefetcher;
 use super::publish::Remote;
 use super::up_to_date::{UpToDateImage, UpToDateImages};
@@ -16,9 +16,9 @@ use crate::dockerfile::named::{Given, with_images};
 use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, ImageFacts, OutputSink};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::decide::Freshness;
-use crate::freshness::evaluate::{Context, Evaluation, Evaluator, Subject};
-use crate::freshness::images::ExistingImage;
-use crate::freshness::parents::ParentImage;
+use crate::freshness::evaluate::{Evaluation, UnitContext};
+use crate::freshness::evaluator::{Evaluator, Subject};
+use crate::freshness::images::{ExistingImage, ParentImage};
 use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes};
 use crate::freshness::record::InputRecord;
 use crate::freshness::records::Records;
@@ -50,7 +50,7 @@ pub struct BuildSettings {
     pub build_args: BTreeMap<String, String>,
     /// Build arguments that only say how to reach the network.
     pub proxy_args: BTreeMap<String, String>,
-    /// What RUN steps can read, and logs must not show.
+    /// Secrets, which RUN steps can read and logs must not show.
     pub secrets: Secrets,
     /// Make one layer of what a build adds.
     pub squash: bool,
@@ -76,15 +76,15 @@ pub struct ImageWorker {
     pub prefetcher: Prefetcher,
     /// How to build.
     pub settings: BuildSettings,
-    /// What to build, for every unit of the plan that is to be built.
+    /// Recipe of every unit of the plan that is to be built.
     pub recipes: Recipes,
     /// The directory of all build contexts.
     pub contexts: PathBuf,
     /// Who pushes.
     pub remote: Remote,
     /// The manifest lists that pushes complete.
-    pub lists: Lists,
-    /// What images were made from.
+    pub lists: ManifestLists,
+    /// Records of what images were made from.
     pub records: Records,
     /// The images that this run has brought up to date, or found so.
     pub up_to_date: UpToDateImages,
@@ -151,7 +151,7 @@ impl ImageWorker {
     ) -> Result<Evaluation, Failure> {
         let known = |id: &UnitId| self.up_to_date.get(id).map(|image| image.as_parent());
         let subject = Subject { unit, recipe, before: None, in_registry: None, known: &known, output };
-        self.evaluator.evaluate(&subject, Context::Written(&self.context(recipe))).await
+        self.evaluator.evaluate(&subject, UnitContext::Written(&self.context(recipe))).await
     }
 
     /// Has the engine build, with an eye on the last lines of its log.
@@ -199,7 +199,7 @@ impl ImageWorker {
         }
     }
 
-    /// What a failed build is to its unit, by what was said and the last lines of its log.
+    /// Failure of a unit whose build failed, by what was said and the last lines of its log.
     async fn build_failure(
         &self,
         unit: &PlannedUnit,
@@ -378,7 +378,7 @@ impl ImageWorker {
     }
 }
 
-/// What is told of an image that is up to date.
+/// An image that is up to date, as it is told of.
 fn told(key: ContentKey, image: ImageFacts) -> UnitImage {
     UnitImage { id: image.id, key, size: image.size, layers: image.layers }
 }

@@ -8,12 +8,12 @@ use crate::model::plan::{BuildPlan, Disposition, PlannedUnit};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
-/// What a list names for each platform.
+/// References of a list, by platform.
 pub type Members = BTreeMap<Platform, Reference>;
 
 /// The manifest lists of a run, by their names.
 #[derive(Debug, Default)]
-pub struct Lists(Mutex<HashMap<Reference, List>>);
+pub struct ManifestLists(Mutex<HashMap<Reference, List>>);
 
 #[derive(Debug, Default)]
 struct List {
@@ -23,10 +23,10 @@ struct List {
     members: Members,
 }
 
-impl Lists {
+impl ManifestLists {
     /// Those of a plan. What it leaves out for now (`--skip-existing`) belongs to a list as the registry has it; what can't
     /// be built for a platform does not.
-    pub fn of(plan: &BuildPlan) -> Lists {
+    pub fn of(plan: &BuildPlan) -> ManifestLists {
         let mut lists: HashMap<Reference, List> = HashMap::new();
         for unit in &plan.units {
             let Some(name) = &unit.list else { continue };
@@ -37,7 +37,7 @@ impl Lists {
                 Disposition::Unmatched | Disposition::Unbuildable => {}
             }
         }
-        Lists(Mutex::new(lists))
+        ManifestLists(Mutex::new(lists))
     }
 
     /// Notes that a unit was pushed; gives its list's name and members when that was the last one. A unit that is pushed
@@ -82,7 +82,7 @@ mod tests {
     }
 
     fn completed(units: [PlannedUnit; 2], pushed: &[usize]) -> Option<Vec<Reference>> {
-        let lists = Lists::of(&BuildPlan { units: units.to_vec() });
+        let lists = ManifestLists::of(&BuildPlan { units: units.to_vec() });
         let mut last = None;
         for index in pushed {
             last = lists.complete(&units[*index], Some(&Digest::of(b"")));

@@ -74,7 +74,7 @@ impl Remote {
         Ok(list.digest)
     }
 
-    /// What a failed push is to a unit. When the registry has too many requests this waits as long as it asks to.
+    /// Failure of a unit that could not be pushed. When the registry has too many requests this waits as long as it asks to.
     async fn push_failure(
         &self,
         reference: &Reference,

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::freshness::decide::Expected;
-use crate::freshness::images::ExistingImage;
-use crate::freshness::parents::ParentImage;
+use crate::freshness::images::{ExistingImage, ParentImage};
 use crate::model::event::UnitId;
 use crate::model::ids::{ContentKey, Digest, ImageId};
 use crate::registry::RemoteImage;
@@ -15,7 +14,7 @@ use crate::registry::RemoteImage;
 /// An image that is up to date, in the engine or in the registry.
 #[derive(Debug, Clone)]
 pub(super) struct UpToDateImage {
-    /// Its content key; of an image that we did not build, the engine's id.
+    /// Content key; of an image that we did not build, the engine's id.
     pub key: ContentKey,
     /// Ids that engines may have for it.
     ids: Vec<ImageId>,
@@ -54,7 +53,7 @@ impl UpToDateImage {
         }
     }
 
-    /// What it is to those that are made from it.
+    /// The image as a parent of those that are made from it.
     pub(super) fn as_parent(&self) -> ParentImage {
         let ids = self.ids.iter().chain(self.in_engine.get()).cloned().collect();
         ParentImage { expected: self.expected, key: Ok(self.key.clone()), ids, outside: None }

@@ -20,7 +20,7 @@ use crate::model::event::UnitId;
 use crate::model::plan::{Disposition, PlannedUnit};
 use crate::model::platform::Platform;
 use crate::session::Session;
-use crate::session::contexts::{Scope, platform_dir, tree_files};
+use crate::session::contexts::{TreeScope, platform_dir, tree_files};
 use crate::session::engines::patience;
 use crate::session::prepare::{Prepared, prepare};
 use crate::session::tree::add_tree_facts;
@@ -44,7 +44,7 @@ pub fn narrow(session: &mut Session, mut layers: Layers, revision: &str) -> Resu
                 .map_err(|error| error.during(format!("failed to render the image tree of {revision}")))?;
             records(&prepared)?
         }
-        None => Records::new(),
+        None => InputRecords::new(),
     };
     let now = records(prepared)?;
     let mut affected: HashSet<UnitId> = HashSet::new();
@@ -69,11 +69,11 @@ pub fn narrow(session: &mut Session, mut layers: Layers, revision: &str) -> Resu
     Ok(())
 }
 
-/// What of a unit is not as it was then; none when everything is.
+/// The part of a unit that is not as it was then; none when everything is.
 fn difference(
     unit: &PlannedUnit,
-    now: &Records,
-    then: &Records,
+    now: &InputRecords,
+    then: &InputRecords,
     affected: &HashSet<UnitId>,
 ) -> Option<String> {
     let id = unit.id();
@@ -125,17 +125,17 @@ fn pinned(key: &str, value: &str) -> Entry {
     Entry { section, key: key.to_string(), text, place: SetAt::CommandLine }
 }
 
-/// What every image of a tree is made from, but for its parents.
-type Records = HashMap<UnitId, InputRecord>;
+/// Inputs of every image of a tree, but for its parents.
+type InputRecords = HashMap<UnitId, InputRecord>;
 
-fn records(prepared: &Prepared) -> Result<Records, Fatal> {
-    let mut files = tree_files(prepared, Scope::AllContexts)?;
+fn records(prepared: &Prepared) -> Result<InputRecords, Fatal> {
+    let mut files = tree_files(prepared, TreeScope::AllContexts)?;
     for file in &mut files {
         file.mode = git_mode(file);
     }
     let dir = Scratch::new("affected").map_err(|error| unreadable(&scratch::parent(), &error))?;
     write_tree(dir.path(), &files)?;
-    let mut records = Records::new();
+    let mut records = InputRecords::new();
     for (platform, rendered) in &prepared.rendered {
         let tree = dir.path().join(platform_dir(prepared, *platform));
         for file in rendered {

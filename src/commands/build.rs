@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use crate::build::image_worker::{BuildSettings, ImageWorker};
-use crate::build::manifest_lists::Lists;
+use crate::build::manifest_lists::ManifestLists;
 use crate::build::prefetch::{self, Prefetcher};
 use crate::build::publish::Remote;
 use crate::build::up_to_date::UpToDateImages;
@@ -18,7 +18,7 @@ use crate::engine::{Engine, too_long};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::decide::Reuse;
-use crate::freshness::evaluate::{Evaluator, Fetching, ReuseFrom};
+use crate::freshness::evaluator::{Evaluator, Fetching, ReuseFrom};
 use crate::freshness::images::RegistryLookup;
 use crate::freshness::lock::{LockChecker, apply_lock, read_lock};
 use crate::freshness::recipe::Recipes;
@@ -28,7 +28,7 @@ use crate::registry::Registries;
 use crate::report::Reporters;
 use crate::schedule::history::History;
 use crate::schedule::run::{ScheduleLimits, run};
-use crate::session::contexts::{Scope, tree_files};
+use crate::session::contexts::{TreeScope, tree_files};
 use crate::session::engines::{check_engine, proxy_urls};
 use crate::session::outputs::Outputs;
 use crate::session::reporters::reporters;
@@ -96,7 +96,7 @@ async fn build_images(
     }
     // What can be wrong with the input is known before anything is written.
     session.recipes()?;
-    let files = tree_files(&session.prepared, Scope::Contexts)?;
+    let files = tree_files(&session.prepared, TreeScope::Contexts)?;
     let (sources, several_platforms) = (session.sources()?, session.wants_several_platforms()?);
     let recipes = locked_recipes(session, &engine, several_platforms).await?;
     let outputs = outputs.with_logs(&session.config().output)?;
@@ -113,7 +113,7 @@ async fn build_images(
     let options = &session.config().build;
     let (retries, verify) = (options.retries, options.verify_push);
     let worker = ImageWorker {
-        lists: Lists::of(plan),
+        lists: ManifestLists::of(plan),
         remote: Remote { registries, engine: engine.clone(), retries, verify },
         evaluator,
         engine,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, stream};
 
 use crate::build::contexts::add_sources;
+use crate::config::resolved::Config;
 use crate::context::workdir::{ContextFile, FileContent, WorkDir};
 use crate::dockerfile::mounts::with_run_flags;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
@@ -17,7 +18,7 @@ use crate::model::event::Failure;
 use crate::model::plan::PlannedUnit;
 use crate::model::secret::SecretSpec;
 use crate::session::Session;
-use crate::session::contexts::{Scope, tree_files};
+use crate::session::contexts::{TreeScope, tree_files};
 use crate::session::stdio::tell_pause;
 use crate::session::threads::block_on;
 use crate::sources::cache::SourceCache;
@@ -38,14 +39,15 @@ pub fn write(session: &Session, dir: &Path) -> Result<String, Fatal> {
     let recipes = session.recipes()?;
     let prepared = &session.prepared;
     let secrets = &prepared.config.build.secrets;
-    let files = as_sent(tree_files(prepared, Scope::Contexts)?, recipes, secrets);
+    let files = as_sent(tree_files(prepared, TreeScope::Contexts)?, recipes, secrets);
     let path = dir.join(BAKE_FILE);
     refuse_foreign(&path)?;
     let work_dir = WorkDir::keep(dir)?;
     let destination = Destination::open(&path).map_err(|error| failed_to_write(&path, &error))?;
     remove(&path)?;
     work_dir.fill(&files)?;
-    complete(recipes, work_dir.tree(), &*session.sources()?, prepared.config.build.retries)?;
+    let sources = session.sources()?;
+    complete(recipes, work_dir.tree(), &sources, prepared.config.build.retries)?;
 
     let below = |context: &Path| context.strip_prefix(dir).unwrap_or(context).to_path_buf();
     let image = |unit| {
@@ -58,19 +60,7 @@ pub fn write(session: &Session, dir: &Path) -> Result<String, Fatal> {
         })
     };
     let images: Vec<BakeImage> = prepared.plan.to_build().filter_map(image).collect();
-    let build = &prepared.config.build;
-    let caches = |option| prepared.config.layers().many(option);
-    let options = BakeOptions {
-        // Proxies are those of this machine.
-        build_args: prepared.config.build_args(),
-        network_mode: &build.network_mode,
-        cache: build.cache,
-        pull: build.pull,
-        push: build.push,
-        cache_from: caches("cache_from")?,
-        cache_to: caches("cache_to")?,
-        secrets: secrets.iter().map(|secret| secret.id.as_str()).collect(),
-    };
+    let options = options(&prepared.config)?;
     let file = bake_file(&images, &options);
     destination.write(file.text.as_bytes()).map_err(|error| failed_to_write(&path, &error))?;
     let mut told = format!(
@@ -82,19 +72,39 @@ pub fn write(session: &Session, dir: &Path) -> Result<String, Fatal> {
     if prepared.config.has_several_platforms() {
         told.push_str("\nand then list their platforms: the same command with --manifest-lists for --export");
     }
-    if !file.withheld.is_empty() {
-        told.push_str(&format!(
-            "\nwarning: secrets are not written: bake takes these build arguments from its environment: {}",
-            file.withheld.join(", ")
-        ));
-    }
-    if !options.secrets.is_empty() {
-        told.push_str(&format!(
-            "\nwarning: secrets are not written: bake takes each from a variable or a file of its id: {}",
-            options.secrets.join(", ")
-        ));
-    }
+    told.push_str(&warnings(&file.withheld, &options.secrets));
     Ok(told)
+}
+
+fn options(config: &Config) -> Result<BakeOptions<'_>, Fatal> {
+    let build = &config.build;
+    let caches = |option| config.layers().many(option);
+    Ok(BakeOptions {
+        // Proxies are those of this machine.
+        build_args: config.build_args(),
+        network_mode: &build.network_mode,
+        cache: build.cache,
+        pull: build.pull,
+        push: build.push,
+        cache_from: caches("cache_from")?,
+        cache_to: caches("cache_to")?,
+        secrets: build.secrets.iter().map(|secret| secret.id.as_str()).collect(),
+    })
+}
+
+/// Lines about the build arguments and secrets whose values the file does not have.
+fn warnings(build_args: &[String], secrets: &[&str]) -> String {
+    let mut lines = String::new();
+    if !build_args.is_empty() {
+        lines +=
+            "\nwarning: secrets are not written: bake takes these build arguments from its environment: ";
+        lines += &build_args.join(", ");
+    }
+    if !secrets.is_empty() {
+        lines += "\nwarning: secrets are not written: bake takes each from a variable or a file of its id: ";
+        lines += &secrets.join(", ");
+    }
+    lines
 }
 
 /// The files of the contexts as they are in the archives that our own builds send.

@@ -71,7 +71,7 @@ fn refuse_several_platforms(prepared: &Prepared) -> Result<(), Fatal> {
     ))
 }
 
-/// What the command line says, for jobs to say it again, and below it what this environment sets.
+/// Arguments of the command line, for jobs to give them again, and below it what this environment sets.
 fn arguments(prepared: &Prepared, line: &CommandLine) -> Result<PipelineOptions, Fatal> {
     let mut options = PipelineOptions::default();
     for path in &line.config_paths {
@@ -117,7 +117,7 @@ pub(super) fn place_in_jobs(option: &OptionSpec) -> PlaceInJobs {
     }
 }
 
-/// What variables set that the command line can say; what it can't is told.
+/// Entries that variables set and the command line can say; what it can't is told.
 fn from_variables(prepared: &Prepared) -> impl Iterator<Item = &Entry> {
     let layers = prepared.config.layers();
     layers.entries().iter().filter(|entry| match &entry.place {

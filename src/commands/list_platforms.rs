@@ -9,7 +9,7 @@ use crate::build::publish;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::reference::Reference;
 use crate::session::Session;
-use crate::session::registries::{Finding, report};
+use crate::session::registries::{RegistryFinding, RegistryStatus, report};
 use crate::session::stdio::{tell, tell_pause};
 use crate::session::threads::block_on;
 
@@ -30,14 +30,14 @@ pub fn list(session: &Session) -> Result<u8, Fatal> {
     }
     let registries = session.registries_alone();
     let options = &session.config().build;
-    let findings: Vec<Finding> = block_on(async {
+    let findings: Vec<RegistryFinding> = block_on(async {
         let put = stream::iter(&lists).map(async |((image, name), members)| {
             let listed = publish::list(&registries, name, members, options.retries, tell_pause).await;
-            Finding {
+            RegistryFinding {
                 image: image.to_string(),
                 platform: None,
                 reference: name.to_string(),
-                status: if listed.is_ok() { "listed" } else { "failed" },
+                status: if listed.is_ok() { RegistryStatus::Listed } else { RegistryStatus::Failed },
                 digest: listed.as_ref().ok().map(|list| list.digest.clone()),
                 reason: listed.err(),
             }
@@ -45,7 +45,7 @@ pub fn list(session: &Session) -> Result<u8, Fatal> {
         Ok(put.buffered(options.push_threads).collect().await)
     })?;
     report(&findings, session.config().output.json)?;
-    let listed = findings.iter().filter(|finding| finding.status == "listed").count();
+    let listed = findings.iter().filter(|finding| finding.status == RegistryStatus::Listed).count();
     tell(&format!("Listed {listed} of {} images", findings.len()));
     Ok(if listed == findings.len() { 0 } else { EXIT_FAILED })
 }

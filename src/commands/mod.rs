@@ -178,7 +178,7 @@ fn save_dependencies(prepared: &Prepared, path: &Path) -> Result<String, Fatal> 
     Ok(format!("Container images dependency are saved in {}", path.display()))
 }
 
-/// Whether a task asks an engine or a registry, as Docker's configuration says.
+/// True for a task that asks an engine or a registry, as Docker's configuration says.
 fn uses_docker_configuration(task: &Task) -> bool {
     matches!(
         task,

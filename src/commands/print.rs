@@ -64,7 +64,7 @@ struct ForecastUnit<'a> {
     forecast: Option<ShownForecast<'a>>,
 }
 
-/// What would come of a unit, as it is printed.
+/// A forecast, as it is printed.
 #[derive(Serialize)]
 struct ShownForecast<'a> {
     expected: Expected,
@@ -127,7 +127,7 @@ pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Forecast>, format: Pla
 /// Of what only a run can tell whether it is built.
 const MAYBE: &str = "maybe";
 
-/// What happens to a unit, in a word.
+/// The word for what happens to a unit.
 fn verb(unit: &ForecastUnit) -> &'static str {
     match (unit.planned.disposition, unit.forecast.as_ref().map(|forecast| forecast.expected)) {
         (Disposition::Build, Some(Expected::Unchanged)) => "unchanged",

@@ -19,7 +19,7 @@ use crate::session::threads::block_on;
 use crate::session::{Session, engines};
 use crate::util::at_once;
 
-/// What goes from one engine.
+/// Images and build cache that go from one engine.
 struct Found {
     engine: Docker,
     images: ImagePrune,
@@ -28,7 +28,7 @@ struct Found {
     cache: Cache,
 }
 
-/// What is shown of it.
+/// The same, as it is shown.
 #[derive(Serialize)]
 struct Shown<'a> {
     engine: &'a str,

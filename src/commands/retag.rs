@@ -14,7 +14,7 @@ use crate::registry::Registries;
 use crate::registry::error::RegistryError;
 use crate::registry::manifest::Manifest;
 use crate::session::Session;
-use crate::session::registries::{Finding, report};
+use crate::session::registries::{RegistryFinding, RegistryStatus, report};
 use crate::session::stdio::{tell, tell_pause};
 use crate::session::threads::block_on;
 use crate::util::retry::retry;
@@ -27,7 +27,7 @@ struct Wanted {
 }
 
 /// The registry, and how often it is asked.
-struct Source {
+struct RetagRegistry {
     registries: Registries,
     retries: u32,
     at_once: usize,
@@ -37,22 +37,24 @@ struct Source {
 pub fn retag(session: &Session, tags: &Retag) -> Result<u8, Fatal> {
     let wanted = wanted(&session.prepared.plan, tags)?;
     let options = &session.config().build;
-    let source = Source {
+    let registry = RetagRegistry {
         registries: session.registries_alone(),
         retries: options.retries,
         at_once: options.push_threads,
     };
     let (findings, verdict) = block_on(async {
-        let found = source.manifests(&wanted).await;
+        let found = registry.manifests(&wanted).await;
         let complete: Option<Vec<&Manifest>> = found.iter().map(|it| it.as_ref().ok()).collect();
         Ok(match complete {
-            Some(manifests) => source.put(&wanted, &manifests).await,
+            Some(manifests) => registry.put(&wanted, &manifests).await,
             None => incomplete(&wanted, &found, tags),
         })
     })?;
     report(&findings, session.config().output.json)?;
     tell(&verdict);
-    let done = findings.iter().all(|finding| ["retagged", "unchanged"].contains(&finding.status));
+    let done = findings
+        .iter()
+        .all(|finding| [RegistryStatus::Retagged, RegistryStatus::Unchanged].contains(&finding.status));
     Ok(if done { 0 } else { EXIT_FAILED })
 }
 
@@ -67,7 +69,7 @@ fn wanted(plan: &BuildPlan, tags: &Retag) -> Result<Vec<Wanted>, Fatal> {
     Ok(wanted)
 }
 
-impl Source {
+impl RetagRegistry {
     /// The manifest of each image under its present tag, or why there is none.
     async fn manifests(&self, wanted: &[Wanted]) -> Vec<Result<Manifest, String>> {
         let found = stream::iter(wanted).map(async |it| {
@@ -84,19 +86,20 @@ impl Source {
     }
 
     /// Puts every manifest under the new tag.
-    async fn put(&self, wanted: &[Wanted], manifests: &[&Manifest]) -> (Vec<Finding>, String) {
+    async fn put(&self, wanted: &[Wanted], manifests: &[&Manifest]) -> (Vec<RegistryFinding>, String) {
         let put = stream::iter(wanted.iter().zip(manifests)).map(async |(it, manifest)| {
             let (status, reason) = match self.put_one(it, manifest).await {
                 Ok(status) => (status, None),
-                Err(error) => ("failed", Some(error.to_string())),
+                Err(error) => (RegistryStatus::Failed, Some(error.to_string())),
             };
             let digest = reason.is_none().then(|| manifest.digest.clone());
             finding(it, status, digest, reason)
         });
-        let findings: Vec<Finding> = put.buffered(self.at_once).collect().await;
+        let findings: Vec<RegistryFinding> = put.buffered(self.at_once).collect().await;
         let count = |status| findings.iter().filter(|finding| finding.status == status).count();
-        let (failed, unchanged) = (count("failed"), count("unchanged"));
-        let mut verdict = format!("Retagged {} of {} images", count("retagged"), findings.len());
+        let (failed, unchanged) = (count(RegistryStatus::Failed), count(RegistryStatus::Unchanged));
+        let mut verdict =
+            format!("Retagged {} of {} images", count(RegistryStatus::Retagged), findings.len());
         if unchanged > 0 {
             verdict += &format!(", {unchanged} had the tag");
         }
@@ -106,27 +109,31 @@ impl Source {
         (findings, verdict)
     }
 
-    async fn put_one(&self, it: &Wanted, manifest: &Manifest) -> Result<&'static str, RegistryError> {
+    async fn put_one(&self, it: &Wanted, manifest: &Manifest) -> Result<RegistryStatus, RegistryError> {
         let ask = || self.registries.digest(&it.to);
         if retry(self.retries, RegistryError::again, tell_pause, ask).await?.as_ref()
             == Some(&manifest.digest)
         {
-            return Ok("unchanged");
+            return Ok(RegistryStatus::Unchanged);
         }
         let put = || self.registries.put(&it.to, manifest);
         retry(self.retries, RegistryError::again, tell_pause, put).await?;
-        Ok("retagged")
+        Ok(RegistryStatus::Retagged)
     }
 }
 
-/// What is told when not every image is there.
-fn incomplete(wanted: &[Wanted], found: &[Result<Manifest, String>], tags: &Retag) -> (Vec<Finding>, String) {
+/// Findings and last line when not every image is there.
+fn incomplete(
+    wanted: &[Wanted],
+    found: &[Result<Manifest, String>],
+    tags: &Retag,
+) -> (Vec<RegistryFinding>, String) {
     let tell = |(it, found): (&Wanted, &Result<Manifest, String>)| match found {
-        Ok(manifest) => finding(it, "left", Some(manifest.digest.clone()), None),
-        Err(reason) => finding(it, "missing", None, Some(reason.clone())),
+        Ok(manifest) => finding(it, RegistryStatus::Left, Some(manifest.digest.clone()), None),
+        Err(reason) => finding(it, RegistryStatus::Missing, None, Some(reason.clone())),
     };
-    let findings: Vec<Finding> = wanted.iter().zip(found).map(tell).collect();
-    let missing = findings.iter().filter(|finding| finding.status == "missing").count();
+    let findings: Vec<RegistryFinding> = wanted.iter().zip(found).map(tell).collect();
+    let missing = findings.iter().filter(|finding| finding.status == RegistryStatus::Missing).count();
     let verdict = format!(
         "error: nothing is retagged, for {missing} of {} images can't be had under the tag {}",
         findings.len(),
@@ -135,6 +142,18 @@ fn incomplete(wanted: &[Wanted], found: &[Result<Manifest, String>], tags: &Reta
     (findings, verdict)
 }
 
-fn finding(it: &Wanted, status: &'static str, digest: Option<Digest>, reason: Option<String>) -> Finding {
-    Finding { image: it.image.clone(), platform: None, reference: it.to.to_string(), status, digest, reason }
+fn finding(
+    it: &Wanted,
+    status: RegistryStatus,
+    digest: Option<Digest>,
+    reason: Option<String>,
+) -> RegistryFinding {
+    RegistryFinding {
+        image: it.image.clone(),
+        platform: None,
+        reference: it.to.to_string(),
+        status,
+        digest,
+        reason,
+    }
 }

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::decide::Reuse;
-use crate::freshness::evaluate::{Evaluator, Fetching, ReuseFrom};
+use crate::freshness::evaluator::{Evaluator, Fetching, ReuseFrom};
 use crate::freshness::forecast::Forecast;
 use crate::model::event::UnitId;
 use crate::session::contexts::Contexts;
@@ -19,7 +19,7 @@ use crate::session::threads::block_on;
 use crate::session::{Session, kept};
 use crate::sources::cache::SourceCache;
 
-/// What would come of every image that is to be brought up to date. Nothing is built, pulled or downloaded.
+/// Forecast for every image that is to be brought up to date. Nothing is built, pulled or downloaded.
 pub fn forecasts(session: &mut Session) -> Result<HashMap<UnitId, Forecast>, Fatal> {
     block_on(async {
         let engine = reachable_engine(session).await;

@@ -2,7 +2,7 @@
 
 use crate::context::workdir::WorkDir;
 use crate::error::Fatal;
-use crate::session::contexts::{Scope, tree_files};
+use crate::session::contexts::{TreeScope, tree_files};
 use crate::session::prepare::Prepared;
 
 /// Writes the tree to the working directory that was named, or to a temporary one that stays; gives what to tell the
@@ -15,7 +15,7 @@ pub fn template_only(prepared: &Prepared) -> Result<String, Fatal> {
         return Ok(format!("Rendered {count} Dockerfiles; --work-dir DIR writes them to DIR/docker"));
     }
     let whole = prepared.config.templates.api.keeps_unmatched();
-    let files = tree_files(prepared, if whole { Scope::WholeTree } else { Scope::Tree })?;
+    let files = tree_files(prepared, if whole { TreeScope::WholeTree } else { TreeScope::Tree })?;
     let work_dir = match dir {
         Some(dir) => WorkDir::keep(dir)?,
         None => WorkDir::to_leave()?,

@@ -7,14 +7,14 @@ use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::decide::{Freshness, Reuse};
-use crate::freshness::evaluate::{Evaluator, Fetching, ReuseFrom};
+use crate::freshness::evaluator::{Evaluator, Fetching, ReuseFrom};
 use crate::freshness::forecast::Forecast;
 use crate::freshness::images::RegistryAnswer;
 use crate::model::plan::PlannedUnit;
 use crate::session::Session;
 use crate::session::contexts::Contexts;
 use crate::session::engines::check_engine;
-use crate::session::registries::{Finding, report};
+use crate::session::registries::{RegistryFinding, RegistryStatus, report};
 use crate::session::stdio::tell;
 use crate::session::threads::block_on;
 
@@ -37,7 +37,7 @@ pub fn verify(session: &mut Session) -> Result<u8, Fatal> {
         Ok(plan.to_build().map(finding).collect::<Vec<_>>())
     })?;
     report(&findings, session.config().output.json)?;
-    let good = findings.iter().filter(|finding| finding.status == "ok").count();
+    let good = findings.iter().filter(|finding| finding.status == RegistryStatus::Ok).count();
     tell(&format!("{good} of {} images are in the registry as they would be built", findings.len()));
     Ok(if good == findings.len() { 0 } else { EXIT_FAILED })
 }
@@ -55,13 +55,13 @@ async fn evaluator(session: &Session<'_>, engine: Arc<dyn Engine>) -> Result<Eva
     })
 }
 
-fn finding(unit: &PlannedUnit, forecast: &Forecast, in_registry: &RegistryAnswer) -> Finding {
+fn finding(unit: &PlannedUnit, forecast: &Forecast, in_registry: &RegistryAnswer) -> RegistryFinding {
     let digest = in_registry.as_ref().ok().and_then(|image| Some(image.as_ref()?.digest.clone()));
     let (status, reason) = match in_registry {
-        Err(why) => ("unknown", Some(why.clone())),
+        Err(why) => (RegistryStatus::Unknown, Some(why.clone())),
         Ok(image) => status(&forecast.freshness, image.is_some()),
     };
-    Finding {
+    RegistryFinding {
         image: unit.image.clone(),
         platform: Some(unit.platform.to_string()),
         reference: unit.public_reference().to_string(),
@@ -71,12 +71,12 @@ fn finding(unit: &PlannedUnit, forecast: &Forecast, in_registry: &RegistryAnswer
     }
 }
 
-/// What an image is, and why: `ok`, `missing`, `different`, or `unknown`.
-fn status(freshness: &Freshness, is_there: bool) -> (&'static str, Option<String>) {
+/// Status of an image that the registry could be asked for, and the reason for it.
+fn status(freshness: &Freshness, is_there: bool) -> (RegistryStatus, Option<String>) {
     match freshness {
-        Freshness::Fresh(_) => ("ok", None),
-        Freshness::Unknown(why) => ("unknown", Some(why.clone())),
-        Freshness::Stale(reason) if is_there => ("different", Some(reason.to_string())),
-        Freshness::Stale(_) => ("missing", None),
+        Freshness::Fresh(_) => (RegistryStatus::Ok, None),
+        Freshness::Unknown(why) => (RegistryStatus::Unknown, Some(why.clone())),
+        Freshness::Stale(reason) if is_there => (RegistryStatus::Different, Some(reason.to_string())),
+        Freshness::Stale(_) => (RegistryStatus::Missing, None),
     }
 }

@@ -12,7 +12,7 @@ use crate::config::resolved::{Config, Task};
 use crate::config::source::{Source, SourceOrigin};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::recipe::Recipe;
-use crate::session::changes::{Changes, Watched};
+use crate::session::changes::{FileChanges, WatchedPaths};
 use crate::session::environment::Environment;
 use crate::session::prepare::prepare;
 use crate::session::recipes::recipes;
@@ -58,7 +58,7 @@ pub fn watch(
 }
 
 /// Looks at what a run reads now. What came into being before it was looked at is found by asking again.
-fn settle(changes: &mut Changes, line: &CommandLine, environment: &Environment) -> Result<(), Fatal> {
+fn settle(changes: &mut FileChanges, line: &CommandLine, environment: &Environment) -> Result<(), Fatal> {
     // Configuration that can't be read is told by the run; until it is mended the old files are looked at.
     while let Ok(now) = watched(line, environment)
         && now != *changes.watched()
@@ -68,16 +68,16 @@ fn settle(changes: &mut Changes, line: &CommandLine, environment: &Environment) 
     Ok(())
 }
 
-fn look(watched: Watched) -> Result<Changes, Fatal> {
-    Changes::of(watched).map_err(|error| {
+fn look(watched: WatchedPaths) -> Result<FileChanges, Fatal> {
+    FileChanges::of(watched).map_err(|error| {
         Fatal::new(&error, EXIT_FAILED)
             .during("failed to watch for changes")
             .hinted("the system's limits are fs.inotify.max_user_watches and max_user_instances")
     })
 }
 
-/// What a run of this command line reads and writes.
-fn watched(line: &CommandLine, environment: &Environment) -> Result<Watched, Fatal> {
+/// Paths that a run of this command line reads and writes.
+fn watched(line: &CommandLine, environment: &Environment) -> Result<WatchedPaths, Fatal> {
     let mut layers = load(line, &environment.variables)?;
     tree::add_tree_facts(&mut layers)?;
     let mut inputs: Vec<PathBuf> = load::places(line, &environment.variables);
@@ -96,7 +96,7 @@ fn watched(line: &CommandLine, environment: &Environment) -> Result<Watched, Fat
             return Err(Fatal::message(message, EXIT_USAGE));
         }
     }
-    Ok(Watched::new(inputs, outputs))
+    Ok(WatchedPaths::new(inputs, outputs))
 }
 
 /// What options name that images are made from.

@@ -60,7 +60,7 @@ impl BaseImages {
         self.several_platforms.then(|| alias(reference, platform))
     }
 
-    /// What the engine holds under this reference for a platform, once it has been pulled if need be.
+    /// The image that the engine holds under this reference for a platform, once it has been pulled if need be.
     pub async fn get(
         &self,
         reference: &Reference,
@@ -99,7 +99,7 @@ impl BaseImages {
         }
     }
 
-    /// What the engine holds already. An image of another architecture under this name is as good as none.
+    /// The image that the engine holds already. One of another architecture under this name is as good as none.
     pub async fn held(
         &self,
         reference: &Reference,

@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::record::InputRecord;
 use crate::model::ids::{ContentKey, ImageId};
 
-/// Whether an image is up to date.
+/// Answer to whether an image is up to date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Freshness {
-    /// It is: nothing differs.
+    /// Up to date: nothing differs.
     Fresh(Option<Reused>),
-    /// It is not, and is to be built.
+    /// Not up to date, and to be built.
     Stale(StaleReason),
     /// Only a run can tell, and why.
     Unknown(String),
@@ -40,9 +40,9 @@ pub enum StaleReason {
     Download(String),
     /// The holder's image was not built by this program.
     Foreign(Holder),
-    /// Its inputs differ: `Dockerfile line 12`, `file start.sh`, `parent base`. Empty when only a key tells.
+    /// Inputs differ: `Dockerfile line 12`, `file start.sh`, `parent base`. Empty when only a key tells.
     Inputs(Vec<String>),
-    /// Its inputs differ from those of the holder's image, of which there is no record.
+    /// Inputs differ from those of the holder's image, of which there is no record.
     Unrecorded(Holder),
     /// An image that it is made from was built anew elsewhere, from the same inputs.
     ParentRebuilt(String),
@@ -57,20 +57,20 @@ impl StaleReason {
     }
 }
 
-/// What comes of an image in this run, in a word.
+/// Expected outcome for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expected {
-    /// It is built.
+    /// Built in this run.
     Built,
-    /// It is found unchanged.
+    /// Found unchanged.
     Unchanged,
     /// Only the run can tell.
     Unknown,
 }
 
 impl Freshness {
-    /// What comes of the image.
+    /// Outcome that is to be expected.
     pub fn expected(&self) -> Expected {
         match self {
             Freshness::Fresh(_) => Expected::Unchanged,
@@ -183,7 +183,7 @@ pub enum Existing {
 pub struct ImageLabels {
     /// Who holds it.
     pub holder: Holder,
-    /// Its content key.
+    /// Content key of it.
     pub key: Option<ContentKey>,
     /// Ids of the images that it was made from, the parent's first.
     pub parents: Vec<ImageId>,
@@ -192,15 +192,15 @@ pub struct ImageLabels {
 /// An image that another is made from, as far as it matters to that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParentState {
-    /// What people call it: `parent base`, `base image debian:trixie`.
+    /// Name for people: `parent base`, `base image debian:trixie`.
     pub name: String,
-    /// What comes of it. One that this run does not build is unchanged.
+    /// Outcome for it. One that this run does not build is unchanged.
     pub expected: Expected,
     /// Ids that engines may have for it; empty when they are not known.
     pub ids: Vec<ImageId>,
 }
 
-/// What is decided by.
+/// Everything that is decided by.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
     /// Images that are reused.
@@ -211,9 +211,9 @@ pub struct Evidence<'a> {
     pub parents: &'a [ParentState],
     /// Images that exist under its name.
     pub existing: &'a Existing,
-    /// What it was made from the last time.
+    /// Inputs of the last time.
     pub before: Option<&'a InputRecord>,
-    /// What it would be made from, or why that is not known.
+    /// Inputs of today, or why they are not known.
     pub now: Result<&'a InputRecord, &'a str>,
     /// Downloads of its Dockerfile that nobody tells of, with the reason for each: they are new every time.
     pub unidentified: &'a [String],

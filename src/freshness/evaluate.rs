@@ -3,125 +3,38 @@
 //! A build, `--plan`, `--verify-registry` and `--reuse registry` differ in whom an [`Evaluator`] may ask.
 //! `--skip-existing` looks at names alone, and `--affected-since` compares records and asks nobody.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::bases::BaseImages;
 use super::decide::{Evidence, Existing, Expected, Freshness, Holder, ParentState, Reuse, decide};
-use super::images::{ExistingImage, RegistryAnswer, RegistryLookup, TellWait};
+use super::evaluator::{Evaluator, ReuseFrom, Subject};
+use super::images::{ExistingImage, ParentImage, RegistryAnswer};
 use super::inputs::Inputs;
-use super::parents::ParentImage;
-use super::recipe::Recipe;
 use super::record::InputRecord;
-use crate::engine::{Engine, EngineError, OutputSink};
+use crate::engine::{Engine, EngineError};
 use crate::error::Fatal;
-use crate::model::event::{Failure, FailureKind, UnitId};
+use crate::model::event::{Failure, FailureKind};
 use crate::model::plan::PlannedUnit;
-use crate::model::platform::Platform;
-use crate::model::reference::Reference;
-use crate::sources::cache::SourceCache;
-
-/// Who is asked whether images are up to date, and what counts.
-pub struct Evaluator {
-    /// The engine with its base images; none when it can't be asked.
-    pub bases: Option<BaseImages>,
-    /// Where images are that take the place of a build.
-    pub reuse_from: ReuseFrom,
-    /// Which images take the place of a build.
-    pub reuse: Reuse,
-    /// Where sources come from.
-    pub sources: Arc<SourceCache>,
-    /// What is got to learn what it is.
-    pub fetching: Fetching,
-    /// Build arguments that decide what is built.
-    pub build_args: BTreeMap<String, String>,
-}
-
-/// Where images are that take the place of a build.
-pub enum ReuseFrom {
-    /// In the engine.
-    Engine,
-    /// In the engine, else in the registry (`--reuse registry`).
-    EngineOrRegistry(RegistryLookup),
-    /// In the registry alone, under the names that others have them by (`--verify-registry`).
-    Registry(RegistryLookup),
-}
-
-impl ReuseFrom {
-    /// The registry, when it counts.
-    pub fn registry(&self) -> Option<&RegistryLookup> {
-        match self {
-            ReuseFrom::Engine => None,
-            ReuseFrom::EngineOrRegistry(registry) | ReuseFrom::Registry(registry) => Some(registry),
-        }
-    }
-
-    /// The name under which the registry is asked for a unit.
-    pub fn name<'a>(&self, unit: &'a PlannedUnit) -> &'a Reference {
-        match self {
-            ReuseFrom::Registry(_) => unit.public_reference(),
-            ReuseFrom::Engine | ReuseFrom::EngineOrRegistry(_) => &unit.reference,
-        }
-    }
-
-    fn last_asked(&self) -> Holder {
-        match self {
-            ReuseFrom::Engine => Holder::Engine,
-            ReuseFrom::EngineOrRegistry(_) | ReuseFrom::Registry(_) => Holder::Registry,
-        }
-    }
-}
-
-/// Whether base images are pulled and sources fetched, where only that tells what they are.
-pub enum Fetching {
-    /// Nothing is got.
-    Never,
-    /// They are got.
-    Allowed {
-        /// Further tries of getting a source.
-        retries: u32,
-        /// Who hears of waits.
-        tell_wait: TellWait,
-    },
-}
-
-/// A unit that is asked about.
-pub struct Subject<'a> {
-    /// The unit.
-    pub unit: &'a PlannedUnit,
-    /// What it is made from.
-    pub recipe: &'a Recipe,
-    /// What it was made from the last time.
-    pub before: Option<&'a InputRecord>,
-    /// The registry's answer, when it was asked ahead.
-    pub in_registry: Option<&'a RegistryAnswer>,
-    /// What the run knows of units that it has come to already.
-    pub known: &'a (dyn Fn(&UnitId) -> Option<ParentImage> + Sync),
-    /// Who hears how base images are pulled.
-    pub output: OutputSink<'a>,
-}
 
 /// Writes the context of an image's directory, and tells where.
 pub type WriteContext<'a> = &'a mut (dyn FnMut(&Path) -> Result<PathBuf, Fatal> + Send);
 
 /// The build context of a unit.
-pub enum Context<'a> {
-    /// It is in this directory, so that the unit's inputs are told in any case.
+pub enum UnitContext<'a> {
+    /// In this directory, so that the unit's inputs are told in any case.
     Written(&'a Path),
-    /// It is written where its content decides.
+    /// Written where its content decides.
     OnDemand(WriteContext<'a>),
 }
 
 /// The answer for one unit.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// Whether it is up to date, and if not, why.
+    /// Answer to whether it is up to date, and if not, why.
     pub freshness: Freshness,
     /// Inputs that are not what they were when it was last built, its own first: `Dockerfile line 12`,
     /// `file start.sh`, `source nova-base`, `build argument X`, `parent base`. Empty when that is not known.
     pub differences: Vec<String>,
-    /// What it is made from now, or why that is not known.
+    /// Inputs of today, or why they are not known.
     pub inputs: Result<InputRecord, Failure>,
     /// The images that it is made from, in the order of its recipe.
     pub parents: Vec<ParentImage>,
@@ -130,7 +43,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// What the unit is to those that are made from it.
+    /// The unit as a parent of those that are made from it.
     pub fn as_parent(&self) -> ParentImage {
         ParentImage {
             expected: self.freshness.expected(),
@@ -142,11 +55,15 @@ impl Evaluation {
 }
 
 impl Evaluator {
-    /// Whether a unit is up to date, and if not, why.
+    /// Tells whether a unit is up to date, and if not, why.
     ///
     /// # Errors
     /// The engine failed, which everything needs. All else that can't be had is part of the answer.
-    pub async fn evaluate(&self, subject: &Subject<'_>, context: Context<'_>) -> Result<Evaluation, Failure> {
+    pub async fn evaluate(
+        &self,
+        subject: &Subject<'_>,
+        context: UnitContext<'_>,
+    ) -> Result<Evaluation, Failure> {
         let parents = self.parents(subject).await?;
         let states: Vec<ParentState> =
             subject.recipe.parents.iter().zip(&parents).map(|(from, parent)| parent.state(from)).collect();
@@ -226,26 +143,26 @@ impl Evaluator {
         }
     }
 
-    /// What a unit would be made from, with why nobody can tell of downloads. It is not found out where no image that
+    /// Inputs of a unit, with why nobody can tell of downloads. It is not found out where no image that
     /// exists and no record could be compared with it.
     async fn record(
         &self,
         subject: &Subject<'_>,
         parents: &[ParentImage],
-        context: Context<'_>,
+        context: UnitContext<'_>,
         exists: bool,
     ) -> Result<(InputRecord, Vec<String>), Failure> {
         let keys: Result<Vec<_>, Failure> = parents.iter().map(|parent| parent.key.clone()).collect();
         let keys = keys?;
         let written;
         let context = match context {
-            Context::Written(context) => context,
-            Context::OnDemand(write) if exists || subject.before.is_some() => {
+            UnitContext::Written(context) => context,
+            UnitContext::OnDemand(write) if exists || subject.before.is_some() => {
                 written = write(&subject.recipe.context)
                     .map_err(|fatal| Failure::permanent(FailureKind::Local, fatal.to_string()))?;
                 &written
             }
-            Context::OnDemand(_) => {
+            UnitContext::OnDemand(_) => {
                 return Err(Failure::permanent(FailureKind::Source, "nothing is there to compare it with"));
             }
         };
@@ -253,21 +170,9 @@ impl Evaluator {
             self.inputs(subject.unit.platform, subject.recipe, context, &keys).await?;
         Ok((InputRecord::new(&key), unidentified))
     }
-
-    /// The image that the registry has under a reference, where the registry counts.
-    pub(super) async fn in_registry(
-        &self,
-        reference: &Reference,
-        platform: Platform,
-    ) -> Result<Option<ExistingImage>, Failure> {
-        let Some(registry) = self.reuse_from.registry() else { return Ok(None) };
-        let answer = registry.find(reference, platform).await;
-        let failed = |message| Failure::permanent(FailureKind::Registry, message);
-        Ok(answer.map_err(failed)?.map(ExistingImage::InRegistry))
-    }
 }
 
-/// Whether the engine has an image of any content under the name that a unit gets (`--skip-existing`).
+/// Tells whether the engine has an image of any content under the name that a unit gets (`--skip-existing`).
 pub async fn evaluate_by_name(engine: &dyn Engine, unit: &PlannedUnit) -> Result<Freshness, EngineError> {
     let image = engine.inspect((&unit.reference).into()).await?.map(ExistingImage::InEngine);
     let existing = Existing::Images(image.iter().map(ExistingImage::input_labels).collect());
@@ -282,7 +187,7 @@ pub async fn evaluate_by_name(engine: &dyn Engine, unit: &PlannedUnit) -> Result
     }))
 }
 
-/// Whether a unit is made from what it was made from before, its parents' states being known (`--affected-since`).
+/// Tells whether a unit is made from what it was made from before, its parents' states being known (`--affected-since`).
 pub fn evaluate_by_record(now: &InputRecord, before: &InputRecord, parents: &[ParentState]) -> Freshness {
     decide(&Evidence {
         reuse: Reuse::SameInputs,

@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use futures_util::{StreamExt, stream};
 
 use super::decide::Freshness;
-use super::evaluate::{Context, Evaluator, Subject, WriteContext};
-use super::images::RegistryAnswer;
-use super::parents::ParentImage;
+use super::evaluate::{UnitContext, WriteContext};
+use super::evaluator::{Evaluator, Subject};
+use super::images::{ParentImage, RegistryAnswer};
 use super::recipe::Recipes;
 use super::record::InputRecord;
 use crate::model::event::{Failure, UnitId};
 use crate::model::plan::PlannedUnit;
 use crate::util::at_once;
 
-/// What would come of a unit.
+/// Forecast of a unit: what a build would do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
-    /// Whether it is up to date, and if not, why.
+    /// Answer to whether it is up to date, and if not, why.
     pub freshness: Freshness,
     /// Inputs that are not what they were when it was last built.
     pub differences: Vec<String>,
@@ -36,7 +36,7 @@ impl Evaluator {
         stream::iter(units.map(ask)).buffer_unordered(at_once::QUESTIONS).collect().await
     }
 
-    /// What would come of units, parents first, by their records of the last time and the registry's answers.
+    /// Forecasts of units, parents first, by their records of the last time and the registry's answers.
     ///
     /// # Errors
     /// The engine failed, which everything needs.
@@ -59,7 +59,7 @@ impl Evaluator {
                 known: &|id| known.get(id).cloned(),
                 output: &|_| {},
             };
-            let evaluation = self.evaluate(&subject, Context::OnDemand(&mut *write_context)).await?;
+            let evaluation = self.evaluate(&subject, UnitContext::OnDemand(&mut *write_context)).await?;
             known.insert(id.clone(), evaluation.as_parent());
             let forecast = Forecast { freshness: evaluation.freshness, differences: evaluation.differences };
             forecasts.insert(id, forecast);

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::decide::{Holder, ImageLabels};
+use super::decide::{Expected, Holder, ImageLabels, ParentState};
+use super::recipe::BuiltFrom;
 use crate::engine::ImageFacts;
+use crate::model::event::Failure;
 use crate::model::ids::{ContentKey, ImageId};
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::platform::Platform;
@@ -32,7 +34,7 @@ impl ExistingImage {
         }
     }
 
-    /// Its content key; of an image that is not ours, its id.
+    /// Content key; of an image that is not ours, its id.
     pub fn key(&self) -> ContentKey {
         let id = match self {
             ExistingImage::InEngine(image) => &image.id,
@@ -41,7 +43,7 @@ impl ExistingImage {
         self.labels().get(KEY_LABEL).map_or_else(|| id.into(), |key| key.as_str().into())
     }
 
-    /// Its labels, as far as they tell what it was made from.
+    /// Labels, as far as they tell what it was made from.
     pub fn input_labels(&self) -> ImageLabels {
         let label = |name: &str| self.labels().get(name).map(String::as_str);
         let holder = match self {
@@ -59,6 +61,41 @@ impl ExistingImage {
             ExistingImage::InEngine(image) => &image.labels,
             ExistingImage::InRegistry(image) => &image.labels,
         }
+    }
+}
+
+/// An image that another is made from.
+#[derive(Debug, Clone)]
+pub struct ParentImage {
+    /// Outcome for it. One that this run does not build is unchanged.
+    pub expected: Expected,
+    /// Content key, or the id of a base image; or why it is not known.
+    pub key: Result<ContentKey, Failure>,
+    /// Ids that engines may have for it; empty when they are not known.
+    pub ids: Vec<ImageId>,
+    /// The image that was found, when this run does not build it.
+    pub outside: Option<ExistingImage>,
+}
+
+impl ParentImage {
+    /// The empty image, which is called as it is known.
+    pub(super) fn scratch(from: &BuiltFrom) -> ParentImage {
+        let id = ImageId::from(from.reference.to_string());
+        ParentImage::unchanged(Ok((&id).into()), vec![id])
+    }
+
+    pub(super) fn unchanged(key: Result<ContentKey, Failure>, ids: Vec<ImageId>) -> ParentImage {
+        ParentImage { expected: Expected::Unchanged, key, ids, outside: None }
+    }
+
+    pub(super) fn found(image: ExistingImage) -> ParentImage {
+        let parent = ParentImage::unchanged(Ok(image.key()), image.ids());
+        ParentImage { outside: Some(image), ..parent }
+    }
+
+    /// State that decides about what is made from it.
+    pub(super) fn state(&self, from: &BuiltFrom) -> ParentState {
+        ParentState { name: from.name(), expected: self.expected, ids: self.ids.clone() }
     }
 }
 

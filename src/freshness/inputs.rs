@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures_util::{StreamExt, stream};
 
-use super::evaluate::{Evaluator, Fetching};
+use super::evaluator::{Evaluator, Fetching};
 use super::key::KeyInputs;
 use super::recipe::Recipe;
 use crate::config::source::{Source, SourceOrigin};
@@ -18,16 +18,16 @@ use crate::util::at_once;
 use crate::util::input;
 use crate::util::retry::{Again, retry};
 
-/// What a unit is made from today.
+/// Inputs of a unit today.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
-    /// What the content key covers.
+    /// Inputs that the content key covers.
     pub(super) key: KeyInputs,
     /// Downloads of its Dockerfile that nobody tells of, with the reason for each.
     pub(super) unidentified: Vec<String>,
 }
 
-/// What identifies the downloads of a Dockerfile.
+/// Downloads of a Dockerfile, by whether something identifies their content.
 #[derive(Debug, Clone, Default)]
 pub struct Downloads {
     /// URL, without secrets, and what identifies its content.
@@ -37,7 +37,7 @@ pub struct Downloads {
 }
 
 impl Evaluator {
-    /// What a unit is made from on images with these keys, its context being in a directory.
+    /// Inputs of a unit on images with these keys, its context being in a directory.
     pub(super) async fn inputs(
         &self,
         platform: Platform,
@@ -67,7 +67,7 @@ impl Evaluator {
         Ok(Inputs { key, unidentified })
     }
 
-    /// What identifies the content of a source.
+    /// Identity of a source: a checksum or a commit.
     async fn source(&self, source: &Source) -> Result<String, Failure> {
         match self.fetching {
             Fetching::Allowed { retries, tell_wait } => {
@@ -96,7 +96,7 @@ impl Evaluator {
         stream::iter(recipes).for_each_concurrent(at_once::QUESTIONS, ask).await;
     }
 
-    /// What identifies the downloads of a recipe that are not pinned in its Dockerfile.
+    /// Downloads of a recipe that are not pinned in its Dockerfile.
     pub async fn downloads(&self, recipe: &Recipe) -> Downloads {
         let mut downloads = Downloads::default();
         for download in recipe.downloads.iter().filter(|download| !download.is_pinned) {

@@ -13,13 +13,13 @@ pub(super) const KEY_VERSION: &str = "1";
 /// Everything that decides what an image's content is. Times, volatile labels and proxies are not among it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyInputs {
-    /// What it is built for.
+    /// Platform that it is built for.
     pub platform: String,
     /// The parent's content key, or the engine's id of the base image.
     pub parent: ContentKey,
     /// Other images that the Dockerfile names: reference, and content key or id.
     pub named: Vec<(String, ContentKey)>,
-    /// What the Dockerfile downloads without saying what it is: location, and what identifies it.
+    /// Downloads that the Dockerfile does not pin: location, and what identifies it.
     pub downloads: Vec<(String, String)>,
     /// The rendered Dockerfile.
     pub dockerfile: String,

@@ -6,6 +6,7 @@
 pub mod bases;
 pub mod decide;
 pub mod evaluate;
+pub mod evaluator;
 pub mod forecast;
 pub mod images;
 pub mod inputs;

@@ -1,49 +1,13 @@
 //! The images that a unit is made from: those that the run knows, those that it does not build, and base images [I/O].
 
-use super::decide::{Expected, ParentState};
-use super::evaluate::{Evaluator, Fetching, ReuseFrom, Subject};
-use super::images::ExistingImage;
+use super::evaluator::{Evaluator, Fetching, ReuseFrom, Subject};
+use super::images::{ExistingImage, ParentImage};
 use super::recipe::BuiltFrom;
 use crate::model::event::{Failure, FailureKind, UnitId};
-use crate::model::ids::{ContentKey, ImageId};
+use crate::model::ids::ContentKey;
 use crate::model::plan::Parent;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
-
-/// An image that another is made from.
-#[derive(Debug, Clone)]
-pub struct ParentImage {
-    /// What comes of it. One that this run does not build is unchanged.
-    pub expected: Expected,
-    /// Its content key, or the id of a base image; or why it is not known.
-    pub key: Result<ContentKey, Failure>,
-    /// Ids that engines may have for it; empty when they are not known.
-    pub ids: Vec<ImageId>,
-    /// The image that was found, when this run does not build it.
-    pub outside: Option<ExistingImage>,
-}
-
-impl ParentImage {
-    /// The empty image, which is called as it is known.
-    fn scratch(from: &BuiltFrom) -> ParentImage {
-        let id = ImageId::from(from.reference.to_string());
-        ParentImage::unchanged(Ok((&id).into()), vec![id])
-    }
-
-    fn unchanged(key: Result<ContentKey, Failure>, ids: Vec<ImageId>) -> ParentImage {
-        ParentImage { expected: Expected::Unchanged, key, ids, outside: None }
-    }
-
-    fn found(image: ExistingImage) -> ParentImage {
-        let parent = ParentImage::unchanged(Ok(image.key()), image.ids());
-        ParentImage { outside: Some(image), ..parent }
-    }
-
-    /// What of it decides about what is made from it.
-    pub(super) fn state(&self, from: &BuiltFrom) -> ParentState {
-        ParentState { name: from.name(), expected: self.expected, ids: self.ids.clone() }
-    }
-}
 
 impl Evaluator {
     /// The images that a unit is made from, in the order of its recipe.

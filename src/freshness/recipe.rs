@@ -25,7 +25,7 @@ pub fn source_archive(section: &str) -> String {
 /// The recipes of a run.
 pub type Recipes = HashMap<UnitId, Recipe>;
 
-/// What is built, of one unit.
+/// Everything that a unit is made from.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     /// The build context's directory, below that of all contexts.
@@ -34,7 +34,7 @@ pub struct Recipe {
     pub mtime: u64,
     /// The images that its Dockerfile names, what it is built on first.
     pub parents: Vec<BuiltFrom>,
-    /// What its Dockerfile downloads.
+    /// Downloads of its Dockerfile.
     pub downloads: Vec<Download>,
     /// The image's own source.
     pub source: Option<Source>,
@@ -78,7 +78,7 @@ pub struct BuiltFrom {
 }
 
 impl BuiltFrom {
-    /// What people call it: `parent base`, `base image debian:trixie`.
+    /// Name for people: `parent base`, `base image debian:trixie`.
     pub fn name(&self) -> String {
         match &self.image {
             Parent::Image(name) => format!("parent {name}"),
@@ -86,7 +86,7 @@ impl BuiltFrom {
         }
     }
 
-    /// Whether it is nothing, under its name.
+    /// True for the empty image.
     pub fn is_scratch(&self) -> bool {
         self.reference.is_bare() && self.reference.registry.is_none() && self.reference.path == SCRATCH
     }

@@ -55,7 +55,7 @@ impl InputRecord {
         if at == 0 { Some(self.parent.clone()) } else { self.named.get(reference).cloned() }
     }
 
-    /// What is not as it was at `earlier`, the image's own inputs first: `Dockerfile line 12`, `file start.sh`. Empty
+    /// Inputs that are not as they were at `earlier`, the image's own inputs first: `Dockerfile line 12`, `file start.sh`. Empty
     /// when the keys are the same. `parent` is what people call the parent: `parent base`, `base image debian:trixie`.
     pub fn differences(&self, earlier: &InputRecord, parent: &str) -> Vec<String> {
         let mut found = Vec::new();

@@ -39,7 +39,7 @@ impl Records {
         Records { dir: None, forgotten: Once::new(), failed: AtomicBool::new(false) }
     }
 
-    /// What the unit was made from the last time; none when that is not known. Like a history, it only helps.
+    /// Inputs of the unit the last time; none when they are not known. Like a history, it only helps.
     pub fn get(&self, unit: &PlannedUnit) -> Option<InputRecord> {
         serde_json::from_slice(&input::read(&path(self.dir.as_ref()?, unit)).ok()?).ok()
     }
@@ -79,7 +79,7 @@ fn path(dir: &Path, unit: &PlannedUnit) -> PathBuf {
     dir.join(name + ".json")
 }
 
-/// Whether a file can only be one that [`Records`] has made.
+/// True for a file that can only be one that [`Records`] has made.
 fn is_ours(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     let is_record = |stem: &str| stem.len() == 2 * NAME_BYTES && is_hex(stem);

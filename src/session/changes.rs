@@ -18,25 +18,25 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// Files and directories to look at, and what of them is not there yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchedPaths {
     /// Directories with all that is in them.
     trees: BTreeSet<PathBuf>,
     /// Single files.
     files: BTreeSet<PathBuf>,
-    /// What would have to come first for an input to come into being: the input, or the outermost directory that it
+    /// Paths that would have to come first for an input to come into being: the input, or the outermost directory that it
     /// lacks.
     awaited: BTreeSet<PathBuf>,
-    /// What a run writes itself, by its full name: no change of these counts.
+    /// Places that a run writes itself, by their full names: no change of these counts.
     outputs: BTreeSet<(Writing, PathBuf)>,
 }
 
-impl Watched {
+impl WatchedPaths {
     /// From what a run reads, and what it writes.
     pub fn new(
         inputs: impl IntoIterator<Item = PathBuf>,
         outputs: impl IntoIterator<Item = (Writing, PathBuf)>,
-    ) -> Watched {
-        let mut watched = Watched::default();
+    ) -> WatchedPaths {
+        let mut watched = WatchedPaths::default();
         for input in inputs {
             // Events have full names.
             match std::fs::canonicalize(&input) {
@@ -51,7 +51,7 @@ impl Watched {
         watched
     }
 
-    /// Whether there is nothing yet that could change.
+    /// True when there is nothing yet that could change.
     pub fn is_empty(&self) -> bool {
         self.trees.is_empty() && self.files.is_empty()
     }
@@ -62,7 +62,7 @@ impl Watched {
         paths.iter().filter_map(|path| path.parent()).filter(|dir| !is_watched(dir)).collect()
     }
 
-    /// Whether a change of this path matters.
+    /// True when a change of this path matters.
     fn concerns(&self, path: &Path) -> bool {
         if self.files.contains(path) || self.awaited.contains(path) {
             return true;
@@ -75,7 +75,7 @@ impl Watched {
     }
 }
 
-/// Whether a path is something that is written to this place, or made on the way to it.
+/// True when a path is something that is written to this place, or made on the way to it.
 fn is_output(path: &Path, writing: Writing, output: &Path) -> bool {
     match writing {
         Writing::Ours => path.starts_with(output),
@@ -124,18 +124,18 @@ fn is_passing(name: &str) -> bool {
 }
 
 /// Looks at files until it is dropped.
-pub struct Changes {
-    watched: Watched,
+pub struct FileChanges {
+    watched: WatchedPaths,
     events: UnboundedReceiver<notify::Result<Event>>,
     _watcher: RecommendedWatcher,
 }
 
-impl Changes {
+impl FileChanges {
     /// Begins to look.
     ///
     /// # Errors
     /// The system can't look at so many files, or at one of these.
-    pub fn of(watched: Watched) -> notify::Result<Changes> {
+    pub fn of(watched: WatchedPaths) -> notify::Result<FileChanges> {
         let (sender, events): (UnboundedSender<notify::Result<Event>>, _) = unbounded_channel();
         // Nobody listens any more when the program ends.
         let mut watcher = notify::recommended_watcher(move |event| drop(sender.send(event)))?;
@@ -150,11 +150,11 @@ impl Changes {
             // Of a directory that may not be read nothing can be awaited.
             let _ = watcher.watch(dir, RecursiveMode::NonRecursive);
         }
-        Ok(Changes { watched, events, _watcher: watcher })
+        Ok(FileChanges { watched, events, _watcher: watcher })
     }
 
-    /// What is looked at.
-    pub fn watched(&self) -> &Watched {
+    /// Paths that are looked at.
+    pub fn watched(&self) -> &WatchedPaths {
         &self.watched
     }
 
@@ -205,7 +205,7 @@ mod tests {
         // Outputs that are links into what is watched.
         std::os::unix::fs::symlink("images/report.json", root.join("report")).expect("a link");
         std::os::unix::fs::symlink("images/ours", root.join("w")).expect("a link");
-        let watched = Watched::new(
+        let watched = WatchedPaths::new(
             [root.join("images"), root.join("mine.j2"), root.join("absent")],
             [
                 (Writing::Beside, root.join("images/logs")),
@@ -251,17 +251,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("tmp");
         let root = std::fs::canonicalize(dir.path()).expect("there");
         let (first, input) = (root.join("a"), root.join("a/b/mine.j2"));
-        let mut changes = Changes::of(Watched::new([input.clone()], [])).expect("watching");
+        let mut changes = FileChanges::of(WatchedPaths::new([input.clone()], [])).expect("watching");
         assert!(changes.watched().is_empty());
         std::fs::write(root.join("other"), "").expect("write");
         std::fs::create_dir(&first).expect("mkdir");
         assert_eq!(changes.next().await, BTreeSet::from([first]));
 
-        let mut changes = Changes::of(Watched::new([input.clone()], [])).expect("watching");
+        let mut changes = FileChanges::of(WatchedPaths::new([input.clone()], [])).expect("watching");
         std::fs::create_dir(root.join("a/b")).expect("mkdir");
         assert_eq!(changes.next().await, BTreeSet::from([root.join("a/b")]));
         std::fs::write(&input, "").expect("write");
-        assert_eq!(Watched::new([input.clone()], []).files, BTreeSet::from([input]));
+        assert_eq!(WatchedPaths::new([input.clone()], []).files, BTreeSet::from([input]));
     }
 
     #[tokio::test]
@@ -270,7 +270,7 @@ mod tests {
         let root = std::fs::canonicalize(dir.path()).expect("there");
         let (file, new) = (root.join("mine.j2"), root.join("other"));
         std::fs::write(&file, "old").expect("write");
-        let mut changes = Changes::of(Watched::new([file.clone()], [])).expect("watching");
+        let mut changes = FileChanges::of(WatchedPaths::new([file.clone()], [])).expect("watching");
         std::fs::write(&new, "new").expect("write");
         std::fs::rename(&new, &file).expect("rename");
         assert_eq!(changes.next().await, BTreeSet::from([file]));

@@ -15,7 +15,7 @@ use crate::util::scratch::Scratch;
 
 /// Which files of the tree are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum TreeScope {
     /// All but the directories of images that are not to be built, as Kolla's `--template-only` leaves it.
     Tree,
     /// All, as it was left in releases before that.
@@ -26,8 +26,8 @@ pub enum Scope {
     AllContexts,
 }
 
-/// What a working directory's tree holds, for every platform.
-pub fn tree_files(prepared: &Prepared, scope: Scope) -> Result<Vec<ContextFile>, Fatal> {
+/// Files of a working directory's tree, for every platform.
+pub fn tree_files(prepared: &Prepared, scope: TreeScope) -> Result<Vec<ContextFile>, Fatal> {
     let mut all = Vec::new();
     for (platform, rendered) in &prepared.rendered {
         let below = platform_dir(prepared, *platform);
@@ -43,7 +43,7 @@ pub fn contexts_by_dir(prepared: &Prepared) -> Result<HashMap<PathBuf, Vec<Conte
         rendered.iter().map(|file| platform_dir(prepared, *platform).join(&file.dir))
     });
     let mut contexts: HashMap<PathBuf, Vec<ContextFile>> = dirs.map(|dir| (dir, Vec::new())).collect();
-    for file in tree_files(prepared, Scope::Contexts)? {
+    for file in tree_files(prepared, TreeScope::Contexts)? {
         // An image's directory may be inside another's.
         for dir in file.name.ancestors() {
             if let Some(files) = contexts.get_mut(dir) {
@@ -64,9 +64,9 @@ fn files(
     prepared: &Prepared,
     platform: Platform,
     rendered: &[RenderedDockerfile],
-    scope: Scope,
+    scope: TreeScope,
 ) -> Result<Vec<ContextFile>, Fatal> {
-    let all = matches!(scope, Scope::WholeTree | Scope::AllContexts);
+    let all = matches!(scope, TreeScope::WholeTree | TreeScope::AllContexts);
     let wanted: BTreeSet<&str> = prepared
         .plan
         .units
@@ -84,9 +84,11 @@ fn files(
         dirs.contains(path) || path.match_indices('/').any(|(at, _)| dirs.contains(&path[..at]))
     };
     let in_scope = |path: &str| match scope {
-        Scope::Tree | Scope::WholeTree => !is_in(path, &left_dirs),
+        TreeScope::Tree | TreeScope::WholeTree => !is_in(path, &left_dirs),
         // A template is no part of its image: what it says is in the Dockerfile.
-        Scope::Contexts | Scope::AllContexts => is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2"),
+        TreeScope::Contexts | TreeScope::AllContexts => {
+            is_in(path, &kept_dirs) && !path.ends_with("/Dockerfile.j2")
+        }
     };
     // Empty directories count too: a Dockerfile may copy one.
     let directories = prepared.catalog.directories().filter(|(path, _)| in_scope(path));
@@ -107,15 +109,20 @@ fn files(
         },
     }));
     for file in kept {
-        let dir = Path::new(&file.dir);
-        files.push(ContextFile {
-            name: dir.join("Dockerfile"),
-            mode: 0o644,
-            content: FileContent::Bytes(file.text.clone().into_bytes().into()),
-        });
-        if !prepared.config.templates.api.has_patches() {
-            continue;
-        }
+        files.extend(generated(prepared, file)?);
+    }
+    Ok(files)
+}
+
+/// The files of an image's directory that no tree has: the rendered Dockerfile and the image's patches.
+fn generated(prepared: &Prepared, file: &RenderedDockerfile) -> Result<Vec<ContextFile>, Fatal> {
+    let dir = Path::new(&file.dir);
+    let mut files = vec![ContextFile {
+        name: dir.join("Dockerfile"),
+        mode: 0o644,
+        content: FileContent::Bytes(file.text.clone().into_bytes().into()),
+    }];
+    if prepared.config.templates.api.has_patches() {
         let found = patches::patch_files(prepared.config.templates.patches_path.as_deref(), &file.image)
             .map_err(|error| Fatal::new(&error, EXIT_FAILED))?;
         files.push(ContextFile { name: dir.join("patches"), mode: 0o755, content: FileContent::Directory });

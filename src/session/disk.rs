@@ -16,36 +16,36 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Contexts and sources need so much less than images do.
 const OURS_TO_ENGINES: u64 = 10;
 
-/// A directory on a disk that a run fills.
+/// A disk that a run fills, by a directory on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// What is there: `the working directory`.
+pub struct WatchedDisk {
+    /// Use of it: `the working directory`.
     pub what: &'static str,
-    /// Where.
+    /// The directory.
     pub path: PathBuf,
     /// Bytes that should be free.
     pub least: u64,
 }
 
-/// What is filled: the working directory, and the engine's images if it keeps them on this machine. `least` is how many
+/// The disks that a run fills: that of the working directory, and the engine's images if it keeps them on this machine. `least` is how many
 /// GiB should be free where images are.
-pub async fn places(engine: Arc<dyn Engine>, work_dir: PathBuf, least: u64) -> Vec<Place> {
+pub async fn places(engine: Arc<dyn Engine>, work_dir: PathBuf, least: u64) -> Vec<WatchedDisk> {
     let least = least.saturating_mul(GIB);
     let mut places =
-        vec![Place { what: "the working directory", path: work_dir, least: least / OURS_TO_ENGINES }];
+        vec![WatchedDisk { what: "the working directory", path: work_dir, least: least / OURS_TO_ENGINES }];
     // An engine that does not tell will tell why when it is to build.
     let roots = engine.data_roots().await.unwrap_or_default();
-    places.extend(roots.into_iter().map(|path| Place { what: "the engine's images", path, least }));
+    places.extend(roots.into_iter().map(|path| WatchedDisk { what: "the engine's images", path, least }));
     places
 }
 
 /// Looks again and again, and warns of every place when it begins to run short. It never ends.
-pub async fn watch(places: &[Place], free: impl Fn(&Path) -> io::Result<u64>, warn: impl Fn(String)) {
+pub async fn watch(places: &[WatchedDisk], free: impl Fn(&Path) -> io::Result<u64>, warn: impl Fn(String)) {
     let mut short: HashSet<&Path> = HashSet::new();
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
-        for Place { what, path, least } in places {
+        for WatchedDisk { what, path, least } in places {
             // What is on another machine, or is not there yet, is not looked at.
             let Ok(free) = free(path) else { continue };
             if free >= *least {
@@ -80,7 +80,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_shortage_is_told_once() {
         let least = 2 * GIB;
-        let place = |what, path: &str| Place { what, path: path.into(), least };
+        let place = |what, path: &str| WatchedDisk { what, path: path.into(), least };
         let places = [place("the engine's images", "/images"), place("the working directory", "/gone")];
         let left = Cell::new(3 * GIB);
         let told = RefCell::new(Vec::new());

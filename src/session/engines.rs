@@ -64,7 +64,7 @@ pub fn proxy_urls(config: &Config, environment: &Environment) -> Result<Vec<Stri
     Ok(urls.map(|(_, url)| url).collect())
 }
 
-/// What is wrong with the user's Docker configuration, of which a run may need nothing.
+/// Faults of the user's Docker configuration, of which a run may need nothing.
 pub fn warnings(config: &Config, environment: &Environment) -> Vec<String> {
     let Some(directory) = &environment.docker.directory else { return Vec::new() };
     let broken = Credentials::load(directory, patience(config)).broken().map(|error| error.to_string());
@@ -131,7 +131,7 @@ fn endpoint(config: &Config, environment: &Environment) -> Result<Endpoint, Fata
     }
 }
 
-/// What the user's Docker configuration has for registries.
+/// Credentials that the user's Docker configuration has for registries.
 pub fn credentials(config: &Config, environment: &Environment) -> Credentials {
     let directory = environment.docker.directory.as_deref();
     directory.map(|dir| Credentials::load(dir, patience(config))).unwrap_or_default()

@@ -78,7 +78,7 @@ impl<'a> Session<'a> {
         result
     }
 
-    /// What every image to build is made from. Dockerfiles are read once for it.
+    /// Recipe of every image to build. Dockerfiles are read once for it.
     pub fn recipes(&self) -> Result<&Recipes, Fatal> {
         if let Some(recipes) = self.recipes.get() {
             return Ok(recipes);

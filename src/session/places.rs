@@ -261,7 +261,7 @@ impl ReadPlaces<'_> {
         self.add(Reading::File, name, &root.join("repos.yaml"))
     }
 
-    /// What on this machine images are made from.
+    /// Files and directories of this machine that images are made from.
     fn sources(&mut self, session: &Session) -> Result<(), Fatal> {
         // Those that the program and trees bring along are not on this machine; what users write is looked at.
         let may_be_local =

@@ -30,13 +30,13 @@ pub struct Prepared {
     pub catalog: Arc<TemplateCatalog>,
     /// Every image of the tree.
     pub images: Vec<ImageTemplate>,
-    /// What they were rendered with.
+    /// Renderer that has rendered them.
     pub renderer: Renderer,
-    /// What was rendered, for each platform in the order of the configuration.
+    /// Dockerfiles, for each platform in the order of the configuration.
     pub rendered: Vec<(Platform, Vec<RenderedDockerfile>)>,
     /// The graph of each platform, in the same order.
     graphs: Vec<ImageGraph>,
-    /// What happens to every unit.
+    /// Plan for every unit.
     pub plan: BuildPlan,
 }
 

@@ -18,7 +18,7 @@ use crate::model::secret::SecretSpec;
 use crate::template::catalog::TEMPLATE_NAME;
 use crate::template::render::RenderedDockerfile;
 
-/// What to build, with contexts relative to the tree that they will be in.
+/// Recipes of the images to build, with contexts relative to the tree that they will be in.
 pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes, Fatal> {
     let config = &prepared.config;
     let mtime = environment.source_date_epoch.map_or(0, |epoch| epoch.as_second().unsigned_abs());

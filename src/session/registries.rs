@@ -27,34 +27,79 @@ pub fn registries(config: &Config, environment: &Environment, known_insecure: Ve
     Registries::new(engines::credentials(config, environment), trust, engines::patience(config))
 }
 
-/// What is told of an image in a registry.
+/// Status of an image in a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistryStatus {
+    /// As it would be built.
+    Ok,
+    /// Not there.
+    Missing,
+    /// There, and not as it would be built.
+    Different,
+    /// The registry or something else could not be asked.
+    Unknown,
+    /// Got the new tag.
+    Retagged,
+    /// Had the new tag before.
+    Unchanged,
+    /// Left without the new tag, for another image is missing.
+    Left,
+    /// Its platforms are listed.
+    Listed,
+    /// Could not be retagged or listed.
+    Failed,
+}
+
+impl RegistryStatus {
+    /// The word for it, for people and programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            RegistryStatus::Ok => "ok",
+            RegistryStatus::Missing => "missing",
+            RegistryStatus::Different => "different",
+            RegistryStatus::Unknown => "unknown",
+            RegistryStatus::Retagged => "retagged",
+            RegistryStatus::Unchanged => "unchanged",
+            RegistryStatus::Left => "left",
+            RegistryStatus::Listed => "listed",
+            RegistryStatus::Failed => "failed",
+        }
+    }
+}
+
+/// An image in a registry, as it is told of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The image's name.
+pub struct RegistryFinding {
+    /// Name of the image.
     pub image: String,
-    /// What it is for; none when that makes no difference.
+    /// Platform that it is for; none when that makes no difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// Its full name.
+    /// Full name, tag included.
     pub reference: String,
-    /// In one word.
-    pub status: &'static str,
-    /// The digest that its tag names.
+    /// Status of it.
+    pub status: RegistryStatus,
+    /// Digest that the tag names.
     pub digest: Option<Digest>,
-    /// Why it is so, for people.
+    /// Reason for the status, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 /// Tells findings: as lines for people and, when that is wanted, as JSON for programs.
-pub fn report(findings: &[Finding], json: bool) -> Result<(), Fatal> {
-    let width = |text: fn(&Finding) -> &str| findings.iter().map(|it| text(it).len()).max().unwrap_or(0);
-    let (image, status) = (width(|it| &it.image), width(|it| it.status));
+pub fn report(findings: &[RegistryFinding], json: bool) -> Result<(), Fatal> {
+    let width =
+        |text: fn(&RegistryFinding) -> &str| findings.iter().map(|it| text(it).len()).max().unwrap_or(0);
+    let (image, status) = (width(|it| &it.image), width(|it| it.status.word()));
     for finding in findings {
         let digest = finding.digest.as_ref().map(Digest::as_str);
         let told = finding.reason.as_deref().or(digest).unwrap_or_default();
         let platform = finding.platform.as_ref().map(|platform| format!("  {platform}")).unwrap_or_default();
-        tell(format!("{:image$}{platform}  {:status$}  {told}", finding.image, finding.status).trim_end());
+        tell(
+            format!("{:image$}{platform}  {:status$}  {told}", finding.image, finding.status.word())
+                .trim_end(),
+        );
     }
     if json {
         let text = serde_json::to_string_pretty(findings)

@@ -65,7 +65,7 @@ fn found_at(layers: &mut Layers, option: &str, path: &Path) {
     layers.push([Entry { section: DEFAULT.to_string(), key: option.to_string(), text, place }]);
 }
 
-/// What is known of a foreign tree's release.
+/// Release of a foreign tree, as far as it is known.
 struct Release {
     api: TemplateApi,
     /// Where nobody gives it and the tree tells it.

@@ -75,7 +75,7 @@ pub async fn apply_lock(path: &Path, recipes: &mut Recipes, checker: &LockChecke
     verdict(path, drifts, failures)
 }
 
-/// What ADD downloads without saying what it is: a lock file can't, for the engine downloads it.
+/// Downloads of ADD without a checksum: a lock file can't, for the engine downloads it.
 pub fn unpinned_downloads(recipes: &Recipes) -> impl Iterator<Item = (&UnitId, &Download)> {
     let all = recipes.iter().flat_map(|(unit, recipe)| recipe.downloads.iter().map(move |one| (unit, one)));
     all.filter(|(_, download)| !download.is_pinned)
@@ -100,14 +100,14 @@ pub fn pin_sources(lock: &Lock, recipes: &mut Recipes) -> (Vec<(Platform, Source
 
 /// Why a pin can't be kept.
 pub enum PinError {
-    /// It is another thing now.
+    /// Another thing by now.
     Drift(Drift),
-    /// It is unavailable, and why.
+    /// Unavailable, and why.
     Unavailable(String),
 }
 
 impl LockChecker<'_> {
-    /// What images to build are made from that no image of the tree is.
+    /// Base images of the images to build.
     pub async fn base_images(&self, recipes: &Recipes) -> Result<BTreeSet<(Reference, Platform)>, Fatal> {
         let bases = BaseImages::new(self.engine.clone(), false, self.several_platforms);
         let mut found = BTreeSet::new();
@@ -271,7 +271,7 @@ pub fn read_lock(path: &Path) -> Result<Lock, Fatal> {
     Lock::parse(&text).and_then(Lock::checked).map_err(|error| failed(EXIT_USAGE, &error))
 }
 
-/// What an identity, `sha256:...` or `git:... as ...`, says of the content.
+/// The checksum or commit in an identity, `sha256:...` or `git:... as ...`.
 fn content(identity: &str) -> &str {
     let content = identity.split_once(':').map_or(identity, |(_, content)| content);
     content.split_once(' ').map_or(content, |(content, _)| content)

@@ -14,9 +14,9 @@ use crate::model::reference::Reference;
 pub struct Drift {
     /// A section or a base image, on a platform.
     pub item: String,
-    /// What it was; none when it is not in the lock file.
+    /// Pin of it; none when it is not in the lock file.
     pub was: Option<String>,
-    /// What it is.
+    /// Content or configuration of today.
     pub is: String,
 }
 
@@ -57,7 +57,7 @@ impl Lock {
         Ok(pinned)
     }
 
-    /// What a base image is pinned to.
+    /// Pin of a base image.
     pub fn base_image(&self, reference: &Reference, platform: Platform) -> Result<&BasePin, Drift> {
         self.base_images.get(&reference.to_string()).and_then(|pins| pins.get(&arch(platform))).ok_or_else(
             || Drift {

@@ -19,7 +19,7 @@ const HEADER: &str = "# Made by kolla-build --lock. kolla-build --locked builds 
 /// A lock file that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
-    /// It is no lock file.
+    /// Text that is no lock file.
     #[error("{0}")]
     Syntax(String),
     /// A pin that is none.
@@ -27,12 +27,12 @@ pub enum LockError {
     Pin {
         /// The section.
         section: String,
-        /// What it is pinned to.
+        /// Text that it is pinned to.
         content: String,
-        /// What that should be.
+        /// Kind of pin that it should be.
         what: &'static str,
     },
-    /// It was made by a program that we don't know.
+    /// Version that this program does not know.
     #[error("its version is {0}, and this program reads version {FORMAT}")]
     Version(u32),
 }
@@ -60,7 +60,7 @@ pub(super) enum Pins {
     Each(BTreeMap<String, SourcePin>),
 }
 
-/// What a source is pinned to.
+/// Pin of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum SourcePin {
@@ -75,7 +75,7 @@ pub enum SourcePin {
     Git {
         /// The repository, without secrets.
         location: String,
-        /// What it was found by.
+        /// Branch or tag that it was found by.
         reference: String,
         /// The commit.
         commit: String,
@@ -91,14 +91,14 @@ pub enum SourcePin {
     Pypi {
         /// Name of the distribution.
         name: String,
-        /// Its version.
+        /// Version of it.
         version: String,
         /// Of the file.
         sha256: String,
     },
 }
 
-/// What a base image is pinned to.
+/// Pin of a base image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BasePin {
@@ -112,7 +112,7 @@ impl Lock {
     /// Reads a lock file's text.
     pub fn parse(text: &str) -> Result<Lock, LockError> {
         let syntax = |error: toml::de::Error| LockError::Syntax(error.to_string().trim_end().to_string());
-        /// What every version of the file has.
+        /// Part that every version of the file has.
         #[derive(Deserialize)]
         struct Any {
             version: u32,
@@ -242,7 +242,7 @@ impl fmt::Display for BasePin {
     }
 }
 
-/// What an architecture is called in the file.
+/// Name of an architecture in the file.
 pub(super) fn arch(platform: Platform) -> String {
     platform.arch.debian().to_string()
 }

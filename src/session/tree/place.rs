@@ -54,7 +54,7 @@ fn is_package(dir: &Path) -> bool {
     PACKAGE_FILES.iter().any(|file| dir.join(file).is_file())
 }
 
-/// What is in a directory, in order of names; nothing when it can't be read.
+/// Entries of a directory, in order of names; nothing when it can't be read.
 pub fn directories(dir: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();

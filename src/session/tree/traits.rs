@@ -80,7 +80,7 @@ impl Words {
     }
 }
 
-/// What a repos.yaml is made for: entries of deb distros that only say that the distro brings them came with merging.
+/// Way of rendering that a repos.yaml is made for: entries of deb distros that only say that the distro brings them came with merging.
 fn repository_style(text: &str) -> RepositoryStyle {
     let sections: Mapping = serde_yaml::from_str(text).unwrap_or_default();
     let repositories = || sections.values().filter_map(Value::as_mapping).flat_map(Mapping::values);
