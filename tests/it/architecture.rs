@@ -154,6 +154,7 @@ const RIGHTS: [Right; 10] = [
             "sources/git.rs",
             "sources/pypi.rs",
             "sources/revision.rs",
+            "util/process.rs",
             // The parser's command is no program.
             "cli.rs",
         ],
