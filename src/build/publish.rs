@@ -11,7 +11,7 @@ use crate::model::reference::Reference;
 use crate::registry::Registries;
 use crate::registry::error::RegistryError;
 use crate::registry::manifest::Manifest;
-use crate::registry::said::Kind;
+use crate::registry::transfer_failure::TransferFailure;
 use crate::util::retry::{Pause, retry};
 
 /// The registry side of a run.
@@ -82,14 +82,14 @@ impl Remote {
         output: OutputSink<'_>,
     ) -> Failure {
         let EngineError::Push(said) = &error else { return error.into() };
-        let kind = Kind::of(said);
+        let kind = TransferFailure::of(said);
         let mut message = error.to_string();
         match kind {
-            Kind::Denied => {
+            TransferFailure::Denied => {
                 let shown = self.registries.shown_to(reference).await;
                 message.push_str(&format!("\nshown to the registry: {shown}"));
             }
-            Kind::Busy => {
+            TransferFailure::Busy => {
                 // The engine does not tell how long the registry asks to wait; the registry tells us. What comes of it
                 // the next push shows.
                 let _ = self.digest(reference, output).await;

@@ -2,7 +2,7 @@
 
 use super::EngineError;
 use crate::model::event::{Failure, FailureKind};
-use crate::registry::said::Kind;
+use crate::registry::transfer_failure::TransferFailure;
 use crate::util::transient::has_network_symptoms;
 
 impl From<EngineError> for Failure {
@@ -14,9 +14,10 @@ impl From<EngineError> for Failure {
             EngineError::Stalled { .. } => (FailureKind::Timeout, true),
             EngineError::Refused { status, .. } => (FailureKind::Build, *status >= 500 || *status == 429),
             EngineError::Context { .. } => (FailureKind::Local, false),
-            EngineError::Push(said) | EngineError::Pull(said) => {
-                (FailureKind::Registry, Kind::of(said).is_transient() || has_network_symptoms(said.lines()))
-            }
+            EngineError::Push(said) | EngineError::Pull(said) => (
+                FailureKind::Registry,
+                TransferFailure::of(said).is_transient() || has_network_symptoms(said.lines()),
+            ),
             EngineError::Credentials(_) => (FailureKind::Registry, false),
             _ => (FailureKind::Build, false),
         };

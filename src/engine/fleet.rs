@@ -24,7 +24,7 @@ use crate::util::once_map::OnceMap;
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// An engine that may become one of a fleet.
-pub struct Candidate {
+pub struct EngineCandidate {
     /// The engine.
     pub engine: Arc<dyn Engine>,
     /// What it is to build for; none leaves that to what it is itself.
@@ -61,9 +61,9 @@ impl Drop for Busy<'_> {
 
 /// Engines that were asked what they are.
 #[derive(Default)]
-pub struct Gathered {
+pub struct Probed {
     /// Those that build for at least one of the platforms.
-    pub suited: Vec<Suited>,
+    pub usable: Vec<UsableEngine>,
     /// Platforms that none of them builds for.
     pub missing: Vec<Platform>,
     /// Why others can't be used now.
@@ -71,7 +71,7 @@ pub struct Gathered {
 }
 
 /// An engine that builds for a platform that was asked for.
-pub struct Suited {
+pub struct UsableEngine {
     /// The engine.
     pub engine: Arc<dyn Engine>,
     /// What it builds for.
@@ -82,23 +82,23 @@ pub struct Suited {
 
 /// Asks those of the candidates that may build for one of the platforms. An engine for which no architecture was named
 /// builds for its own, and by emulation for another one when no engine is there for it.
-pub async fn gather(candidates: Vec<Candidate>, platforms: &[Platform]) -> Gathered {
+pub async fn probe(candidates: Vec<EngineCandidate>, platforms: &[Platform]) -> Probed {
     let wanted = |arch| platforms.iter().any(|platform| platform.arch == arch);
-    let named = |candidate: &Candidate| candidate.arch.is_none_or(wanted);
-    let candidates: Vec<Candidate> = candidates.into_iter().filter(named).collect();
+    let named = |candidate: &EngineCandidate| candidate.arch.is_none_or(wanted);
+    let candidates: Vec<EngineCandidate> = candidates.into_iter().filter(named).collect();
     let asked = join_all(candidates.iter().map(async |candidate| {
         let facts = candidate.engine.facts().await?;
         Ok((Arch::parse(&facts.architecture), candidate.engine.processors().await?))
     }))
     .await;
-    let (mut gathered, mut answering) = (Gathered::default(), Vec::new());
+    let (mut probed, mut answering) = (Probed::default(), Vec::new());
     for (candidate, answer) in candidates.into_iter().zip(asked) {
         match answer {
             Ok((own_arch, processors)) => answering.push((candidate, own_arch, processors)),
-            Err(error) => gathered.unusable.push(error),
+            Err(error) => probed.unusable.push(error),
         }
     }
-    let native = |(candidate, own_arch, _): &(Candidate, Option<Arch>, usize), platform: Platform| {
+    let native = |(candidate, own_arch, _): &(EngineCandidate, Option<Arch>, usize), platform: Platform| {
         candidate.arch.or(*own_arch) == Some(platform.arch)
     };
     let with_native: Vec<Platform> = platforms
@@ -112,18 +112,18 @@ pub async fn gather(candidates: Vec<Candidate>, platforms: &[Platform]) -> Gathe
             |platform: &Platform| native(&engine, *platform) || (emulates && !with_native.contains(platform));
         let platforms: Vec<Platform> = platforms.iter().copied().filter(serves).collect();
         if !platforms.is_empty() {
-            gathered.suited.push(Suited { engine: engine.0.engine, platforms, processors: engine.2 });
+            probed.usable.push(UsableEngine { engine: engine.0.engine, platforms, processors: engine.2 });
         }
     }
-    let missing = |platform: &Platform| !gathered.suited.iter().any(|one| one.platforms.contains(platform));
-    gathered.missing = platforms.iter().copied().filter(missing).collect();
-    gathered
+    let missing = |platform: &Platform| !probed.usable.iter().any(|one| one.platforms.contains(platform));
+    probed.missing = platforms.iter().copied().filter(missing).collect();
+    probed
 }
 
 impl Fleet {
     /// These engines as one.
-    pub fn new(engines: Vec<Suited>) -> Fleet {
-        let endpoints: Vec<&str> = engines.iter().map(|suited| suited.engine.endpoint()).collect();
+    pub fn new(engines: Vec<UsableEngine>) -> Fleet {
+        let endpoints: Vec<&str> = engines.iter().map(|usable| usable.engine.endpoint()).collect();
         Fleet {
             endpoint: endpoints.join(", "),
             members: engines.into_iter().map(Member::new).collect(),
@@ -319,11 +319,11 @@ impl Fleet {
 }
 
 impl Member {
-    fn new(suited: Suited) -> Member {
+    fn new(usable: UsableEngine) -> Member {
         Member {
-            engine: suited.engine,
-            platforms: suited.platforms,
-            processors: suited.processors.max(1),
+            engine: usable.engine,
+            platforms: usable.platforms,
+            processors: usable.processors.max(1),
             running: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             brought: OnceMap::default(),

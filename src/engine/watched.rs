@@ -16,16 +16,16 @@ use crate::model::reference::Reference;
 /// Watches the builds of another engine. A step may well say nothing for long, so silence alone ends no build: the
 /// engine is asked whether it lives, and only when it does not answer the build is given up. BuildKit may also make the
 /// image and never say so, when it shares steps with a build beside it (moby/buildkit#2440), so the image is looked for.
-pub struct Watched {
+pub struct WatchedEngine {
     engine: Arc<dyn Engine>,
     /// After so much silence of a build the engine is asked.
     patience: Duration,
 }
 
-impl Watched {
+impl WatchedEngine {
     /// Watches the builds of `engine`.
-    pub fn new(engine: Arc<dyn Engine>, patience: Duration) -> Watched {
-        Watched { engine, patience }
+    pub fn new(engine: Arc<dyn Engine>, patience: Duration) -> WatchedEngine {
+        WatchedEngine { engine, patience }
     }
 
     async fn watch(&self, request: &BuildRequest, output: OutputSink<'_>) -> Result<ImageFacts, EngineError> {
@@ -71,7 +71,7 @@ impl Watched {
     }
 }
 
-impl Engine for Watched {
+impl Engine for WatchedEngine {
     fn endpoint(&self) -> &str {
         self.engine.endpoint()
     }
@@ -261,7 +261,7 @@ mod tests {
             (Some(image_with_key("2")), request()),
             (Some(image_with_key("1")), without_cache),
         ] {
-            let watched = Watched::new(Hanging::new(3, image), PATIENCE);
+            let watched = WatchedEngine::new(Hanging::new(3, image), PATIENCE);
             let begun = Instant::now();
             let error = watched.build(&request, &|_| {}).await.expect_err("it never ends");
             assert!(matches!(error, EngineError::Unreachable { .. }), "{error:?}");
@@ -273,7 +273,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_build_is_done_once_its_engine_has_the_image() {
         let image = image_with_key("1");
-        let watched = Watched::new(Hanging::new(3, Some(image.clone())), PATIENCE);
+        let watched = WatchedEngine::new(Hanging::new(3, Some(image.clone())), PATIENCE);
         let built = watched.build(&request(), &|_| {}).await.expect("it is there");
         assert_eq!(built, image);
     }

@@ -8,7 +8,7 @@ pub mod credentials;
 pub mod error;
 mod hosts;
 pub mod manifest;
-pub mod said;
+pub mod transfer_failure;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,8 +8,8 @@ use super::stdio::tell;
 use crate::config::layer::ValueError;
 use crate::config::resolved::{Config, EngineChoice, EngineHost};
 use crate::engine::docker::{Credentials, Docker, Endpoint, Proxies};
-use crate::engine::fleet::{Candidate, Fleet, Gathered, Suited, gather};
-use crate::engine::watched::Watched;
+use crate::engine::fleet::{EngineCandidate, Fleet, Probed, UsableEngine, probe};
+use crate::engine::watched::WatchedEngine;
 use crate::engine::{Engine, EngineError, EngineFacts};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::platform::Arch;
@@ -17,13 +17,14 @@ use crate::model::platform::Arch;
 /// The engine that was asked for: one, or several that work as one. Only several are contacted.
 pub async fn engine(config: &Config, environment: &Environment) -> Result<Arc<dyn Engine>, Fatal> {
     let docker = maker(config, environment);
-    let watched =
-        |endpoint| Arc::new(Watched::new(Arc::new(docker(endpoint)), patience(config))) as Arc<dyn Engine>;
+    let watched = |endpoint| {
+        Arc::new(WatchedEngine::new(Arc::new(docker(endpoint)), patience(config))) as Arc<dyn Engine>
+    };
     let mut named = endpoints(config, environment)?.into_iter();
     match (named.next(), config.build.engine_hosts.is_empty()) {
         (Some((endpoint, _)), true) => Ok(watched(endpoint)),
         (first, _) => {
-            let candidate = |(endpoint, arch)| Candidate { engine: watched(endpoint), arch };
+            let candidate = |(endpoint, arch)| EngineCandidate { engine: watched(endpoint), arch };
             several(config, first.into_iter().chain(named).map(candidate).collect()).await
         }
     }
@@ -89,8 +90,8 @@ fn endpoints(config: &Config, environment: &Environment) -> Result<Vec<(Endpoint
     hosts.collect()
 }
 
-async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn Engine>, Fatal> {
-    let Gathered { suited, missing, unusable } = gather(candidates, &config.platforms).await;
+async fn several(config: &Config, candidates: Vec<EngineCandidate>) -> Result<Arc<dyn Engine>, Fatal> {
+    let Probed { usable, missing, unusable } = probe(candidates, &config.platforms).await;
     match (missing.first(), unusable.first()) {
         (Some(_), Some(error)) => return Err(unreachable(config, error)),
         (Some(platform), None) => {
@@ -99,9 +100,9 @@ async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn 
         }
         (None, _) => {}
     }
-    let several = suited.len() > 1;
-    let mut suited = suited.into_iter();
-    match suited.next() {
+    let several = usable.len() > 1;
+    let mut usable = usable.into_iter();
+    match usable.next() {
         None => Err(Fatal::message("no platform is named", EXIT_USAGE)),
         Some(_) if several && !has_registry(config) => {
             let message = "several engines move images through a registry, and none is named";
@@ -112,7 +113,9 @@ async fn several(config: &Config, candidates: Vec<Candidate>) -> Result<Arc<dyn 
                 tell(&format!("warning: going on without an engine: {error}"));
             }
             Ok(match several {
-                true => Arc::new(Fleet::new(std::iter::once(first).chain(suited).collect::<Vec<Suited>>())),
+                true => {
+                    Arc::new(Fleet::new(std::iter::once(first).chain(usable).collect::<Vec<UsableEngine>>()))
+                }
                 false => first.engine,
             })
         }

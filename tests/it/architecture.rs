@@ -99,7 +99,7 @@ fn a_name_is_one_type_s() {
 }
 
 /// Names that several types still have.
-const TWINS: [&str; 5] = ["Changes", "Context", "Records", "Source", "Watched"];
+const TWINS: [&str; 4] = ["Changes", "Context", "Records", "Source"];
 
 /// Something that few may do, how it looks in code, and who does it.
 struct Right {

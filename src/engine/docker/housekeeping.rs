@@ -104,7 +104,7 @@ impl Docker {
             match self.client.list_images(Some(options.clone())).await {
                 // Containerd's store fails over an image that goes away while it lists them.
                 Err(BollardError::DockerResponseServerError { status_code: 404, .. }) if tries > 0 => {}
-                listed => break listed.map_err(|error| self.sort(error))?,
+                listed => break listed.map_err(|error| self.to_engine_error(error))?,
             }
         };
         // Engines before 25 name what has no name so.
@@ -123,7 +123,7 @@ impl Docker {
     pub async fn images_in_use(&self) -> Result<BTreeMap<ImageId, String>, EngineError> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let containers =
-            self.client.list_containers(Some(options)).await.map_err(|error| self.sort(error))?;
+            self.client.list_containers(Some(options)).await.map_err(|error| self.to_engine_error(error))?;
         let used = containers.into_iter().filter_map(|container| {
             let name = container.names.into_iter().flatten().next().or(container.id).unwrap_or_default();
             Some((container.image_id?.into(), name.trim_start_matches('/').to_string()))
@@ -134,7 +134,7 @@ impl Docker {
     /// Takes a name away from an image, and the image with its last one; an image without any goes by its id.
     pub async fn remove_image(&self, name: &str) -> Result<(), EngineError> {
         let removed = self.client.remove_image(name, None::<RemoveImageOptions>, None).await;
-        removed.map(drop).map_err(|error| self.sort(error))
+        removed.map(drop).map_err(|error| self.to_engine_error(error))
     }
 
     /// The commands that an image came about by, as the engine's history of it has them; none of an image that it does
@@ -143,7 +143,7 @@ impl Docker {
         match self.client.image_history(image.as_str()).await {
             Ok(history) => Ok(history.into_iter().map(|step| step.created_by).collect()),
             Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(Vec::new()),
-            Err(error) => Err(self.sort(error)),
+            Err(error) => Err(self.to_engine_error(error)),
         }
     }
 
@@ -164,7 +164,8 @@ impl Docker {
             let these = format!("^({})$", some.join("|"));
             let filters = BTreeMap::from([("id", vec![these.as_str()])]).into_iter().collect();
             let options = PruneBuildOptionsBuilder::new().filters(&filters).build();
-            let pruned = self.client.prune_build(Some(options)).await.map_err(|error| self.sort(error))?;
+            let pruned =
+                self.client.prune_build(Some(options)).await.map_err(|error| self.to_engine_error(error))?;
             gone += pruned.caches_deleted.map_or(0, |deleted| deleted.len());
             freed += pruned.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
         }

@@ -17,7 +17,7 @@ impl Docker {
         match self.client.inspect_image(&image.to_string()).await {
             Ok(image) => Ok(Some(facts_of(image))),
             Err(BollardError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(self.sort(error)),
+            Err(error) => Err(self.to_engine_error(error)),
         }
     }
 
@@ -45,7 +45,7 @@ impl Docker {
     pub(super) async fn untag(&self, reference: &Reference) -> Result<(), EngineError> {
         let options = RemoveImageOptionsBuilder::new().force(true).build();
         let removed = self.client.remove_image(&reference.to_string(), Some(options), None).await;
-        removed.map(drop).map_err(|error| self.sort(error))
+        removed.map(drop).map_err(|error| self.to_engine_error(error))
     }
 
     pub(super) async fn pull_image(
@@ -91,7 +91,10 @@ impl Docker {
     pub(super) async fn tag_image(&self, image: NameOrId<'_>, name: &Reference) -> Result<(), EngineError> {
         let options =
             TagImageOptionsBuilder::new().repo(&name.bare().to_string()).tag(name.tag_or_latest()).build();
-        self.client.tag_image(&image.to_string(), Some(options)).await.map_err(|error| self.sort(error))
+        self.client
+            .tag_image(&image.to_string(), Some(options))
+            .await
+            .map_err(|error| self.to_engine_error(error))
     }
 }
 

@@ -108,7 +108,7 @@ impl Docker {
     }
 
     async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
-        let version = self.client.version().await.map_err(|error| self.sort(error))?;
+        let version = self.client.version().await.map_err(|error| self.to_engine_error(error))?;
         let api_version = self.agree_on(version.api_version.as_deref().unwrap_or_default())?;
         let is_podman = is_podman(&version);
         // Known before the first build, for an engine is asked what it is before it is asked to build.
@@ -142,7 +142,7 @@ impl Docker {
     }
 
     async fn ask_insecure_registries(&self) -> Result<Vec<String>, EngineError> {
-        let info = self.client.info().await.map_err(|error| self.sort(error))?;
+        let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
         let registries = info.registry_config.unwrap_or_default();
         let named = registries.index_configs.into_iter().flatten();
         let insecure = named.filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
@@ -151,7 +151,7 @@ impl Docker {
 
     async fn has_containerd_store(&self) -> Result<bool, EngineError> {
         let ask = || async {
-            let info = self.client.info().await.map_err(|error| self.sort(error))?;
+            let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
             let mut status = info.driver_status.into_iter().flatten();
             Ok(status.any(|fact| fact == ["driver-type", CONTAINERD_STORE]))
         };
@@ -254,7 +254,7 @@ impl Docker {
         self.look_up(tag.into()).await?.ok_or_else(missing)
     }
 
-    fn sort(&self, error: BollardError) -> EngineError {
+    fn to_engine_error(&self, error: BollardError) -> EngineError {
         fault::of_bollard(&self.endpoint, error)
     }
 }
@@ -280,7 +280,7 @@ impl Engine for Docker {
 
     fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
         async {
-            let info = self.client.info().await.map_err(|error| self.sort(error))?;
+            let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
             Ok(info.ncpu.and_then(|count| usize::try_from(count).ok()).unwrap_or(1))
         }
         .boxed()
@@ -296,7 +296,7 @@ impl Engine for Docker {
             if !self.endpoint.starts_with("unix://") {
                 return Ok(Vec::new());
             }
-            let info = self.client.info().await.map_err(|error| self.sort(error))?;
+            let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
             Ok(info.docker_root_dir.filter(|root| !root.is_empty()).map(PathBuf::from).into_iter().collect())
         }
         .boxed()

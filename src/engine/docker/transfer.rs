@@ -16,7 +16,7 @@ use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::registry::credentials::Credential;
-use crate::registry::said::Kind;
+use crate::registry::transfer_failure::TransferFailure;
 use crate::util::plain;
 
 /// Where an engine looks for what a registry is to be shown.
@@ -95,7 +95,8 @@ impl Docker {
         // One that was denied for want of credentials is to know why there are none.
         let explained = |said: String| {
             let said = plain::lines(&said);
-            let broken = self.credentials.broken().filter(|_| Kind::of(&said) == Kind::Denied);
+            let broken =
+                self.credentials.broken().filter(|_| TransferFailure::of(&said) == TransferFailure::Denied);
             failed(
                 broken
                     .map_or(said.clone(), |error| format!("{said}\nthe registry was shown nothing: {error}")),

@@ -207,8 +207,8 @@ fn platform() -> Platform {
 
 async fn fleet(members: &[&Arc<Fake>]) -> Fleet {
     let candidate =
-        |member: &&Arc<Fake>| Candidate { engine: Arc::clone(member) as Arc<dyn Engine>, arch: None };
-    Fleet::new(gather(members.iter().map(candidate).collect(), &[platform()]).await.suited)
+        |member: &&Arc<Fake>| EngineCandidate { engine: Arc::clone(member) as Arc<dyn Engine>, arch: None };
+    Fleet::new(probe(members.iter().map(candidate).collect(), &[platform()]).await.usable)
 }
 
 async fn build(fleet: &Fleet, tag: &str, parent: (&str, &str)) -> Result<ImageFacts, EngineError> {
@@ -322,18 +322,19 @@ async fn engines_of_other_architectures_stay_out() {
     let arm = Fake::new("arm", "arm64", &registry);
     let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
     b.state().dead = true;
-    let candidate = |fake: &Arc<Fake>, arch| Candidate { engine: fake.clone() as Arc<dyn Engine>, arch };
+    let candidate =
+        |fake: &Arc<Fake>, arch| EngineCandidate { engine: fake.clone() as Arc<dyn Engine>, arch };
     let endpoints = async |candidates| {
-        let suited = gather(candidates, &[platform()]).await.suited;
-        suited.iter().map(|suited| suited.engine.endpoint().to_string()).collect::<Vec<_>>()
+        let usable = probe(candidates, &[platform()]).await.usable;
+        usable.iter().map(|usable| usable.engine.endpoint().to_string()).collect::<Vec<_>>()
     };
     let all = || vec![candidate(&arm, None), candidate(&a, None), candidate(&b, None)];
     assert_eq!(endpoints(all()).await, ["a"]);
-    assert_eq!(gather(all(), &[platform()]).await.unusable.len(), 1);
+    assert_eq!(probe(all(), &[platform()]).await.unusable.len(), 1);
     // Emulation is better than nothing, unless another architecture was named.
     assert_eq!(endpoints(vec![candidate(&arm, None)]).await, ["arm"]);
     assert_eq!(endpoints(vec![candidate(&arm, Some(Arch::Aarch64))]).await, [""; 0]);
-    assert_eq!(gather(vec![], &[platform()]).await.missing, [platform()]);
+    assert_eq!(probe(vec![], &[platform()]).await.missing, [platform()]);
 }
 
 #[tokio::test]
@@ -342,11 +343,12 @@ async fn each_platform_is_built_by_its_own_engines() {
     let arm = Fake::new("arm", "arm64", &registry);
     arm.hold(BASE, "base-arm");
     let amd = Fake::start("amd", &registry);
-    let candidate = |fake: &Arc<Fake>| Candidate { engine: fake.clone() as Arc<dyn Engine>, arch: None };
+    let candidate =
+        |fake: &Arc<Fake>| EngineCandidate { engine: fake.clone() as Arc<dyn Engine>, arch: None };
     let both = [Arch::X86_64, Arch::Aarch64].map(Platform::new);
-    let gathered = gather(vec![candidate(&amd), candidate(&arm)], &both).await;
-    assert_eq!((gathered.missing.len(), gathered.suited.len()), (0, 2));
-    let fleet = Fleet::new(gathered.suited);
+    let probed = probe(vec![candidate(&amd), candidate(&arm)], &both).await;
+    assert_eq!((probed.missing.len(), probed.usable.len()), (0, 2));
+    let fleet = Fleet::new(probed.usable);
     for (platform, base) in [(both[1], "base-arm"), (both[0], "base"), (both[1], "base-arm")] {
         let tag = format!("kolla/{}:1", platform.arch.kolla());
         let request = BuildRequest { platform, ..request(&tag, (BASE, base)) };
@@ -355,5 +357,5 @@ async fn each_platform_is_built_by_its_own_engines() {
     let built = |fake: &Fake| fake.said().iter().filter(|said| said.starts_with("build")).count();
     assert_eq!((built(&amd), built(&arm)), (1, 2));
     // One that is alone serves both.
-    assert_eq!(gather(vec![candidate(&amd)], &both).await.suited[0].platforms, both);
+    assert_eq!(probe(vec![candidate(&amd)], &both).await.usable[0].platforms, both);
 }
