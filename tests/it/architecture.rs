@@ -160,7 +160,7 @@ const RIGHTS: [Right; 10] = [
         ],
     },
     Right { what: "know bollard", code: r"\bbollard\b", who: &["engine/docker/"] },
-    Right { what: "know clap", code: r"\bclap\b", who: &["cli.rs", "cli/"] },
+    Right { what: "know clap", code: r"\bclap\b", who: &["cli.rs"] },
     Right {
         what: "draw progress bars",
         code: r"\bindicatif\b",
