@@ -12,14 +12,15 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response};
 
 use super::super::{BuildRequest, EngineError, OutputSink};
+use super::fault;
 use super::long::{LONGEST_TARGET, LongTarget};
 use super::messages::Messages;
 use super::progress::Progress;
 use super::session::{Archive, BuildSession, Offer};
 use super::transport::{Exchange, Transport};
 use super::upload::{Changes, Upload};
-use super::{Credentials, fault};
 use crate::model::secret::Secrets;
+use crate::registry::credentials::Credentials;
 
 /// An engine, and how it takes a build.
 pub(super) struct Site<'a> {

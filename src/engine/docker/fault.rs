@@ -6,9 +6,11 @@ use std::io;
 use bollard::errors::Error as BollardError;
 use serde::Deserialize;
 
-use super::super::EngineError;
+use super::super::{EngineError, ImageFacts};
 use super::patient::GivenUp;
 use super::transport::TransportError;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::util::http::chain;
 use crate::util::plain;
 
@@ -94,6 +96,16 @@ pub(super) fn lost(endpoint: &str, reason: impl Into<String>) -> EngineError {
 /// The answer can't be read.
 pub(super) fn garbage(endpoint: &str, reason: impl Into<String>) -> EngineError {
     EngineError::Garbage { endpoint: endpoint.to_string(), reason: reason.into() }
+}
+
+/// The error of an image that is of another platform than was asked for.
+pub(super) fn wrong_platform(
+    reference: &Reference,
+    image: &ImageFacts,
+    asked: Platform,
+    reason: &'static str,
+) -> EngineError {
+    EngineError::WrongPlatform { reference: reference.to_string(), found: image.built_for(), asked, reason }
 }
 
 #[cfg(test)]

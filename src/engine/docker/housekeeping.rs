@@ -9,7 +9,7 @@ use bollard::query_parameters::{
 use serde::Deserialize;
 
 use super::super::EngineError;
-use super::Docker;
+use super::client::Docker;
 use crate::model::ids::ImageId;
 
 /// An image that the engine holds.

@@ -7,7 +7,8 @@ use form_urlencoded::Serializer;
 use serde_json::json;
 
 use super::super::{EngineError, ImageFacts, NameOrId, OutputSink};
-use super::Docker;
+use super::client::Docker;
+use super::fault::wrong_platform;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
@@ -96,15 +97,6 @@ impl Docker {
             .await
             .map_err(|error| self.to_engine_error(error))
     }
-}
-
-pub(super) fn wrong_platform(
-    reference: &Reference,
-    image: &ImageFacts,
-    asked: Platform,
-    reason: &'static str,
-) -> EngineError {
-    EngineError::WrongPlatform { reference: reference.to_string(), found: image.built_for(), asked, reason }
 }
 
 fn facts_of(image: ImageInspect) -> ImageFacts {

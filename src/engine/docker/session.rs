@@ -21,10 +21,11 @@ use hyper_util::rt::TokioExecutor;
 use prost::Message;
 
 use super::super::EngineError;
+use super::fault;
 use super::grpc::{self, Code, framed, message_in, refuse, reply, reply_all};
 use super::transport::{Exchange, Transport};
-use super::{Credentials, fault};
 use crate::model::secret::Secrets;
+use crate::registry::credentials::Credentials;
 
 const GET_SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const GET_CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";

@@ -9,9 +9,10 @@ use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
 
 use super::super::{BuildOutput, EngineError, OutputSink};
+use super::client::Docker;
 use super::messages::{Message, Messages};
 use super::transport::Exchange;
-use super::{Docker, build, fault};
+use super::{build, fault};
 use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;

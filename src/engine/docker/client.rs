@@ -1,0 +1,337 @@
+//! An engine at an endpoint: what it is asked first, and what of it is an [`Engine`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bollard::errors::Error as BollardError;
+use bollard::models::SystemVersion;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+
+use super::super::{
+    BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, NameOrId, OutputSink,
+};
+use super::build;
+use super::endpoint::Endpoint;
+use super::fault::{self, wrong_platform};
+use super::transport::{Exchange, Transport};
+use crate::model::ids::Digest;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+use crate::registry::credentials::Credentials;
+use crate::util::plain;
+
+/// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
+const OLDEST_API: (usize, usize) = (1, 41);
+
+/// The first API that looks images up by platform, that of Docker 28.1.
+const INSPECTS_PLATFORMS: (usize, usize) = (1, 49);
+
+/// How long nothing may move when nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How an engine names the driver of its images that are kept as containerd does.
+const CONTAINERD_STORE: &str = "io.containerd.snapshotter.v1";
+
+/// A Docker engine.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    pub(super) endpoint: String,
+    pub(super) transport: Transport,
+    pub(super) client: bollard::Docker,
+    pub(super) credentials: Credentials,
+    /// Build arguments of every build that has none of these names.
+    pub(super) proxies: BTreeMap<String, String>,
+    pub(super) is_podman: OnceLock<bool>,
+    /// Whether it keeps images as containerd does, once that was asked.
+    pub(super) has_containerd_store: OnceCell<bool>,
+    /// Whether it can be asked for an image's platform.
+    pub(super) is_asked_by_platform: OnceLock<bool>,
+}
+
+impl Docker {
+    /// The engine at an endpoint, and what it is to show registries. Nothing is contacted yet.
+    pub fn new(endpoint: Endpoint, credentials: Credentials) -> Docker {
+        Docker::patient(endpoint, credentials, PATIENCE)
+    }
+
+    /// The same, of which nothing but a build may be silent for longer than `patience`.
+    pub fn patient(endpoint: Endpoint, credentials: Credentials, patience: Duration) -> Docker {
+        let name = endpoint.to_string();
+        let transport = Transport::new(endpoint, patience);
+        let client = transport.client();
+        let (proxies, is_podman, has_containerd_store, is_asked_by_platform) = Default::default();
+        Docker {
+            endpoint: name,
+            transport,
+            client,
+            credentials,
+            proxies,
+            is_podman,
+            has_containerd_store,
+            is_asked_by_platform,
+        }
+    }
+
+    /// Gives these build arguments to every build that has none of the same names.
+    pub fn with_proxies(self, proxies: BTreeMap<String, String>) -> Docker {
+        Docker { proxies, ..self }
+    }
+
+    async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
+        let version = self.client.version().await.map_err(|error| self.to_engine_error(error))?;
+        let api_version = self.agree_on(version.api_version.as_deref().unwrap_or_default())?;
+        let is_podman = is_podman(&version);
+        // Known before the first build, for an engine is asked what it is before it is asked to build.
+        let _ = self.is_podman.set(is_podman);
+        Ok(EngineFacts {
+            squashes: is_podman || version.experimental == Some(true),
+            name: name_of(&version),
+            api_version,
+            architecture: version.arch.unwrap_or_default(),
+        })
+    }
+
+    /// The newest version of the API that both sides know.
+    fn agree_on(&self, theirs: &str) -> Result<String, EngineError> {
+        let ours = bollard::API_DEFAULT_VERSION;
+        let parsed = theirs.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let Some(parsed) = parsed else {
+            return Err(fault::garbage(&self.endpoint, format!("'{theirs}' is no API version")));
+        };
+        if parsed < OLDEST_API {
+            let (major, minor) = OLDEST_API;
+            let reason =
+                format!("it speaks API {theirs}, and {major}.{minor} (Docker 20.10) or newer is needed");
+            return Err(EngineError::Unusable { endpoint: self.endpoint.clone(), reason });
+        }
+        let (major, minor) = parsed.min((ours.major_version, ours.minor_version));
+        let _ = self.is_asked_by_platform.set((major, minor) >= INSPECTS_PLATFORMS);
+        let agreed = format!("{major}.{minor}");
+        self.transport.agree_on(&agreed);
+        Ok(agreed)
+    }
+
+    async fn ask_insecure_registries(&self) -> Result<Vec<String>, EngineError> {
+        let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
+        let registries = info.registry_config.unwrap_or_default();
+        let named = registries.index_configs.into_iter().flatten();
+        let insecure = named.filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
+        Ok(insecure.chain(registries.insecure_registry_cidrs.into_iter().flatten()).collect())
+    }
+
+    pub(super) async fn has_containerd_store(&self) -> Result<bool, EngineError> {
+        let ask = || async {
+            let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
+            let mut status = info.driver_status.into_iter().flatten();
+            Ok(status.any(|fact| fact == ["driver-type", CONTAINERD_STORE]))
+        };
+        self.has_containerd_store.get_or_try_init(ask).await.copied()
+    }
+
+    /// What the engine answers to a question that bollard can't ask.
+    pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+        let get = Request::get(path).body(bollard::body_full(Bytes::new()));
+        let get = get.map_err(|error| fault::unfit(&error.to_string()))?;
+        let response = self
+            .transport
+            .send(Exchange::Question, get)
+            .await
+            .map_err(|error| fault::of_transport(&self.endpoint, error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(fault::refused(status.as_u16(), &build::refusal(response.into_body()).await));
+        }
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
+        serde_json::from_slice(&body).map_err(|error| fault::garbage(&self.endpoint, error.to_string()))
+    }
+
+    async fn build_and_check(
+        &self,
+        request: &BuildRequest,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, EngineError> {
+        let tag = &request.tag;
+        for BuiltOn { alias, id, .. } in &request.parents {
+            if let Some(alias) = alias {
+                self.tag_image(id.into(), alias).await?;
+            }
+        }
+        let image = self.build_with_labels(request, output).await?;
+        // The classic builder takes a local base image of another platform than asked for without a word.
+        if !image.is_for(request.platform) {
+            let reason = match self.untag(tag).await {
+                Ok(()) => "what it is built on is of that platform; the engine was made to forget the image",
+                Err(_) => {
+                    "what it is built on is of that platform; THE ENGINE STILL HOLDS IT UNDER THAT NAME"
+                }
+            };
+            return Err(wrong_platform(tag, &image, request.platform, reason));
+        }
+        Ok(image)
+    }
+
+    /// Builds, and makes sure that the image has all labels.
+    async fn build_with_labels(
+        &self,
+        request: &BuildRequest,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, EngineError> {
+        let Some(lighter) = self.without_inherited_labels(request).await? else {
+            return self.build_and_look_up(request, output).await;
+        };
+        let image = self.build_and_look_up(&lighter, output).await?;
+        if image.has_labels(&request.labels) {
+            return Ok(image);
+        }
+        // The Dockerfile sets some itself, or ends on another image. Its steps are in the cache by now.
+        self.build_and_look_up(&BuildRequest { no_cache: false, ..request.clone() }, output).await
+    }
+
+    /// The request without the labels that the image has from its parent; none when there are no such labels. The classic
+    /// builder starts a container for every label, so that ten of them take longer than a small image does.
+    async fn without_inherited_labels(
+        &self,
+        request: &BuildRequest,
+    ) -> Result<Option<BuildRequest>, EngineError> {
+        let Some(parent) = request.parents.first().filter(|parent| parent.ours && !request.buildkit) else {
+            return Ok(None);
+        };
+        let Some(parent) = self.look_up((&parent.reference).into()).await? else { return Ok(None) };
+        let mut labels = request.labels.clone();
+        labels.retain(|name, value| parent.labels.get(name) != Some(value));
+        let is_lighter = labels.len() < request.labels.len();
+        Ok(is_lighter.then(|| BuildRequest { labels, ..request.clone() }))
+    }
+
+    async fn build_and_look_up(
+        &self,
+        request: &BuildRequest,
+        output: OutputSink<'_>,
+    ) -> Result<ImageFacts, EngineError> {
+        let site = build::Site {
+            transport: &self.transport,
+            endpoint: &self.endpoint,
+            proxies: &self.proxies,
+            is_podman: self.is_podman.get() == Some(&true),
+            credentials: &self.credentials,
+            // Up to Docker 27 (moby/moby#47717); newer ones take either way.
+            gets_context: request.buildkit && self.has_containerd_store().await?,
+        };
+        build::run(&site, request, output).await?;
+        let tag = &request.tag;
+        let missing = || fault::garbage(&self.endpoint, format!("it built {tag}, and does not hold it"));
+        self.look_up(tag.into()).await?.ok_or_else(missing)
+    }
+
+    pub(super) fn to_engine_error(&self, error: BollardError) -> EngineError {
+        fault::of_bollard(&self.endpoint, error)
+    }
+}
+
+fn is_podman(version: &SystemVersion) -> bool {
+    version.components.iter().flatten().any(|component| component.name.contains("Podman"))
+}
+
+/// `Docker 20.10.24` or `Podman 4.3.1`.
+fn name_of(version: &SystemVersion) -> String {
+    let name = if is_podman(version) { "Podman" } else { "Docker" };
+    plain::line(&format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version")))
+}
+
+impl Engine for Docker {
+    fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
+        self.ask_facts().boxed()
+    }
+
+    fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
+        async {
+            let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
+            Ok(info.ncpu.and_then(|count| usize::try_from(count).ok()).unwrap_or(1))
+        }
+        .boxed()
+    }
+
+    fn insecure_registries(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+        self.ask_insecure_registries().boxed()
+    }
+
+    fn data_roots(&self) -> BoxFuture<'_, Result<Vec<PathBuf>, EngineError>> {
+        async {
+            // Behind any other kind of endpoint may be another machine.
+            if !self.endpoint.starts_with("unix://") {
+                return Ok(Vec::new());
+            }
+            let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
+            Ok(info.docker_root_dir.filter(|root| !root.is_empty()).map(PathBuf::from).into_iter().collect())
+        }
+        .boxed()
+    }
+
+    fn inspect<'a>(&'a self, image: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        self.look_up(image).boxed()
+    }
+
+    fn inspect_for<'a>(
+        &'a self,
+        reference: &'a Reference,
+        platform: Platform,
+    ) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
+        self.look_up_for(reference, platform).boxed()
+    }
+
+    fn pull<'a>(
+        &'a self,
+        reference: &'a Reference,
+        platform: Platform,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+        self.pull_image(reference, platform, output).boxed()
+    }
+
+    fn tag<'a>(&'a self, image: NameOrId<'a>, name: &'a Reference) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.tag_image(image, name).boxed()
+    }
+
+    fn build<'a>(
+        &'a self,
+        request: &'a BuildRequest,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<ImageFacts, EngineError>> {
+        self.build_and_check(request, output).boxed()
+    }
+
+    fn push<'a>(
+        &'a self,
+        reference: &'a Reference,
+        output: OutputSink<'a>,
+    ) -> BoxFuture<'a, Result<Option<Digest>, EngineError>> {
+        self.push_image(reference, output).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_version_is_the_newest_that_both_know() {
+        let docker = || Docker::new(Endpoint::default(), Credentials::default());
+        assert_eq!(docker().agree_on("1.41").ok().as_deref(), Some("1.41"));
+        assert_eq!(docker().agree_on("1.999").ok(), Some(bollard::API_DEFAULT_VERSION.to_string()));
+        assert!(matches!(docker().agree_on("1.40"), Err(EngineError::Unusable { .. })));
+        assert!(matches!(docker().agree_on("new"), Err(EngineError::Garbage { .. })));
+    }
+}
