@@ -144,7 +144,7 @@ fn records(prepared: &Prepared) -> Result<InputRecords, Fatal> {
             let sources = sources(&prepared.config, &file.image, *platform)?;
             let inputs = KeyInputs {
                 dockerfile: file.text.clone(),
-                context: digest.entries.into_iter().collect(),
+                context: digest.into_iter().collect(),
                 // As they are configured: nobody is asked what they are.
                 sources: sources
                     .iter()

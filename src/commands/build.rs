@@ -19,8 +19,7 @@ use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::decide::Reuse;
 use crate::freshness::evaluator::{Evaluator, Fetching, ReuseFrom};
-use crate::freshness::images::RegistryLookup;
-use crate::freshness::lock::{LockChecker, apply_lock, read_lock};
+use crate::freshness::lock::{apply_lock, read_lock};
 use crate::freshness::recipe::Recipes;
 use crate::model::event::{Event, Outcome, UnitId};
 use crate::model::secret::Secrets;
@@ -32,7 +31,7 @@ use crate::session::contexts::{TreeScope, tree_files};
 use crate::session::engines::{check_engine, proxy_urls};
 use crate::session::outputs::Outputs;
 use crate::session::reporters::reporters;
-use crate::session::stdio::{tell, tell_line, tell_pause};
+use crate::session::stdio::tell;
 use crate::session::threads::block_on;
 use crate::session::{Session, disk, kept, stdio};
 use crate::sources::cache::SourceCache;
@@ -98,7 +97,7 @@ async fn build_images(
     session.recipes()?;
     let files = tree_files(&session.prepared, TreeScope::Contexts)?;
     let (sources, several_platforms) = (session.sources()?, session.wants_several_platforms()?);
-    let recipes = locked_recipes(session, &engine, several_platforms).await?;
+    let recipes = locked_recipes(session, &engine, &sources).await?;
     let outputs = outputs.with_logs(&session.config().output)?;
     let work_dir = match &session.config().build.work_dir {
         Some(dir) => WorkDir::keep(dir)?,
@@ -106,7 +105,7 @@ async fn build_images(
     };
     work_dir.fill(&files)?;
     let registries = registries(session, engine.as_ref()).await?;
-    let evaluator = evaluator(session.config(), &engine, &registries, &sources, several_platforms);
+    let evaluator = evaluator(session, &engine, &registries, &sources, several_platforms);
     warn_of_downloads(&evaluator, &recipes).await;
     let plan = &session.prepared.plan;
     let (prefetcher, wanted) = Prefetcher::new(plan, &recipes);
@@ -138,20 +137,11 @@ async fn build_images(
 async fn locked_recipes(
     session: &mut Session<'_>,
     engine: &Arc<dyn Engine>,
-    several_platforms: bool,
+    sources: &SourceCache,
 ) -> Result<Recipes, Fatal> {
-    let sources = session.sources()?;
+    let checker = session.lock_checker(engine.clone(), sources)?;
     let mut recipes = session.take_recipes()?;
-    let options = &session.config().build;
-    if let Some(path) = &options.locked {
-        let checker = LockChecker {
-            engine: engine.clone(),
-            sources: &sources,
-            retries: options.retries,
-            tell_wait: |error, pause| tell_pause(&error, pause),
-            output: &tell_line,
-            several_platforms,
-        };
+    if let Some(path) = &session.config().build.locked {
         apply_lock(path, &mut recipes, &checker).await?;
     }
     Ok(recipes)
@@ -159,30 +149,26 @@ async fn locked_recipes(
 
 /// Who is asked whether images are up to date: everybody, for a build may get what it needs.
 fn evaluator(
-    config: &Config,
+    session: &Session<'_>,
     engine: &Arc<dyn Engine>,
     registries: &Arc<Registries>,
     sources: &Arc<SourceCache>,
     several_platforms: bool,
 ) -> Evaluator {
-    let options = &config.build;
+    let options = &session.config().build;
     // Of a locked run they are there already, and newer ones are not wanted.
     let pull = options.pull && options.locked.is_none();
     Evaluator {
         bases: Some(BaseImages::new(engine.clone(), pull, several_platforms)),
         reuse_from: match options.reuse_registry {
-            true => ReuseFrom::EngineOrRegistry(RegistryLookup {
-                registries: registries.clone(),
-                retries: options.retries,
-                tell_wait: |error, pause| tell_pause(&error, pause),
-            }),
+            true => ReuseFrom::EngineOrRegistry(session.lookup_in(registries.clone())),
             false => ReuseFrom::Engine,
         },
         reuse: Reuse::by_cache(options.cache),
         sources: sources.clone(),
         // The scheduler tries a unit again.
         fetching: Fetching::Allowed { retries: 0, tell_wait: |_, _| {} },
-        build_args: config.build_args(),
+        build_args: session.config().build_args(),
     }
 }
 

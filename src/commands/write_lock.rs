@@ -4,12 +4,12 @@ use std::path::Path;
 
 use crate::config::source::Source;
 use crate::error::{EXIT_FAILED, Fatal};
-use crate::freshness::lock::{Lock, LockChecker, unpinned_downloads};
+use crate::freshness::lock::{Lock, unpinned_downloads};
 use crate::model::platform::Platform;
 use crate::report::counted;
 use crate::session::Session;
 use crate::session::engines::check_engine;
-use crate::session::stdio::{tell, tell_line, tell_pause};
+use crate::session::stdio::tell;
 use crate::session::threads::block_on;
 use crate::sources::cache::without_secrets;
 use crate::util::write::Destination;
@@ -22,19 +22,10 @@ pub fn write(session: &Session, path: &Path) -> Result<String, Fatal> {
     let destination = Destination::open(path).map_err(failed)?;
     let recipes = session.recipes()?;
     let sources = session.sources()?;
-    let retries = session.config().build.retries;
     let (sources, bases) = block_on(async {
         let engine = session.engine().await?;
         check_engine(session.config(), engine.as_ref(), "Locking").await?;
-        let several_platforms = session.wants_several_platforms()?;
-        let checker = LockChecker {
-            engine,
-            sources: &sources,
-            retries,
-            tell_wait: |error, pause| tell_pause(&error, pause),
-            output: &tell_line,
-            several_platforms,
-        };
+        let checker = session.lock_checker(engine, &sources)?;
         let bases = checker.base_images(recipes).await?;
         let wanted: Vec<(Platform, &Source)> = recipes
             .iter()

@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::entries::{self, EntryKind, TreeEntry};
@@ -14,42 +13,21 @@ use crate::util::hex::hex;
 use crate::util::input::with_path;
 use crate::util::{input, names};
 
-/// Digests of a directory tree, whole and entry by entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContextDigest {
-    /// Name below the root, as [`names::text`] has it, to the lower-case hex sha256 of type, mode and content or link
-    /// target.
-    pub entries: BTreeMap<String, String>,
-    /// Lower-case hex sha256 over all entries and their names.
-    pub whole: String,
-}
-
-impl ContextDigest {
-    /// The first name, in order, whose entry is not the same in both.
-    pub fn first_difference<'a>(&'a self, other: &'a ContextDigest) -> Option<&'a str> {
-        let names = self.entries.keys().chain(other.entries.keys());
-        names.filter(|name| self.entries.get(*name) != other.entries.get(*name)).min().map(String::as_str)
-    }
-}
+/// Digests of the entries of a directory tree: name below the root, as [`names::text`] has it, to the lower-case hex
+/// sha256 of type, mode and content or link target.
+pub type EntryDigests = BTreeMap<String, String>;
 
 /// Digests everything in `dir` that a build context made of it would hold, but for the names in `exclude` and what
 /// is below them.
-pub fn digest_entries(dir: &Path, exclude: &[&Path]) -> io::Result<ContextDigest> {
+pub fn digest_entries(dir: &Path, exclude: &[&Path]) -> io::Result<EntryDigests> {
     let mut found = entries::walk_context(dir)?.collect::<io::Result<Vec<TreeEntry>>>()?;
     found.retain(|entry| !exclude.iter().any(|name| entry.name.starts_with(name)));
     let digests = found.par_iter().map(digest_entry).collect::<io::Result<Vec<_>>>()?;
-
-    let mut whole = Sha256::new();
-    let mut entries = BTreeMap::new();
-    for (entry, digest) in found.iter().zip(digests) {
-        let name = entry.name.as_os_str().as_bytes();
-        // The length keeps a name from running into what follows it.
-        whole.update((name.len() as u64).to_le_bytes());
-        whole.update(name);
-        whole.update(digest);
-        entries.insert(names::text(&entry.name), hex(&digest));
-    }
-    Ok(ContextDigest { entries, whole: hex(&whole.finalize()) })
+    Ok(found
+        .iter()
+        .map(|entry| names::text(&entry.name))
+        .zip(digests.iter().map(|digest| hex(digest)))
+        .collect())
 }
 
 fn digest_entry(entry: &TreeEntry) -> io::Result<[u8; 32]> {
@@ -108,8 +86,14 @@ mod tests {
         dir
     }
 
-    fn digest(dir: &Path) -> ContextDigest {
+    fn digest(dir: &Path) -> EntryDigests {
         digest_entries(dir, &[Path::new("archive")]).unwrap()
+    }
+
+    /// The first name, in order, whose entry is not the same in both.
+    fn first_difference<'a>(one: &'a EntryDigests, other: &'a EntryDigests) -> Option<&'a str> {
+        let names = one.keys().chain(other.keys());
+        names.filter(|name| one.get(*name) != other.get(*name)).min().map(String::as_str)
     }
 
     #[test]
@@ -117,8 +101,8 @@ mod tests {
         let (one, two) = (tree(), tree());
         fs::write(two.path().join("archive"), "other").unwrap();
         assert_eq!(digest(one.path()), digest(two.path()));
-        assert_eq!(digest(one.path()).first_difference(&digest(two.path())), None);
-        let names: Vec<_> = digest(one.path()).entries.into_keys().collect();
+        assert_eq!(first_difference(&digest(one.path()), &digest(two.path())), None);
+        let names: Vec<_> = digest(one.path()).into_keys().collect();
         assert_eq!(names, ["Dockerfile", "link", "sub", "sub/a"]);
     }
 
@@ -146,9 +130,9 @@ mod tests {
             let tree = tree();
             change(tree.path());
             let changed = digest(tree.path());
-            assert_ne!(changed.whole, reference.whole, "{name}");
-            assert_eq!(changed.first_difference(&reference), Some(name));
-            assert_eq!(reference.first_difference(&changed), Some(name));
+            assert_ne!(changed, reference, "{name}");
+            assert_eq!(first_difference(&changed, &reference), Some(name));
+            assert_eq!(first_difference(&reference, &changed), Some(name));
         }
     }
 

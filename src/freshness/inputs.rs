@@ -117,7 +117,7 @@ async fn read_context(context: &Path, recipe: &Recipe) -> Result<(String, Vec<(S
         let dockerfile = input::read_to_string(&context.join("Dockerfile"))?;
         let excluded: Vec<&Path> = archives.iter().map(Path::new).chain([Path::new("Dockerfile")]).collect();
         let digest = digest::digest_entries(&context, &excluded)?;
-        Ok((dockerfile, digest.entries.into_iter().collect()))
+        Ok((dockerfile, digest.into_iter().collect()))
     })
     .await
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
-use crate::util::hex::hex;
+use crate::util::hex::{hex, is_lower_hex};
 
 /// A type that holds a text, is cheap to clone, and is serialized as the text.
 macro_rules! text_type {
@@ -115,9 +115,8 @@ impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Digest, InvalidDigest> {
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         match text.strip_prefix("sha256:") {
-            Some(hex) if hex.len() == 64 && hex.bytes().all(is_hex) => Ok(Digest(text.into())),
+            Some(digits) if digits.len() == 64 && is_lower_hex(digits) => Ok(Digest(text.into())),
             _ => Err(InvalidDigest(text.to_string())),
         }
     }

@@ -29,14 +29,17 @@ use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::freshness::decide::Freshness;
 use crate::freshness::evaluate::evaluate_by_name;
-use crate::freshness::images::RegistryLookup;
-use crate::freshness::lock::{pin_sources, read_lock};
+use crate::freshness::images::{RegistryLookup, TellWait};
+use crate::freshness::lock::{LockChecker, pin_sources, read_lock};
 use crate::freshness::recipe::Recipes;
 use crate::model::plan::{BuildPlan, Disposition};
 use crate::registry::Registries;
 use crate::sources::cache::SourceCache;
 use environment::Environment;
 use prepare::Prepared;
+
+/// Tells people of waits.
+const TELL_WAIT: TellWait = |error, pause| stdio::tell_pause(&error, pause);
 
 /// One run of a command: its configuration and plan, and what it reaches, each made when it is first asked for.
 pub struct Session<'a> {
@@ -151,10 +154,27 @@ impl<'a> Session<'a> {
 
     /// The registries, asked as often as the configuration says; waits are told.
     pub async fn registry_lookup(&self, engine: &dyn Engine) -> Result<RegistryLookup, Fatal> {
-        Ok(RegistryLookup {
-            registries: self.registries(engine).await?,
+        Ok(self.lookup_in(self.registries(engine).await?))
+    }
+
+    /// The same with registries that are there already.
+    pub fn lookup_in(&self, registries: Arc<Registries>) -> RegistryLookup {
+        RegistryLookup { registries, retries: self.config().build.retries, tell_wait: TELL_WAIT }
+    }
+
+    /// Who pins sources and base images, or compares them with a lock file.
+    pub fn lock_checker<'s>(
+        &self,
+        engine: Arc<dyn Engine>,
+        sources: &'s SourceCache,
+    ) -> Result<LockChecker<'s>, Fatal> {
+        Ok(LockChecker {
+            engine,
+            sources,
             retries: self.config().build.retries,
-            tell_wait: |error, pause| stdio::tell_pause(&error, pause),
+            tell_wait: TELL_WAIT,
+            output: &stdio::tell_line,
+            several_platforms: self.wants_several_platforms()?,
         })
     }
 

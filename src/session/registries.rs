@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::engines;
 use super::environment::Environment;
@@ -28,8 +28,7 @@ pub fn registries(config: &Config, environment: &Environment, known_insecure: Ve
 }
 
 /// Status of an image in a registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistryStatus {
     /// As it would be built.
     Ok,
@@ -65,6 +64,12 @@ impl RegistryStatus {
             RegistryStatus::Listed => "listed",
             RegistryStatus::Failed => "failed",
         }
+    }
+}
+
+impl Serialize for RegistryStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
     }
 }
 

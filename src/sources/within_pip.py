@@ -32,11 +32,10 @@ def refuse_redirects_to_http():
         from urllib.parse import urljoin, urlsplit
 
         redirect_target = sessions.SessionRedirectMixin.get_redirect_target
-    except ModuleNotFoundError as error:
-        if error.name == "pip":
-            return
-        sys.exit("this pip's requests can't be kept from http: {}".format(error))
     except (ImportError, AttributeError) as error:
+        if isinstance(error, ImportError) and error.name == "pip":
+            # Python says itself that there is none.
+            return
         sys.exit("this pip's requests can't be kept from http: {}".format(error))
 
     def guarded(session, response):

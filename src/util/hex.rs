@@ -16,6 +16,11 @@ pub fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// True for hexadecimal digits as [`hex`] writes them, in lower case, and nothing else.
+pub fn is_lower_hex(text: &str) -> bool {
+    is_hex(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
 /// True for what can be the whole hash of a git commit.
 pub fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && is_hex(text)

@@ -10,6 +10,7 @@ use crate::model::ids::ImageId;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::sources::cache::without_secrets;
+use crate::util::hex::is_lower_hex;
 
 /// Version of the file's format.
 const FORMAT: u32 = 1;
@@ -137,8 +138,7 @@ impl Lock {
                     SourcePin::Git { .. } => (&[40, 64][..], "commit"),
                     _ => (&[64][..], "sha256"),
                 };
-                let is_hex = content.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-                if !lengths.contains(&content.len()) || !is_hex {
+                if !lengths.contains(&content.len()) || !is_lower_hex(content) {
                     return Err(LockError::Pin {
                         section: section.clone(),
                         content: content.to_string(),
