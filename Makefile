@@ -14,6 +14,8 @@ CARGO_FLAGS := --release --locked
 # $(call shell_scripts,DIRECTORY...)
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests benches docs -name '*.py')
+# Tests send signals, which nohup and shells have programs in the background ignore.
+DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
@@ -45,14 +47,14 @@ dist-check: dist ## Install each of these where nothing is, and use it
 
 unit: compiler python ## Run the tests that need no Docker engine
 	tests/host/tools $(TEST_TOOLS)
-	cargo test $(CARGO_FLAGS)
+	$(DEFAULT_SIGNALS) cargo test $(CARGO_FLAGS)
 
 test: build python engine ## Run every test (replaces a running demo)
 	tests/host/tools $(TEST_TOOLS)
 	tests/parity/run
 	tests/demo/check
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
-	REAL_DOCKER=1 tests/host/with-registry tests/host/with-engines tests/host/with-sshd cargo test $(CARGO_FLAGS) -- --include-ignored
+	REAL_DOCKER=1 $(DEFAULT_SIGNALS) tests/host/with-registry tests/host/with-engines tests/host/with-sshd cargo test $(CARGO_FLAGS) -- --include-ignored
 
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
 	tests/parity/run --all

@@ -50,8 +50,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, variables: BTreeMap<String,
             fatal.exit_code
         }
     };
-    // What background work has not dropped yet.
-    interrupt::clean_up();
+    interrupt::end();
     code
 }
 

@@ -35,6 +35,8 @@ enum Next {
     Leave,
     /// Asks what runs to stop.
     Stop,
+    /// None: one has come that ends the process.
+    Leaving,
 }
 
 struct InterruptState {
@@ -90,14 +92,19 @@ impl Signals {
     async fn obey(mut self) {
         loop {
             self.next().await;
-            let next = std::mem::replace(&mut *locked(&STATE.next), Next::Leave);
+            let next = {
+                let mut next = locked(&STATE.next);
+                let after = if *next == Next::Stop { Next::Leave } else { Next::Leaving };
+                std::mem::replace(&mut *next, after)
+            };
             match next {
-                Next::Leave if *STATE.stop.borrow() => leave(),
-                Next::Leave => {
-                    tell_briefly();
+                Next::Stop => _ = STATE.stop.send_replace(true),
+                Next::Leave | Next::Leaving => {
+                    if !*STATE.stop.borrow() {
+                        tell_briefly();
+                    }
                     leave();
                 }
-                Next::Stop => _ = STATE.stop.send_replace(true),
             }
         }
     }
@@ -131,12 +138,32 @@ fn leave() -> ! {
     std::process::exit(i32::from(EXIT_INTERRUPTED));
 }
 
+/// What the process does last when its work is done. Once it was interrupted it ends as that, even if its work came to its
+/// end meanwhile: nobody is told "Interrupted" by a process that then counts as a success.
+pub fn end() {
+    let left = matches!(*locked(&STATE.next), Next::Leaving);
+    if left {
+        // The thread of the signals ends the process; should it fail to, so does this.
+        thread::sleep(2 * LAST_WORD);
+        leave();
+    }
+    clean_up();
+}
+
 /// Ends the programs that run, and removes the temporary directories that are left.
-pub fn clean_up() {
+fn clean_up() {
     process::end_all();
     for directory in std::mem::take(&mut *locked(&STATE.temporary)) {
         // Something may just be written into it.
         let _ = std::fs::remove_dir_all(&directory).or_else(|_| std::fs::remove_dir_all(&directory));
+    }
+}
+
+/// Sets the effect of the next signal, unless one has come that ends the process.
+fn replace_next(next: Next) {
+    let mut current = locked(&STATE.next);
+    if *current != Next::Leaving {
+        *current = next;
     }
 }
 
@@ -145,7 +172,7 @@ pub struct Orderly(watch::Receiver<bool>);
 
 /// From now on the first signal asks to stop.
 pub fn orderly() -> Orderly {
-    *locked(&STATE.next) = Next::Stop;
+    replace_next(Next::Stop);
     Orderly(STATE.stop.subscribe())
 }
 
@@ -163,7 +190,7 @@ impl Orderly {
 
 impl Drop for Orderly {
     fn drop(&mut self) {
-        *locked(&STATE.next) = Next::Leave;
+        replace_next(Next::Leave);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kolla_build::model::platform::{Arch, Platform};
 
 use super::docker::FakeDocker;
+use super::real::wait_until;
 
 /// What a run of the binary gave.
 #[derive(Debug)]
@@ -227,6 +228,13 @@ impl Running {
 
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().expect("our child").is_some()
+    }
+
+    /// The same as [`Running::end`], without reading what it prints before it has ended.
+    #[track_caller]
+    pub fn end_unread(mut self) -> Run {
+        wait_until("the end of the run", || self.has_ended());
+        self.end()
     }
 
     /// Waits for its end, but not for ever.
