@@ -11,7 +11,6 @@ use super::manifest_lists::ManifestLists;
 use super::prefetch::Prefetcher;
 use super::publish::Remote;
 use super::up_to_date::{UpToDateImage, UpToDateImages};
-use crate::config::buildkit::CacheSource;
 use crate::dockerfile::named::{Given, with_images};
 use crate::engine::{BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, ImageFacts, OutputSink};
 use crate::freshness::bases::BaseImages;
@@ -22,6 +21,7 @@ use crate::freshness::images::{ExistingImage, ParentImage};
 use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes};
 use crate::freshness::record::InputRecord;
 use crate::freshness::records::Records;
+use crate::model::builder::Builder;
 use crate::model::event::{Failure, FailureKind, UnitId, UnitImage};
 use crate::model::ids::ContentKey;
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
@@ -42,26 +42,18 @@ const SYMPTOM_LINES: usize = 60;
 /// How every unit of a run is built.
 #[derive(Debug, Clone)]
 pub struct BuildSettings {
-    /// BuildKit instead of the classic builder.
-    pub buildkit: bool,
+    /// Builder of the engine.
+    pub builder: Builder,
     /// Network of RUN steps.
     pub network_mode: String,
     /// Build arguments that decide what is built.
     pub build_args: BTreeMap<String, String>,
     /// Build arguments that only say how to reach the network.
     pub proxy_args: BTreeMap<String, String>,
-    /// Secrets, which RUN steps can read and logs must not show.
+    /// Values of the builder's secrets, and what else logs must not show.
     pub secrets: Secrets,
-    /// Make one layer of what a build adds.
-    pub squash: bool,
-    /// Where layers may be taken from.
-    pub cache_from: Vec<CacheSource>,
-    /// Write into images what others need to take their layers.
-    pub inline_cache: bool,
     /// Reuse the engine's layers.
     pub cache: bool,
-    /// Keep containers of failed builds.
-    pub keep: bool,
 }
 
 /// The worker that builds images with an engine.
@@ -337,19 +329,11 @@ impl ImageWorker {
             // Base images are pulled by name beforehand, parents never.
             pull: false,
             no_cache: !settings.cache,
-            keep: settings.keep,
-            buildkit: settings.buildkit,
+            builder: settings.builder.of(&unit.image, unit.platform),
             network_mode: settings.network_mode.clone(),
             build_args,
             labels,
             secrets: settings.secrets.clone(),
-            squash: settings.squash,
-            cache_from: settings
-                .cache_from
-                .iter()
-                .map(|source| source.reference(&unit.image, unit.platform))
-                .collect(),
-            inline_cache: settings.inline_cache,
         })
     }
 

@@ -54,20 +54,16 @@ fn settings(session: &Session) -> Result<BuildSettings, Fatal> {
     let configured = proxy_urls(config, environment)?;
     let proxies = environment.proxies.values().chain(&configured).flat_map(|url| hidden("proxy", url));
     let others = proxies.chain(settings::hidden(config.layers()));
-    let secrets = Secrets::read(&build.secrets, &environment.variables, others)
+    let secrets = Secrets::read(build.builder.secrets(), &environment.variables, others)
         .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
     stdio::hide(&secrets);
     Ok(BuildSettings {
-        buildkit: build.buildkit,
+        builder: build.builder.clone(),
         network_mode: build.network_mode.clone(),
         build_args: config.build_args(),
         proxy_args: environment.proxies.clone(),
         secrets,
-        squash: build.squash,
-        cache_from: build.cache_from.clone(),
-        inline_cache: build.inline_cache,
         cache: build.cache,
-        keep: build.keep,
     })
 }
 
@@ -175,7 +171,7 @@ fn evaluator(
 /// Makes sure that the engine answers and can build as it is asked to; gives its name for people.
 async fn check_engine_for_builds(config: &Config, engine: &dyn Engine) -> Result<String, Fatal> {
     let (name, facts) = check_engine(config, engine, "Building").await?;
-    if config.build.squash && !facts.squashes {
+    if config.build.builder.squashes() && !facts.squashes {
         return Err(Fatal::message(format!("{} does not squash", facts.name), EXIT_USAGE)
             .hinted("Docker does it as an experimental engine: \"experimental\": true in its daemon.json"));
     }

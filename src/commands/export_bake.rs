@@ -1,6 +1,6 @@
 //! Writing what `docker buildx bake` builds the matched images from.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,6 @@ use crate::export::bake::{BAKE_FILE, BakeImage, BakeOptions, bake_file, is_bake_
 use crate::freshness::recipe::Recipes;
 use crate::model::event::Failure;
 use crate::model::plan::PlannedUnit;
-use crate::model::secret::SecretSpec;
 use crate::session::Session;
 use crate::session::contexts::{TreeScope, tree_files};
 use crate::session::stdio::tell_pause;
@@ -37,8 +36,7 @@ pub fn write(session: &Session, dir: &Path) -> Result<String, Fatal> {
     }
     let recipes = session.recipes()?;
     let prepared = &session.prepared;
-    let secrets = &prepared.config.build.secrets;
-    let files = as_sent(tree_files(prepared, TreeScope::Contexts)?, recipes, secrets);
+    let files = as_sent(tree_files(prepared, TreeScope::Contexts)?, recipes);
     let path = dir.join(BAKE_FILE);
     refuse_foreign(&path)?;
     let work_dir = WorkDir::keep(dir)?;
@@ -87,7 +85,7 @@ fn options(config: &Config) -> Result<BakeOptions<'_>, Fatal> {
         push: build.push,
         cache_from: caches("cache_from")?,
         cache_to: caches("cache_to")?,
-        secrets: build.secrets.iter().map(|secret| secret.id.as_str()).collect(),
+        secrets: build.builder.secrets().iter().map(|secret| secret.id.as_str()).collect(),
     })
 }
 
@@ -107,16 +105,17 @@ fn warnings(build_args: &[String], secrets: &[&str]) -> String {
 }
 
 /// The files of the contexts as they are in the archives that our own builds send.
-fn as_sent(mut files: Vec<ContextFile>, recipes: &Recipes, secrets: &[SecretSpec]) -> Vec<ContextFile> {
-    let mounts: Vec<String> = secrets.iter().map(SecretSpec::mount).collect();
-    let dockerfiles: HashSet<PathBuf> =
-        recipes.values().map(|recipe| recipe.context.join("Dockerfile")).collect();
+fn as_sent(mut files: Vec<ContextFile>, recipes: &Recipes) -> Vec<ContextFile> {
+    let run_flags: HashMap<PathBuf, &[String]> = recipes
+        .values()
+        .map(|recipe| (recipe.context.join("Dockerfile"), recipe.run_flags.as_ref()))
+        .collect();
     for file in &mut files {
         file.mode |= 0o200;
         if let FileContent::Bytes(bytes) = &mut file.content
-            && dockerfiles.contains(&file.name)
+            && let Some(run_flags) = run_flags.get(&file.name)
         {
-            *bytes = with_run_flags(&String::from_utf8_lossy(bytes), &mounts).into_bytes().into();
+            *bytes = with_run_flags(&String::from_utf8_lossy(bytes), run_flags).into_bytes().into();
         }
     }
     files

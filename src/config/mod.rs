@@ -5,7 +5,6 @@
 //! kolla-build.conf files in order, variables of the environment, the command line.
 
 pub mod build_toml;
-pub mod buildkit;
 pub mod command_line;
 mod environment;
 pub mod ini;

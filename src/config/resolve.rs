@@ -2,6 +2,7 @@
 
 mod base;
 mod build;
+mod builder;
 mod output;
 mod selection;
 mod templates;

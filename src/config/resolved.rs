@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::buildkit::CacheSource;
 use super::layer::Layers;
 use super::names::Names;
 use super::options::{OptionSpec, ReportFormat};
+use crate::model::builder::Builder;
 use crate::model::ci_system::CiSystem;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
-use crate::model::secret::SecretSpec;
 use crate::model::template_api::{InstallType, TemplateApi};
 
 /// Everything a run needs to know.
@@ -225,12 +224,10 @@ pub struct BuildOptions {
     pub engine: EngineChoice,
     /// Where engines are; empty leaves that to `engine`.
     pub engine_hosts: Vec<EngineHost>,
-    /// BuildKit instead of the classic builder.
-    pub buildkit: bool,
+    /// Builder of that engine.
+    pub builder: Builder,
     /// Network of RUN steps.
     pub network_mode: String,
-    /// Secrets that RUN steps can read.
-    pub secrets: Vec<SecretSpec>,
     /// Build arguments, in the order given.
     pub build_args: Vec<(String, String)>,
     /// Reuse what is already built.
@@ -239,14 +236,6 @@ pub struct BuildOptions {
     pub reuse_registry: bool,
     /// Ask for newer base images.
     pub pull: bool,
-    /// Make one layer of what a build adds.
-    pub squash: bool,
-    /// Where layers may be taken from instead of being built.
-    pub cache_from: Vec<CacheSource>,
-    /// Write into images what others need to take their layers from them.
-    pub inline_cache: bool,
-    /// Keep containers of failed builds.
-    pub keep: bool,
     /// Push after building.
     pub push: bool,
     /// Read each pushed image's digest back.

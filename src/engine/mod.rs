@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::model::builder::Builder;
 use crate::model::ids::{Digest, ImageId};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
@@ -56,23 +57,15 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Do not use the engine's layer cache.
     pub no_cache: bool,
-    /// Keep intermediate containers of a failed build (classic builder only).
-    pub keep: bool,
-    /// Use BuildKit instead of the classic builder.
-    pub buildkit: bool,
-    /// Make one layer of what the build adds (not BuildKit).
-    pub squash: bool,
-    /// References of images to take layers from (BuildKit only).
-    pub cache_from: Vec<String>,
-    /// Write into the image what others need to take its layers (BuildKit only).
-    pub inline_cache: bool,
+    /// Which of the engine's builders builds, and what it alone does.
+    pub builder: Builder,
     /// Network mode of RUN steps (`host`, `none`, ...); empty means the engine's default.
     pub network_mode: String,
     /// Values of `ARG`s.
     pub build_args: BTreeMap<String, String>,
     /// Labels put on the image beside those its Dockerfile sets.
     pub labels: BTreeMap<String, String>,
-    /// What its RUN steps can read (BuildKit only), and what its output must not show.
+    /// Values of the builder's secrets, and what its output must not show.
     pub secrets: Secrets,
 }
 
@@ -88,11 +81,7 @@ impl BuildRequest {
             platform,
             pull: false,
             no_cache: false,
-            keep: false,
-            buildkit: true,
-            squash: false,
-            cache_from: Vec::new(),
-            inline_cache: false,
+            builder: Builder::default(),
             network_mode: String::new(),
             build_args: BTreeMap::new(),
             labels: BTreeMap::new(),

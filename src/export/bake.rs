@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::config::buildkit::cache_of;
 use crate::freshness::recipe::BuiltFrom;
+use crate::model::builder::cache_of;
 use crate::model::event::UnitId;
 use crate::model::plan::PlannedUnit;
 use crate::model::platform::{Arch, Platform};

@@ -1,5 +1,6 @@
 //! Data that everyone shares: platforms, references, plans, events, labels.
 
+pub mod builder;
 pub mod ci_system;
 pub mod event;
 pub mod ids;

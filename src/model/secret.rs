@@ -136,20 +136,19 @@ pub struct SecretError {
     reason: String,
 }
 
-/// The secrets of a run with their values.
+/// Values of a run's secrets, and all texts that nothing may show.
 #[derive(Clone, Default)]
 pub struct Secrets(Arc<Known>);
 
 #[derive(Default)]
 struct Known {
-    mounts: Vec<String>,
     values: BTreeMap<String, Vec<u8>>,
     mask: Mask,
 }
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").field("mounts", &self.0.mounts).finish_non_exhaustive()
+        f.debug_struct("Secrets").finish_non_exhaustive()
     }
 }
 
@@ -162,18 +161,12 @@ impl Secrets {
     ) -> Result<Secrets, SecretError> {
         let mut known = Known::default();
         for spec in specs {
-            known.mounts.push(spec.mount());
             known.values.insert(spec.id.clone(), spec.read(env)?);
         }
         let others: Vec<String> = others.into_iter().collect();
         let values = known.values.values().map(Vec::as_slice);
         known.mask = Mask::new(values.chain(others.iter().map(String::as_bytes)));
         Ok(Secrets(Arc::new(known)))
-    }
-
-    /// The flags by which RUN steps get them, in the order of their secrets.
-    pub fn mounts(&self) -> &[String] {
-        &self.0.mounts
     }
 
     /// A secret's value by its id.

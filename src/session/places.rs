@@ -79,7 +79,7 @@ fn read(session: &Session, written: &[(Writing, UsedPlace)]) -> Result<Vec<(Read
             list.input(option, input, session, written)?;
         }
     }
-    for secret in &config.build.secrets {
+    for secret in config.build.builder.secrets() {
         if let SecretOrigin::File(path) = &secret.origin {
             list.add(Reading::File, &format!("--secret id={}", secret.id), path)?;
         }

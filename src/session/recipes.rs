@@ -14,7 +14,6 @@ use crate::model::labels;
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
-use crate::model::secret::SecretSpec;
 use crate::template::catalog::TEMPLATE_NAME;
 use crate::template::render::RenderedDockerfile;
 
@@ -23,7 +22,7 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
     let config = &prepared.config;
     let mtime = environment.source_date_epoch.map_or(0, |epoch| epoch.as_second().unsigned_abs());
     let created = environment.clock();
-    let run_flags: Arc<[String]> = config.build.secrets.iter().map(SecretSpec::mount).collect();
+    let run_flags: Arc<[String]> = config.build.builder.run_flags().into();
     let args = config.build_args();
     let mut recipes = Recipes::new();
     for (platform, rendered) in &prepared.rendered {

@@ -9,7 +9,7 @@ use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError};
 use kolla_build::model::platform::{Arch, Platform};
 
-use crate::support::built::{build, named};
+use crate::support::built::{build, builder, named};
 use crate::support::real;
 
 /// The daemon's engine.
@@ -20,11 +20,10 @@ fn real_docker() -> Docker {
 }
 
 fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
-    let builder = if buildkit { "buildkit" } else { "classic" };
-    let tag = format!("kolla-build-test/{name}:{builder}");
+    let tag = format!("kolla-build-test/{name}:{}", if buildkit { "buildkit" } else { "classic" });
     BuildRequest {
         no_cache: true,
-        buildkit,
+        builder: builder(buildkit),
         network_mode: "host".to_string(),
         ..BuildRequest::new(context, named(&tag), Arch::host().into())
     }
@@ -181,9 +180,10 @@ async fn a_base_image_of_another_architecture_is_noticed() {
     // From nothing, both builders give what is asked for.
     let dir = context("FROM scratch\nCOPY Dockerfile /\n");
     for buildkit in [false, true] {
-        let mut request = BuildRequest { context: dir.path().to_path_buf(), buildkit, ..request.clone() };
-        let builder = if buildkit { "buildkit" } else { "classic" };
-        request.tag = named(&format!("kolla-build-test/scratch:{builder}"));
+        let tag = format!("kolla-build-test/scratch:{}", if buildkit { "buildkit" } else { "classic" });
+        let mut request =
+            BuildRequest { context: dir.path().to_path_buf(), builder: builder(buildkit), ..request.clone() };
+        request.tag = named(&tag);
         let (result, _) = build(&docker, &request).await;
         assert_eq!(result.expect("built").architecture, other.debian());
     }

@@ -8,7 +8,7 @@ use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError};
 use kolla_build::model::platform::Arch;
 
-use crate::support::built::{build, named};
+use crate::support::built::{build, builder, named};
 use crate::support::docker::{FakeDocker, Fault, PATIENCE};
 
 const TAG: &str = "kolla/keystone:1";
@@ -26,7 +26,7 @@ fn context() -> tempfile::TempDir {
 
 fn request(context: &Path, buildkit: bool) -> BuildRequest {
     BuildRequest {
-        buildkit,
+        builder: builder(buildkit),
         network_mode: "host".to_string(),
         build_args: [("proxy".to_string(), "http://p:1".to_string())].into(),
         labels: [("kolla_version".to_string(), "1".to_string())].into(),

@@ -1,9 +1,9 @@
 //! How images are built [pure].
 
-use crate::config::buildkit;
+use super::builder::builder;
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Layers, ValueError};
-use crate::config::resolved::{BuildOptions, EngineChoice, Export, Task};
+use crate::config::resolved::{BuildOptions, EngineChoice, Task};
 
 /// Options of the build; `platform_given` is true for platforms that were asked for.
 pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Result<BuildOptions, ValueError> {
@@ -11,15 +11,8 @@ pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Resul
         Some("podman") => EngineChoice::Podman(layers.option("podman_base_url")?.unwrap_or_default()),
         _ => EngineChoice::Docker,
     };
-    let buildkit = layers.flag("buildkit")? && engine == EngineChoice::Docker;
-    // buildx is BuildKit too, and its builders know more kinds of cache.
-    let bakes = matches!(task, Task::Export(Export::Bake(_)));
     Ok(BuildOptions {
-        buildkit,
-        secrets: buildkit::secrets(layers, buildkit || bakes)?,
-        squash: buildkit::squash(layers, buildkit || bakes)?,
-        cache_from: if bakes { Vec::new() } else { buildkit::cache_from(layers, buildkit)? },
-        inline_cache: !bakes && buildkit::inline_cache(layers, buildkit)?,
+        builder: builder(layers, &engine, task)?,
         engine,
         engine_hosts: layers.many_parsed("engine_host")?,
         network_mode: layers.option("network_mode")?.unwrap_or_default(),
@@ -27,7 +20,6 @@ pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Resul
         cache: layers.flag("cache")?,
         reuse_registry: layers.choice("reuse")?.is_some_and(|place| place == "registry"),
         pull: layers.flag("pull")?,
-        keep: layers.flag("keep")?,
         push: layers.flag("push")?,
         verify_push: layers.flag("verify_push")?,
         registry_ca: layers.path("registry_ca")?,

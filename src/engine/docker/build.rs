@@ -19,6 +19,7 @@ use super::progress::Progress;
 use super::session::{Archive, BuildSession, Offer};
 use super::transport::{Exchange, Transport};
 use super::upload::{Changes, Upload};
+use crate::model::builder::{Builder, CacheSource};
 use crate::model::secret::Secrets;
 use crate::registry::credentials::Credentials;
 
@@ -43,8 +44,7 @@ pub(super) async fn run(
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
     let request = &with_proxies(request, site.proxies);
-    let run_flags = if request.buildkit { request.secrets.mounts().to_vec() } else { Vec::new() };
-    let dockerfile = request.dockerfile.clone();
+    let (run_flags, dockerfile) = (request.builder.run_flags(), request.dockerfile.clone());
     let (upload, archive) =
         Upload::start(request.context.clone(), request.mtime, Changes { run_flags, dockerfile });
     let result = send(site, request, archive.boxed(), output).await;
@@ -63,9 +63,13 @@ async fn send(
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
     let Site { transport, endpoint, .. } = *site;
-    let needs_session =
-        !request.secrets.mounts().is_empty() || !site.credentials.is_empty() || site.gets_context;
-    if !request.buildkit || !needs_session {
+    let needs_session = match &request.builder {
+        Builder::BuildKit { secrets, .. } => {
+            !secrets.is_empty() || !site.credentials.is_empty() || site.gets_context
+        }
+        Builder::Classic { .. } => false,
+    };
+    if !needs_session {
         let query = query(request, site.is_podman, None);
         return exchange(site, request, query, archive, output).await;
     }
@@ -122,9 +126,13 @@ async fn exchange(
 fn query(request: &BuildRequest, is_podman: bool, session: Option<(&str, Option<&str>)>) -> String {
     let flag = |set| if set { "1" } else { "0" };
     let mut query = Serializer::new(String::new());
-    query.append_pair("version", if request.buildkit { "2" } else { "1" });
+    let (version, keep) = match request.builder {
+        Builder::BuildKit { .. } => ("2", false),
+        Builder::Classic { keep, .. } => ("1", keep),
+    };
+    query.append_pair("version", version);
     query.append_pair("rm", "1");
-    query.append_pair("forcerm", flag(!request.keep));
+    query.append_pair("forcerm", flag(!keep));
     query.append_pair("nocache", flag(request.no_cache));
     query.append_pair("pull", flag(request.pull));
     query.append_pair("t", &request.tag.to_string());
@@ -132,18 +140,9 @@ fn query(request: &BuildRequest, is_podman: bool, session: Option<(&str, Option<
     if !request.network_mode.is_empty() {
         query.append_pair("networkmode", &request.network_mode);
     }
-    match (request.squash, is_podman) {
-        // Podman's own word for it takes the parent's layers too; a build without layers adds one.
-        (true, true) => drop(query.append_pair("layers", "0")),
-        (true, false) => drop(query.append_pair("squash", "1")),
-        (false, _) => {}
-    }
-    if !request.cache_from.is_empty() {
-        let json = serde_json::to_string(&request.cache_from).expect("a list of strings is JSON");
-        query.append_pair("cachefrom", &json);
-    }
+    append_builder(&mut query, &request.builder, is_podman);
     let mut build_args = request.build_args.clone();
-    if request.inline_cache {
+    if let Builder::BuildKit { inline_cache: true, .. } = request.builder {
         // The only way to ask for it; BuildKit keeps this argument to itself.
         build_args.insert("BUILDKIT_INLINE_CACHE".to_string(), "1".to_string());
     }
@@ -160,6 +159,21 @@ fn query(request: &BuildRequest, is_podman: bool, session: Option<(&str, Option<
         }
     }
     query.finish()
+}
+
+/// The parameters of what one builder alone can do.
+fn append_builder(query: &mut Serializer<'_, String>, builder: &Builder, is_podman: bool) {
+    match builder {
+        // Podman's own word for it takes the parent's layers too; a build without layers adds one.
+        Builder::Classic { squash: true, .. } if is_podman => drop(query.append_pair("layers", "0")),
+        Builder::Classic { squash: true, .. } => drop(query.append_pair("squash", "1")),
+        Builder::BuildKit { cache_from, .. } if !cache_from.is_empty() => {
+            let cache_from: Vec<String> = cache_from.iter().map(CacheSource::to_string).collect();
+            let json = serde_json::to_string(&cache_from).expect("a list of strings is JSON");
+            query.append_pair("cachefrom", &json);
+        }
+        Builder::Classic { .. } | Builder::BuildKit { .. } => {}
+    }
 }
 
 async fn follow(
@@ -223,15 +237,17 @@ mod tests {
 
     #[test]
     fn squashing_has_a_word_for_each_engine() {
-        let request = BuildRequest { squash: true, buildkit: false, ..request() };
+        let builder = Builder::Classic { squash: true, keep: false };
+        let request = BuildRequest { builder, ..request() };
         assert!(query(&request, false, None).ends_with("&squash=1"));
         assert!(query(&request, true, None).ends_with("&layers=0"));
     }
 
     #[test]
     fn caches_are_asked_for() {
-        let cache_from = vec!["r/a:1".to_string(), "r/b:1".to_string()];
-        let request = BuildRequest { cache_from, inline_cache: true, ..request() };
+        let cache_from = ["r/a:1", "r/b:1"].map(|source| source.parse().expect("a reference")).into();
+        let builder = Builder::BuildKit { secrets: Vec::new(), cache_from, inline_cache: true };
+        let request = BuildRequest { builder, ..request() };
         let query = query(&request, false, None);
         let expected = "&cachefrom=%5B%22r%2Fa%3A1%22%2C%22r%2Fb%3A1%22%5D&buildargs=%7B%22BUILDKIT_INLINE_CACHE%22%3A%221%22%7D";
         assert!(query.ends_with(expected), "{query}");
@@ -240,7 +256,8 @@ mod tests {
     #[test]
     fn everything_that_can_be_asked_for() {
         let mut request = request();
-        (request.pull, request.no_cache, request.keep, request.buildkit) = (true, true, true, false);
+        (request.pull, request.no_cache) = (true, true);
+        request.builder = Builder::Classic { squash: false, keep: true };
         request.network_mode = "host".to_string();
         request.build_args.insert("http_proxy".to_string(), "http://p:1/?a&b".to_string());
         request.labels.insert("kolla_version".to_string(), "1".to_string());

@@ -22,6 +22,7 @@ use super::build;
 use super::endpoint::Endpoint;
 use super::fault::{self, wrong_platform};
 use super::transport::{Exchange, Transport};
+use crate::model::builder::Builder;
 use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
@@ -202,7 +203,8 @@ impl Docker {
         &self,
         request: &BuildRequest,
     ) -> Result<Option<BuildRequest>, EngineError> {
-        let Some(parent) = request.parents.first().filter(|parent| parent.ours && !request.buildkit) else {
+        let is_classic = matches!(request.builder, Builder::Classic { .. });
+        let Some(parent) = request.parents.first().filter(|parent| parent.ours && is_classic) else {
             return Ok(None);
         };
         let Some(parent) = self.look_up((&parent.reference).into()).await? else { return Ok(None) };
@@ -217,6 +219,7 @@ impl Docker {
         request: &BuildRequest,
         output: OutputSink<'_>,
     ) -> Result<ImageFacts, EngineError> {
+        let is_buildkit = matches!(request.builder, Builder::BuildKit { .. });
         let site = build::Site {
             transport: &self.transport,
             endpoint: &self.endpoint,
@@ -224,7 +227,7 @@ impl Docker {
             is_podman: self.is_podman.get() == Some(&true),
             credentials: &self.credentials,
             // Up to Docker 27 (moby/moby#47717); newer ones take either way.
-            gets_context: request.buildkit && self.has_containerd_store().await?,
+            gets_context: is_buildkit && self.has_containerd_store().await?,
         };
         build::run(&site, request, output).await?;
         let tag = &request.tag;

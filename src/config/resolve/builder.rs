@@ -1,11 +1,11 @@
-//! Options that only one of Docker's builders knows [pure].
+//! The builder, and the options that only one of Docker's knows [pure].
 
 use std::collections::BTreeMap;
 
-use super::keys::DEFAULT;
-use super::layer::{Entry, Layers, ValueError, value_error};
-use crate::model::platform::{Arch, Platform};
-use crate::model::reference::Reference;
+use crate::config::keys::DEFAULT;
+use crate::config::layer::{Entry, Layers, ValueError, value_error};
+use crate::config::resolved::{EngineChoice, Export, Task};
+use crate::model::builder::{Builder, CacheSource, InvalidCacheSource};
 use crate::model::secret::SecretSpec;
 
 const NEEDS_BUILDKIT: &str = "only Docker's BuildKit can do this: use --buildkit, with --engine docker";
@@ -13,24 +13,28 @@ const SQUASHES_NOT: &str = "BuildKit does not squash: add --nobuildkit";
 const INLINE_ONLY: &str = "an engine's own BuildKit, asked over Docker's API, writes its cache into the images alone: use \
                            type=inline and push them, or --export bake for type=registry and others";
 
-/// Where layers may be taken from instead of being built: an image in a registry, built with `--cache-to type=inline`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheSource(String);
-
-impl CacheSource {
-    /// The reference for an image on a platform.
-    pub fn reference(&self, image: &str, platform: Platform) -> String {
-        cache_of(&self.0, image, platform)
+/// The builder, with what it was asked to do.
+///
+/// # Errors
+/// An option that this builder does not know.
+pub(super) fn builder(layers: &Layers, engine: &EngineChoice, task: &Task) -> Result<Builder, ValueError> {
+    let buildkit = layers.flag("buildkit")? && *engine == EngineChoice::Docker;
+    // buildx is BuildKit too, and its builders know more kinds of cache.
+    let buildx = matches!(task, Task::Export(Export::Bake(_)));
+    let secrets = secrets(layers, buildkit || buildx)?;
+    let squash = squash(layers, buildkit || buildx)?;
+    if buildx {
+        return Ok(Builder::BuildKit { secrets, cache_from: Vec::new(), inline_cache: false });
     }
-}
-
-/// A cache's name for an image on a platform: they stand in place of `{image}` and `{arch}` (`aarch64`).
-pub fn cache_of(name: &str, image: &str, platform: Platform) -> String {
-    name.replace("{image}", image).replace("{arch}", platform.arch.kolla())
+    let (cache_from, inline_cache) = (cache_from(layers, buildkit)?, inline_cache(layers, buildkit)?);
+    Ok(match buildkit {
+        true => Builder::BuildKit { secrets, cache_from, inline_cache },
+        false => Builder::Classic { squash, keep: layers.flag("keep")? },
+    })
 }
 
 /// The secrets, in the order given; refused when `buildkit` is not what builds.
-pub fn secrets(layers: &Layers, buildkit: bool) -> Result<Vec<SecretSpec>, ValueError> {
+fn secrets(layers: &Layers, buildkit: bool) -> Result<Vec<SecretSpec>, ValueError> {
     let mut specs: Vec<SecretSpec> = Vec::new();
     for (entry, text) in given(layers, "secret", buildkit)? {
         let spec: SecretSpec = text.parse().map_err(|error| value_error(entry, format!("{error}")))?;
@@ -43,7 +47,7 @@ pub fn secrets(layers: &Layers, buildkit: bool) -> Result<Vec<SecretSpec>, Value
 }
 
 /// `--squash`; refused with BuildKit.
-pub fn squash(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
+fn squash(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
     let squash = layers.flag("squash")?;
     match layers.entry(DEFAULT, "squash") {
         Some(entry) if squash && buildkit => Err(value_error(entry, SQUASHES_NOT.to_string())),
@@ -52,7 +56,7 @@ pub fn squash(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
 }
 
 /// `--cache-from`: `REFERENCE`, or `type=registry,ref=REFERENCE`.
-pub fn cache_from(layers: &Layers, buildkit: bool) -> Result<Vec<CacheSource>, ValueError> {
+fn cache_from(layers: &Layers, buildkit: bool) -> Result<Vec<CacheSource>, ValueError> {
     let read = |(entry, text): (&Entry, String)| {
         let reference = match fields(&text) {
             None => text,
@@ -68,24 +72,13 @@ pub fn cache_from(layers: &Layers, buildkit: bool) -> Result<Vec<CacheSource>, V
                 reference
             }
         };
-        // In place of what stands for the image and its architecture.
-        let example = cache_of(&reference, "image", Platform::new(Arch::X86_64));
-        match example.parse::<Reference>() {
-            Ok(_) => Ok(CacheSource(reference)),
-            Err(_) => {
-                let reason = format!(
-                    "'{reference}' is not the reference of an image: expected [REGISTRY/]NAME[:TAG], in lower case, \
-                     without a scheme"
-                );
-                Err(value_error(entry, reason))
-            }
-        }
+        reference.parse().map_err(|error: InvalidCacheSource| value_error(entry, error.to_string()))
     };
     given(layers, "cache_from", buildkit)?.into_iter().map(read).collect()
 }
 
 /// `--cache-to`, of which an engine's own BuildKit knows `type=inline`.
-pub fn inline_cache(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
+fn inline_cache(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
     let given = given(layers, "cache_to", buildkit)?;
     for (entry, text) in &given {
         let is_inline = |mut fields: BTreeMap<&str, &str>| {
