@@ -1,0 +1,5 @@
+#!/bin/bash
+# Sourced by ovn-base's kolla_extend_start, as root.
+
+touch /var/log/kolla/openvswitch/ovn-controller.log
+chown openvswitch:openvswitch /var/log/kolla/openvswitch/ovn-controller.log
