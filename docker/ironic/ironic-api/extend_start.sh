@@ -1,0 +1,19 @@
+#!/bin/bash
+# Sourced by ironic-base's part of the start, as root. A step is asked for by a variable that
+# is set, even to nothing; the container then does that step and exits.
+
+if [[ -v KOLLA_BOOTSTRAP ]]; then
+    sudo -H -u ironic ironic-dbsync upgrade
+    sudo -H -u ironic ironic-dbsync online_data_migrations
+    exit 0
+fi
+
+if [[ -v KOLLA_UPGRADE ]]; then
+    sudo -H -u ironic ironic-dbsync upgrade
+    exit 0
+fi
+
+if [[ -v KOLLA_OSM ]]; then
+    sudo -H -u ironic ironic-dbsync online_data_migrations
+    exit 0
+fi
