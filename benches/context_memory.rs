@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
-use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
+use kolla_build::engine::docker::{Credentials, DockerHost, Endpoint};
 use kolla_build::engine::{BuildRequest, Engine};
 use kolla_build::model::platform::Arch;
 use serde_json::json;
@@ -40,7 +40,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let before = peak_memory()?;
     let started = Instant::now();
     let request = BuildRequest::new(&context, "large:1".parse()?, Arch::X86_64.into());
-    Docker::new(Endpoint::Unix(socket), Credentials::default()).build(&request, &|_| {}).await?;
+    let docker = DockerHost::new(Endpoint::Unix(socket), Credentials::default()).connect().await?;
+    docker.build(&request, &|_| {}).await?;
     let (taken, after) = (started.elapsed(), peak_memory()?);
 
     println!("context     {:>8.1} MiB in {:.1} s", in_mib(CONTEXT), taken.as_secs_f64());
@@ -49,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if after < LIMIT { Ok(()) } else { Err("the peak is over the limit".into()) }
 }
 
-/// Takes a build, then the question what came of it.
+/// Tells its version, takes a build, then the question what came of it.
 fn serve(listener: &UnixListener) -> io::Result<()> {
     for stream in listener.incoming() {
         let Some(mut exchange) = http::Exchange::accept(Box::new(stream?))? else { continue };
@@ -58,7 +59,8 @@ fn serve(listener: &UnixListener) -> io::Result<()> {
             assert!(received > CONTEXT, "only {received} bytes of the context came");
             exchange.answer(200, &json!({"aux": {"ID": "sha256:1"}}))?;
         } else {
-            exchange.answer(200, &json!({"Id": "sha256:1", "Architecture": "amd64", "Size": 1}))?;
+            let image = json!({"Id": "sha256:1", "Architecture": "amd64", "Size": 1, "ApiVersion": "1.41"});
+            exchange.answer(200, &image)?;
         }
     }
     Ok(())

@@ -47,6 +47,11 @@ impl Fatal {
         Fatal { message: message.into(), causes: Vec::new(), hints: Vec::new(), exit_code }
     }
 
+    /// The error without its causes and hints.
+    pub fn headline(&self) -> &str {
+        &self.message
+    }
+
     /// Says what was being done; what was said before is its cause.
     pub fn during(mut self, doing: impl Into<String>) -> Fatal {
         let message = std::mem::replace(&mut self.message, doing.into());

@@ -208,7 +208,7 @@ impl ImageWorker {
             || tells_of_lost_content(&failure.message);
         if tells_of_full_disk(lines()) {
             failure.kind = FailureKind::Disk;
-        } else if !failure.transient && self.engine.facts().await.is_err() {
+        } else if !failure.transient && self.engine.ping().await.is_err() {
             // An engine that is being ended tears down what builds need, and tells of that as if they had failed.
             failure.kind = FailureKind::Connection;
             failure.transient = true;
@@ -260,7 +260,7 @@ impl ImageWorker {
                 if from.is_scratch() {
                     (image, unit.platform, None)
                 } else {
-                    let platform = self.bases()?.platform(from.platform, unit.platform).await?;
+                    let platform = self.bases()?.platform(from.platform, unit.platform);
                     (image, platform, self.bases()?.alias(reference, platform))
                 }
             }

@@ -28,7 +28,7 @@ use crate::report::Reporters;
 use crate::schedule::history::History;
 use crate::schedule::run::{ScheduleLimits, run};
 use crate::session::contexts::{TreeScope, tree_files};
-use crate::session::engines::{check_engine, proxy_urls};
+use crate::session::engines::{proxy_urls, tell_engine};
 use crate::session::outputs::Outputs;
 use crate::session::reporters::reporters;
 use crate::session::stdio::tell;
@@ -85,7 +85,7 @@ async fn build_images(
     outputs: Outputs,
 ) -> Result<u8, Fatal> {
     let engine = session.engine().await?;
-    let engine_name = check_engine_for_builds(session.config(), engine.as_ref()).await?;
+    let engine_name = check_engine(session.config(), engine.as_ref())?;
     if session.config().selection.skip_existing {
         session.skip_existing(engine.as_ref()).await?;
     }
@@ -168,9 +168,10 @@ fn evaluator(
     }
 }
 
-/// Makes sure that the engine answers and can build as it is asked to; gives its name for people.
-async fn check_engine_for_builds(config: &Config, engine: &dyn Engine) -> Result<String, Fatal> {
-    let (name, facts) = check_engine(config, engine, "Building").await?;
+/// Makes sure that the engine can build as it is asked to; gives its name for people.
+fn check_engine(config: &Config, engine: &dyn Engine) -> Result<String, Fatal> {
+    let name = tell_engine(engine, "Building");
+    let facts = engine.facts();
     if config.build.builder.squashes() && !facts.squashes {
         return Err(Fatal::message(format!("{} does not squash", facts.name), EXIT_USAGE)
             .hinted("Docker does it as an experimental engine: \"experimental\": true in its daemon.json"));

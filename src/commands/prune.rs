@@ -50,11 +50,9 @@ struct Cache {
 pub fn prune(session: &Session, tags: Option<&str>, dry_run: bool) -> Result<u8, Fatal> {
     let config = session.config();
     let rules = rules(&session.prepared, tags)?;
-    let engines = engines::every(config, session.environment)?;
     block_on(async {
         let mut found = Vec::new();
-        for engine in engines {
-            engines::check_engine(config, &engine, "Cleaning up").await?;
+        for engine in engines::every(config, session.environment, "Cleaning up").await? {
             found.push(find(engine, &rules).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
         }
         let shown: Vec<Shown> = found.iter().map(Found::shown).collect();

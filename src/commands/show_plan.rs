@@ -43,15 +43,12 @@ pub fn forecasts(session: &mut Session) -> Result<HashMap<UnitId, Forecast>, Fat
 
 /// The engine, if it answers.
 async fn reachable_engine(session: &Session<'_>) -> Option<Arc<dyn Engine>> {
-    let asked = match session.engine().await {
-        Ok(engine) => engine.facts().await.map(|_| engine).map_err(|error| error.to_string()),
-        Err(fatal) => Err(fatal.to_string()),
-    };
-    match asked {
+    match session.engine().await {
         Ok(engine) => Some(engine),
-        Err(error) => {
+        Err(fatal) => {
             tell(&format!(
-                "note: the plan goes by what was built last, for the engine can't be asked: {error}"
+                "note: the plan goes by what was built last, for the engine can't be asked: {}",
+                fatal.headline()
             ));
             None
         }

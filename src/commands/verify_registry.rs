@@ -13,7 +13,7 @@ use crate::freshness::images::RegistryAnswer;
 use crate::model::plan::PlannedUnit;
 use crate::session::Session;
 use crate::session::contexts::Contexts;
-use crate::session::engines::check_engine;
+use crate::session::engines::tell_engine;
 use crate::session::registries::{RegistryFinding, RegistryStatus, report};
 use crate::session::stdio::tell;
 use crate::session::threads::block_on;
@@ -23,7 +23,7 @@ use crate::session::threads::block_on;
 pub fn verify(session: &mut Session) -> Result<u8, Fatal> {
     let findings = block_on(async {
         let engine = session.engine().await?;
-        check_engine(session.config(), engine.as_ref(), "Verifying").await?;
+        tell_engine(engine.as_ref(), "Verifying");
         let evaluator = evaluator(session, engine).await?;
         let recipes = session.take_pinned_recipes()?;
         let plan = &session.prepared.plan;

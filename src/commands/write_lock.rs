@@ -8,7 +8,7 @@ use crate::freshness::lock::{Lock, unpinned_downloads};
 use crate::model::platform::Platform;
 use crate::report::counted;
 use crate::session::Session;
-use crate::session::engines::check_engine;
+use crate::session::engines::tell_engine;
 use crate::session::stdio::tell;
 use crate::session::threads::block_on;
 use crate::sources::cache::without_secrets;
@@ -24,9 +24,9 @@ pub fn write(session: &Session, path: &Path) -> Result<String, Fatal> {
     let sources = session.sources()?;
     let (sources, bases) = block_on(async {
         let engine = session.engine().await?;
-        check_engine(session.config(), engine.as_ref(), "Locking").await?;
+        tell_engine(engine.as_ref(), "Locking");
         let checker = session.lock_checker(engine, &sources)?;
-        let bases = checker.base_images(recipes).await?;
+        let bases = checker.base_images(recipes);
         let wanted: Vec<(Platform, &Source)> = recipes
             .iter()
             .flat_map(|(unit, recipe)| recipe.sources().map(|source| (unit.platform, source)))

@@ -12,28 +12,22 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 
+use super::probe::UsableEngine;
 use super::{
     BuildOutput, BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, NameOrId, OutputSink,
 };
 use crate::model::ids::{Digest, ImageId};
-use crate::model::platform::{Arch, Platform};
+use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::util::once_map::OnceMap;
 
 /// How long an engine whose build failed may take to say that it still lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
-/// An engine that may become one of a fleet.
-pub struct EngineCandidate {
-    /// The engine.
-    pub engine: Arc<dyn Engine>,
-    /// What it is to build for; none leaves that to what it is itself.
-    pub arch: Option<Arch>,
-}
-
 /// Several engines that work as one.
 pub struct Fleet {
     endpoint: String,
+    facts: EngineFacts,
     members: Vec<Member>,
     /// What the registry was given of each image by reference and id: the manifest's digest, when it was told.
     published: OnceMap<(Reference, ImageId), Option<Digest>>,
@@ -59,73 +53,13 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// Engines that were asked what they are.
-#[derive(Default)]
-pub struct Probed {
-    /// Those that build for at least one of the platforms.
-    pub usable: Vec<UsableEngine>,
-    /// Platforms that none of them builds for.
-    pub missing: Vec<Platform>,
-    /// Why others can't be used now.
-    pub unusable: Vec<EngineError>,
-}
-
-/// An engine that builds for a platform that was asked for.
-pub struct UsableEngine {
-    /// The engine.
-    pub engine: Arc<dyn Engine>,
-    /// What it builds for.
-    pub platforms: Vec<Platform>,
-    /// How many processors it has.
-    pub processors: usize,
-}
-
-/// Asks those of the candidates that may build for one of the platforms. An engine for which no architecture was named
-/// builds for its own, and by emulation for another one when no engine is there for it.
-pub async fn probe(candidates: Vec<EngineCandidate>, platforms: &[Platform]) -> Probed {
-    let wanted = |arch| platforms.iter().any(|platform| platform.arch == arch);
-    let named = |candidate: &EngineCandidate| candidate.arch.is_none_or(wanted);
-    let candidates: Vec<EngineCandidate> = candidates.into_iter().filter(named).collect();
-    let asked = join_all(candidates.iter().map(async |candidate| {
-        let facts = candidate.engine.facts().await?;
-        Ok((Arch::parse(&facts.architecture), candidate.engine.processors().await?))
-    }))
-    .await;
-    let (mut probed, mut answering) = (Probed::default(), Vec::new());
-    for (candidate, answer) in candidates.into_iter().zip(asked) {
-        match answer {
-            Ok((own_arch, processors)) => answering.push((candidate, own_arch, processors)),
-            Err(error) => probed.unusable.push(error),
-        }
-    }
-    let native = |(candidate, own_arch, _): &(EngineCandidate, Option<Arch>, usize), platform: Platform| {
-        candidate.arch.or(*own_arch) == Some(platform.arch)
-    };
-    let with_native: Vec<Platform> = platforms
-        .iter()
-        .copied()
-        .filter(|platform| answering.iter().any(|engine| native(engine, *platform)))
-        .collect();
-    for engine in answering {
-        let emulates = engine.0.arch.is_none();
-        let serves =
-            |platform: &Platform| native(&engine, *platform) || (emulates && !with_native.contains(platform));
-        let platforms: Vec<Platform> = platforms.iter().copied().filter(serves).collect();
-        if !platforms.is_empty() {
-            probed.usable.push(UsableEngine { engine: engine.0.engine, platforms, processors: engine.2 });
-        }
-    }
-    let missing = |platform: &Platform| !probed.usable.iter().any(|one| one.platforms.contains(platform));
-    probed.missing = platforms.iter().copied().filter(missing).collect();
-    probed
-}
-
 impl Fleet {
     /// These engines as one.
     pub fn new(engines: Vec<UsableEngine>) -> Fleet {
         let endpoints: Vec<&str> = engines.iter().map(|usable| usable.engine.endpoint()).collect();
         Fleet {
             endpoint: endpoints.join(", "),
+            facts: joint_facts(&engines),
             members: engines.into_iter().map(Member::new).collect(),
             published: OnceMap::default(),
         }
@@ -332,7 +266,7 @@ impl Member {
 
     /// Whether the engine lives; one that does not is lost, until it answers again.
     async fn answers(&self) -> bool {
-        let answers = matches!(tokio::time::timeout(SIGN_OF_LIFE, self.engine.facts()).await, Ok(Ok(_)));
+        let answers = matches!(tokio::time::timeout(SIGN_OF_LIFE, self.engine.ping()).await, Ok(Ok(())));
         self.lost.store(!answers, Ordering::Relaxed);
         answers
     }
@@ -341,6 +275,19 @@ impl Member {
 impl BuiltOn {
     fn key(&self) -> (Reference, ImageId) {
         (self.reference.clone(), self.id.clone())
+    }
+}
+
+/// Facts about engines that work as one.
+fn joint_facts(engines: &[UsableEngine]) -> EngineFacts {
+    let facts: Vec<&EngineFacts> = engines.iter().map(|usable| usable.engine.facts()).collect();
+    let names: Vec<&str> = facts.iter().map(|facts| facts.name.as_str()).collect();
+    let versions: Vec<&str> = facts.iter().map(|facts| facts.api_version.as_str()).collect();
+    EngineFacts {
+        squashes: facts.iter().all(|facts| facts.squashes),
+        name: names.join(", "),
+        api_version: versions.join(", "),
+        architecture: facts.first().and_then(|facts| facts.architecture),
     }
 }
 
@@ -355,19 +302,12 @@ impl Engine for Fleet {
         &self.endpoint
     }
 
-    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
-        async {
-            let facts = self.ask_all(|engine| engine.facts()).await?;
-            let names: Vec<&str> = facts.iter().map(|(_, facts)| facts.name.as_str()).collect();
-            let versions: Vec<&str> = facts.iter().map(|(_, facts)| facts.api_version.as_str()).collect();
-            Ok(EngineFacts {
-                squashes: facts.iter().all(|(_, facts)| facts.squashes),
-                name: names.join(", "),
-                api_version: versions.join(", "),
-                architecture: facts.first().map(|(_, facts)| facts.architecture.clone()).unwrap_or_default(),
-            })
-        }
-        .boxed()
+    fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        async { self.ask_all(|engine| engine.ping()).await.map(drop) }.boxed()
     }
 
     fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {

@@ -3,6 +3,7 @@
 pub mod docker;
 mod failure;
 pub mod fleet;
+pub mod probe;
 #[cfg(test)]
 mod testing;
 pub mod unneeded;
@@ -18,7 +19,7 @@ use futures_util::future::BoxFuture;
 
 use crate::model::builder::Builder;
 use crate::model::ids::{Digest, ImageId};
-use crate::model::platform::Platform;
+use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
 use crate::model::secret::Secrets;
 
@@ -155,8 +156,8 @@ pub struct EngineFacts {
     pub name: String,
     /// Version of the API that is spoken with it.
     pub api_version: String,
-    /// OCI's name of its own architecture.
-    pub architecture: String,
+    /// Its own architecture; none for one that nothing is built for.
+    pub architecture: Option<Arch>,
 }
 
 /// Why an engine did not do what it was asked.
@@ -317,13 +318,16 @@ impl fmt::Display for NameOrId<'_> {
     }
 }
 
-/// A container engine. Dropping a future that it returned cancels the work at the engine.
+/// A container engine that has been reached. Dropping a future that it returned cancels the work at the engine.
 pub trait Engine: Send + Sync {
     /// Where it is, for people: `unix:///var/run/docker.sock`.
     fn endpoint(&self) -> &str;
 
-    /// Reaches the engine and asks what it is. Called once, before the first build.
-    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>>;
+    /// Facts about it, which it told when it was reached.
+    fn facts(&self) -> &EngineFacts;
+
+    /// Asks for a sign of life.
+    fn ping(&self) -> BoxFuture<'_, Result<(), EngineError>>;
 
     /// How many processors it has.
     fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>>;

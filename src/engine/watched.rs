@@ -47,7 +47,7 @@ impl WatchedEngine {
             }
             tokio::select! {
                 built = &mut build => return built,
-                facts = self.engine.facts() => facts.map(drop)?,
+                answer = self.engine.ping() => answer?,
             }
             if let Some(image) = self.made_in_silence(request).await? {
                 let reason =
@@ -76,8 +76,12 @@ impl Engine for WatchedEngine {
         self.engine.endpoint()
     }
 
-    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
+    fn facts(&self) -> &EngineFacts {
         self.engine.facts()
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        self.engine.ping()
     }
 
     fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
@@ -166,18 +170,17 @@ mod tests {
             "hanging"
         }
 
-        fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
+        fn facts(&self) -> &EngineFacts {
+            unreachable!("nothing but builds is asked for")
+        }
+
+        fn ping(&self) -> BoxFuture<'_, Result<(), EngineError>> {
             async {
                 let left = self
                     .answers
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
                 match left {
-                    Ok(_) => Ok(EngineFacts {
-                        squashes: false,
-                        name: "Hanging".to_string(),
-                        api_version: "1.41".to_string(),
-                        architecture: "amd64".to_string(),
-                    }),
+                    Ok(_) => Ok(()),
                     Err(_) => Err(EngineError::Unreachable {
                         endpoint: "hanging".to_string(),
                         reason: "it gives no answer".to_string(),

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OnceCell;
-
 use crate::dockerfile::named::WantedFor;
 use crate::engine::{BuildOutput, Engine, EngineError, ImageFacts, OutputSink};
-use crate::model::event::Failure;
-use crate::model::platform::{Arch, Platform};
+use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::util::once_map::OnceMap;
 
@@ -24,15 +21,13 @@ pub struct BaseImages {
     /// Held while one of several platforms is asked for: a name is another platform's once that is pulled too.
     pulling: tokio::sync::Mutex<()>,
     asked: OnceMap<(Reference, Platform), ImageFacts>,
-    /// The engine's own platform.
-    native: OnceCell<Option<Platform>>,
 }
 
 impl BaseImages {
     /// Those of an engine; with `pull`, registries are asked for newer ones. `several_platforms` are wanted in the run.
     pub fn new(engine: Arc<dyn Engine>, pull: bool, several_platforms: bool) -> BaseImages {
-        let (asked, pulling, native) = Default::default();
-        BaseImages { engine, pull, several_platforms, pulling, asked, native }
+        let (asked, pulling) = Default::default();
+        BaseImages { engine, pull, several_platforms, pulling, asked }
     }
 
     /// The engine.
@@ -41,17 +36,11 @@ impl BaseImages {
     }
 
     /// The platform that an image is wanted for in builds for `target`.
-    pub async fn platform(&self, wanted: WantedFor, target: Platform) -> Result<Platform, Failure> {
+    pub fn platform(&self, wanted: WantedFor, target: Platform) -> Platform {
         match wanted {
-            WantedFor::Target => Ok(target),
-            WantedFor::Platform(platform) => Ok(platform),
-            WantedFor::Builder => {
-                let ask = async || {
-                    let facts = self.engine.facts().await?;
-                    Ok::<_, Failure>(Arch::parse(&facts.architecture).map(Platform::new))
-                };
-                Ok(self.native.get_or_try_init(ask).await?.unwrap_or(target))
-            }
+            WantedFor::Target => target,
+            WantedFor::Platform(platform) => platform,
+            WantedFor::Builder => self.engine.facts().architecture.map_or(target, Platform::new),
         }
     }
 

@@ -93,7 +93,7 @@ impl Evaluator {
     /// A base image, as the engine has it or gets it.
     async fn base(&self, subject: &Subject<'_>, from: &BuiltFrom) -> Result<Option<ParentImage>, Failure> {
         let (Some(bases), reference) = (&self.bases, &from.reference) else { return Ok(None) };
-        let platform = bases.platform(from.platform, subject.unit.platform).await?;
+        let platform = bases.platform(from.platform, subject.unit.platform);
         let held = match self.fetching {
             Fetching::Allowed { .. } => Some(bases.get(reference, platform, subject.output).await?),
             Fetching::Never => bases.held(reference, platform).await?,

@@ -3,47 +3,62 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::environment::Environment;
 use super::stdio::tell;
 use crate::config::layer::ValueError;
 use crate::config::resolved::{Config, EngineChoice, EngineHost};
-use crate::engine::docker::{Credentials, Docker, Endpoint, Proxies};
-use crate::engine::fleet::{EngineCandidate, Fleet, Probed, UsableEngine, probe};
+use crate::engine::docker::{Credentials, Docker, DockerHost, Endpoint, Proxies};
+use crate::engine::fleet::Fleet;
+use crate::engine::probe::{Connecting, EngineCandidate, Probed, UsableEngine, probe};
 use crate::engine::watched::WatchedEngine;
-use crate::engine::{Engine, EngineError, EngineFacts};
+use crate::engine::{Engine, EngineError};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::platform::Arch;
 
-/// The engine that was asked for: one, or several that work as one. Only several are contacted.
+/// The engine that was asked for, once it was reached: one, or several that work as one.
 pub async fn engine(config: &Config, environment: &Environment) -> Result<Arc<dyn Engine>, Fatal> {
-    let docker = maker(config, environment);
-    let watched = |endpoint| {
-        Arc::new(WatchedEngine::new(Arc::new(docker(endpoint)), patience(config))) as Arc<dyn Engine>
-    };
-    let mut named = endpoints(config, environment)?.into_iter();
-    match (named.next(), config.build.engine_hosts.is_empty()) {
-        (Some((endpoint, _)), true) => Ok(watched(endpoint)),
+    let mut hosts = hosts(config, environment)?.into_iter();
+    let patience = patience(config);
+    match (hosts.next(), config.build.engine_hosts.is_empty()) {
+        (Some((host, _)), true) => connect(host, patience).await.map_err(|error| unreachable(config, &error)),
         (first, _) => {
-            let candidate = |(endpoint, arch)| EngineCandidate { engine: watched(endpoint), arch };
-            several(config, first.into_iter().chain(named).map(candidate).collect()).await
+            let candidate = |(host, arch)| EngineCandidate { engine: connect(host, patience), arch };
+            several(config, first.into_iter().chain(hosts).map(candidate).collect()).await
         }
     }
 }
 
-/// Every engine that is named, each for itself; nothing is contacted yet.
-pub fn every(config: &Config, environment: &Environment) -> Result<Vec<Docker>, Fatal> {
-    let docker = maker(config, environment);
-    Ok(endpoints(config, environment)?.into_iter().map(|(endpoint, _)| docker(endpoint)).collect())
+/// Reaches an engine, whose builds are watched from then on.
+fn connect(host: DockerHost, patience: Duration) -> Connecting {
+    async move {
+        let docker = Arc::new(host.connect().await?);
+        Ok(Arc::new(WatchedEngine::new(docker, patience)) as Arc<dyn Engine>)
+    }
+    .boxed()
 }
 
-/// Makes engines of endpoints.
-fn maker(config: &Config, environment: &Environment) -> impl Fn(Endpoint) -> Docker {
+/// Reaches every engine that is named, each for itself; `doing` is told of each.
+pub async fn every(config: &Config, environment: &Environment, doing: &str) -> Result<Vec<Docker>, Fatal> {
+    let mut engines = Vec::new();
+    for (host, _) in hosts(config, environment)? {
+        let docker = host.connect().await.map_err(|error| unreachable(config, &error))?;
+        tell_engine(&docker, doing);
+        engines.push(docker);
+    }
+    Ok(engines)
+}
+
+/// The engines that are named, and what they are to build for. Nothing is contacted yet.
+fn hosts(config: &Config, environment: &Environment) -> Result<Vec<(DockerHost, Option<Arch>)>, Fatal> {
     let (credentials, patience) = (credentials(config, environment), patience(config));
     let proxies = proxies(config, environment);
-    move |endpoint| {
-        let arguments = proxies.arguments(&endpoint);
-        Docker::patient(endpoint, credentials.clone(), patience).with_proxies(arguments)
-    }
+    let host = |(endpoint, arch): (Endpoint, Option<Arch>)| {
+        let proxies = proxies.arguments(&endpoint);
+        (DockerHost { endpoint, credentials: credentials.clone(), proxies, patience }, arch)
+    };
+    Ok(endpoints(config, environment)?.into_iter().map(host).collect())
 }
 
 /// How long nothing may move.
@@ -140,20 +155,12 @@ pub fn credentials(config: &Config, environment: &Environment) -> Credentials {
     directory.map(|dir| Credentials::load(dir, patience(config))).unwrap_or_default()
 }
 
-/// Asks the engine what it is, so that a run without one fails at once; gives its name for people, and its facts.
-pub async fn check_engine(
-    config: &Config,
-    engine: &dyn Engine,
-    doing: &str,
-) -> Result<(String, EngineFacts), Fatal> {
-    match engine.facts().await {
-        Ok(facts) => {
-            let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
-            tell(&format!("{doing} with {name}"));
-            Ok((name, facts))
-        }
-        Err(error) => Err(unreachable(config, &error)),
-    }
+/// Tells people what is done with which engine; gives its name for them.
+pub fn tell_engine(engine: &dyn Engine, doing: &str) -> String {
+    let facts = engine.facts();
+    let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
+    tell(&format!("{doing} with {name}"));
+    name
 }
 
 fn unreachable(config: &Config, error: &EngineError) -> Fatal {

@@ -140,7 +140,7 @@ impl<'a> Session<'a> {
         Ok(self.sources.get_or_init(|| sources).clone())
     }
 
-    /// The engine that was asked for: one, or several that work as one. A single one is not contacted yet.
+    /// The engine that was asked for, once it was reached: one, or several that work as one.
     pub async fn engine(&self) -> Result<Arc<dyn Engine>, Fatal> {
         let engine = self.engine.get_or_try_init(|| engines::engine(self.config(), self.environment));
         engine.await.cloned()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use kolla_build::engine::docker::{Credentials, Docker};
+use kolla_build::engine::docker::{Credentials, Docker, DockerHost};
 use kolla_build::engine::{BuildRequest, Engine, EngineError, ImageFacts};
 use kolla_build::model::platform::{Arch, Platform};
 use kolla_build::util::hex::hex;
@@ -23,9 +23,8 @@ fn endpoint() -> String {
 }
 
 async fn engine(endpoint: &str) -> Docker {
-    let docker = Docker::new(endpoint.parse().expect("an endpoint"), Credentials::default());
-    docker.facts().await.expect("it answers");
-    docker
+    let host = DockerHost::new(endpoint.parse().expect("an endpoint"), Credentials::default());
+    host.connect().await.expect("it answers")
 }
 
 async fn build(

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kolla_build::engine::docker::{Credentials, Docker, Endpoint};
+use kolla_build::engine::docker::{Credentials, Docker, DockerHost, Endpoint};
 use kolla_build::engine::{BuildOutput, BuildRequest, Engine, EngineError};
 use kolla_build::model::platform::{Arch, Platform};
 
@@ -13,10 +13,10 @@ use crate::support::built::{build, builder, named};
 use crate::support::real;
 
 /// The daemon's engine.
-fn real_docker() -> Docker {
+async fn real_docker() -> Docker {
     let endpoint: Endpoint =
         real::endpoint().parse().expect("DOCKER_HOST names an endpoint that can be used");
-    Docker::new(endpoint, Credentials::default())
+    DockerHost::new(endpoint, Credentials::default()).connect().await.expect("a daemon")
 }
 
 fn request(context: &Path, name: &str, buildkit: bool) -> BuildRequest {
@@ -38,17 +38,16 @@ fn context(dockerfile: &str) -> tempfile::TempDir {
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn tells_what_it_is() {
-    let docker = real_docker();
-    let facts = docker.facts().await.expect("a daemon");
-    assert_eq!(Arch::parse(&facts.architecture), Some(Arch::host()));
+    let docker = real_docker().await;
+    let facts = docker.facts();
+    assert_eq!(facts.architecture, Some(Arch::host()));
     assert!(facts.name.starts_with("Docker ") || facts.name.starts_with("Podman "), "{facts:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn both_builders_build_copies_and_labels() {
-    let docker = real_docker();
-    docker.facts().await.expect("a daemon");
+    let docker = real_docker().await;
     for buildkit in [false, true] {
         let dir = context("FROM scratch\nARG flavour\nLABEL own=$flavour\nCOPY file /file\n");
         std::fs::write(dir.path().join("file"), "content").expect("a file");
@@ -72,7 +71,7 @@ async fn both_builders_build_copies_and_labels() {
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn a_failing_step_is_told_with_its_last_lines() {
-    let docker = real_docker();
+    let docker = real_docker().await;
     for buildkit in [false, true] {
         let dir = context(
             "FROM debian:trixie\nRUN echo of an earlier step\n\
@@ -92,8 +91,7 @@ async fn a_failing_step_is_told_with_its_last_lines() {
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn arguments_longer_than_a_uri_arrive_and_lines_without_end_are_told() {
-    let docker = real_docker();
-    docker.facts().await.expect("a daemon");
+    let docker = real_docker().await;
     for buildkit in [false, true] {
         let dir =
             context("FROM debian:trixie\nARG bundle\nRUN printf \"$bundle\" | wc -c; printf 'no line end'\n");
@@ -110,7 +108,7 @@ async fn arguments_longer_than_a_uri_arrive_and_lines_without_end_are_told() {
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn a_dockerfile_that_can_t_be_read_is_a_failed_build() {
-    let docker = real_docker();
+    let docker = real_docker().await;
     for buildkit in [false, true] {
         let dir = context("FROM scratch\nFRUM x\n");
         let (result, _) = build(&docker, &request(dir.path(), "syntax", buildkit)).await;
@@ -122,7 +120,7 @@ async fn a_dockerfile_that_can_t_be_read_is_a_failed_build() {
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn the_network_mode_reaches_run_steps() {
-    let docker = real_docker();
+    let docker = real_docker().await;
     for buildkit in [false, true] {
         let dir = context("FROM debian:trixie\nRUN ls /sys/class/net | sort | tr '\\n' ' '; echo; false\n");
         let mut request = request(dir.path(), "network", buildkit);
@@ -145,7 +143,7 @@ async fn wait_until(what: &str, condition: impl Fn() -> bool) {
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn dropping_a_build_stops_its_steps() {
-    let docker = real_docker();
+    let docker = real_docker().await;
     for (buildkit, seconds) in [(false, "318.25"), (true, "319.25")] {
         let dir = context(&format!("FROM debian:trixie\nRUN sleep {seconds}\n"));
         let request = request(dir.path(), "cancelled", buildkit);
@@ -163,7 +161,7 @@ async fn dropping_a_build_stops_its_steps() {
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn a_base_image_of_another_architecture_is_noticed() {
-    let docker = real_docker();
+    let docker = real_docker().await;
     let other = match Arch::host() {
         Arch::X86_64 => Arch::Aarch64,
         Arch::Aarch64 => Arch::X86_64,
@@ -192,7 +190,7 @@ async fn a_base_image_of_another_architecture_is_noticed() {
 #[tokio::test]
 #[ignore = "needs a real Docker engine"]
 async fn a_push_that_no_registry_takes_is_told() {
-    let docker = real_docker();
+    let docker = real_docker().await;
     let dir = context("FROM scratch\nCOPY Dockerfile /\n");
     let mut request = request(dir.path(), "pushed", true);
     // Port 9 is "discard": nothing listens there.
@@ -206,7 +204,7 @@ async fn a_push_that_no_registry_takes_is_told() {
 #[tokio::test]
 #[ignore = "needs a real Docker engine and a registry"]
 async fn a_push_gives_the_digest_that_the_registry_knows() {
-    let docker = real_docker();
+    let docker = real_docker().await;
     let registry = real::named("REAL_REGISTRY");
     let dir = context("FROM scratch\nCOPY Dockerfile /\n");
     let mut request = request(dir.path(), "pushed", true);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kolla_build::engine::docker::Docker;
+use kolla_build::engine::docker::DockerHost;
 use kolla_build::engine::{Engine, EngineError};
 use kolla_build::model::platform::Arch;
 use kolla_build::model::reference::Reference;
@@ -215,7 +215,9 @@ async fn a_registry_that_takes_or_gives_nothing_more_is_given_up() {
     real::docker(&["image", "rm", &base]);
     proxy.spoil("GET", &format!("/{}/base/manifests/", setting.namespace), for_ever);
     let endpoint = real::endpoint().parse().expect("an endpoint");
-    let docker = Docker::patient(endpoint, Credentials::default(), Duration::from_secs(3));
+    let patience = Duration::from_secs(3);
+    let host = DockerHost { patience, ..DockerHost::new(endpoint, Credentials::default()) };
+    let docker = host.connect().await.expect("an engine");
     let pulled = docker.pull(&named(&base), Arch::host().into(), &|_| {}).await;
     assert!(matches!(pulled, Err(EngineError::Stalled { .. })), "{pulled:?}");
 }

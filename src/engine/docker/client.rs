@@ -1,12 +1,9 @@
-//! An engine at an endpoint: what it is asked first, and what of it is an [`Engine`].
+//! An engine that has been reached, as an [`Engine`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
-use bollard::models::SystemVersion;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
@@ -19,7 +16,6 @@ use super::super::{
     BuildRequest, BuiltOn, Engine, EngineError, EngineFacts, ImageFacts, NameOrId, OutputSink,
 };
 use super::build;
-use super::endpoint::Endpoint;
 use super::fault::{self, wrong_platform};
 use super::transport::{Exchange, Transport};
 use crate::model::builder::Builder;
@@ -27,99 +23,28 @@ use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::registry::credentials::Credentials;
-use crate::util::plain;
-
-/// The oldest API that is spoken, that of Docker 20.10: versions as (major, minor).
-const OLDEST_API: (usize, usize) = (1, 41);
-
-/// The first API that looks images up by platform, that of Docker 28.1.
-const INSPECTS_PLATFORMS: (usize, usize) = (1, 49);
-
-/// How long nothing may move when nobody says otherwise.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How an engine names the driver of its images that are kept as containerd does.
 const CONTAINERD_STORE: &str = "io.containerd.snapshotter.v1";
 
-/// A Docker engine.
+/// A Docker engine that has been reached.
 #[derive(Debug, Clone)]
 pub struct Docker {
     pub(super) endpoint: String,
     pub(super) transport: Transport,
     pub(super) client: bollard::Docker,
+    pub(super) facts: EngineFacts,
     pub(super) credentials: Credentials,
     /// Build arguments of every build that has none of these names.
     pub(super) proxies: BTreeMap<String, String>,
-    pub(super) is_podman: OnceLock<bool>,
+    pub(super) is_podman: bool,
+    /// Whether it can be asked for an image's platform.
+    pub(super) is_asked_by_platform: bool,
     /// Whether it keeps images as containerd does, once that was asked.
     pub(super) has_containerd_store: OnceCell<bool>,
-    /// Whether it can be asked for an image's platform.
-    pub(super) is_asked_by_platform: OnceLock<bool>,
 }
 
 impl Docker {
-    /// The engine at an endpoint, and what it is to show registries. Nothing is contacted yet.
-    pub fn new(endpoint: Endpoint, credentials: Credentials) -> Docker {
-        Docker::patient(endpoint, credentials, PATIENCE)
-    }
-
-    /// The same, of which nothing but a build may be silent for longer than `patience`.
-    pub fn patient(endpoint: Endpoint, credentials: Credentials, patience: Duration) -> Docker {
-        let name = endpoint.to_string();
-        let transport = Transport::new(endpoint, patience);
-        let client = transport.client();
-        let (proxies, is_podman, has_containerd_store, is_asked_by_platform) = Default::default();
-        Docker {
-            endpoint: name,
-            transport,
-            client,
-            credentials,
-            proxies,
-            is_podman,
-            has_containerd_store,
-            is_asked_by_platform,
-        }
-    }
-
-    /// Gives these build arguments to every build that has none of the same names.
-    pub fn with_proxies(self, proxies: BTreeMap<String, String>) -> Docker {
-        Docker { proxies, ..self }
-    }
-
-    async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
-        let version = self.client.version().await.map_err(|error| self.to_engine_error(error))?;
-        let api_version = self.agree_on(version.api_version.as_deref().unwrap_or_default())?;
-        let is_podman = is_podman(&version);
-        // Known before the first build, for an engine is asked what it is before it is asked to build.
-        let _ = self.is_podman.set(is_podman);
-        Ok(EngineFacts {
-            squashes: is_podman || version.experimental == Some(true),
-            name: name_of(&version),
-            api_version,
-            architecture: version.arch.unwrap_or_default(),
-        })
-    }
-
-    /// The newest version of the API that both sides know.
-    fn agree_on(&self, theirs: &str) -> Result<String, EngineError> {
-        let ours = bollard::API_DEFAULT_VERSION;
-        let parsed = theirs.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        let Some(parsed) = parsed else {
-            return Err(fault::garbage(&self.endpoint, format!("'{theirs}' is no API version")));
-        };
-        if parsed < OLDEST_API {
-            let (major, minor) = OLDEST_API;
-            let reason =
-                format!("it speaks API {theirs}, and {major}.{minor} (Docker 20.10) or newer is needed");
-            return Err(EngineError::Unusable { endpoint: self.endpoint.clone(), reason });
-        }
-        let (major, minor) = parsed.min((ours.major_version, ours.minor_version));
-        let _ = self.is_asked_by_platform.set((major, minor) >= INSPECTS_PLATFORMS);
-        let agreed = format!("{major}.{minor}");
-        self.transport.agree_on(&agreed);
-        Ok(agreed)
-    }
-
     async fn ask_insecure_registries(&self) -> Result<Vec<String>, EngineError> {
         let info = self.client.info().await.map_err(|error| self.to_engine_error(error))?;
         let registries = info.registry_config.unwrap_or_default();
@@ -224,7 +149,7 @@ impl Docker {
             transport: &self.transport,
             endpoint: &self.endpoint,
             proxies: &self.proxies,
-            is_podman: self.is_podman.get() == Some(&true),
+            is_podman: self.is_podman,
             credentials: &self.credentials,
             // Up to Docker 27 (moby/moby#47717); newer ones take either way.
             gets_context: is_buildkit && self.has_containerd_store().await?,
@@ -240,23 +165,17 @@ impl Docker {
     }
 }
 
-fn is_podman(version: &SystemVersion) -> bool {
-    version.components.iter().flatten().any(|component| component.name.contains("Podman"))
-}
-
-/// `Docker 20.10.24` or `Podman 4.3.1`.
-fn name_of(version: &SystemVersion) -> String {
-    let name = if is_podman(version) { "Podman" } else { "Docker" };
-    plain::line(&format!("{name} {}", version.version.as_deref().unwrap_or("of unknown version")))
-}
-
 impl Engine for Docker {
     fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
-        self.ask_facts().boxed()
+    fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        async { self.client.version().await.map(drop).map_err(|error| self.to_engine_error(error)) }.boxed()
     }
 
     fn processors(&self) -> BoxFuture<'_, Result<usize, EngineError>> {
@@ -322,19 +241,5 @@ impl Engine for Docker {
         output: OutputSink<'a>,
     ) -> BoxFuture<'a, Result<Option<Digest>, EngineError>> {
         self.push_image(reference, output).boxed()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_api_version_is_the_newest_that_both_know() {
-        let docker = || Docker::new(Endpoint::default(), Credentials::default());
-        assert_eq!(docker().agree_on("1.41").ok().as_deref(), Some("1.41"));
-        assert_eq!(docker().agree_on("1.999").ok(), Some(bollard::API_DEFAULT_VERSION.to_string()));
-        assert!(matches!(docker().agree_on("1.40"), Err(EngineError::Unusable { .. })));
-        assert!(matches!(docker().agree_on("new"), Err(EngineError::Garbage { .. })));
     }
 }

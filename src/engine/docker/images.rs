@@ -29,7 +29,7 @@ impl Docker {
         reference: &Reference,
         platform: Platform,
     ) -> Result<Option<ImageFacts>, EngineError> {
-        if !(self.is_asked_by_platform.get() == Some(&true) && self.has_containerd_store().await?) {
+        if !(self.is_asked_by_platform && self.has_containerd_store().await?) {
             return Ok(self.look_up(reference.into()).await?.filter(|image| image.is_for(platform)));
         }
         let wanted = json!({"os": "linux", "architecture": platform.arch.debian()}).to_string();

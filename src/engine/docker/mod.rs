@@ -2,6 +2,7 @@
 
 mod build;
 mod client;
+mod connect;
 mod endpoint;
 mod fault;
 mod grpc;
@@ -24,6 +25,7 @@ mod upload;
 
 pub use crate::registry::credentials::{Credentials, CredentialsError};
 pub use client::Docker;
+pub use connect::DockerHost;
 pub use endpoint::{Authority, Endpoint, InvalidEndpoint, SshHost, Tcp};
 pub use housekeeping::{CacheRecord, HeldImage};
 pub use locate::{DockerEnvironment, LocateError};

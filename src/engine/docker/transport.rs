@@ -59,8 +59,8 @@ pub(super) struct Transport {
     transfers: Pulse,
     /// What connections are made with, once the first one was.
     means: Arc<Means>,
-    /// `/v1.41`, once agreed on; until then requests name no version, which an engine reads as its newest.
-    version_prefix: Arc<OnceLock<String>>,
+    /// `/v1.41`; empty before a version was agreed on, which an engine reads as its newest.
+    version_prefix: String,
 }
 
 /// What is made once and serves all connections.
@@ -113,9 +113,9 @@ impl Transport {
         }
     }
 
-    /// Makes every later request name this version of the API; the first call counts.
-    pub fn agree_on(&self, api_version: &str) {
-        self.version_prefix.get_or_init(|| format!("/v{api_version}"));
+    /// The same, whose requests name this version of the API.
+    pub fn speaking(self, api_version: &str) -> Transport {
+        Transport { version_prefix: format!("/v{api_version}"), ..self }
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -124,10 +124,9 @@ impl Transport {
         kind: Exchange,
         mut request: BollardRequest,
     ) -> Result<Response<Incoming>, TransportError> {
-        let line = request
-            .extensions_mut()
-            .remove()
-            .map(|LongTarget(target)| format!("{} {}{target} HTTP/1.1", request.method(), self.prefix()));
+        let line = request.extensions_mut().remove().map(|LongTarget(target)| {
+            format!("{} {}{target} HTTP/1.1", request.method(), self.version_prefix)
+        });
         *request.uri_mut() = self.target_of(request.uri())?;
         request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
         let (stream, complaint) = self.connect().await?;
@@ -179,13 +178,8 @@ impl Transport {
     /// The path and query alone, under the version agreed on; bollard's URIs are absolute and name none.
     fn target_of(&self, uri: &Uri) -> Result<Uri, TransportError> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let target = format!("{}{path}", self.prefix());
+        let target = format!("{}{path}", self.version_prefix);
         target.parse().map_err(|error: InvalidUri| TransportError::Unfit(error.to_string()))
-    }
-
-    /// `/v1.41`, once that was agreed on.
-    fn prefix(&self) -> &str {
-        self.version_prefix.get().map_or("", String::as_str)
     }
 
     async fn connect(&self) -> Result<Opened, TransportError> {

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
+use crate::engine::probe::{EngineCandidate, probe};
 use crate::engine::testing;
+use crate::model::platform::Arch;
 use crate::testing::named;
 
 const BASE: &str = "debian:trixie";
@@ -21,20 +23,37 @@ struct State {
 
 struct Fake {
     name: &'static str,
-    architecture: &'static str,
+    facts: EngineFacts,
     registry: Registry,
     state: Mutex<State>,
 }
 
 impl Fake {
     fn start(name: &'static str, registry: &Registry) -> Arc<Fake> {
-        let fake = Fake::new(name, "amd64", registry);
+        let fake = Fake::new(name, Arch::X86_64, registry);
         fake.hold(BASE, "base");
         fake
     }
 
-    fn new(name: &'static str, architecture: &'static str, registry: &Registry) -> Arc<Fake> {
-        Arc::new(Fake { name, architecture, registry: registry.clone(), state: Mutex::default() })
+    fn new(name: &'static str, arch: Arch, registry: &Registry) -> Arc<Fake> {
+        let facts = EngineFacts {
+            squashes: false,
+            name: "Fake".to_string(),
+            api_version: "1.41".to_string(),
+            architecture: Some(arch),
+        };
+        Arc::new(Fake { name, facts, registry: registry.clone(), state: Mutex::default() })
+    }
+
+    /// The engine as a candidate, which is reached if it lives.
+    fn candidate(self: &Arc<Fake>, arch: Option<Arch>) -> EngineCandidate {
+        let fake = self.clone();
+        let connecting = async move { fake.ping().await.map(|()| fake as Arc<dyn Engine>) };
+        EngineCandidate { engine: connecting.boxed(), arch }
+    }
+
+    fn gone(&self) -> EngineError {
+        EngineError::Unreachable { endpoint: self.name.to_string(), reason: "gone".to_string() }
     }
 
     fn hold(&self, reference: &str, id: &str) {
@@ -53,8 +72,7 @@ impl Fake {
     fn note(&self, what: String) -> Result<(), EngineError> {
         let mut state = self.state();
         if state.dead {
-            let (endpoint, reason) = (self.name.to_string(), "gone".to_string());
-            return Err(EngineError::Unreachable { endpoint, reason });
+            return Err(self.gone());
         }
         state.said.push(what);
         Ok(())
@@ -78,19 +96,15 @@ impl Engine for Fake {
         self.name
     }
 
-    fn facts(&self) -> BoxFuture<'_, Result<EngineFacts, EngineError>> {
+    fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), EngineError>> {
         async {
             match self.state().dead {
-                true => Err(EngineError::Unreachable {
-                    endpoint: self.name.to_string(),
-                    reason: "gone".to_string(),
-                }),
-                false => Ok(EngineFacts {
-                    squashes: false,
-                    name: "Fake".to_string(),
-                    api_version: "1.41".to_string(),
-                    architecture: self.architecture.to_string(),
-                }),
+                true => Err(self.gone()),
+                false => Ok(()),
             }
         }
         .boxed()
@@ -110,7 +124,7 @@ impl Engine for Fake {
 
     fn inspect<'a>(&'a self, image: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         async move {
-            self.facts().await?;
+            self.ping().await?;
             let state = self.state();
             let held = match image {
                 NameOrId::Reference(reference) => state.images.get(reference),
@@ -206,9 +220,8 @@ fn platform() -> Platform {
 }
 
 async fn fleet(members: &[&Arc<Fake>]) -> Fleet {
-    let candidate =
-        |member: &&Arc<Fake>| EngineCandidate { engine: Arc::clone(member) as Arc<dyn Engine>, arch: None };
-    Fleet::new(probe(members.iter().map(candidate).collect(), &[platform()]).await.usable)
+    let candidates = members.iter().map(|member| member.candidate(None)).collect();
+    Fleet::new(probe(candidates, &[platform()]).await.usable)
 }
 
 async fn build(fleet: &Fleet, tag: &str, parent: (&str, &str)) -> Result<ImageFacts, EngineError> {
@@ -319,34 +332,30 @@ async fn a_base_image_that_cannot_be_had_everywhere_is_told_with_the_engine() {
 #[tokio::test]
 async fn engines_of_other_architectures_stay_out() {
     let registry = Registry::default();
-    let arm = Fake::new("arm", "arm64", &registry);
+    let arm = Fake::new("arm", Arch::Aarch64, &registry);
     let (a, b) = (Fake::start("a", &registry), Fake::start("b", &registry));
     b.state().dead = true;
-    let candidate =
-        |fake: &Arc<Fake>, arch| EngineCandidate { engine: fake.clone() as Arc<dyn Engine>, arch };
     let endpoints = async |candidates| {
         let usable = probe(candidates, &[platform()]).await.usable;
         usable.iter().map(|usable| usable.engine.endpoint().to_string()).collect::<Vec<_>>()
     };
-    let all = || vec![candidate(&arm, None), candidate(&a, None), candidate(&b, None)];
+    let all = || vec![arm.candidate(None), a.candidate(None), b.candidate(None)];
     assert_eq!(endpoints(all()).await, ["a"]);
     assert_eq!(probe(all(), &[platform()]).await.unusable.len(), 1);
     // Emulation is better than nothing, unless another architecture was named.
-    assert_eq!(endpoints(vec![candidate(&arm, None)]).await, ["arm"]);
-    assert_eq!(endpoints(vec![candidate(&arm, Some(Arch::Aarch64))]).await, [""; 0]);
+    assert_eq!(endpoints(vec![arm.candidate(None)]).await, ["arm"]);
+    assert_eq!(endpoints(vec![arm.candidate(Some(Arch::Aarch64))]).await, [""; 0]);
     assert_eq!(probe(vec![], &[platform()]).await.missing, [platform()]);
 }
 
 #[tokio::test]
 async fn each_platform_is_built_by_its_own_engines() {
     let registry = Registry::default();
-    let arm = Fake::new("arm", "arm64", &registry);
+    let arm = Fake::new("arm", Arch::Aarch64, &registry);
     arm.hold(BASE, "base-arm");
     let amd = Fake::start("amd", &registry);
-    let candidate =
-        |fake: &Arc<Fake>| EngineCandidate { engine: fake.clone() as Arc<dyn Engine>, arch: None };
     let both = [Arch::X86_64, Arch::Aarch64].map(Platform::new);
-    let probed = probe(vec![candidate(&amd), candidate(&arm)], &both).await;
+    let probed = probe(vec![amd.candidate(None), arm.candidate(None)], &both).await;
     assert_eq!((probed.missing.len(), probed.usable.len()), (0, 2));
     let fleet = Fleet::new(probed.usable);
     for (platform, base) in [(both[1], "base-arm"), (both[0], "base"), (both[1], "base-arm")] {
@@ -357,5 +366,5 @@ async fn each_platform_is_built_by_its_own_engines() {
     let built = |fake: &Fake| fake.said().iter().filter(|said| said.starts_with("build")).count();
     assert_eq!((built(&amd), built(&arm)), (1, 2));
     // One that is alone serves both.
-    assert_eq!(probe(vec![candidate(&amd)], &both).await.usable[0].platforms, both);
+    assert_eq!(probe(vec![amd.candidate(None)], &both).await.usable[0].platforms, both);
 }

@@ -58,7 +58,7 @@ pub async fn apply_lock(path: &Path, recipes: &mut Recipes, checker: &LockChecke
     let sources = stream::iter(wanted)
         .map(async |(platform, source)| checker.check_source(&source, platform).await)
         .buffer_unordered(at_once::FETCHES);
-    let bases = stream::iter(checker.base_images(recipes).await?)
+    let bases = stream::iter(checker.base_images(recipes))
         .map(async |(reference, platform)| {
             let pin = lock.base_image(&reference, platform).map_err(PinError::Drift)?;
             checker.provide_base(&reference, platform, pin).await
@@ -108,19 +108,18 @@ pub enum PinError {
 
 impl LockChecker<'_> {
     /// Base images of the images to build.
-    pub async fn base_images(&self, recipes: &Recipes) -> Result<BTreeSet<(Reference, Platform)>, Fatal> {
+    pub fn base_images(&self, recipes: &Recipes) -> BTreeSet<(Reference, Platform)> {
         let bases = BaseImages::new(self.engine.clone(), false, self.several_platforms);
         let mut found = BTreeSet::new();
         for (unit, recipe) in recipes {
             for from in
                 recipe.parents.iter().filter(|from| from.image.image().is_none() && !from.is_scratch())
             {
-                let platform = bases.platform(from.platform, unit.platform).await;
-                let platform = platform.map_err(|failure| Fatal::message(failure.message, EXIT_FAILED))?;
+                let platform = bases.platform(from.platform, unit.platform);
                 found.insert((from.reference.clone(), platform));
             }
         }
-        Ok(found)
+        found
     }
 
     /// Asks what every source and base image is.
