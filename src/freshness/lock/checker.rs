@@ -222,7 +222,7 @@ impl LockChecker<'_> {
             let is = held.map(|image| BasePin::new(reference, &image).to_string());
             return Err(drift(is.unwrap_or_else(|| "not in the engine".to_string())));
         };
-        let exact = Reference { digest: Some(digest.clone()), ..reference.bare() };
+        let exact = reference.at(digest);
         let pull = async || self.engine.pull(&exact, platform, self.output).await.map_err(Failure::from);
         let image = retry(self.retries, may_pass, self.waits(), pull)
             .await

@@ -6,6 +6,7 @@ use std::fmt;
 use super::format::{BasePin, Lock, Pins, SourcePin, arch};
 use crate::config::source::{Source, SourceOrigin};
 use crate::engine::ImageFacts;
+use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
@@ -73,7 +74,7 @@ impl BasePin {
     /// Pins what an engine holds under a reference.
     pub fn new(reference: &Reference, image: &ImageFacts) -> BasePin {
         match digests(reference, image).first() {
-            Some(digest) => BasePin::Digest((*digest).to_string()),
+            Some(digest) => BasePin::Digest(digest.clone()),
             None => BasePin::LocalId(image.id.clone()),
         }
     }
@@ -81,17 +82,17 @@ impl BasePin {
     /// True when an image that an engine holds under a reference is the pinned one.
     pub fn holds(&self, reference: &Reference, image: &ImageFacts) -> bool {
         match self {
-            BasePin::Digest(digest) => digests(reference, image).contains(digest.as_str()),
+            BasePin::Digest(digest) => digests(reference, image).contains(digest),
             BasePin::LocalId(id) => image.id == *id,
         }
     }
 }
 
 /// The digests that the registry of a reference knows an image by.
-fn digests<'a>(reference: &Reference, image: &'a ImageFacts) -> BTreeSet<&'a str> {
+fn digests(reference: &Reference, image: &ImageFacts) -> BTreeSet<Digest> {
     let repository = repository(reference);
     let known = image.repo_digests.iter().filter(|known| self::repository(known) == repository);
-    known.filter_map(|known| known.digest.as_deref()).collect()
+    known.filter_map(|known| known.digest.as_deref()?.parse().ok()).collect()
 }
 
 /// A reference's repository; Docker and Podman write those of Docker's own registry differently.
@@ -163,15 +164,21 @@ mod tests {
 
     #[test]
     fn a_base_image_is_known_by_a_digest_of_its_own_repository() {
-        let pin = |reference: &str, digests: &[&str]| BasePin::new(&named(reference), &image(digests));
-        let digest = |text: &str| BasePin::Digest(text.to_string());
-        assert_eq!(pin("debian:trixie", &["mirror/debian@sha256:a"]), BasePin::LocalId("sha256:id".into()));
-        assert_eq!(pin("debian:trixie", &["docker.io/library/debian@sha256:a"]), digest("sha256:a"));
-        assert_eq!(pin("quay.io/rocky:10", &["b@sha256:a", "quay.io/rocky@sha256:b"]), digest("sha256:b"));
-        let several = image(&["debian@sha256:b", "debian@sha256:a"]);
-        assert_eq!(BasePin::new(&named("debian"), &several), digest("sha256:a"));
-        assert!(digest("sha256:b").holds(&named("debian"), &several));
-        assert!(!digest("sha256:c").holds(&named("debian"), &several));
+        let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+        let held = |names: &[(&str, &str)]| {
+            let digests: Vec<String> =
+                names.iter().map(|(name, letter)| format!("{name}@{}", digest(letter))).collect();
+            image(&digests.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let pin = |reference: &str, names| BasePin::new(&named(reference), &held(names));
+        let pinned = |letter: &str| BasePin::Digest(digest(letter).parse().expect("a digest"));
+        assert_eq!(pin("debian:trixie", &[("mirror/debian", "a")]), BasePin::LocalId("sha256:id".into()));
+        assert_eq!(pin("debian:trixie", &[("docker.io/library/debian", "a")]), pinned("a"));
+        assert_eq!(pin("quay.io/rocky:10", &[("b", "a"), ("quay.io/rocky", "b")]), pinned("b"));
+        let several = held(&[("debian", "b"), ("debian", "a")]);
+        assert_eq!(BasePin::new(&named("debian"), &several), pinned("a"));
+        assert!(pinned("b").holds(&named("debian"), &several));
+        assert!(!pinned("c").holds(&named("debian"), &several));
         assert!(!BasePin::LocalId("sha256:other".into()).holds(&named("debian"), &several));
     }
 }

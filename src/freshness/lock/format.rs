@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::config::source::{Source, SourceOrigin};
-use crate::model::ids::ImageId;
+use crate::model::ids::{Digest, ImageId};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::sources::cache::without_secrets;
@@ -104,7 +104,7 @@ pub enum SourcePin {
 #[serde(rename_all = "snake_case")]
 pub enum BasePin {
     /// The digest that a registry knows it by.
-    Digest(String),
+    Digest(Digest),
     /// The engine's id of one that no registry gave.
     LocalId(ImageId),
 }
@@ -236,7 +236,7 @@ impl fmt::Display for SourcePin {
 impl fmt::Display for BasePin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BasePin::Digest(digest) => f.write_str(digest),
+            BasePin::Digest(digest) => digest.fmt(f),
             BasePin::LocalId(id) => write!(f, "the local image {id}"),
         }
     }
@@ -249,7 +249,7 @@ pub(super) fn arch(platform: Platform) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{AMD64, git, lock, url};
+    use super::super::testing::{AMD64, DIGEST, git, lock, url};
     use super::*;
 
     #[test]
@@ -286,11 +286,12 @@ reference = "master"
 commit = "cc"
 
 [base_images."debian:trixie".amd64]
-digest = "sha256:ff"
+digest = "DIGEST"
 
 [base_images."debian:trixie".arm64]
 local_id = "sha256:id"
 "#
+            .replace("DIGEST", DIGEST)
         );
         assert_eq!(lock().text(), expected);
         assert_eq!(Lock::parse(&expected), Ok(lock()));

@@ -11,6 +11,9 @@ use crate::testing::named;
 pub(super) const AMD64: Platform = Platform { arch: Arch::X86_64 };
 pub(super) const ARM64: Platform = Platform { arch: Arch::Aarch64 };
 
+/// A base image's digest.
+pub(super) const DIGEST: &str = "sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
+
 pub(super) fn source(section: &str, origin: SourceOrigin) -> Source {
     Source { section: section.to_string(), origin, sha256: None }
 }
@@ -52,7 +55,11 @@ pub(super) fn lock() -> Lock {
         pins(source("extra", SourceOrigin::Local("./extra".into())), ["ee", "ee"]),
     ];
     let bases = [
-        ("debian:trixie", AMD64, BasePin::new(&named("debian:trixie"), &image(&["debian@sha256:ff"]))),
+        (
+            "debian:trixie",
+            AMD64,
+            BasePin::new(&named("debian:trixie"), &image(&[&format!("debian@{DIGEST}")])),
+        ),
         ("debian:trixie", ARM64, BasePin::new(&named("debian:trixie"), &image(&[]))),
     ];
     Lock::new(
