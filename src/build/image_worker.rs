@@ -23,7 +23,7 @@ use crate::freshness::record::InputRecord;
 use crate::freshness::records::Records;
 use crate::model::builder::Builder;
 use crate::model::event::{Failure, FailureKind, UnitId, UnitImage};
-use crate::model::ids::ContentKey;
+use crate::model::ids::{ContentKey, ImageName};
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::reference::Reference;
@@ -285,10 +285,10 @@ impl ImageWorker {
     fn parent_image(
         &self,
         unit: &PlannedUnit,
-        name: &str,
+        name: &ImageName,
         parent: ParentImage,
     ) -> Result<UpToDateImage, Failure> {
-        let id = UnitId { image: name.into(), platform: unit.platform };
+        let id = UnitId { image: name.clone(), platform: unit.platform };
         match parent.outside {
             Some(image) => {
                 Ok(self.up_to_date.get_or_insert(id, UpToDateImage::existing(parent.key?, &image)))

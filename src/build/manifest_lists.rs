@@ -70,7 +70,7 @@ mod tests {
 
     fn unit(arch: Arch, disposition: Disposition) -> PlannedUnit {
         PlannedUnit {
-            image: "base".to_string(),
+            image: "base".into(),
             platform: Platform::new(arch),
             reference: named(&format!("r:5000/kolla/base:1-{}", arch.kolla())),
             list: Some(named("r:5000/kolla/base:1")),

@@ -89,13 +89,13 @@ mod tests {
     fn prefetcher() -> (Prefetcher, mpsc::UnboundedReceiver<Source>) {
         let images = [("base", ""), ("a", "base"), ("b", "base"), ("aa", "a"), ("aaa", "aa")];
         let units = images.map(|(image, parent)| PlannedUnit {
-            image: image.to_string(),
+            image: (*image).into(),
             platform: PLATFORM,
             reference: named(image),
             list: None,
             parent: match parent {
                 "" => Parent::Base("debian".to_string()),
-                parent => Parent::Image(parent.to_string()),
+                parent => Parent::Image(parent.into()),
             },
             named: Vec::new(),
             disposition: Disposition::Build,

@@ -152,7 +152,7 @@ fn records(prepared: &Prepared) -> Result<InputRecords, Fatal> {
                     .collect(),
                 ..KeyInputs::default()
             };
-            let id = UnitId { image: file.image.as_str().into(), platform: *platform };
+            let id = UnitId { image: file.image.clone(), platform: *platform };
             records.insert(id, InputRecord::new(&inputs));
         }
     }

@@ -11,7 +11,7 @@ use crate::build::manifest_lists::ManifestLists;
 use crate::build::prefetch::{self, Prefetcher};
 use crate::build::publish::Remote;
 use crate::build::up_to_date::UpToDateImages;
-use crate::config::resolved::Config;
+use crate::config::resolved::{Config, ReuseChoice};
 use crate::config::settings;
 use crate::context::workdir::WorkDir;
 use crate::engine::{Engine, too_long};
@@ -156,9 +156,11 @@ fn evaluator(
     let pull = options.pull && options.locked.is_none();
     Evaluator {
         bases: Some(BaseImages::new(engine.clone(), pull, several_platforms)),
-        reuse_from: match options.reuse_registry {
-            true => ReuseFrom::EngineOrRegistry(session.lookup_in(registries.clone())),
-            false => ReuseFrom::Engine,
+        reuse_from: match options.reuse {
+            ReuseChoice::EngineOrRegistry => {
+                ReuseFrom::EngineOrRegistry(session.lookup_in(registries.clone()))
+            }
+            ReuseChoice::Engine => ReuseFrom::Engine,
         },
         reuse: Reuse::by_cache(options.cache),
         sources: sources.clone(),
@@ -182,7 +184,7 @@ fn check_engine(config: &Config, engine: &dyn Engine) -> Result<String, Fatal> {
 /// The registries. An engine takes its time to say which it reaches without TLS: it is asked only where they are needed.
 async fn registries(session: &Session<'_>, engine: &dyn Engine) -> Result<Arc<Registries>, Fatal> {
     let options = &session.config().build;
-    match options.push || options.reuse_registry {
+    match options.push || options.reuse == ReuseChoice::EngineOrRegistry {
         true => session.registries(engine).await,
         false => Ok(Arc::new(session.registries_alone())),
     }

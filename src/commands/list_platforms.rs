@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 use crate::build::manifest_lists::Members;
 use crate::build::publish;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::model::ids::ImageName;
 use crate::model::reference::Reference;
 use crate::session::Session;
 use crate::session::registries::{RegistryFinding, RegistryStatus, report};
@@ -22,7 +23,7 @@ pub fn list(session: &Session) -> Result<u8, Fatal> {
             Fatal::message(message, EXIT_USAGE).hinted("name them, as --platform linux/amd64,linux/arm64")
         );
     }
-    let mut lists: BTreeMap<(&str, &Reference), Members> = BTreeMap::new();
+    let mut lists: BTreeMap<(&ImageName, &Reference), Members> = BTreeMap::new();
     for unit in session.prepared.plan.to_build() {
         if let Some(name) = &unit.list {
             lists.entry((&unit.image, name)).or_default().insert(unit.platform, unit.reference.clone());
@@ -34,7 +35,7 @@ pub fn list(session: &Session) -> Result<u8, Fatal> {
         let put = stream::iter(&lists).map(async |((image, name), members)| {
             let listed = publish::list(&registries, name, members, options.retries, tell_pause).await;
             RegistryFinding {
-                image: image.to_string(),
+                image: (*image).clone(),
                 platform: None,
                 reference: name.to_string(),
                 status: if listed.is_ok() { RegistryStatus::Listed } else { RegistryStatus::Failed },

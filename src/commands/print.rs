@@ -15,7 +15,7 @@ use crate::config::settings::{Setting, settings};
 use crate::freshness::decide::{Expected, Holder};
 use crate::freshness::forecast::Forecast;
 use crate::model::event::UnitId;
-use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
+use crate::model::plan::{BuildPlan, Disposition, PlannedUnit};
 
 /// Every setting in force with the place it was set at. Secrets do not show.
 pub fn config(layers: &Layers) -> Result<String, ValueError> {
@@ -95,10 +95,7 @@ pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Forecast>, format: Pla
     let mut out = String::new();
     for unit in units.iter().filter(|unit| unit.planned.disposition != Disposition::Unmatched) {
         let ForecastUnit { planned, forecast } = unit;
-        let parent = match &planned.parent {
-            Parent::Image(name) => name,
-            Parent::Base(reference) => reference,
-        };
+        let parent = planned.parent.as_str();
         let why = forecast.as_ref().map_or(String::new(), |forecast| format!("; {}", forecast.reason));
         out.push_str(&format!(
             "{:9}  {:width$}  {}  on {parent}: {}{why}\n",

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::config::resolved::Retag;
 use crate::error::{EXIT_FAILED, Fatal};
-use crate::model::ids::Digest;
+use crate::model::ids::{Digest, ImageName};
 use crate::model::plan::BuildPlan;
 use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
@@ -21,7 +21,7 @@ use crate::util::retry::retry;
 
 /// An image to get another tag.
 struct Wanted {
-    image: String,
+    image: ImageName,
     from: Reference,
     to: Reference,
 }

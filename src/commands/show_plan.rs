@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::resolved::ReuseChoice;
 use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::freshness::bases::BaseImages;
@@ -59,7 +60,7 @@ async fn reachable_engine(session: &Session<'_>) -> Option<Arc<dyn Engine>> {
 async fn evaluator(session: &Session<'_>, engine: Option<Arc<dyn Engine>>) -> Result<Evaluator, Fatal> {
     let options = &session.config().build;
     let reuse_from = match &engine {
-        Some(engine) if options.reuse_registry && options.cache => {
+        Some(engine) if options.reuse == ReuseChoice::EngineOrRegistry && options.cache => {
             ReuseFrom::EngineOrRegistry(session.registry_lookup(engine.as_ref()).await?)
         }
         _ => ReuseFrom::Engine,

@@ -1,6 +1,7 @@
 //! What images are called: the parts that options give, put together [pure].
 
 use super::layer::{Layers, ValueError};
+use crate::model::ids::ImageName;
 use crate::model::reference::Reference;
 use crate::model::reference::parts::{NamePrefix, Namespace, Registry, Tag};
 
@@ -54,7 +55,7 @@ impl Names {
     }
 
     /// The full name of an image under a tag. Not [valid](Reference::is_valid) when no image can have this name.
-    pub fn reference(&self, image: &str, tag: &str) -> Reference {
+    pub fn reference(&self, image: &ImageName, tag: &str) -> Reference {
         let path = format!("{}{image}", self.start.path);
         Reference { path, tag: Some(tag.to_string()), ..self.start.clone() }
     }
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn parts_make_a_name() {
         let reference = |given: &[(&str, &str)]| {
-            names(given).map(|names| names.reference("nova-api", names.tag.as_str()).to_string())
+            names(given).map(|names| names.reference(&"nova-api".into(), names.tag.as_str()).to_string())
         };
         assert_eq!(reference(&[]), Ok("kolla/nova-api:t".to_string()));
         let all =

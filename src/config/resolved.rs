@@ -9,6 +9,7 @@ use super::names::Names;
 use super::options::{OptionSpec, ReportFormat};
 use crate::model::builder::Builder;
 use crate::model::ci_system::CiSystem;
+use crate::model::ids::ImageName;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
@@ -217,6 +218,15 @@ impl FromStr for EngineHost {
     }
 }
 
+/// Where up-to-date images are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReuseChoice {
+    /// In the engine.
+    Engine,
+    /// In the engine, then in the registry.
+    EngineOrRegistry,
+}
+
 /// How images are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
@@ -232,8 +242,8 @@ pub struct BuildOptions {
     pub build_args: Vec<(String, String)>,
     /// Reuse what is already built.
     pub cache: bool,
-    /// Up-to-date images are looked for in the registry, too.
-    pub reuse_registry: bool,
+    /// Where up-to-date images are looked for.
+    pub reuse: ReuseChoice,
     /// Ask for newer base images.
     pub pull: bool,
     /// Push after building.
@@ -255,7 +265,7 @@ pub struct BuildOptions {
     /// Seconds without progress after which an operation fails.
     pub timeout: u64,
     /// Images whose failure does not fail the run.
-    pub allowed_to_fail: Vec<String>,
+    pub allowed_to_fail: Vec<ImageName>,
     /// Working directory to keep.
     pub work_dir: Option<PathBuf>,
     /// Directory of fetched sources.
@@ -328,7 +338,7 @@ impl Config {
 
     /// The full name of an image for one platform, tag included. Not [valid](Reference::is_valid) when no image can have
     /// this name.
-    pub fn image_reference(&self, image: &str, platform: Platform) -> Reference {
+    pub fn image_reference(&self, image: &ImageName, platform: Platform) -> Reference {
         self.names.reference(image, &self.platform_tag(platform))
     }
 

@@ -157,7 +157,7 @@ fn caches(caches: &[String], image: &BakeImage) -> Vec<Value> {
 /// before; none of what another has built.
 fn parent_contexts(image: &BakeImage, names: &HashMap<UnitId, String>) -> Map<String, Value> {
     let context = |from: &BuiltFrom| {
-        let id = UnitId { image: from.image.image()?.into(), platform: image.unit.platform };
+        let id = UnitId { image: from.image.image()?.clone(), platform: image.unit.platform };
         Some((literal(&from.reference.to_string()), json!(format!("target:{}", names.get(&id)?))))
     };
     image.parents.iter().filter_map(context).collect()
@@ -203,11 +203,11 @@ mod tests {
 
     fn file_of(names: &[&str]) -> Value {
         let unit = |name: &&str| PlannedUnit {
-            image: name.to_string(),
+            image: (*name).into(),
             platform: Platform::new(Arch::X86_64),
             reference: named(&format!("kolla/{name}:1")),
             list: None,
-            parent: Parent::Image(names[0].to_string()),
+            parent: Parent::Image(names[0].into()),
             named: Vec::new(),
             disposition: Disposition::Build,
             reason: String::new(),
@@ -215,7 +215,7 @@ mod tests {
         let units: Vec<PlannedUnit> = names.iter().map(unit).collect();
         let labels = BTreeMap::new();
         let parents = [BuiltFrom {
-            image: Parent::Image(names[0].to_string()),
+            image: Parent::Image(names[0].into()),
             reference: named("p"),
             platform: WantedFor::Target,
         }];

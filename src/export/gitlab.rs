@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::jobs::{Pipeline, yaml};
+use crate::model::ids::ImageName;
 use crate::model::plan::Parent;
 
 /// Name of the file that a project includes.
@@ -24,9 +25,8 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
         jobs.insert("lock".into(), job);
     }
     let batches = pipeline.tiers.iter().flatten();
-    let built_by: HashMap<&str, &str> = batches
-        .flat_map(|batch| batch.units.iter().map(|unit| (unit.image.as_str(), batch.name.as_str())))
-        .collect();
+    let built_by: HashMap<&ImageName, &str> =
+        batches.flat_map(|batch| batch.units.iter().map(|unit| (&unit.image, batch.name.as_str()))).collect();
     for (tier, batches) in pipeline.tiers.iter().enumerate() {
         let stage = format!("tier-{tier}");
         for batch in batches {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::model::ids::ImageName;
 use crate::model::plan::{BuildPlan, Parent, PlannedUnit};
 
 /// Images of one tier that are built together.
@@ -28,7 +29,7 @@ pub fn batches<'a>(plan: &'a BuildPlan, size: usize, most_batches: usize) -> Vec
 }
 
 fn tiers(plan: &BuildPlan) -> Vec<Vec<&PlannedUnit>> {
-    let mut tier_of: HashMap<&str, usize> = HashMap::new();
+    let mut tier_of: HashMap<&ImageName, usize> = HashMap::new();
     let mut tiers: Vec<Vec<&PlannedUnit>> = Vec::new();
     // Parents come first in a plan.
     for unit in plan.to_build() {
@@ -41,15 +42,9 @@ fn tiers(plan: &BuildPlan) -> Vec<Vec<&PlannedUnit>> {
         tiers[below].push(unit);
     }
     for tier in &mut tiers {
-        tier.sort_by(|a, b| (parent(a), &a.image).cmp(&(parent(b), &b.image)));
+        tier.sort_by(|a, b| (a.parent.as_str(), &a.image).cmp(&(b.parent.as_str(), &b.image)));
     }
     tiers
-}
-
-fn parent(unit: &PlannedUnit) -> &str {
-    match &unit.parent {
-        Parent::Image(name) | Parent::Base(name) => name,
-    }
 }
 
 #[cfg(test)]
@@ -61,13 +56,13 @@ mod tests {
 
     fn plan(images: &[(&str, &str)]) -> BuildPlan {
         let unit = |(image, parent): &(&str, &str)| PlannedUnit {
-            image: image.to_string(),
+            image: (*image).into(),
             platform: Platform::new(Arch::X86_64),
             reference: named(image),
             list: None,
             parent: match parent.strip_suffix(":tag") {
                 Some(_) => Parent::Base(parent.to_string()),
-                None => Parent::Image(parent.to_string()),
+                None => Parent::Image((*parent).into()),
             },
             named: Vec::new(),
             disposition: Disposition::Build,

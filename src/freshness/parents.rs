@@ -33,7 +33,7 @@ impl Evaluator {
         let platform = subject.unit.platform;
         let found = match &from.image {
             Parent::Image(name) => {
-                if let Some(known) = (subject.known)(&UnitId { image: name.as_str().into(), platform }) {
+                if let Some(known) = (subject.known)(&UnitId { image: name.clone(), platform }) {
                     // One that is built whatever it is made from may have no key yet: what differs is told of the other
                     // inputs then.
                     let key = known.key.or_else(|failure| recorded.ok_or(failure));

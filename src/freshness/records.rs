@@ -108,7 +108,7 @@ mod tests {
 
     fn unit(reference: &str, arch: Arch) -> PlannedUnit {
         PlannedUnit {
-            image: "base".to_string(),
+            image: "base".into(),
             platform: Platform::new(arch),
             reference: named(reference),
             list: None,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::dockerfile::named::{self, Given, Named};
+use crate::model::ids::ImageName;
 use crate::model::plan::Parent;
 use crate::model::platform::Platform;
 use crate::template::render::RenderedDockerfile;
@@ -16,7 +17,7 @@ use crate::template::render::RenderedDockerfile;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphImage {
     /// Name of the image.
-    pub name: String,
+    pub name: ImageName,
     /// Parent in lists and trees, which the first FROM names.
     pub parent: Parent,
     /// Other images that the Dockerfile names.
@@ -33,7 +34,7 @@ pub struct GraphImage {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageGraph {
     nodes: Vec<GraphImage>,
-    index: HashMap<String, usize>,
+    index: HashMap<ImageName, usize>,
 }
 
 /// Images that can't be put in order.
@@ -41,7 +42,7 @@ pub struct ImageGraph {
 pub enum GraphError {
     /// Images that are each built on the next.
     #[error("these images are built on each other in a circle: {}", .0.join(" -> "))]
-    Cycle(Vec<String>),
+    Cycle(Vec<ImageName>),
     /// Images whose Dockerfile names one that has a name of ours, and does not exist.
     #[error("{}", .0.join("\n"))]
     MissingParents(Vec<String>),
@@ -54,7 +55,7 @@ struct Parents {
 }
 
 impl Parents {
-    fn images(&self) -> impl Iterator<Item = &str> {
+    fn images(&self) -> impl Iterator<Item = &ImageName> {
         std::iter::once(&self.parent).chain(&self.named).filter_map(Parent::image)
     }
 }
@@ -66,12 +67,12 @@ impl ImageGraph {
         dockerfiles: &[RenderedDockerfile],
         args: &BTreeMap<String, String>,
         platform: Platform,
-        reference: impl Fn(&str) -> String,
+        reference: impl Fn(&ImageName) -> String,
     ) -> Result<ImageGraph, GraphError> {
-        let by_reference: HashMap<String, &str> =
-            dockerfiles.iter().map(|file| (reference(&file.image), file.image.as_str())).collect();
+        let by_reference: HashMap<String, &ImageName> =
+            dockerfiles.iter().map(|file| (reference(&file.image), &file.image)).collect();
         // A name of ours begins and ends like the full name of every image.
-        let pattern = reference("\0");
+        let pattern = reference(&ImageName::from("\0"));
         let (head, tail) = pattern.split_once('\0').unwrap_or((&pattern, ""));
         let is_ours = |name: &str| {
             name.strip_prefix(head)
@@ -81,11 +82,11 @@ impl ImageGraph {
         let given = Given { args, target: platform };
         let named: Vec<Named> = dockerfiles.par_iter().map(|file| named::read(&file.text, given)).collect();
         let mut missing = Vec::new();
-        let mut parents: BTreeMap<&str, Parents> = BTreeMap::new();
+        let mut parents: BTreeMap<&ImageName, Parents> = BTreeMap::new();
         for (file, named) in dockerfiles.iter().zip(named) {
             let mut all: Vec<Parent> = Vec::new();
             for image in named.images {
-                let known = by_reference.get(&image.reference).map(|name| Parent::Image((*name).to_string()));
+                let known = by_reference.get(&image.reference).map(|name| Parent::Image((*name).clone()));
                 if known.is_none() && is_ours(&image.reference) {
                     let how = match all.is_empty() {
                         true => format!("is built FROM {}", image.reference),
@@ -108,11 +109,11 @@ impl ImageGraph {
     }
 
     /// Puts an image behind all that it needs.
-    fn place(&mut self, name: &str, parents: &Parents) {
+    fn place(&mut self, name: &ImageName, parents: &Parents) {
         let needs = parents.images().map(|needed| self.index[needed]).collect();
-        self.index.insert(name.to_string(), self.nodes.len());
+        self.index.insert(name.clone(), self.nodes.len());
         self.nodes.push(GraphImage {
-            name: name.to_string(),
+            name: name.clone(),
             parent: parents.parent.clone(),
             named: parents.named.clone(),
             children: Vec::new(),
@@ -143,15 +144,15 @@ impl ImageGraph {
 }
 
 /// Puts parents before children, by levels and within a level by name.
-fn sorted(parents: BTreeMap<&str, Parents>) -> Result<ImageGraph, GraphError> {
-    let mut needed_by: HashMap<&str, Vec<&str>> = HashMap::new();
-    let mut waits_for: HashMap<&str, usize> = HashMap::new();
+fn sorted(parents: BTreeMap<&ImageName, Parents>) -> Result<ImageGraph, GraphError> {
+    let mut needed_by: HashMap<&ImageName, Vec<&ImageName>> = HashMap::new();
+    let mut waits_for: HashMap<&ImageName, usize> = HashMap::new();
     for (name, own) in &parents {
         own.images().for_each(|needed| needed_by.entry(needed).or_default().push(name));
         waits_for.insert(name, own.images().count());
     }
     let mut graph = ImageGraph::default();
-    let mut level: Vec<&str> =
+    let mut level: Vec<&ImageName> =
         waits_for.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
     while !level.is_empty() {
         level.sort_unstable();
@@ -181,10 +182,10 @@ fn sorted(parents: BTreeMap<&str, Parents>) -> Result<ImageGraph, GraphError> {
 }
 
 /// One circle among the images that could not be placed, beginning and ending with the same name.
-fn find_cycle(parents: &BTreeMap<&str, Parents>, placed: &ImageGraph) -> Vec<String> {
-    let is_left = |name: &&str| placed.get(name).is_none();
+fn find_cycle(parents: &BTreeMap<&ImageName, Parents>, placed: &ImageGraph) -> Vec<ImageName> {
+    let is_left = |name: &&ImageName| placed.get(name).is_none();
     let Some(mut name) = parents.keys().copied().find(is_left) else { return Vec::new() };
-    let (mut path, mut seen): (Vec<&str>, HashSet<&str>) = Default::default();
+    let (mut path, mut seen): (Vec<&ImageName>, HashSet<&ImageName>) = Default::default();
     // Going from an image to one that it needs ends in the circle, since each that is left needs one that is left.
     while seen.insert(name) {
         path.push(name);
@@ -192,7 +193,7 @@ fn find_cycle(parents: &BTreeMap<&str, Parents>, placed: &ImageGraph) -> Vec<Str
         name = needed;
     }
     let start = path.iter().position(|step| *step == name).unwrap_or(0);
-    let mut circle: Vec<String> = path[start..].iter().map(|step| step.to_string()).collect();
+    let mut circle: Vec<ImageName> = path[start..].iter().map(|step| (*step).clone()).collect();
     let least = (0..circle.len()).min_by_key(|at| circle[*at].clone()).unwrap_or(0);
     circle.rotate_left(least);
     circle.extend(circle.first().cloned());
@@ -209,7 +210,7 @@ pub(crate) mod tests {
         let files: Vec<RenderedDockerfile> = images
             .iter()
             .map(|(image, from)| RenderedDockerfile {
-                image: image.to_string(),
+                image: (*image).into(),
                 dir: image.to_string(),
                 text: format!("FROM {}\n", from.replace(" + ", "\nCOPY --from=")),
                 lookups: Vec::new(),

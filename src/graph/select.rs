@@ -71,8 +71,10 @@ pub fn select(
     let unbuildable = unbuildable(selection, arch);
     let blocking = blocking(graph, &unbuildable);
     let why_matched = |(node, blocking): (&GraphImage, &Option<&str>)| {
-        let hit =
-            patterns.iter().zip(&regexes).find(|(_, regex)| regex.is_match(&node.name).unwrap_or(false));
+        let hit = patterns
+            .iter()
+            .zip(&regexes)
+            .find(|(_, regex)| regex.is_match(node.name.as_str()).unwrap_or(false));
         match hit {
             _ if blocking.is_some() => None,
             Some((pattern, _)) => Some(format!("matches '{pattern}'")),
@@ -94,7 +96,7 @@ pub fn select(
     let decide = |(index, node): (usize, &GraphImage)| {
         let decision = |disposition, reason: String| SelectionDecision { disposition, reason };
         if let Some(cause) = blocking[index] {
-            let reason = if cause == node.name {
+            let reason = if node.name == cause {
                 format!("does not build on {base} {}", arch.kolla())
             } else {
                 format!("{cause}, which it is built on, does not build on {base} {}", arch.kolla())
@@ -173,7 +175,7 @@ mod tests {
         let decisions = select(&tree, selection, "rocky", Arch::Aarch64).expect("something matches");
         tree.nodes()
             .iter()
-            .map(|n| n.name.clone())
+            .map(|n| n.name.to_string())
             .zip(decisions.into_iter().map(|d| d.disposition))
             .collect()
     }

@@ -16,7 +16,7 @@ pub fn idle_patterns(layers: &Layers, plan: &BuildPlan) -> Vec<String> {
     let images: Vec<&str> = plan.units.iter().map(|unit| unit.image.as_str()).collect();
     let told = patterns(layers).into_iter().filter_map(|(entry, pattern)| {
         let regex = Regex::new(&pattern).ok()?;
-        let matched = plan.units.iter().filter(|unit| regex.is_match(&unit.image).unwrap_or(false));
+        let matched = plan.units.iter().filter(|unit| regex.is_match(unit.image.as_str()).unwrap_or(false));
         let matched: Vec<_> = matched.collect();
         let what = if matched.is_empty() {
             let near = match near_pattern(&pattern, images.iter().copied()).as_slice() {
@@ -117,7 +117,7 @@ mod tests {
 
     fn plan(images: &[(&str, Disposition)]) -> BuildPlan {
         let unit = |(image, disposition): &(&str, Disposition)| PlannedUnit {
-            image: image.to_string(),
+            image: (*image).into(),
             platform: Platform::new(Arch::X86_64),
             reference: named(&format!("kolla/{image}:t")),
             list: None,

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::names::{FirstUse, first_use, names};
 use super::outline::{Block, Customized, Outline, Set, outline};
+use crate::model::ids::ImageName;
 use crate::template::catalog::{ImageTemplate, TEMPLATE_NAME, TemplateCatalog};
 use crate::template::normalize_newlines;
 
@@ -14,7 +15,7 @@ use crate::template::normalize_newlines;
 #[derive(Debug, Default)]
 pub struct TreeOutline {
     /// For each image, by name, the files that its Dockerfile is made of, its own template first.
-    images: BTreeMap<String, Vec<String>>,
+    images: BTreeMap<ImageName, Vec<String>>,
     /// Each of these files, and those that they import.
     files: BTreeMap<String, Template>,
 }
@@ -71,7 +72,7 @@ impl TreeOutline {
 
     /// The names of the images, in order.
     pub fn images(&self) -> impl Iterator<Item = &str> {
-        self.images.keys().map(String::as_str)
+        self.images.keys().map(ImageName::as_str)
     }
 
     /// The image's own template.

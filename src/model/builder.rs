@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ids::ImageName;
 use super::platform::{Arch, Platform};
 use super::reference::Reference;
 use super::secret::SecretSpec;
@@ -55,7 +56,7 @@ impl Builder {
     }
 
     /// The builder as it builds one image for a platform.
-    pub fn of(&self, image: &str, platform: Platform) -> Builder {
+    pub fn of(&self, image: &ImageName, platform: Platform) -> Builder {
         let mut builder = self.clone();
         if let Builder::BuildKit { cache_from, .. } = &mut builder {
             cache_from.iter_mut().for_each(|source| *source = source.of(image, platform));
@@ -71,7 +72,7 @@ pub struct CacheSource(String);
 
 impl CacheSource {
     /// The one for an image on a platform.
-    fn of(&self, image: &str, platform: Platform) -> CacheSource {
+    fn of(&self, image: &ImageName, platform: Platform) -> CacheSource {
         CacheSource(cache_of(&self.0, image, platform))
     }
 }
@@ -115,7 +116,7 @@ mod tests {
         let source: CacheSource = "registry:5000/cache/{image}:{arch}".parse().expect("a reference");
         let builder = Builder::BuildKit { secrets: Vec::new(), cache_from: vec![source], inline_cache: true };
         let Builder::BuildKit { cache_from, inline_cache: true, .. } =
-            builder.of("nova-api", Arch::Aarch64.into())
+            builder.of(&"nova-api".into(), Arch::Aarch64.into())
         else {
             panic!("another builder")
         };

@@ -4,19 +4,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ContentKey, Digest, ImageId};
+use super::ids::{ContentKey, Digest, ImageId, ImageName};
 use super::platform::Platform;
 
 /// One image on one platform: the unit that is built, pushed and reported.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnitId {
-    /// The image's name, without prefix, namespace and tag.
-    pub image: Arc<str>,
+    /// Name of the image.
+    pub image: ImageName,
     /// Platform that it is built for.
     pub platform: Platform,
 }
@@ -52,14 +51,14 @@ pub enum Outcome {
     /// Not tried, because an ancestor failed; the first one that did.
     ParentFailed {
         /// The ancestor whose own build failed.
-        root_cause: Arc<str>,
+        root_cause: ImageName,
     },
     /// Built, but could not be pushed.
     PushFailed(Failure),
     /// Not finished, because the run was ended before.
     Cancelled {
         /// The image whose failure has ended the run (`--fail-fast`); none when the user has.
-        root_cause: Option<Arc<str>>,
+        root_cause: Option<ImageName>,
     },
 }
 
@@ -82,7 +81,7 @@ impl Outcome {
     }
 
     /// The other image whose failure was the reason for this end.
-    pub fn root_cause(&self) -> Option<&Arc<str>> {
+    pub fn root_cause(&self) -> Option<&ImageName> {
         match self {
             Outcome::ParentFailed { root_cause } => Some(root_cause),
             Outcome::Cancelled { root_cause } => root_cause.as_ref(),

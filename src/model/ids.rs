@@ -3,6 +3,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -92,6 +93,19 @@ any_text_type! {
     /// An engine's id of an image: `sha256:...`. Engines that keep images as containerd does take the digest of the
     /// manifest for it, others that of the configuration.
     ImageId
+}
+
+any_text_type! {
+    /// An image's own name: that of its directory, without registry, namespace, prefix and tag.
+    ImageName
+}
+
+impl Deref for ImageName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 text_type! {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::ids::ImageName;
+
 /// The label that carries an image's content key.
 pub const KEY_LABEL: &str = "kolla-build.key";
 /// The label that carries the engine's id of the image it was built on. The key alone would not tell that a parent was
@@ -27,7 +29,7 @@ pub fn source_date_epoch(value: Option<&str>) -> Result<Option<Timestamp>, Strin
 
 /// The labels of one image.
 pub fn image_labels(
-    image: &str,
+    image: &ImageName,
     tag: &str,
     maintainer: &str,
     created: Timestamp,
@@ -52,7 +54,7 @@ mod tests {
     #[test]
     fn the_epoch_of_the_environment_makes_labels_reproducible() {
         let created = source_date_epoch(Some("1700000000")).expect("a number").expect("a time");
-        let labels = image_labels("nova-api", "t", "me", created);
+        let labels = image_labels(&"nova-api".into(), "t", "me", created);
         assert_eq!(labels["org.opencontainers.image.created"], "2023-11-14T22:13:20Z");
         assert_eq!(labels["build-date"], "20231114");
         assert_eq!(labels["org.opencontainers.image.description"], "OpenStack Kolla nova-api image");

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::event::UnitId;
+use super::ids::ImageName;
 use super::platform::Platform;
 use super::reference::Reference;
 
@@ -33,17 +34,25 @@ impl fmt::Display for Disposition {
 #[serde(rename_all = "snake_case")]
 pub enum Parent {
     /// An image that this tree builds, by its name.
-    Image(String),
+    Image(ImageName),
     /// An image that is pulled, by its reference.
     Base(String),
 }
 
 impl Parent {
     /// The name of an image that this tree builds.
-    pub fn image(&self) -> Option<&str> {
+    pub fn image(&self) -> Option<&ImageName> {
         match self {
             Parent::Image(name) => Some(name),
             Parent::Base(_) => None,
+        }
+    }
+
+    /// The image's name or reference.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Parent::Image(name) => name,
+            Parent::Base(reference) => reference,
         }
     }
 }
@@ -52,7 +61,7 @@ impl Parent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedUnit {
     /// The image's name.
-    pub image: String,
+    pub image: ImageName,
     /// What it is built for.
     pub platform: Platform,
     /// The full name it gets, tag included.
@@ -74,7 +83,7 @@ pub struct PlannedUnit {
 impl PlannedUnit {
     /// The unit's identity in events.
     pub fn id(&self) -> UnitId {
-        UnitId { image: self.image.as_str().into(), platform: self.platform }
+        UnitId { image: self.image.clone(), platform: self.platform }
     }
 
     /// The name that others have its image by: with several platforms, that of their list.
@@ -89,7 +98,7 @@ impl PlannedUnit {
 
     /// The units that it is made from, of those that this tree builds.
     pub fn needs(&self) -> impl Iterator<Item = UnitId> {
-        let unit = |name: &str| UnitId { image: name.into(), platform: self.platform };
+        let unit = |name: &ImageName| UnitId { image: name.clone(), platform: self.platform };
         self.parents().filter_map(Parent::image).map(unit)
     }
 }

@@ -38,10 +38,10 @@ pub fn json(report: &Report) -> String {
         let mut its = facts(reference, Some(digest));
         let Some(list) = &image.list else {
             its["platform"] = platform.into();
-            images.insert(image.name.clone(), its);
+            images.insert(image.name.to_string(), its);
             continue;
         };
-        let entry = images.entry(image.name.clone()).or_insert_with(|| {
+        let entry = images.entry(image.name.as_str()).or_insert_with(|| {
             let mut entry = facts(list, None);
             entry["platforms"] = json!({});
             entry
@@ -74,7 +74,7 @@ pub fn ansible(report: &Report) -> String {
             (Some(list), Some(digest)) => pinned(list, digest),
             (Some(_), None) => continue,
         };
-        let others = OTHER_VARIABLES.iter().filter(|(other, _)| *other == image.name).map(|(_, name)| *name);
+        let others = OTHER_VARIABLES.iter().filter(|(other, _)| image.name == *other).map(|(_, name)| *name);
         for variable in iter::once(image.name.replace(['-', '.'], "_").as_str()).chain(others) {
             _ = writeln!(text, "{variable}_image_full: \"{pinned}\"");
         }

@@ -108,7 +108,7 @@ impl EndedRun<'_> {
             outcome: unit.outcome().map(Outcome::kind),
             fails_run: self.summary.is_run_failure(unit),
             failure: unit.failure().cloned(),
-            root_cause: root_cause.map(|cause| cause.as_ref().to_owned()),
+            root_cause: root_cause.cloned(),
             log_tail: unit.tail.iter().cloned().collect(),
             worker: build.map(|build| build.worker),
             ready: self.timeline.ready(times).map(|ready| self.clock(ready)),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::summary::Counts;
 use super::text::last_words;
 use crate::model::event::{Failure, FailureKind, Outcome, OutcomeKind, UnitImage};
-use crate::model::ids::{ContentKey, Digest, ImageId};
+use crate::model::ids::{ContentKey, Digest, ImageId, ImageName};
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
@@ -78,7 +78,7 @@ pub struct ReportedCounts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReportedPath {
     /// Names of the images, parents first.
-    pub images: Vec<String>,
+    pub images: Vec<ImageName>,
     /// The platform of them all.
     pub platform: Option<Platform>,
     /// How long workers were busy with them.
@@ -104,7 +104,7 @@ pub struct ReportedSetting {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReportedImage {
     /// Name, without prefix, namespace and tag.
-    pub name: String,
+    pub name: ImageName,
     /// Platform that it is for.
     pub platform: Platform,
     /// Full name, tag included.
@@ -128,7 +128,7 @@ pub struct ReportedImage {
     /// Why its own build or push failed.
     pub failure: Option<Failure>,
     /// The ancestor that it was lost with, or the image whose failure ended the run (`--fail-fast`).
-    pub root_cause: Option<String>,
+    pub root_cause: Option<ImageName>,
     /// Last lines of its log when it failed.
     pub log_tail: Vec<String>,
     /// Place it was built at, from 0; null when no worker took it.

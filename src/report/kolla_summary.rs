@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::summary::{Summary, UnitSummary};
 use crate::model::event::FailedStatus;
+use crate::model::ids::ImageName;
 use crate::model::plan::Disposition;
 
 /// Every image of a run in one of Kolla's lists: these keys, in this order.
@@ -27,7 +28,7 @@ pub struct KollaSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KollaImage {
     /// Name, without prefix, namespace and tag.
-    pub name: String,
+    pub name: ImageName,
     /// Reason of its failure; only in `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<FailedStatus>,
@@ -36,7 +37,7 @@ pub struct KollaImage {
 impl KollaSummary {
     /// Each image of a run once, under its worst outcome, by name.
     pub fn of(run: &Summary) -> KollaSummary {
-        let mut worst: BTreeMap<&str, &UnitSummary> = BTreeMap::new();
+        let mut worst: BTreeMap<&ImageName, &UnitSummary> = BTreeMap::new();
         for unit in run.units() {
             let entry = worst.entry(&unit.unit.image).or_insert(unit);
             if severity(unit) > severity(entry) {
@@ -80,7 +81,7 @@ mod tests {
     fn names(list: &[KollaImage]) -> Vec<String> {
         let word = |image: &KollaImage| match &image.status {
             Some(status) => format!("{}={status}", image.name),
-            None => image.name.clone(),
+            None => image.name.to_string(),
         };
         list.iter().map(word).collect()
     }

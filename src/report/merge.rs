@@ -23,6 +23,7 @@ use super::earlier::EarlierRun;
 use super::summary::{Summary, SummaryOptions};
 use super::timeline::Timeline;
 use crate::model::event::Event;
+use crate::model::ids::ImageName;
 use crate::model::plan::BuildPlan;
 
 /// Settings of the run that merges.
@@ -31,7 +32,7 @@ pub struct MergeOptions {
     /// True when every image that the plan is to build must be in one of the files.
     pub complete: bool,
     /// Images whose failure does not make the whole a failure, beside those of the reports.
-    pub allowed_to_fail: Vec<String>,
+    pub allowed_to_fail: Vec<ImageName>,
 }
 
 /// The runs as one.

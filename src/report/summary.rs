@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::last_words;
 use crate::model::event::{Event, FailedStatus, Failure, Outcome, UnitId};
+use crate::model::ids::ImageName;
 use crate::model::plan::{BuildPlan, Disposition};
 
 /// How many log lines are kept of each build, to be shown when it fails.
@@ -18,7 +19,7 @@ const TAIL_LINE_CHARS: usize = 1000;
 #[derive(Debug, Clone, Default)]
 pub struct SummaryOptions {
     /// Images whose failure does not make the run a failure.
-    pub allowed_to_fail: Vec<String>,
+    pub allowed_to_fail: Vec<ImageName>,
 }
 
 /// The end of a unit whose end was never told.
@@ -123,7 +124,7 @@ pub struct Summary {
     units: Vec<UnitSummary>,
     index: HashMap<UnitId, usize>,
     several_platforms: bool,
-    allowed_to_fail: BTreeSet<String>,
+    allowed_to_fail: BTreeSet<ImageName>,
 }
 
 impl Summary {

@@ -38,7 +38,7 @@ pub fn plan(names: &[&str]) -> BuildPlan {
         };
         let UnitId { image, platform } = unit(name);
         PlannedUnit {
-            image: image.to_string(),
+            image: (*image).into(),
             platform,
             reference: Reference { path: format!("kolla/{image}"), ..named("x:master-debian-trixie") },
             list: None,
@@ -57,7 +57,7 @@ pub fn family(names: &[&str]) -> BuildPlan {
         plan(&names.iter().map(|name| name.rsplit('/').next().unwrap_or(name)).collect::<Vec<_>>());
     for (unit, name) in plan.units.iter_mut().zip(names) {
         if let Some((parent, _)) = name.rsplit_once('/') {
-            unit.parent = Parent::Image(parent.to_string());
+            unit.parent = Parent::Image(parent.into());
         }
     }
     plan
@@ -105,7 +105,7 @@ pub fn parent_failed(root_cause: &str) -> Outcome {
 
 /// The summary of a plan after some events, with some images allowed to fail.
 pub fn summary_of(plan: &BuildPlan, allowed_to_fail: &[&str], events: &[Event]) -> Summary {
-    let allowed_to_fail = allowed_to_fail.iter().map(ToString::to_string).collect();
+    let allowed_to_fail = allowed_to_fail.iter().map(|name| (*name).into()).collect();
     let mut summary = Summary::new(plan, &SummaryOptions { allowed_to_fail });
     events.iter().for_each(|event| summary.event(event));
     summary

@@ -15,6 +15,7 @@ use super::slots::Places;
 use super::tries::Tries;
 use super::worker::{Pushed, Success, Worker};
 use crate::model::event::{Event, Failure, FailureKind, Outcome, UnitId};
+use crate::model::ids::ImageName;
 use crate::model::plan::{BuildPlan, PlannedUnit};
 
 /// Limits of a run.
@@ -27,7 +28,7 @@ pub struct ScheduleLimits {
     /// Further tries after a failure that may pass.
     pub retries: u32,
     /// When there is some, no further build is started once an image has failed that is not among these.
-    pub fail_fast: Option<BTreeSet<String>>,
+    pub fail_fast: Option<BTreeSet<ImageName>>,
 }
 
 /// Runs every unit of the plan that is to be built. Events go to `events` in the order they happen; each unit's end is
@@ -190,7 +191,7 @@ impl RunState {
                 self.finish(unit, Outcome::Failed(failure), duration);
                 for lost in self.queue.fail(unit) {
                     if !self.finished[lost] {
-                        let root_cause = self.units[unit].image.as_str().into();
+                        let root_cause = self.units[unit].image.clone();
                         self.finish(lost, Outcome::ParentFailed { root_cause }, Duration::ZERO);
                     }
                 }
@@ -224,7 +225,7 @@ impl RunState {
     /// else has its end now.
     fn has_failed(&mut self, unit: usize) {
         let cause = &self.units[unit];
-        let ends_run = |tolerated: &BTreeSet<String>| !tolerated.contains(&cause.image);
+        let ends_run = |tolerated: &BTreeSet<ImageName>| !tolerated.contains(&cause.image);
         if self.failed_fast || !self.limits.fail_fast.as_ref().is_some_and(ends_run) {
             return;
         }

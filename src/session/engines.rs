@@ -138,7 +138,7 @@ async fn several(config: &Config, candidates: Vec<EngineCandidate>) -> Result<Ar
 }
 
 fn has_registry(config: &Config) -> bool {
-    config.image_reference("base", config.platforms[0]).registry.is_some()
+    config.image_reference(&"base".into(), config.platforms[0]).registry.is_some()
 }
 
 fn endpoint(config: &Config, environment: &Environment) -> Result<Endpoint, Fatal> {

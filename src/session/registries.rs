@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::stdio::{output, tell};
 use crate::config::resolved::Config;
 use crate::error::{EXIT_FAILED, Fatal};
-use crate::model::ids::Digest;
+use crate::model::ids::{Digest, ImageName};
 use crate::registry::{Registries, Trust};
 
 /// Where Docker and Podman keep certificates for registries.
@@ -77,7 +77,7 @@ impl Serialize for RegistryStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegistryFinding {
     /// Name of the image.
-    pub image: String,
+    pub image: ImageName,
     /// Platform that it is for; none when that makes no difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,

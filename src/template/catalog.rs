@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
+use crate::model::ids::ImageName;
 use crate::util::{input, names};
 
 /// The image tree that ships inside the binary.
@@ -48,7 +49,7 @@ impl TreeFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageTemplate {
     /// The image's name: the directory's own.
-    pub name: String,
+    pub name: ImageName,
     /// The directory, relative to the tree.
     pub dir: String,
 }
@@ -243,7 +244,7 @@ impl TemplateCatalog {
                     second: dir.to_string(),
                 });
             }
-            images.push(ImageTemplate { name: name.to_string(), dir: dir.to_string() });
+            images.push(ImageTemplate { name: name.into(), dir: dir.to_string() });
         }
         Ok(images)
     }

@@ -17,6 +17,7 @@ use super::origin::{override_name, tree_name};
 use super::overrides::MergedOverride;
 use super::repos::Repositories;
 use crate::dockerfile;
+use crate::model::ids::ImageName;
 use crate::model::platform::Platform;
 use crate::model::template_api::TemplateApi;
 
@@ -24,7 +25,7 @@ use crate::model::template_api::TemplateApi;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedDockerfile {
     /// Name of the image.
-    pub image: String,
+    pub image: ImageName,
     /// Directory of the image, relative to the tree.
     pub dir: String,
     /// Text of the Dockerfile.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use kolla_build::model::event::{Event, Failure, UnitId, UnitImage};
+use kolla_build::model::ids::ImageName;
 use kolla_build::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use kolla_build::model::platform::{Arch, Platform};
 use kolla_build::schedule::history::History;
@@ -25,18 +26,18 @@ const TOLERANCE: f64 = 1.03;
 /// Kolla's images, parents first, each with how long its build takes.
 struct Shape {
     plan: BuildPlan,
-    durations: HashMap<String, Duration>,
+    durations: HashMap<ImageName, Duration>,
 }
 
 impl Shape {
     fn new(duration: impl Fn(&str) -> Duration) -> Shape {
         let unit = |line: &str| {
             let (image, parent) = match line.split_once(' ') {
-                Some((image, parent)) => (image, Parent::Image(parent.to_string())),
+                Some((image, parent)) => (image, Parent::Image(parent.into())),
                 None => (line, Parent::Base("debian:trixie".to_string())),
             };
             PlannedUnit {
-                image: image.to_string(),
+                image: image.into(),
                 platform: Platform::new(Arch::X86_64),
                 reference: format!("kolla/{image}:t").parse().expect("a reference"),
                 list: None,
@@ -111,7 +112,7 @@ impl Shape {
 }
 
 /// A worker whose builds take the time that it is told.
-struct Builder(HashMap<String, Duration>);
+struct Builder(HashMap<ImageName, Duration>);
 
 impl Worker for Builder {
     fn work<'a>(&'a self, unit: &'a PlannedUnit, _: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>> {

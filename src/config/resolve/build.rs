@@ -3,7 +3,8 @@
 use super::builder::builder;
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Layers, ValueError};
-use crate::config::resolved::{BuildOptions, EngineChoice, Task};
+use crate::config::resolved::{BuildOptions, EngineChoice, ReuseChoice, Task};
+use crate::model::ids::ImageName;
 
 /// Options of the build; `platform_given` is true for platforms that were asked for.
 pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Result<BuildOptions, ValueError> {
@@ -18,7 +19,10 @@ pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Resul
         network_mode: layers.option("network_mode")?.unwrap_or_default(),
         build_args: layers.dict(DEFAULT, "build_args")?,
         cache: layers.flag("cache")?,
-        reuse_registry: layers.choice("reuse")?.is_some_and(|place| place == "registry"),
+        reuse: match layers.choice("reuse")?.as_deref() {
+            Some("registry") => ReuseChoice::EngineOrRegistry,
+            _ => ReuseChoice::Engine,
+        },
         pull: layers.flag("pull")?,
         push: layers.flag("push")?,
         verify_push: layers.flag("verify_push")?,
@@ -29,7 +33,7 @@ pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Resul
         retries: u32::try_from(layers.number("retries")?).unwrap_or(u32::MAX),
         fail_fast: layers.flag("fail_fast")?,
         timeout: layers.number("timeout")?,
-        allowed_to_fail: layers.list(DEFAULT, "allowed_to_fail")?,
+        allowed_to_fail: layers.list(DEFAULT, "allowed_to_fail")?.into_iter().map(ImageName::from).collect(),
         work_dir: layers.path("work_dir")?,
         source_cache: layers.path("source_cache")?,
         source_cache_days: layers.number("source_cache_days")?,

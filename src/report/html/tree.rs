@@ -26,8 +26,8 @@ impl View<'_> {
         let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
         let mut roots: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (at, image) in self.shown() {
-            let (Parent::Image(name) | Parent::Base(name)) = &image.parent;
-            match (&image.parent, indices.get(&(name.as_str(), image.platform))) {
+            let name = image.parent.as_str();
+            match (&image.parent, indices.get(&(name, image.platform))) {
                 (Parent::Image(_), Some(parent)) => children.entry(*parent).or_default().push(at),
                 _ => roots.entry(name).or_default().push(at),
             }

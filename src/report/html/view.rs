@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::ids::ImageName;
 use crate::model::plan::Disposition;
 use crate::report::format::{Report, ReportedImage, Time};
 use crate::report::text::clean;
@@ -20,7 +21,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     pub fn new(report: &'a Report) -> View<'a> {
         let path = &report.critical_path;
-        let index = |name: &String| {
+        let index = |name: &ImageName| {
             let is_it = |image: &ReportedImage| image.name == *name && Some(image.platform) == path.platform;
             report.images.iter().position(is_it)
         };

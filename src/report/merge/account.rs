@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::model::event::{Outcome, OutcomeKind, UnitId};
+use crate::model::ids::ImageName;
 use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use crate::model::reference::Reference;
 use crate::report::earlier::{EarlierRun, summarized_failure};
@@ -28,7 +29,7 @@ impl Account<'_> {
     }
 
     /// Rank by which one account counts before others: the largest does.
-    fn rank(&self, allowed_to_fail: &[String]) -> (bool, u8, Option<Time>) {
+    fn rank(&self, allowed_to_fail: &[ImageName]) -> (bool, u8, Option<Time>) {
         let (fails_run, outcome, end) = match self {
             Account::Report { image, .. } => {
                 let outcome = image.outcome.unwrap_or(OutcomeKind::Cancelled);
@@ -75,7 +76,7 @@ pub struct Accounts<'a> {
 
 impl<'a> Accounts<'a> {
     /// Hears every run. `plan` is what the whole was asked for.
-    pub fn gather(runs: &'a [EarlierRun], plan: &BuildPlan, allowed_to_fail: &[String]) -> Accounts<'a> {
+    pub fn gather(runs: &'a [EarlierRun], plan: &BuildPlan, allowed_to_fail: &[ImageName]) -> Accounts<'a> {
         let (units, known) = (plan.units.clone(), plan.units.iter().map(PlannedUnit::id).collect());
         let mut accounts = Accounts { units, known, best: HashMap::new() };
         for (run, earlier) in runs.iter().enumerate() {
@@ -95,7 +96,7 @@ impl<'a> Accounts<'a> {
         accounts
     }
 
-    fn consider(&mut self, unit: PlannedUnit, account: Account<'a>, allowed_to_fail: &[String]) {
+    fn consider(&mut self, unit: PlannedUnit, account: Account<'a>, allowed_to_fail: &[ImageName]) {
         let id = unit.id();
         let rank = |account: &Account| account.rank(allowed_to_fail);
         if self.best.get(&id).is_none_or(|known| rank(known) < rank(&account)) {
@@ -122,7 +123,7 @@ impl<'a> Accounts<'a> {
     }
 
     /// Images that failed and that their runs allowed to fail.
-    pub fn allowed_to_fail(&self) -> impl Iterator<Item = String> {
+    pub fn allowed_to_fail(&self) -> impl Iterator<Item = ImageName> {
         self.best.values().filter_map(|account| match account {
             Account::Report { image, .. } if !image.fails_run && image.is_unsuccessful() => {
                 Some(image.name.clone())
@@ -185,7 +186,7 @@ fn units_named(name: &str, plan: &BuildPlan) -> Vec<PlannedUnit> {
     let known: Vec<PlannedUnit> = plan.units.iter().filter(|unit| unit.image == name).cloned().collect();
     match plan.units.first() {
         Some(any) if known.is_empty() => vec![PlannedUnit {
-            image: name.to_owned(),
+            image: name.into(),
             reference: Reference { registry: None, path: name.to_owned(), tag: None, digest: None },
             parent: Parent::Base(String::new()),
             named: Vec::new(),

@@ -31,7 +31,8 @@ impl Worker for Fake {
             let pause = if self.hang { Duration::from_secs(3600) } else { Duration::from_millis(5) };
             tokio::time::sleep(pause).await;
             self.running.lock().expect("not poisoned").0 -= 1;
-            let next = self.failures.lock().expect("not poisoned").get_mut(&unit.image).and_then(Vec::pop);
+            let next =
+                self.failures.lock().expect("not poisoned").get_mut(unit.image.as_str()).and_then(Vec::pop);
             assert_ne!(unit.image, "panics", "this worker panics");
             next.map_or_else(|| Ok(Success::Built(image(&unit.image))), Err)
         })
@@ -39,14 +40,14 @@ impl Worker for Fake {
 
     fn push<'a>(&'a self, unit: &'a PlannedUnit, _tell: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>> {
         let failure =
-            self.push_failures.lock().expect("not poisoned").get_mut(&unit.image).and_then(Vec::pop);
+            self.push_failures.lock().expect("not poisoned").get_mut(unit.image.as_str()).and_then(Vec::pop);
         Box::pin(async move { failure.map_or(Ok(Pushed { digest: Some(Digest::of(b"")), list: None }), Err) })
     }
 }
 
 fn plan(images: &[(&str, Option<&str>)]) -> BuildPlan {
     let unit = |(image, parent): &(&str, Option<&str>)| PlannedUnit {
-        image: image.to_string(),
+        image: (*image).into(),
         platform: Platform::new(Arch::X86_64),
         reference: named(&format!("kolla/{image}:t")),
         list: None,
@@ -229,7 +230,7 @@ async fn failing_fast(
 ) -> (Vec<(String, Outcome)>, Vec<String>) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (_keep, stop) = watch::channel(false);
-    let fail_fast = Some(tolerated.iter().map(|image| image.to_string()).collect());
+    let fail_fast = Some(tolerated.iter().map(|image| (*image).into()).collect());
     let limits = ScheduleLimits { threads: 2, push_threads: Some(1), retries: 0, fail_fast };
     run(plan, Arc::new(fake), |_| 1, limits, stop, sender).await;
     let (mut ends, mut pushed) = (Vec::new(), Vec::new());
