@@ -36,7 +36,7 @@ const STAND_INS: [(&str, &str); 8] = [
 const REAL: [&str; 4] = ["git", "mkdir", "sh", "timeout"];
 
 /// Files that documents take for given.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 11] = [
     ("home/pip.conf", "[global]\n"),
     ("work/apt.conf", "Acquire::Retries \"3\";\n"),
     ("work/corporate.pem", "-----BEGIN CERTIFICATE-----\n"),
@@ -49,11 +49,16 @@ const FILES: [(&str, &str); 12] = [
     ("work/out/.keep", ""),
     ("work/reports/.keep", ""),
     ("work/overlay/keystone/keystone/motd", "hello\n"),
-    // Sources that come from nowhere else.
-    ("home/sources/setup.py", "keystone\n"),
-    ("home/.kolla/build.toml", "[sources.keystone-base]\ntype = \"local\"\nlocation = \"../home/sources\"\n"),
+    ("home/sources/setup.py", "a project\n"),
     ("home/.gitconfig", "[init]\ndefaultBranch = main\n"),
 ];
+
+/// A build.toml that has every source of the shipped one come from a directory of this machine.
+fn local_sources() -> String {
+    let shipped = std::fs::read_to_string(repository().join("build.toml")).unwrap();
+    let headings = shipped.lines().filter(|line| line.starts_with("[sources."));
+    headings.map(|line| format!("{line}\ntype = \"local\"\nlocation = \"../home/sources\"\n")).collect()
+}
 
 /// Images of the trees that documents name, each with what it is built on.
 const TREE: [(&str, &str); 8] = [
@@ -105,6 +110,7 @@ impl World {
         for (path, content) in FILES {
             world.file(path, content);
         }
+        world.file("home/.kolla/build.toml", &local_sources());
         for tree in ["work/docker", "home/kolla/docker"] {
             world.tree(tree);
         }
