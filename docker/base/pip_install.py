@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""pip install --upgrade, done by uv where it can be, into the environment of the Python that runs this.
+
+    kolla_pip_install [-c CONSTRAINTS] [-r FILE] [-e PATH] [--no-deps] [--pre] REQUIREMENT...
+
+uv comes from the index that pip is configured for, in the version that uv.txt pins, and goes with this process. pip
+itself installs what uv can't: see reasons below, or set KOLLA_PIP=pip. Caches are used where they are mounted, and
+never made. What is installed is compiled once, and without large test suites.
+"""
+
+import argparse
+import ast
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+UV = "/usr/local/share/kolla/uv.txt"
+CACHES = Path("/root/.cache")
+SITE = Path(sysconfig.get_path("purelib"))
+LARGE_TESTS = 1 << 20
+
+# Keys of pip's configuration without meaning for what is installed.
+NO_MATTER = {
+    "break-system-packages", "cache-dir", "disable-pip-version-check", "log", "no-cache-dir", "no-color", "no-compile",
+    "no-input", "no-warn-script-location", "prefer-binary", "progress-bar", "quiet", "require-virtualenv",
+    "root-user-action", "use-feature", "use-pep517", "verbose",
+}  # fmt: skip
+# Keys whose one value is that of a variable of uv's.
+VARIABLES = {
+    "cert": "SSL_CERT_FILE",
+    "client-cert": "SSL_CLIENT_CERT",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "index-url": "UV_DEFAULT_INDEX",
+    "retries": "UV_HTTP_RETRIES",
+    "timeout": "UV_HTTP_TIMEOUT",
+}
+
+
+class OnlyPip(Exception):
+    """Reason why pip has to do it."""
+
+
+def say(text):
+    print(f"kolla_pip_install: {text}", flush=True)
+
+
+def pip(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "pip", *arguments], **options)
+
+
+def mounted_cache(program):
+    """The cache of pip or uv, if the image is built with one: nothing of it becomes part of the image."""
+    cache = CACHES / program
+    return cache if cache.is_mount() else None
+
+
+def pip_options():
+    cache = mounted_cache("pip")
+    return ["--no-compile", *([f"--cache-dir={cache}"] if cache else ["--no-cache-dir"])]
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].strip(), allow_abbrev=False, add_help=False)
+    parser.add_argument("-c", "--constraint", action="append", default=[])
+    parser.add_argument("-r", "--requirement", action="append", default=[])
+    parser.add_argument("-e", "--editable", action="append", default=[])
+    parser.add_argument("--no-deps", action="store_true")
+    parser.add_argument("--pre", action="store_true")
+    parser.add_argument("-U", "--upgrade", "--no-cache-dir", action="store_true")
+    parser.add_argument("requirements", nargs="*")
+    parsed, unknown = parser.parse_known_intermixed_args(arguments)
+    if unknown:
+        raise OnlyPip(f"only pip is known to have {unknown[0]}")
+    return parsed
+
+
+def pip_configuration(listed):
+    """What `pip config list` has in force for pip install, by key: variables over [install] over [global]."""
+    layers = {"global": {}, "install": {}, ":env:": {}}
+    for line in listed.splitlines():
+        place, value = line.split("=", 1)
+        layer, _, key = place.partition(".")
+        if layer in layers:
+            layers[layer][key] = ast.literal_eval(value)
+    return layers["global"] | layers["install"] | layers[":env:"]
+
+
+def uv_settings(configuration, environment):
+    """uv's variables and options for what pip is configured to do."""
+    variables, options = {}, []
+    for key, value in configuration.items():
+        if key in VARIABLES:
+            variables[VARIABLES[key]] = value
+        elif key == "extra-index-url":
+            # The best version of all indexes, as pip takes it.
+            variables |= {"UV_INDEX": " ".join(value.split()), "UV_INDEX_STRATEGY": "unsafe-best-match"}
+        elif key == "trusted-host":
+            variables["UV_INSECURE_HOST"] = " ".join(value.split())
+        elif key == "proxy":
+            variables |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), value)
+        elif key == "constraint":
+            options += [f"--constraints={file}" for file in value.split()]
+        elif key == "find-links":
+            # pip takes a directory that is not there for an empty one.
+            places = [place for place in value.split() if "://" in place or Path(place).exists()]
+            options += [f"--find-links={place}" for place in places]
+        elif key in ("no-index", "pre"):
+            truth = value.lower() in ("1", "true", "yes", "on", "y", "t")
+            options += [{"no-index": "--no-index", "pre": "--prerelease=allow"}[key]] if truth else []
+        elif key not in NO_MATTER:
+            raise OnlyPip(f"pip is configured with {key}")
+    bundle = environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE")
+    if bundle:
+        variables.setdefault("SSL_CERT_FILE", bundle)
+    if "SSL_CERT_FILE" not in variables:
+        variables["UV_SYSTEM_CERTS"] = "true"
+    return variables, options
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def names(requirements):
+    """Distributions that requirements name; a path or an address names none."""
+    found = (re.match(r"([A-Za-z0-9][\w.-]*)\s*(\[[^]]*\])?\s*($|[<>=!~;@])", text.strip()) for text in requirements)
+    return {normal(match[1]) for match in found if match}
+
+
+def lines(files):
+    return [line for file in files for line in Path(file).read_text().splitlines()]
+
+
+def extras(requirements):
+    """Extras that requirements ask for, beside none."""
+    asked = re.findall(r"\[([\w.,\s-]*)\]\s*(?:$|[<>=!~;@])", "\n".join(requirements), re.MULTILINE)
+    return {"", *(extra.strip() for group in asked for extra in group.split(","))}
+
+
+def of_the_distribution():
+    """Packages outside of the virtual environment that it sees. pip counts them as installed, uv does not."""
+    if sys.prefix == sys.base_prefix:
+        return set()
+    paths = [path for path in sys.path if path.endswith("-packages") and not Path(path).is_relative_to(sys.prefix)]
+    return {normal(package.metadata["Name"]) for package in importlib.metadata.distributions(path=paths)}
+
+
+def first_unmet(excluded, extras):
+    """What something in the environment needs of these packages, and they are not."""
+    # pip has what reads requirements, and Python has not.
+    from pip._vendor.packaging.requirements import Requirement
+
+    for package in importlib.metadata.distributions(path=[str(SITE)]):
+        for requirement in map(Requirement, package.requires or []):
+            marker = requirement.marker
+            if normal(requirement.name) not in excluded:
+                continue
+            if marker and not any(marker.evaluate({"extra": extra}) for extra in extras):
+                continue
+            if not requirement.specifier.contains(importlib.metadata.version(requirement.name), prereleases=True):
+                return f"{requirement.name}{requirement.specifier}, which {package.metadata['Name']} needs"
+    return None
+
+
+def uv_command(parsed, wanted, excluded, work):
+    exclusions = work / "excluded.txt"
+    exclusions.write_text("\n".join(sorted(excluded)))
+    uv = str(work / "bin/uv")
+    command = [uv, "pip", "install", "--no-progress", f"--python={sys.executable}", f"--excludes={exclusions}"]
+    command += [f"--constraints={file}" for file in parsed.constraint]
+    command += [f"--requirements={file}" for file in parsed.requirement]
+    command += [f"--editable={path}" for path in parsed.editable]
+    command += ["--no-deps"] * parsed.no_deps + ["--prerelease=allow"] * parsed.pre
+    # As pip upgrades: what was asked for, not what that needs.
+    command += [f"--upgrade-package={name}" for name in sorted(wanted)]
+    return command + parsed.requirements
+
+
+def install_by_uv(arguments, work):
+    if os.environ.get("KOLLA_PIP") == "pip":
+        raise OnlyPip("KOLLA_PIP says so")
+    parsed = parse(arguments)
+    listed = pip("config", "list", check=True, capture_output=True, text=True).stdout
+    variables, options = uv_settings(pip_configuration(listed), os.environ)
+    fetch = ["--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps", f"--target={work}", f"--requirement={UV}"]
+    if pip("install", *pip_options(), *fetch).returncode:
+        raise OnlyPip("there is no uv to be had")
+    cache = mounted_cache("uv")
+    variables |= {"UV_CACHE_DIR": str(cache), "UV_LINK_MODE": "copy"} if cache else {"UV_NO_CACHE": "true"}
+    wanted = names([*parsed.requirements, *lines(parsed.requirement)])
+    # What constraints name is installed in that version, whatever the distribution has.
+    excluded = of_the_distribution() - wanted - names(lines(parsed.constraint))
+    command = [*uv_command(parsed, wanted, excluded, work), *options]
+    status = subprocess.run(command, env=os.environ | {"UV_PYTHON_DOWNLOADS": "never"} | variables).returncode
+    unmet = None if status or parsed.no_deps else first_unmet(excluded, extras(parsed.requirements))
+    if unmet:
+        raise OnlyPip(f"the distribution does not have {unmet}")
+    return status
+
+
+def size(directory):
+    return sum(file.lstat().st_size for file in directory.rglob("*") if not file.is_dir())
+
+
+def leave_out_large_tests():
+    for tests in SITE.glob("*/tests"):
+        if size(tests) > LARGE_TESTS:
+            shutil.rmtree(tests)
+
+
+def main(arguments):
+    with tempfile.TemporaryDirectory() as work:
+        try:
+            status = install_by_uv(arguments, Path(work))
+        except OnlyPip as reason:
+            say(f"pip installs: {reason}")
+            status = pip("install", "--upgrade", *pip_options(), *arguments).returncode
+    if status:
+        return status
+    leave_out_large_tests()
+    # Services can't write byte code. What has been compiled before is left as it is; what is no Python stays so.
+    subprocess.run([sys.executable, "-m", "compileall", "-qq", "-j0", SITE], stdout=subprocess.DEVNULL)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
