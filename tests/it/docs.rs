@@ -1,6 +1,6 @@
 //! The documents are true: their commands run, their links lead somewhere, and what they name exists.
 
-mod blocks;
+pub mod blocks;
 mod names;
 mod world;
 
@@ -44,10 +44,11 @@ fn documents() -> Vec<Document> {
         .collect()
 }
 
-/// Those that tell users what to do.
+/// Those that tell people what to do.
 fn users_documents() -> Vec<Document> {
     let mut documents = documents();
-    documents.retain(|it| it.path == Path::new("README.md") || it.path.starts_with("docs"));
+    let at_the_top = ["README.md", "CONTRIBUTING.md"].map(Path::new);
+    documents.retain(|it| at_the_top.contains(&it.path.as_path()) || it.path.starts_with("docs"));
     assert!(documents.len() > 10);
     documents
 }

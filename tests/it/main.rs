@@ -29,6 +29,7 @@ mod lock;
 mod makespan;
 mod many_images;
 mod merge;
+mod new_service;
 mod options;
 mod outputs;
 mod overrides;

@@ -36,11 +36,12 @@ const STAND_INS: [(&str, &str); 8] = [
 const REAL: [&str; 4] = ["git", "mkdir", "sh", "timeout"];
 
 /// Files that documents take for given.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("home/pip.conf", "[global]\n"),
     ("work/apt.conf", "Acquire::Retries \"3\";\n"),
     ("work/corporate.pem", "-----BEGIN CERTIFICATE-----\n"),
     ("work/keystone/setup.py", "keystone\n"),
+    ("work/parcel/pyproject.toml", "[project]\n"),
     ("work/kolla-build.conf", "[DEFAULT]\nbase = debian\n"),
     (
         "work/mine.j2",
