@@ -220,3 +220,50 @@ fn a_conductor_whose_hardware_cannot_be_loaded_is_not_built() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs a real Docker engine"]
+fn those_for_some_images_do_what_they_say_in_the_shipped_tree() {
+    let images =
+        ["ironic-conductor", "ironic-pxe", "ironic-base", "mariadb-server", "openstack-base", "base"];
+    let tag = "overrides-tree";
+    let name = |image: &str| format!("{NAMESPACE}/{image}:{tag}");
+    let _images = Images(images.map(name).to_vec());
+    let project = Project::shipped()
+        .with_docker_host(&real::endpoint())
+        .file(
+            "c.conf",
+            "[ironic-pxe-additions-ipxe]\ntype = local\nlocation = given\n\
+             [ironic-conductor-plugin-mine]\ntype = local\nlocation = mine\n",
+        )
+        .file("given/ipxe-snponly-aarch64.efi", "")
+        .file("mine/mine.py", "class Mine: pass\n")
+        .file(
+            "mine/pyproject.toml",
+            "[build-system]\nrequires = ['setuptools']\n[project]\nname = 'mine'\nversion = '1'\n\
+             [project.entry-points.'ironic.hardware.types']\nmine = 'mine:Mine'\n",
+        );
+    std::fs::write(project.path("given/ipxe-snponly-aarch64.efi"), program(0xaa64)).expect("a file");
+    let overrides = ["build-tools.j2", "ipxe-aarch64.j2", "ironic-hardware.j2", "puppet-tools.j2"];
+    build(&project, tag, &overrides, &[], &["^ironic-conductor$", "^ironic-pxe$", "^mariadb-server$"])
+        .exits(0);
+
+    let compiled = "echo '#include <Python.h>\nint main() { return 0; }' >/tmp/m.c \
+                    && gcc $(python3-config --includes) -o /tmp/m /tmp/m.c && /tmp/m && echo compiled";
+    assert_eq!(run_in(&name("openstack-base"), compiled), "compiled");
+    let loaded = "python3 -W ignore -c 'import importlib.metadata as m; \
+                  print(*sorted(it.name for it in m.entry_points(group=\"ironic.hardware.types\")))'";
+    let types = run_in(&name("ironic-conductor"), loaded);
+    for expected in ["idrac", "mine", "redfish"] {
+        assert!(types.split_whitespace().any(|it| it == expected), "{types}");
+    }
+    let served = "mkdir -p /var/lib/kolla/config_files && cd /var/lib/kolla/config_files \
+                  && echo '{\"command\": \"true\"}' >config.json \
+                  && KOLLA_CONFIG_STRATEGY=COPY_ONCE KOLLA_BOOTSTRAP= kolla_start >/dev/null 2>&1; ls /tftpboot";
+    let programs = run_in(&name("ironic-pxe"), served);
+    for expected in ["bootx64.efi", "ipxe-snponly-aarch64.efi", "snponly.efi"] {
+        assert!(programs.lines().any(|it| it == expected), "{programs}");
+    }
+    let pacemaker = "which pcs pacemaker-remoted puppet | wc -l";
+    assert_eq!(run_in(&name("mariadb-server"), pacemaker), "3");
+}
