@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::keys::DEFAULT;
+use super::keys::{DEFAULT, SOURCE_KEYS};
 use super::layer::{Entry, Layers, SetAt, ValueError, value_error};
 use super::resolved::Config;
 use super::source::{Source, SourceOrigin};
@@ -68,6 +68,13 @@ impl Config {
             place: SetAt::Derived,
         }));
         source_section::read(&layers, section)
+    }
+
+    /// True for a source that came with the program, where nothing of it was set elsewhere.
+    pub fn is_shipped_source(&self, section: &str) -> bool {
+        let of_section =
+            |entry: &&Entry| entry.section == section && SOURCE_KEYS.contains(&entry.key.as_str());
+        self.layers().entries().iter().filter(of_section).all(|entry| entry.place == SetAt::BuiltIn)
     }
 
     /// Makes sure that every source of these images that a user's files have to do with can be right.

@@ -9,7 +9,7 @@ use super::prepare::Prepared;
 use crate::config::source::Source;
 use crate::dockerfile::named::{self, Given, Named, NamedImage, WantedFor};
 use crate::error::{EXIT_USAGE, Fatal};
-use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes};
+use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes, source_archive};
 use crate::model::labels;
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::platform::Platform;
@@ -40,7 +40,7 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
                 mtime,
                 parents: built_from(prepared, unit, &named, file)?,
                 downloads: named.downloads,
-                source: source(prepared, &unit.image, *platform)?,
+                source: own_source(prepared, unit, file)?,
                 plugins: extras(prepared, &unit.image, "plugin", *platform)?,
                 additions: extras(prepared, &unit.image, "additions", *platform)?,
                 labels: labels::image_labels(
@@ -55,6 +55,18 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
         }
     }
     Ok(recipes)
+}
+
+/// The image's own source. One that nobody configured, and that the Dockerfile leaves out for what the distribution has,
+/// is none.
+fn own_source(
+    prepared: &Prepared,
+    unit: &PlannedUnit,
+    file: &RenderedDockerfile,
+) -> Result<Option<Source>, Fatal> {
+    let source = source(prepared, &unit.image, unit.platform)?;
+    let is_shipped = prepared.config.is_shipped_source(&unit.image);
+    Ok(source.filter(|source| !is_shipped || file.text.contains(&source_archive(&source.section))))
 }
 
 /// The source of a section, which is there when it is on this machine.

@@ -71,6 +71,27 @@ impl Fixture {
     }
 }
 
+#[test]
+fn a_source_of_the_shipped_tree_counts_where_its_dockerfile_adds_it() {
+    let daemon = FakeDocker::start();
+    daemon.publish(BASE_IMAGE, "trixie");
+    let none = "{% extends parent_template %}\n{% set etcd_packages_override = [] %}\n";
+    let project = Project::shipped().with_engine(&daemon).file("no-packages.j2", none);
+    let locked = |arguments: &[&str]| {
+        project.run([&["--base=debian", "--lock", "^etcd$"], arguments].concat()).exits(0);
+        project.read("build.lock")
+    };
+    // Debian's own packages are taken.
+    assert!(!locked(&[]).contains("[sources"), "{}", project.read("build.lock"));
+    assert!(locked(&["--template-override=no-packages.j2"]).contains("[sources.etcd]"));
+    // What a user configures counts, as with Kolla.
+    let server = FileServer::start();
+    let archive = server.put("/etcd.tar.gz", b"etcd 1");
+    let own = format!("[sources.etcd]\nversion = \"1\"\nlocation = \"{archive}\"\n");
+    std::fs::write(project.path("own.toml"), own).unwrap();
+    assert!(locked(&["--build-toml=own.toml"]).contains(&archive));
+}
+
 fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
