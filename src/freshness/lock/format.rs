@@ -318,5 +318,7 @@ local_id = "sha256:id"
         assert!(error("[sources]\n").contains("version"));
         assert_eq!(error("version = 2\nnew = {}\n"), "its version is 2, and this program reads version 1");
         assert!(error("version = 1\n[source.x]\n").contains("unknown field `source`"));
+        let pinned = "version = 1\n[base_images.\"debian:trixie\".amd64]\ndigest = \"sha256:ff\"\n";
+        assert!(error(pinned).contains("'sha256:ff' is no sha256 digest"));
     }
 }
