@@ -4,6 +4,9 @@ pub mod expand;
 pub mod instructions;
 pub mod mounts;
 pub mod named;
+pub mod package_caches;
+pub mod shell;
+pub mod users;
 
 use instructions::{Instruction, Instructions};
 

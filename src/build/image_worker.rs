@@ -315,7 +315,7 @@ impl ImageWorker {
         if !named.is_empty() {
             labels.insert(NAMED_LABEL.to_string(), named.join(" "));
         }
-        let dockerfile = self.renamed(unit, recipe, &parents)?;
+        let dockerfile = self.dockerfile(unit, recipe, &parents)?;
         let is_something: Vec<bool> = recipe.parents.iter().map(|from| !from.is_scratch()).collect();
         let mut kept = is_something.into_iter();
         parents.retain(|_| kept.next().unwrap_or(true));
@@ -337,20 +337,26 @@ impl ImageWorker {
         })
     }
 
-    /// The Dockerfile with aliases for base images; none when it has none.
-    fn renamed(
+    /// The Dockerfile with aliases for base images and with caches for packages; none when it is to have neither.
+    fn dockerfile(
         &self,
         unit: &PlannedUnit,
         recipe: &Recipe,
         parents: &[BuiltOn],
     ) -> Result<Option<String>, Failure> {
-        if parents.iter().all(|parent| parent.alias.is_none()) {
+        let has_aliases = parents.iter().any(|parent| parent.alias.is_some());
+        if !has_aliases && recipe.package_caches.is_none() {
             return Ok(None);
         }
         let path = self.context(recipe).join("Dockerfile");
         let text = input::read_to_string(&path).map_err(|error| {
             Failure::permanent(FailureKind::Local, format!("failed to read {}: {error}", path.display()))
         })?;
+        // By the names that images have before they get others.
+        let text = match &recipe.package_caches {
+            Some(caches) => caches.mounted_in(&text),
+            None => text,
+        };
         let given = Given { args: &self.settings.build_args, target: unit.platform };
         Ok(Some(with_images(&text, given, &|image| {
             let is_it = |from: &BuiltFrom| {

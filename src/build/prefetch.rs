@@ -114,6 +114,7 @@ mod tests {
                 additions: Vec::new(),
                 labels: Default::default(),
                 run_flags: Default::default(),
+                package_caches: None,
             };
             (id(image), recipe)
         };

@@ -12,7 +12,7 @@ use crate::context::workdir::{ContextFile, FileContent, WorkDir};
 use crate::dockerfile::mounts::with_run_flags;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::bake::{BAKE_FILE, BakeImage, BakeOptions, bake_file, is_bake_file};
-use crate::freshness::recipe::Recipes;
+use crate::freshness::recipe::{Recipe, Recipes};
 use crate::model::event::Failure;
 use crate::model::plan::PlannedUnit;
 use crate::session::Session;
@@ -106,16 +106,16 @@ fn warnings(build_args: &[String], secrets: &[&str]) -> String {
 
 /// The files of the contexts as they are in the archives that our own builds send.
 fn as_sent(mut files: Vec<ContextFile>, recipes: &Recipes) -> Vec<ContextFile> {
-    let run_flags: HashMap<PathBuf, &[String]> = recipes
-        .values()
-        .map(|recipe| (recipe.context.join("Dockerfile"), recipe.run_flags.as_ref()))
-        .collect();
+    let dockerfiles: HashMap<PathBuf, &Recipe> =
+        recipes.values().map(|recipe| (recipe.context.join("Dockerfile"), recipe)).collect();
     for file in &mut files {
         file.mode |= 0o200;
         if let FileContent::Bytes(bytes) = &mut file.content
-            && let Some(run_flags) = run_flags.get(&file.name)
+            && let Some(recipe) = dockerfiles.get(&file.name)
         {
-            *bytes = with_run_flags(&String::from_utf8_lossy(bytes), run_flags).into_bytes().into();
+            let text = String::from_utf8_lossy(bytes);
+            let text = recipe.package_caches.as_ref().map_or(text.to_string(), |it| it.mounted_in(&text));
+            *bytes = with_run_flags(&text, &recipe.run_flags).into_bytes().into();
         }
     }
     files

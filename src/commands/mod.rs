@@ -157,7 +157,9 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
             told(export_pipeline::write(&session, *system, *images_per_job, dir)?)
         }
         Task::MergeSummaries(paths) => merge_summaries::merge_summaries(prepared, paths),
-        Task::Prune { tags, dry_run } => prune::prune(&session, tags.as_deref(), *dry_run),
+        Task::Prune { tags, package_cache_days, dry_run } => {
+            prune::prune(&session, tags.as_deref(), *package_cache_days, *dry_run)
+        }
         Task::Build => build::build(session),
     }
 }

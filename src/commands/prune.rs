@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use fancy_regex::Regex;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::DecimalBytes;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::resolved::PlanFormat;
 use crate::engine::docker::Docker;
-use crate::engine::unneeded::{ImagePrune, Rules, cache, images};
+use crate::engine::unneeded::{ImagePrune, PackageCache, Rules, cache, images, package_caches};
 use crate::engine::{Engine, EngineError};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::report::counted;
@@ -26,6 +27,9 @@ struct Found {
     /// The commands that have made the images that go.
     histories: Vec<String>,
     cache: Cache,
+    package_caches: Vec<PackageCache>,
+    /// Days after whose last use one goes.
+    package_cache_days: Option<u64>,
 }
 
 /// The same, as it is shown.
@@ -35,6 +39,7 @@ struct Shown<'a> {
     #[serde(flatten)]
     images: &'a ImagePrune,
     cache: &'a Cache,
+    package_caches: &'a [PackageCache],
     /// Bytes in all, at most.
     size: u64,
 }
@@ -47,13 +52,19 @@ struct Cache {
 }
 
 /// Shows what goes, and then removes it; gives the exit code.
-pub fn prune(session: &Session, tags: Option<&str>, dry_run: bool) -> Result<u8, Fatal> {
+pub fn prune(
+    session: &Session,
+    tags: Option<&str>,
+    package_cache_days: Option<u64>,
+    dry_run: bool,
+) -> Result<u8, Fatal> {
     let config = session.config();
     let rules = rules(&session.prepared, tags)?;
     block_on(async {
         let mut found = Vec::new();
         for engine in engines::every(config, session.environment, "Cleaning up").await? {
-            found.push(find(engine, &rules).await.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
+            let all = find(engine, &rules, package_cache_days).await;
+            found.push(all.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
         }
         let shown: Vec<Shown> = found.iter().map(Found::shown).collect();
         output(&if config.output.plan_format == PlanFormat::Json { json(&shown) } else { text(&shown) })?;
@@ -80,7 +91,7 @@ fn rules(prepared: &Prepared, tags: Option<&str>) -> Result<Rules, Fatal> {
     })
 }
 
-async fn find(engine: Docker, rules: &Rules) -> Result<Found, EngineError> {
+async fn find(engine: Docker, rules: &Rules, package_cache_days: Option<u64>) -> Result<Found, EngineError> {
     // An image that was built on may be but a step to others by now.
     let all = engine.images(true).await?;
     let sizes = all.into_iter().map(|image| (image.id, image.size)).collect();
@@ -89,7 +100,8 @@ async fn find(engine: Docker, rules: &Rules) -> Result<Found, EngineError> {
     let records = engine.build_cache().await?;
     let ours = cache(&records, &histories);
     let cache = Cache { records: ours.len(), size: ours.iter().map(|record| record.size).sum() };
-    Ok(Found { engine, images, histories, cache })
+    let package_caches = package_caches(&records, package_cache_days, Timestamp::now());
+    Ok(Found { engine, images, histories, cache, package_caches, package_cache_days })
 }
 
 /// The commands that have made the images that go.
@@ -108,7 +120,7 @@ fn json(shown: &[Shown]) -> String {
 fn text(shown: &[Shown]) -> String {
     let short = |id: &str| id.trim_start_matches("sha256:").chars().take(12).collect::<String>();
     let mut out = String::new();
-    for Shown { engine, images, cache, size } in shown {
+    for Shown { engine, images, cache, package_caches, size } in shown {
         if shown.len() > 1 {
             out.push_str(&format!("{engine}:\n"));
         }
@@ -132,8 +144,14 @@ fn text(shown: &[Shown]) -> String {
             let count = counted(*count, "image");
             out.push_str(&format!("leave   {count} with tag {tag}, which --prune-tags does not name\n"));
         }
+        for PackageCache { name, size, unused_days, goes, .. } in *package_caches {
+            let verb = if *goes { "remove" } else { "keep" };
+            let (size, days) = (DecimalBytes(*size), counted(*unused_days as usize, "day"));
+            out.push_str(&format!("{verb:6}  package cache {name}  {size}  unused for {days}\n"));
+        }
         let going = images.remove.iter().filter(|removal| !removal.stays).count();
-        let (going, records) = (counted(going, "image"), counted(cache.records, "record"));
+        let records = cache.records + package_caches.iter().filter(|cache| cache.goes).count();
+        let (going, records) = (counted(going, "image"), counted(records, "record"));
         let size = DecimalBytes(*size);
         out.push_str(&format!("{going} and {records} of the build cache to remove, at most {size}\n"));
     }
@@ -142,15 +160,17 @@ fn text(shown: &[Shown]) -> String {
 
 impl Found {
     fn shown(&self) -> Shown<'_> {
-        let images = &self.images;
-        let size = images.remove.iter().map(|removal| removal.size).sum::<u64>() + self.cache.size;
-        Shown { engine: self.engine.endpoint(), images, cache: &self.cache, size }
+        let Found { engine, images, cache, package_caches, .. } = self;
+        let of_images: u64 = images.remove.iter().map(|removal| removal.size).sum();
+        let of_packages: u64 = package_caches.iter().filter(|cache| cache.goes).map(|cache| cache.size).sum();
+        let size = of_images + cache.size + of_packages;
+        Shown { engine: engine.endpoint(), images, cache, package_caches, size }
     }
 
     /// Removes images, and then the cache that has become free; one that can't be removed keeps no other. Gives the exit
     /// code.
     async fn remove(&self) -> u8 {
-        let Found { engine, histories, .. } = self;
+        let Found { engine, histories, package_cache_days, .. } = self;
         let (mut gone, mut errors) = (0, 0);
         for removal in &self.images.remove {
             let id = removal.references.is_empty().then_some(removal.id.as_str());
@@ -170,8 +190,10 @@ impl Found {
         }
         let pruned = async {
             let records = engine.build_cache().await?;
-            let ids: Vec<&str> = cache(&records, histories).iter().map(|record| record.id.as_str()).collect();
-            engine.prune_cache(&ids).await
+            let packages = package_caches(&records, *package_cache_days, Timestamp::now());
+            let packages = packages.iter().filter(|cache| cache.goes).map(|cache| cache.id.as_str());
+            let ours = cache(&records, histories).into_iter().map(|record| record.id.as_str());
+            engine.prune_cache(&ours.chain(packages).collect::<Vec<_>>()).await
         };
         let (records, freed) = pruned.await.unwrap_or_else(|error| {
             tell(&format!("error: failed to remove build cache: {error}"));

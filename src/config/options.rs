@@ -210,6 +210,12 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     kolla(Build, "cache", Flag, "Reuse images and layers that are up to date; --nocache builds everything from scratch"),
     ours(
         Build,
+        "package_cache",
+        Flag,
+        "Keep what apt, dnf, npm, pip and uv download in RUN steps for later ones (BuildKit or Podman)",
+    ),
+    ours(
+        Build,
         "reuse",
         Choice(&["engine", "registry"]),
         "Where to look for up-to-date images: the engine alone, or the registry too",
@@ -305,6 +311,14 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     ours(Tasks, "prune_tags", Text, "With --prune, remove kolla-build images with other matching tags, too")
         .means(Meaning::Regex)
         .role(OfTask(&["prune"])),
+    ours(
+        Tasks,
+        "prune_package_cache",
+        Integer { min: 0 },
+        "With --prune, remove package caches that no build has used for this many days, too; 0 removes all",
+    )
+    .value("DAYS")
+    .role(OfTask(&["prune"])),
     ours(Tasks, "dry_run", Flag, "With --prune, only show what would be removed").role(OfTask(&["prune"])),
     kolla(Output, "logs_dir", Text, "Directory of build logs, one per image").writes(Logs).common(),
     kolla(Output, "summary", Flag, "Print a summary of all images at the end"),

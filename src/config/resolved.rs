@@ -76,6 +76,8 @@ pub enum Task {
     Prune {
         /// A regex of the tags, beside the configured one, that are to go.
         tags: Option<String>,
+        /// Days after whose last use a package cache goes; none keeps them all.
+        package_cache_days: Option<u64>,
         /// Only show it.
         dry_run: bool,
     },
@@ -246,6 +248,8 @@ pub struct BuildOptions {
     pub reuse: ReuseChoice,
     /// Ask for newer base images.
     pub pull: bool,
+    /// Keep what package managers download.
+    pub package_cache: bool,
     /// Push after building.
     pub push: bool,
     /// Read each pushed image's digest back.

@@ -106,7 +106,13 @@ fn read(layers: &Layers, name: &str) -> Result<Task, ValueError> {
             Task::MergeSummaries(layers.many(name)?.into_iter().map(PathBuf::from).collect())
         }
         "plan" => Task::Plan,
-        "prune" => Task::Prune { tags: layers.option("prune_tags")?, dry_run: layers.flag("dry_run")? },
+        "prune" => Task::Prune {
+            tags: layers.option("prune_tags")?,
+            package_cache_days: layers
+                .integer(DEFAULT, "prune_package_cache")?
+                .and_then(|days| u64::try_from(days).ok()),
+            dry_run: layers.flag("dry_run")?,
+        },
         other => unreachable!("{other} is a task in the table of options and none here"),
     })
 }

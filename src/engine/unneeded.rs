@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use fancy_regex::Regex;
+use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::dockerfile::package_caches::MOUNTS;
 use crate::engine::docker::{CacheRecord, HeldImage};
 use crate::model::ids::ImageId;
 use crate::model::labels::{KEY_LABEL, PARENT_LABEL};
@@ -23,6 +25,11 @@ const SENT_CONTEXTS: [&str; 2] =
     ["http url http://build-context-", "http url http://buildkit-session/kolla-build-"];
 /// How it describes what a RUN step has made.
 const STEP: &str = "mount / from exec ";
+
+/// How it describes a cache mount: then come its place, and the step that has made it.
+const CACHE_MOUNT: &str = "cached mount ";
+
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// Whose names may be taken away.
 #[derive(Debug)]
@@ -71,6 +78,21 @@ pub struct ImagePrune {
     pub keep: Vec<Kept>,
     /// Tags that are ours and not the configured one, and that nobody asked to remove, with how many images have each.
     pub other_tags: BTreeMap<String, usize>,
+}
+
+/// A cache that package managers have filled in builds of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageCache {
+    /// What it is of: `pip`.
+    pub name: String,
+    /// The engine's id of it.
+    pub id: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Whole days since a build had it last.
+    pub unused_days: u64,
+    /// Whether it goes.
+    pub goes: bool,
 }
 
 /// Decides about every image. `sizes` are those of all images by id, `in_use` the ids that containers use, each with a
@@ -239,6 +261,26 @@ pub fn cache<'a>(records: &'a [CacheRecord], histories: &[String]) -> Vec<&'a Ca
     records.iter().filter(can_go).collect()
 }
 
+/// The caches of package managers, of which those go that nobody has used for so many days.
+pub fn package_caches(records: &[CacheRecord], days: Option<u64>, now: Timestamp) -> Vec<PackageCache> {
+    let read = |record: &CacheRecord| {
+        let mount = record.description.strip_prefix(CACHE_MOUNT)?;
+        // Those that are mounted elsewhere are ours by the step.
+        if !mount.contains(MOUNTS) {
+            return None;
+        }
+        let place = mount.split(' ').next().unwrap_or_default();
+        let name = place.strip_prefix(MOUNTS).unwrap_or(place).to_string();
+        let seconds = record.last_used.map_or(0, |then| now.duration_since(then).as_secs());
+        let unused_days = u64::try_from(seconds).unwrap_or_default() / SECONDS_A_DAY;
+        let goes = !record.in_use && days.is_some_and(|days| unused_days >= days);
+        Some(PackageCache { name, id: record.id.clone(), size: record.size, unused_days, goes })
+    };
+    let mut caches: Vec<PackageCache> = records.iter().filter_map(read).collect();
+    caches.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    caches
+}
+
 /// The command of a RUN step of BuildKit's, with the build arguments in front of it: `|1 a=b /bin/sh -c true`.
 fn run_command(step: &str) -> Option<&str> {
     step.strip_prefix("RUN ")?.strip_suffix(" # buildkit")
@@ -372,5 +414,51 @@ mod tests {
                 .map(String::from);
         let ids: Vec<&str> = cache(&records, &histories).iter().map(|record| record.id.as_str()).collect();
         assert_eq!(ids, ["context", "session", "step", "with-arguments", "copy"]);
+    }
+
+    #[test]
+    fn package_caches_are_ours_by_their_place_or_their_step_and_go_by_age() {
+        let now: Timestamp = "2026-11-27T12:00:00Z".parse().expect("a time");
+        let record = |id: &str, description: &str, last_used: &str| CacheRecord {
+            id: id.to_string(),
+            description: description.to_string(),
+            last_used: last_used.parse().ok(),
+            size: 5,
+            ..CacheRecord::default()
+        };
+        let at_work = CacheRecord {
+            in_use: true,
+            ..record("now", "cached mount /dev/kolla-build/uv from exec sh -c x", "2026-01-01T00:00:00Z")
+        };
+        let records = [
+            record("pip", "cached mount /dev/kolla-build/pip from exec sh -c pip", "2026-11-25T11:00:00.5Z"),
+            record(
+                "lists",
+                "cached mount /var/lib/apt/lists from exec sh -c apt-get -o X=/dev/kolla-build/apt",
+                "",
+            ),
+            record(
+                "theirs",
+                "cached mount /var/lib/apt/lists from exec sh -c apt-get",
+                "2026-01-01T00:00:00Z",
+            ),
+            record("step", "mount / from exec sh -c ls /dev/kolla-build/pip", "2026-01-01T00:00:00Z"),
+            at_work,
+        ];
+        let told = |days: Option<u64>| -> Vec<(String, u64, bool)> {
+            let caches = package_caches(&records, days, now).into_iter();
+            caches.map(|cache| (cache.name, cache.unused_days, cache.goes)).collect()
+        };
+        let expected = |goes: [bool; 3]| {
+            let ages = [("/var/lib/apt/lists", 0), ("pip", 2), ("uv", 330)];
+            ages.into_iter()
+                .zip(goes)
+                .map(|((name, days), goes)| (name.to_string(), days, goes))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(None), expected([false, false, false]));
+        assert_eq!(told(Some(3)), expected([false, false, false]));
+        assert_eq!(told(Some(2)), expected([false, true, false]));
+        assert_eq!(told(Some(0)), expected([true, true, false]));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::source::Source;
 use crate::dockerfile::SCRATCH;
 use crate::dockerfile::named::{Download, WantedFor};
+use crate::dockerfile::package_caches::PackageCaches;
 use crate::model::event::UnitId;
 use crate::model::plan::Parent;
 use crate::model::reference::Reference;
@@ -46,6 +47,8 @@ pub struct Recipe {
     pub labels: BTreeMap<String, String>,
     /// Flags that its RUN steps get, those of secrets.
     pub run_flags: Arc<[String]>,
+    /// Caches that its RUN steps get for packages. What it is made from is the same without them.
+    pub package_caches: Option<Arc<PackageCaches>>,
 }
 
 impl Recipe {

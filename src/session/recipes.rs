@@ -1,6 +1,6 @@
 //! What every image is built from, as the configuration and the rendered Dockerfiles say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::contexts::platform_dir;
@@ -8,6 +8,8 @@ use super::environment::Environment;
 use super::prepare::Prepared;
 use crate::config::source::Source;
 use crate::dockerfile::named::{self, Given, Named, NamedImage, WantedFor};
+use crate::dockerfile::package_caches::PackageCaches;
+use crate::dockerfile::users::ends_as_root;
 use crate::error::{EXIT_USAGE, Fatal};
 use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes, source_archive};
 use crate::model::labels;
@@ -28,6 +30,7 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
     for (platform, rendered) in &prepared.rendered {
         let files: HashMap<&str, &RenderedDockerfile> =
             rendered.iter().map(|file| (file.image.as_str(), file)).collect();
+        let package_caches = package_caches(prepared, *platform, rendered).map(Arc::new);
         let below = platform_dir(prepared, *platform);
         for unit in prepared.plan.to_build().filter(|unit| unit.platform == *platform) {
             let Some(file) = files.get(unit.image.as_str()) else { continue };
@@ -50,6 +53,7 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
                     created,
                 ),
                 run_flags: run_flags.clone(),
+                package_caches: package_caches.clone(),
             };
             recipes.insert(unit.id(), recipe);
         }
@@ -67,6 +71,32 @@ fn own_source(
     let source = source(prepared, &unit.image, unit.platform)?;
     let is_shipped = prepared.config.is_shipped_source(&unit.image);
     Ok(source.filter(|source| !is_shipped || file.text.contains(&source_archive(&source.section))))
+}
+
+/// The caches of a platform's package managers, if there are to be any.
+fn package_caches(
+    prepared: &Prepared,
+    platform: Platform,
+    rendered: &[RenderedDockerfile],
+) -> Option<PackageCaches> {
+    let config = &prepared.config;
+    if !config.build.package_cache {
+        return None;
+    }
+    let mut without_root = BTreeSet::new();
+    // An image hands its user on to those that are built on it, which may come before it.
+    loop {
+        let known = without_root.len();
+        for file in rendered {
+            if !ends_as_root(&file.text, &|image| !without_root.contains(image)) {
+                without_root.insert(config.image_reference(&file.image, platform).to_string());
+            }
+        }
+        if without_root.len() == known {
+            break;
+        }
+    }
+    Some(PackageCaches::new(&config.base, &config.base_tag, platform, without_root))
 }
 
 /// The source of a section, which is there when it is on this machine.

@@ -420,3 +420,39 @@ fn takes_layers_from(registry: &str, builder: &Builder) {
     let (without, run) = build("without", &[]);
     assert_ne!(without.read("uuid"), pushed.read("uuid"), "{}, {registry}: {run}", builder.name);
 }
+
+/// Functions stand in for package managers: what they keep is there in the next build, and not in the image.
+#[test]
+#[ignore = "needs every real engine"]
+fn package_caches_outlast_builds_and_are_in_no_image() {
+    for builder in builders().iter().filter(|builder| builder.buildkit() || builder.is_podman()) {
+        let seen = "seen() { if [ -e \"$1/$TEST\" ]; then echo \"$1 was kept\"; else : >\"$1/$TEST\"; fi; }";
+        // Wherever the lists are named they count as the image's.
+        let apt = "apt() { seen \"${2#*=}\"; for lists in /var/lib/ap?/lists; do seen \"$lists\"; done; }";
+        let project = project(&builder.endpoint).file("images/service/lists", "").image(
+            "service",
+            Some("base"),
+            &format!(
+                "COPY lists /var/lib/apt/lists/of-the-image\nRUN {seen}; {apt}; rm() {{ :; }}; \\\n\
+                 apt update && rm -rf /var/lib/apt/lists/*\n\
+                 RUN {seen}; pip() {{ seen \"$PIP_CACHE_DIR\"; }}; pip install --no-cache-dir x\n"
+            ),
+        );
+        let built = Built::by(builder, &["service", "base"]);
+        let places = ["/dev/kolla-build/apt", "/dev/kolla-build/pip", "/var/lib/apt/lists"];
+        let kept = || {
+            let run = run(&project, builder, &["--nocache", "--package-cache"], &[]).exits(0);
+            places.map(|place| run.stderr.contains(&format!("{place} was kept")))
+        };
+        assert_eq!(kept(), [false; 3], "{}", builder.name);
+        assert_eq!(kept(), [true; 3], "{}", builder.name);
+        let files = built.saved("service").files;
+        let left = |path: &&String| path.contains("kolla-build") || path.starts_with("var/lib/apt/lists/");
+        assert_eq!(
+            files.keys().filter(left).collect::<Vec<_>>(),
+            ["var/lib/apt/lists/of-the-image"],
+            "{}",
+            builder.name
+        );
+    }
+}

@@ -34,6 +34,7 @@ mod options;
 mod outputs;
 mod overrides;
 mod package;
+mod package_cache;
 mod parents;
 mod pipeline;
 mod plain_text;

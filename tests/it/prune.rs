@@ -34,6 +34,7 @@ fn a_dry_run_shows_what_the_real_one_then_removes() {
     let record = |id: &str, description: &str, layer_of: Option<&str>| CacheRecord {
         id: id.to_string(),
         description: description.to_string(),
+        last_used: None,
         layer_of: layer_of.map(str::to_string),
     };
     let now = daemon.image(NOW).expect("built").id;
@@ -100,6 +101,47 @@ fn what_a_container_uses_stays_and_what_can_t_be_removed_is_told() {
     let run = project.run(["--prune"]).exits(0);
     assert!(run.stdout.contains("  keystone  the container web is made from it\n"), "{run}");
     assert_eq!(daemon.state().untagged.len(), 1);
+}
+
+#[test]
+fn package_caches_are_shown_and_go_when_they_are_asked_for() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project(&daemon);
+    let record = |id: &str, description: &str, last_used: Option<&str>| CacheRecord {
+        id: id.to_string(),
+        description: description.to_string(),
+        last_used: last_used.map(str::to_string),
+        layer_of: None,
+    };
+    let today = jiff::Timestamp::now().to_string();
+    let lists =
+        "cached mount /var/lib/apt/lists from exec /bin/sh -c apt-get -o X=/dev/kolla-build/apt update";
+    daemon.state().cache = vec![
+        record("pip", "cached mount /dev/kolla-build/pip from exec /bin/sh -c pip", Some(&today)),
+        record("lists", lists, None),
+        record("theirs", "cached mount /root/.cache/pip from exec /bin/sh -c pip", None),
+    ];
+    let ids = || daemon.state().cache.iter().map(|record| record.id.clone()).collect::<Vec<_>>();
+
+    let run = project.run(["--prune"]).exits(0);
+    for line in [
+        "keep    package cache pip  1.00 MB  unused for 0 days",
+        "keep    package cache /var/lib/apt/lists  ",
+    ] {
+        assert!(run.stdout.lines().any(|shown| shown.starts_with(line)), "{run}");
+    }
+    assert_eq!(ids(), ["pip", "lists", "theirs"]);
+
+    let run = project.run(["--prune", "--prune-package-cache=7", "--plan-format=json"]).exits(0);
+    let shown: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let goes = |at: usize| shown[0]["package_caches"][at]["goes"].clone();
+    assert_eq!([goes(0), goes(1)], [true, false], "{shown:#}");
+    assert_eq!(shown[0]["size"], 1_000_000, "{shown:#}");
+    assert!(run.tells("Removed 0 images and 1 record of the build cache, the latter 1.00 MB"), "{run}");
+    assert_eq!(ids(), ["pip", "theirs"]);
+
+    project.run(["--prune", "--prune-package-cache=0"]).exits(0);
+    assert_eq!(ids(), ["theirs"]);
 }
 
 #[test]

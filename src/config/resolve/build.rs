@@ -1,6 +1,6 @@
 //! How images are built [pure].
 
-use super::builder::builder;
+use super::builder::{builder, package_cache};
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Layers, ValueError};
 use crate::config::resolved::{BuildOptions, EngineChoice, ReuseChoice, Task};
@@ -14,6 +14,7 @@ pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Resul
     };
     Ok(BuildOptions {
         builder: builder(layers, &engine, task)?,
+        package_cache: package_cache(layers, &engine, task)?,
         engine,
         engine_hosts: layers.many_parsed("engine_host")?,
         network_mode: layers.option("network_mode")?.unwrap_or_default(),

@@ -10,6 +10,7 @@ use crate::model::secret::SecretSpec;
 
 const NEEDS_BUILDKIT: &str = "only Docker's BuildKit can do this: use --buildkit, with --engine docker";
 const SQUASHES_NOT: &str = "BuildKit does not squash: add --nobuildkit";
+const MOUNTS_NO_CACHES: &str = "Docker's classic builder has no mounts for caches: leave out --nobuildkit";
 const INLINE_ONLY: &str = "an engine's own BuildKit, asked over Docker's API, writes its cache into the images alone: use \
                            type=inline and push them, or --export bake for type=registry and others";
 
@@ -52,6 +53,18 @@ fn squash(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
     match layers.entry(DEFAULT, "squash") {
         Some(entry) if squash && buildkit => Err(value_error(entry, SQUASHES_NOT.to_string())),
         _ => Ok(squash),
+    }
+}
+
+/// `--package-cache`; refused with Docker's classic builder.
+pub(super) fn package_cache(layers: &Layers, engine: &EngineChoice, task: &Task) -> Result<bool, ValueError> {
+    let package_cache = layers.flag("package_cache")?;
+    let is_classic = *engine == EngineChoice::Docker
+        && !layers.flag("buildkit")?
+        && !matches!(task, Task::Export(Export::Bake(_)));
+    match layers.entry(DEFAULT, "package_cache") {
+        Some(entry) if package_cache && is_classic => Err(value_error(entry, MOUNTS_NO_CACHES.to_string())),
+        _ => Ok(package_cache),
     }
 }
 

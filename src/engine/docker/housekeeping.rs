@@ -6,6 +6,7 @@ use bollard::errors::Error as BollardError;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
 };
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::super::EngineError;
@@ -36,6 +37,8 @@ pub struct CacheRecord {
     pub parents: Vec<String>,
     /// BuildKit's words about where it comes from.
     pub description: String,
+    /// When a build had it last, or when it was made.
+    pub last_used: Option<Timestamp>,
     /// Whether a build is at it now.
     pub in_use: bool,
     /// Whether an image has it as a layer.
@@ -75,6 +78,8 @@ struct Record {
     parent: String,
     parents: Option<Vec<String>>,
     description: String,
+    created_at: Option<String>,
+    last_used_at: Option<String>,
     in_use: bool,
     shared: bool,
     size: i64,
@@ -87,6 +92,7 @@ impl From<Record> for CacheRecord {
             parents: parents.filter(|parent| !parent.is_empty()).collect(),
             id: record.id,
             description: record.description,
+            last_used: record.last_used_at.or(record.created_at).and_then(|time| time.parse().ok()),
             in_use: record.in_use,
             shared: record.shared,
             size: u64::try_from(record.size).unwrap_or_default(),

@@ -107,6 +107,8 @@ pub struct Image {
 pub struct CacheRecord {
     pub id: String,
     pub description: String,
+    /// When a build had it last; none when it was not said.
+    pub last_used: Option<String>,
     /// The id of the image that has it as a layer.
     pub layer_of: Option<String>,
 }

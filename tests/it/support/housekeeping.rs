@@ -103,6 +103,7 @@ impl Shared {
             let record = state.cache.iter().map(|record| {
                 json!({
                     "ID": record.id, "Parent": "", "Type": "regular", "Description": record.description,
+                    "LastUsedAt": record.last_used, "CreatedAt": "2026-01-01T00:00:00.5Z",
                     "InUse": false, "Shared": shared(&record.layer_of), "Size": 1_000_000,
                 })
             });
