@@ -23,17 +23,17 @@ impl Fixture {
         let daemon = FakeDocker::start();
         daemon.publish(BASE_IMAGE, "trixie");
         let server = FileServer::start();
-        let archive = server.put("/etcd.tar.gz", b"etcd 1");
+        let archive = server.put("/zookeeper.tar.gz", b"zookeeper 1");
         let project = Project::empty()
             .with_engine(&daemon)
             .image("base", None, "RUN true\n")
-            .image("etcd", Some("base"), "ADD etcd-archive /\n")
+            .image("zookeeper", Some("base"), "ADD zookeeper-archive /\n")
             .image("nova", Some("base"), "ADD nova-archive /\nADD plugins-archive /\n")
             .file("extra/file", "extra 1\n");
         repository(&project.path("nova.git"), "nova 1");
         let sources = format!(
             "[options]\nretries = 0\n\
-             [sources.etcd]\ntype = \"url\"\nlocation = \"{archive}\"\n\
+             [sources.zookeeper]\ntype = \"url\"\nlocation = \"{archive}\"\n\
              [sources.nova]\ntype = \"git\"\nlocation = \"file://{}\"\nreference = \"main\"\n\
              [sources.nova-plugin-extra]\ntype = \"local\"\nlocation = \"extra\"\n",
             project.path("nova.git").display()
@@ -123,7 +123,7 @@ fn every_source_and_base_image_of_the_matched_images_is_pinned() {
     assert_eq!(fixture.daemon.builds().len(), 0);
     let text = fixture.project.read("build.lock");
     let lock: toml::Table = text.parse().unwrap();
-    assert_eq!(lock["sources"]["etcd"]["sha256"].as_str(), Some(sha256(b"etcd 1").as_str()));
+    assert_eq!(lock["sources"]["zookeeper"]["sha256"].as_str(), Some(sha256(b"zookeeper 1").as_str()));
     let commit = head(&fixture.project.path("nova.git"));
     assert_eq!(lock["sources"]["nova"]["commit"].as_str(), Some(commit.as_str()));
     assert_eq!(lock["sources"]["nova-plugin-extra"]["sha256"].as_str().map(str::len), Some(64));
@@ -134,8 +134,8 @@ fn every_source_and_base_image_of_the_matched_images_is_pinned() {
     // The same again gives the same, and another file holds what was asked for only.
     fixture.run(&["--lock"]).exits(0);
     assert_eq!(fixture.project.read("build.lock"), text);
-    fixture.run(&["--lock=etcd.lock", "etcd"]).exits(0);
-    assert!(!fixture.project.read("etcd.lock").contains("nova"));
+    fixture.run(&["--lock=zookeeper.lock", "zookeeper"]).exits(0);
+    assert!(!fixture.project.read("zookeeper.lock").contains("nova"));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn everything_that_drifted_is_told_before_anything_is_built() {
     let fixture = Fixture::locked();
     let locked: toml::Table = fixture.project.read("build.lock").parse().unwrap();
     let was = |section: &str| locked["sources"][section]["sha256"].as_str().unwrap().to_string();
-    let url = fixture.server.put("/etcd.tar.gz", b"etcd 2");
+    let url = fixture.server.put("/zookeeper.tar.gz", b"zookeeper 2");
     fixture.edit("build.toml", "reference = \"main\"", "reference = \"stable\"");
     fixture.edit("extra/file", "extra 1", "extra 2");
     fixture.edit("build.lock", BASE_IMAGE, "debian:sid");
@@ -212,10 +212,10 @@ fn everything_that_drifted_is_told_before_anything_is_built() {
     let told = |line: String| assert!(run.stderr.contains(&line), "{line} is not in {run}");
     assert!(run.tells("error: build.lock is out of date; nothing was built"), "{run}");
     told(format!(
-        "source [etcd] ({}): was url {url}, sha256 {}, is url {url}, sha256 {}",
+        "source [zookeeper] ({}): was url {url}, sha256 {}, is url {url}, sha256 {}",
         platform(),
-        was("etcd"),
-        sha256(b"etcd 2")
+        was("zookeeper"),
+        sha256(b"zookeeper 2")
     ));
     let repository = format!("git file://{}", fixture.project.path("nova.git").display());
     let commit = locked["sources"]["nova"]["commit"].as_str().unwrap();
@@ -233,8 +233,8 @@ fn everything_that_drifted_is_told_before_anything_is_built() {
 #[test]
 fn a_section_that_is_not_locked_is_drift_only_for_images_that_use_it() {
     let fixture = Fixture::new();
-    fixture.run(&["--lock", "etcd"]).exits(0);
-    fixture.run(&["--locked", "etcd"]).exits(0);
+    fixture.run(&["--lock", "zookeeper"]).exits(0);
+    fixture.run(&["--locked", "zookeeper"]).exits(0);
     let run = fixture.run(&["--locked"]).exits(1);
     let repository = fixture.project.path("nova.git");
     let told = format!(
@@ -248,10 +248,10 @@ fn a_section_that_is_not_locked_is_drift_only_for_images_that_use_it() {
 #[test]
 fn what_can_not_be_had_is_not_locked() {
     let fixture = Fixture::new();
-    fixture.edit("build.toml", "/etcd.tar.gz", "/absent.tar.gz");
+    fixture.edit("build.toml", "/zookeeper.tar.gz", "/absent.tar.gz");
     fixture.edit("build.toml", "nova.git", "nowhere.git");
     let run = fixture.run(&["--lock"]).exits(1);
-    assert!(run.stderr.contains("cannot get the source of [etcd]"), "{run}");
+    assert!(run.stderr.contains("cannot get the source of [zookeeper]"), "{run}");
     assert!(run.stderr.contains("cannot get the source of [nova]"), "{run}");
     assert!(!fixture.project.path("build.lock").exists());
 }
