@@ -20,6 +20,7 @@ pub mod lint;
 pub mod model;
 pub mod registry;
 pub mod report;
+pub mod run;
 pub mod schedule;
 pub mod session;
 pub mod sources;

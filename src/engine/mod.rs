@@ -1,5 +1,6 @@
 //! Container engines: what the scheduler needs of one, and the engines there are.
 
+pub mod container;
 pub mod docker;
 mod failure;
 pub mod fleet;

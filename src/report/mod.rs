@@ -21,7 +21,7 @@ mod testing;
 mod text;
 mod timeline;
 
-pub(crate) use text::counted;
+pub(crate) use text::{counted, human};
 
 use crate::model::event::Event;
 use summary::Summary;

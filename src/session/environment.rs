@@ -30,6 +30,8 @@ pub struct Environment {
     pub source_date_epoch: Option<Timestamp>,
     /// The user's directory for what can be made again; none when no variable names one.
     pub cache_dir: Option<PathBuf>,
+    /// The user's directory for what must not be lost; none when no variable names one.
+    pub state_dir: Option<PathBuf>,
     /// Proxies that builds get as arguments, by variable.
     pub proxies: BTreeMap<String, String>,
     /// Docker's engine and configuration.
@@ -54,7 +56,10 @@ impl Environment {
         Ok(Environment {
             source_date_epoch: source_date_epoch(get("SOURCE_DATE_EPOCH"))
                 .map_err(|error| Fatal::message(error, EXIT_USAGE))?,
-            cache_dir: cache_dir(get("XDG_CACHE_HOME"), get("HOME")),
+            cache_dir: user_dir(get("XDG_CACHE_HOME"), get("HOME"), ".cache")
+                .map(|dir| dir.join("kolla-build")),
+            state_dir: user_dir(get("XDG_STATE_HOME"), get("HOME"), ".local/state")
+                .map(|dir| dir.join("kolla-run")),
             proxies: PROXY_VARIABLES.iter().filter_map(proxy).collect(),
             docker: DockerEnvironment::of(&variables),
             is_ci: is_set("CI"),
@@ -70,12 +75,11 @@ impl Environment {
     }
 }
 
-/// The user's cache directory. An `XDG_CACHE_HOME` that is not absolute is to be ignored
-/// (<https://specifications.freedesktop.org/basedir-spec>).
-fn cache_dir(named: Option<&str>, home: Option<&str>) -> Option<PathBuf> {
+/// A directory of the user's: the one that a variable names, or else the usual one at home. One that is named and not
+/// absolute is to be ignored (<https://specifications.freedesktop.org/basedir-spec>).
+fn user_dir(named: Option<&str>, home: Option<&str>, usual: &str) -> Option<PathBuf> {
     let named = named.map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let in_home = || Some(PathBuf::from(home.filter(|home| !home.is_empty())?).join(".cache"));
-    Some(named.or_else(in_home)?.join("kolla-build"))
+    named.or_else(|| Some(PathBuf::from(home.filter(|home| !home.is_empty())?).join(usual)))
 }
 
 #[cfg(test)]

@@ -113,6 +113,12 @@ pub fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     Destination::at(path)?.write(content.as_ref())
 }
 
+/// Writes a file that only this user can read, whole or not at all, in place of what has its name.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    completed(path, content, 0o600)?.persist(path)?;
+    Ok(())
+}
+
 /// Opens a file, which may be missing, to write at its end. A FIFO that nobody reads is refused, not waited for.
 pub fn append_to(path: &Path) -> io::Result<File> {
     match fs::metadata(path) {

@@ -6,9 +6,9 @@ set -euo pipefail
 repository=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 state=${KOLLA_BUILD_DEMO_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/kolla-build-demo}
 tag=demo
-prefix=kolla_demo_
+id=kolla_demo
 services=(mariadb memcached keystone)
-volumes=(logs mariadb fernet_keys credential_keys)
+files=$state/$id/files
 
 # Beside the usual ports, which the machine may need for services of its own.
 MARIADB_PORT=${KOLLA_BUILD_DEMO_MARIADB_PORT:-23306}
@@ -21,6 +21,14 @@ say() { printf 'demo: %s\n' "$*" >&2; }
 die() {
     say "$@"
     exit 1
+}
+
+kolla_run() { "$repository/target/release/kolla-run" --state-dir "$state" "$@"; }
+
+# stack COMMAND [OPTION...]: what kolla-run does with the demo's stack.
+stack() {
+    kolla_run "$1" keystone --config-id "$id" --set "tag=$tag" --set "mariadb_port=$MARIADB_PORT" \
+        --set "memcached_port=$MEMCACHED_PORT" --set "keystone_port=$KEYSTONE_PORT" "${@:2}"
 }
 
 image_of() {

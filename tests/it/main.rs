@@ -54,6 +54,7 @@ mod retag;
 mod reuse;
 mod secrets;
 mod sources;
+mod stacks;
 mod support;
 mod threads;
 mod unchanged;

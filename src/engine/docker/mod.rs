@@ -3,6 +3,8 @@
 mod build;
 mod client;
 mod connect;
+mod container_models;
+mod containers;
 mod endpoint;
 mod fault;
 mod grpc;

@@ -13,6 +13,7 @@ use crate::support::git::git;
 use crate::support::registry::FakeRegistry;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kolla-build");
+const RUN_PROGRAM: &str = env!("CARGO_BIN_EXE_kolla-run");
 
 /// What images of the documents are built on.
 const BASE_IMAGES: [&str; 3] = ["quay.io/rockylinux/rockylinux:10", BASE_IMAGE, "debian:trixie-slim"];
@@ -98,6 +99,7 @@ impl World {
         let script =
             format!("case \" $* \" in *' --platform linux/arm64 '*) {arm};; esac\nexec '{PROGRAM}' \"$@\"");
         world.program("bin", "kolla-build", &script);
+        world.program("bin", "kolla-run", &format!("exec '{RUN_PROGRAM}' \"$@\""));
         symlink(repository().join("overrides"), world.path("work/overrides")).unwrap();
         for name in REAL {
             let path = std::env::var_os("PATH").unwrap();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use kolla_build::model::platform::Arch;
 use serde_json::{Value, json};
 
+use super::containers::Machine;
 use super::http::Socket;
 use super::registry::FakeRegistry;
 use super::requests::id_of;
@@ -155,6 +156,8 @@ pub struct State {
     /// Where it says that it keeps images.
     pub data_root: String,
     pub dead: bool,
+    /// Containers that run, and what they have.
+    pub machine: Machine,
 }
 
 /// The daemon; it dies with this value.

@@ -3,6 +3,7 @@
 mod buildkit;
 pub mod built;
 pub mod certificates;
+pub mod containers;
 pub mod docker;
 mod dockerfile;
 pub mod files;
@@ -19,3 +20,4 @@ mod requests;
 pub mod saved;
 pub mod spare_engine;
 pub mod sshd;
+pub mod stack;

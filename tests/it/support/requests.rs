@@ -26,6 +26,9 @@ impl Shared {
         if let Some(stall) = self.stall_of(&format!("{} {path}", exchange.method)) {
             return stall_in(&mut exchange, stall);
         }
+        if self.machine(&mut exchange, &path)? {
+            return Ok(());
+        }
         match (exchange.method.as_str(), path.as_str()) {
             ("GET", "/_ping") => exchange.answer(200, &json!("OK")),
             ("GET", "/version") if self.is_silent() => exchange.wait(FOR_EVER),

@@ -1,0 +1,440 @@
+//! Containers: what an engine makes them from, what it tells of them, and what it can be asked to do with them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::{Engine, EngineError};
+use crate::model::ids::ImageId;
+
+/// Everything that an engine makes a container from, and how it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// Name of the image.
+    pub image: String,
+    /// Words of the command; none for the image's own.
+    pub command: Vec<String>,
+    /// Environment of its processes.
+    pub environment: BTreeMap<String, String>,
+    /// Labels of the container.
+    pub labels: BTreeMap<String, String>,
+    /// User that its processes run as; none for the image's own.
+    pub user: Option<String>,
+    /// Further groups of that user.
+    pub group_add: Vec<String>,
+    /// Host name inside.
+    pub hostname: Option<String>,
+    /// `NAME:ADDRESS` for `/etc/hosts`.
+    pub extra_hosts: Vec<String>,
+    /// True for a terminal.
+    pub tty: bool,
+    /// True for a standard input that stays open.
+    pub interactive: bool,
+    /// Namespaces that it shares with others.
+    pub namespaces: Namespaces,
+    /// True for all rights of root on the host.
+    pub privileged: bool,
+    /// Capabilities that it gets beside the usual ones.
+    pub cap_add: Vec<String>,
+    /// Capabilities that it does not get.
+    pub cap_drop: Vec<String>,
+    /// Options of the security modules.
+    pub security_opt: Vec<String>,
+    /// Volumes and directories of the host.
+    pub volumes: Vec<MountedVolume>,
+    /// Containers whose volumes it gets too.
+    pub volumes_from: Vec<String>,
+    /// File systems in memory, by their place, with their options.
+    pub tmpfs: BTreeMap<String, String>,
+    /// Limits of what it may use.
+    pub limits: Limits,
+    /// How the engine asks for its health; none for what the image says.
+    pub healthcheck: Option<Healthcheck>,
+    /// What happens at its end.
+    pub restart: RestartPolicy,
+    /// Signal that asks it to end.
+    pub stop_signal: Option<String>,
+    /// Time between that signal and its forced end.
+    pub stop_grace: Option<Duration>,
+    /// Tag of its lines in the engine's log.
+    pub log_tag: Option<String>,
+    /// True when the engine removes it at its end.
+    pub auto_remove: bool,
+}
+
+/// Namespaces of a container, in Docker's words; none for the engine's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Network: `host`, `none`, the name of a network.
+    pub network: Option<String>,
+    /// Interprocess communication.
+    pub ipc: Option<String>,
+    /// Processes.
+    pub pid: Option<String>,
+    /// Host name.
+    pub uts: Option<String>,
+    /// Control groups.
+    pub cgroup: Option<String>,
+}
+
+/// A place in a container that outlives it, or is on the host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MountedVolume {
+    /// Where its content is.
+    pub source: VolumeSource,
+    /// Place in the container.
+    pub target: String,
+    /// Options, separated by commas: `rw`, `ro,z`, `shared`.
+    pub mode: String,
+}
+
+/// Where a volume's content is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VolumeSource {
+    /// In a volume that goes with the container.
+    Anonymous,
+    /// In a volume of this name.
+    Named(String),
+    /// On the host.
+    Path(String),
+}
+
+impl MountedVolume {
+    /// `SOURCE:TARGET:MODE`, as engines take it; the target alone of an anonymous one.
+    pub fn bind(&self) -> String {
+        match &self.source {
+            VolumeSource::Anonymous => self.target.clone(),
+            VolumeSource::Named(source) | VolumeSource::Path(source) => {
+                [source, &self.target, &self.mode].map(String::as_str).join(":")
+            }
+        }
+    }
+}
+
+/// A limit that is a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NumericLimit {
+    /// Weight in the sharing of disks.
+    BlkioWeight,
+    /// Length of a period of processor time, in microseconds.
+    CpuPeriod,
+    /// Processor time in each period, in microseconds.
+    CpuQuota,
+    /// Weight in the sharing of processors.
+    CpuShares,
+    /// Memory in bytes.
+    Memory,
+    /// Memory in bytes that it is brought down to when memory is short.
+    MemoryReservation,
+    /// Memory and swap in bytes.
+    MemorySwap,
+    /// Readiness to swap, 0 to 100.
+    MemorySwappiness,
+}
+
+impl NumericLimit {
+    /// Every one of them.
+    pub const ALL: [NumericLimit; 8] = [
+        NumericLimit::BlkioWeight,
+        NumericLimit::CpuPeriod,
+        NumericLimit::CpuQuota,
+        NumericLimit::CpuShares,
+        NumericLimit::Memory,
+        NumericLimit::MemoryReservation,
+        NumericLimit::MemorySwap,
+        NumericLimit::MemorySwappiness,
+    ];
+
+    /// Key of it in a stack.
+    pub fn key(self) -> &'static str {
+        match self {
+            NumericLimit::BlkioWeight => "blkio_weight",
+            NumericLimit::CpuPeriod => "cpu_period",
+            NumericLimit::CpuQuota => "cpu_quota",
+            NumericLimit::CpuShares => "cpu_shares",
+            NumericLimit::Memory => "mem_limit",
+            NumericLimit::MemoryReservation => "mem_reservation",
+            NumericLimit::MemorySwap => "memswap_limit",
+            NumericLimit::MemorySwappiness => "mem_swappiness",
+        }
+    }
+
+    /// True for a number of bytes, which may be written with a unit.
+    pub fn is_size(self) -> bool {
+        matches!(self, NumericLimit::Memory | NumericLimit::MemoryReservation | NumericLimit::MemorySwap)
+    }
+}
+
+/// Limits of what a container may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Those that are numbers; one that is not there has its default.
+    pub numbers: BTreeMap<NumericLimit, i64>,
+    /// Processors, as `0-3,8`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes.
+    pub cpuset_mems: Option<String>,
+    /// Limits of its processes.
+    pub ulimits: Vec<Ulimit>,
+}
+
+/// A limit of processes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ulimit {
+    /// Name of the resource: `nofile`.
+    pub name: String,
+    /// Limit that a process may raise.
+    pub soft: i64,
+    /// Limit that it can't.
+    pub hard: i64,
+}
+
+impl fmt::Display for Ulimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}:{}", self.name, self.soft, self.hard)
+    }
+}
+
+/// How an engine asks a container for its health.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Healthcheck {
+    /// `["CMD-SHELL", COMMAND]`, `["CMD", WORD...]` or `["NONE"]`.
+    pub test: Vec<String>,
+    /// Time from one to the next.
+    pub interval: Duration,
+    /// Time that one may take.
+    pub timeout: Duration,
+    /// Time in which failures do not count.
+    pub start_period: Duration,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u32,
+}
+
+impl Healthcheck {
+    /// True when nothing is asked.
+    pub fn is_none(&self) -> bool {
+        self.test.is_empty() || self.test == ["NONE"]
+    }
+
+    /// The words of the command that is run for it.
+    pub fn command(&self) -> Vec<String> {
+        match self.test.split_first() {
+            Some((kind, [command])) if kind == "CMD-SHELL" => {
+                ["/bin/sh", "-c", command].map(String::from).to_vec()
+            }
+            Some((kind, words)) if kind == "CMD" => words.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What happens when a container ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// Nothing.
+    #[default]
+    No,
+    /// It is started again.
+    Always,
+    /// It is started again unless somebody has stopped it.
+    UnlessStopped,
+    /// It is started again after a failure, so many times; without end for none.
+    OnFailure(Option<u32>),
+}
+
+impl fmt::Display for RestartPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RestartPolicy::No => f.write_str("no"),
+            RestartPolicy::Always => f.write_str("always"),
+            RestartPolicy::UnlessStopped => f.write_str("unless-stopped"),
+            RestartPolicy::OnFailure(None) => f.write_str("on-failure"),
+            RestartPolicy::OnFailure(Some(times)) => write!(f, "on-failure:{times}"),
+        }
+    }
+}
+
+/// State of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerStatus {
+    /// It was made and never started.
+    Created,
+    /// It runs.
+    Running,
+    /// Its processes are held.
+    Paused,
+    /// It has ended and is about to be started again.
+    Restarting,
+    /// It has ended.
+    Exited,
+    /// The engine is removing it, or failed to.
+    Dead,
+}
+
+impl fmt::Display for ContainerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ContainerStatus::Created => "created",
+            ContainerStatus::Running => "running",
+            ContainerStatus::Paused => "paused",
+            ContainerStatus::Restarting => "restarting",
+            ContainerStatus::Exited => "exited",
+            ContainerStatus::Dead => "dead",
+        })
+    }
+}
+
+/// Health of a container, as the engine has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The engine has not made up its mind.
+    Starting,
+    /// The last check succeeded.
+    Healthy,
+    /// Too many checks in a row failed.
+    Unhealthy,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Health::Starting => "starting",
+            Health::Healthy => "healthy",
+            Health::Unhealthy => "unhealthy",
+        })
+    }
+}
+
+/// A container that the engine has, as it tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerFacts {
+    /// The engine's id of it.
+    pub id: String,
+    /// Name, without a slash.
+    pub name: String,
+    /// Id of the image that it was made from.
+    pub image: ImageId,
+    /// What it was made from and how it runs; what the image says is in it too.
+    pub spec: ContainerSpec,
+    /// State of it.
+    pub status: ContainerStatus,
+    /// Exit code of its last end.
+    pub exit_code: i64,
+    /// Health; none when the engine does not ask for it.
+    pub health: Option<Health>,
+    /// How often the engine has started it again.
+    pub restarts: i64,
+}
+
+/// A container in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedContainer {
+    /// The engine's id of it.
+    pub id: String,
+    /// Name, without a slash.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image as its containers have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageDefaults {
+    /// The engine's id of it.
+    pub id: ImageId,
+    /// Labels, which its containers have too.
+    pub labels: BTreeMap<String, String>,
+    /// Healthcheck of containers that name none.
+    pub healthcheck: Option<Healthcheck>,
+    /// Anonymous volumes that its containers get.
+    pub volumes: Vec<String>,
+}
+
+/// A command that has ended in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executed {
+    /// Exit code.
+    pub code: i64,
+    /// What it wrote, to standard output and standard error.
+    pub output: String,
+}
+
+/// Labels, by name.
+pub type Labels = BTreeMap<String, String>;
+
+/// An engine that runs containers. Every name may be an id too.
+pub trait ContainerEngine: Engine {
+    /// True for Podman.
+    fn is_podman(&self) -> bool;
+
+    /// Every container, running or not, with this label: its name and value.
+    fn containers<'a>(
+        &'a self,
+        label: (&'a str, &'a str),
+    ) -> BoxFuture<'a, Result<Vec<ListedContainer>, EngineError>>;
+
+    /// Looks a container up; none when there is none of this name.
+    fn container<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ContainerFacts>, EngineError>>;
+
+    /// Looks an image up by the name that containers have it by.
+    fn image_defaults<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ImageDefaults>, EngineError>>;
+
+    /// Makes a container that does not run yet.
+    fn create<'a>(&'a self, name: &'a str, spec: &'a ContainerSpec)
+    -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Starts a container; one that runs goes on.
+    fn start<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Asks a container to end, and ends it after `grace`; one that does not run is left.
+    fn stop<'a>(&'a self, name: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Removes a container with its anonymous volumes, whatever it does; one that is not there is gone.
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Gives a container another name.
+    fn rename<'a>(&'a self, name: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// The last lines that a container wrote.
+    fn container_log<'a>(&'a self, name: &'a str, lines: usize)
+    -> BoxFuture<'a, Result<String, EngineError>>;
+
+    /// Runs a command in a container to its end, as this user; none for the container's own.
+    fn execute<'a>(
+        &'a self,
+        name: &'a str,
+        command: &'a [String],
+        user: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Executed, EngineError>>;
+
+    /// Volumes with this label.
+    fn volumes<'a>(&'a self, label: (&'a str, &'a str)) -> BoxFuture<'a, Result<Vec<String>, EngineError>>;
+
+    /// Makes a volume of this name when there is none; true when there was none.
+    fn ensure_volume<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a Labels,
+    ) -> BoxFuture<'a, Result<bool, EngineError>>;
+
+    /// Removes a volume; one that is not there is gone.
+    fn remove_volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Networks with this label.
+    fn networks<'a>(&'a self, label: (&'a str, &'a str)) -> BoxFuture<'a, Result<Vec<String>, EngineError>>;
+
+    /// Makes a network of this name when there is none; true when there was none.
+    fn ensure_network<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a Labels,
+    ) -> BoxFuture<'a, Result<bool, EngineError>>;
+
+    /// Removes a network; one that is not there is gone.
+    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+}

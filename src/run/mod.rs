@@ -1,0 +1,100 @@
+//! `kolla-run`: containers of a stack, brought into the state that it describes.
+
+mod apply;
+pub mod cli;
+pub mod compare;
+mod desired;
+pub mod docker_run;
+mod examine;
+mod fields;
+mod health;
+mod inspect;
+pub mod labels;
+mod placeholders;
+mod remove;
+pub mod shipped;
+pub mod spec;
+pub mod stack;
+mod state;
+pub mod steps;
+mod tasks;
+#[cfg(test)]
+mod testing;
+mod text;
+mod units;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use self::cli::{RunRequest, RunTask};
+use self::tasks::{RunSession, stacks};
+use crate::engine::docker::Endpoint;
+use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::session::environment::Environment;
+use crate::session::stdio::{output, output_failed, tell, written};
+use crate::session::threads;
+use crate::util::interrupt;
+
+/// Runs the program; gives its exit code. `variables` are the environment of the process, read nowhere else.
+pub fn run(args: impl IntoIterator<Item = OsString>, variables: BTreeMap<String, String>) -> u8 {
+    let code = match try_run(args, variables) {
+        Ok(code) => code,
+        Err(fatal) => {
+            tell(&fatal.to_string());
+            fatal.exit_code
+        }
+    };
+    interrupt::end();
+    code
+}
+
+fn try_run(
+    args: impl IntoIterator<Item = OsString>,
+    variables: BTreeMap<String, String>,
+) -> Result<u8, Fatal> {
+    let request = match cli::parse(args) {
+        Ok(request) => request,
+        Err(error) => {
+            // Help and version come this way too; clap knows where to print each.
+            written(error.print())?;
+            return Ok(u8::try_from(error.exit_code()).unwrap_or(EXIT_FAILED));
+        }
+    };
+    match &request.task {
+        RunTask::Completion(shell) => return output(&cli::completion(*shell)),
+        RunTask::Manual => return output(&cli::manual().map_err(|error| output_failed(&error))?),
+        RunTask::Stacks { name } => return stacks(name.as_deref()),
+        _ => {}
+    }
+    threads::start()?;
+    let session = session(&request, Environment::read(variables)?)?;
+    match &request.task {
+        RunTask::Apply { stack, timeout } => session.apply(stack, *timeout),
+        RunTask::Diff { stack, json } => session.diff(stack, *json),
+        RunTask::Debug { stack, container } => session.debug(stack, container),
+        RunTask::List { json } => session.list(*json),
+        RunTask::Check { config_ids } => session.check(config_ids),
+        RunTask::Logs { containers, tail } => session.logs(containers, *tail),
+        RunTask::Delete { config_ids, volumes } => session.delete(config_ids, *volumes),
+        RunTask::Cleanup { config_ids } => session.cleanup(config_ids),
+        RunTask::Completion(_) | RunTask::Manual | RunTask::Stacks { .. } => Ok(0),
+    }
+}
+
+fn session(request: &RunRequest, environment: Environment) -> Result<RunSession, Fatal> {
+    let endpoint = match &request.host {
+        Some(host) => {
+            Endpoint::parse(host, &environment.docker.tcp).map_err(|error| Fatal::new(&error, EXIT_USAGE))
+        }
+        None => environment.docker.locate().map_err(|error| Fatal::new(&error, EXIT_USAGE)),
+    }?;
+    let state_root = match (&request.state_dir, &environment.state_dir) {
+        (Some(named), _) => std::path::absolute(named).ok(),
+        (None, usual) => usual.clone(),
+    };
+    let state_root = state_root.ok_or_else(|| {
+        Fatal::message("there is no directory for the state of stacks: HOME is not set", EXIT_USAGE)
+            .hinted("name one with --state-dir")
+    })?;
+    Ok(RunSession { environment, endpoint, state_root, managed_by: request.managed_by.clone() })
+}

@@ -1,0 +1,450 @@
+//! The tasks of `kolla-run`, each told from beginning to end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::apply::{Applier, ApplyError};
+use super::cli::StackArguments;
+use super::desired::HostView;
+use super::docker_run::docker_run;
+use super::examine::{ExamineError, examine, managed};
+use super::health::Waiter;
+use super::inspect::{check, look_up};
+use super::labels::StackOwner;
+use super::remove::{clean_up, delete};
+use super::spec::LaunchAction;
+use super::stack::{Stack, StackDraft, StackError, StackInputs};
+use super::state::{StateDir, StateError};
+use super::steps::plan;
+use super::text::{self, columns, took};
+use super::{labels, shipped};
+use crate::engine::container::{ContainerEngine, ListedContainer};
+use crate::engine::docker::{Credentials, Docker, DockerHost, Endpoint};
+use crate::engine::{Engine, EngineError};
+use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
+use crate::model::event::Failure;
+use crate::model::platform::{Arch, Platform};
+use crate::model::reference::Reference;
+use crate::model::secret::Secrets;
+use crate::report::counted;
+use crate::session::engines::tell_engine;
+use crate::session::environment::Environment;
+use crate::session::stdio::{hide, output, tell, tell_pause};
+use crate::session::threads::block_on;
+use crate::util::interrupt;
+use crate::util::retry::{Again, retry};
+use crate::util::{input, nearest};
+
+/// How long helpers that hold credentials may be silent.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// So often a failed pull is tried again.
+const RETRIES: u32 = 3;
+
+/// What every task works with.
+pub struct RunSession {
+    /// The environment of the process.
+    pub environment: Environment,
+    /// Where the engine is.
+    pub endpoint: Endpoint,
+    /// Directory of the state of all stacks.
+    pub state_root: PathBuf,
+    /// Who looks after containers.
+    pub managed_by: String,
+}
+
+/// A stack with its state, ready to be compared.
+struct OpenedStack {
+    stack: Stack,
+    state: StateDir,
+    owner: StackOwner,
+    passwords: BTreeMap<String, String>,
+}
+
+impl RunSession {
+    /// The engine, once it was reached.
+    async fn reach(&self) -> Result<Docker, Fatal> {
+        let directory = self.environment.docker.directory.as_deref();
+        let credentials = directory.map(|dir| Credentials::load(dir, PATIENCE)).unwrap_or_default();
+        DockerHost::new(self.endpoint.clone(), credentials)
+            .connect()
+            .await
+            .map_err(|error| unreachable(&error))
+    }
+
+    /// The same, with a word of what it is reached for.
+    async fn engine(&self, doing: &str) -> Result<Docker, Fatal> {
+        let engine = self.reach().await?;
+        tell_engine(&engine, doing);
+        Ok(engine)
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Unix(_))
+    }
+
+    fn view<'a>(&'a self, opened: &'a OpenedStack) -> HostView<'a> {
+        HostView {
+            owner: &opened.owner,
+            variables: &self.environment.variables,
+            files: &opened.stack.files,
+            is_local: self.is_local(),
+        }
+    }
+
+    /// Reads a stack. Nothing is written yet.
+    fn open(&self, arguments: &StackArguments) -> Result<OpenedStack, Fatal> {
+        let (file, text, directory) = text_of(&arguments.file)?;
+        let config_id = match &arguments.config_id {
+            Some(id) => id.clone(),
+            None => {
+                Path::new(&file).file_stem().map_or(file.clone(), |stem| stem.to_string_lossy().into_owned())
+            }
+        };
+        check_id(&config_id)?;
+        let state = StateDir::new(&self.state_root, &config_id);
+        let files_dir = state.files_dir().display().to_string();
+        let read = |path: &str| match &directory {
+            Some(directory) => input::read_to_string(&directory.join(path)),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        let inputs = StackInputs { parameters: &arguments.parameters, files_dir: &files_dir, read: &read };
+        let draft = StackDraft::read(&file, &text, &inputs)?;
+        let passwords = state.passwords(&draft.passwords())?;
+        hide(&masking(&passwords)?);
+        let stack = draft.with_passwords(&passwords)?;
+        check_step(&stack, arguments.step)?;
+        let owner = StackOwner { managed_by: self.managed_by.clone(), config_id };
+        Ok(OpenedStack { stack, state, owner, passwords })
+    }
+
+    /// Brings a stack about; gives the exit code.
+    pub fn apply(&self, arguments: &StackArguments, timeout: Duration) -> Result<u8, Fatal> {
+        let begun = Instant::now();
+        let mut opened = self.open(arguments)?;
+        let _lock = opened.state.lock()?;
+        // Another run may have made some while the lock was not ours.
+        let kept = opened.state.kept_passwords()?;
+        if opened.passwords.iter().any(|(name, password)| kept.get(name).is_some_and(|kept| kept != password))
+        {
+            opened = self.open(arguments)?;
+        }
+        let config_id = opened.owner.config_id.clone();
+        block_on(async {
+            let engine = self.engine(&format!("Applying {config_id}")).await?;
+            pull_missing(&engine, &opened.stack, arguments.step).await?;
+            // From here on there is something to be put in order.
+            let orderly = interrupt::orderly();
+            opened.state.keep_passwords(&opened.passwords)?;
+            opened.state.write_files(&opened.stack.files)?;
+            let waiter = Waiter { engine: &engine, patience: timeout, stop: orderly.stop() };
+            let view = self.view(&opened);
+            let applier = Applier { stack: &opened.stack, view, waiter, tell: &tell };
+            let applied = applier.apply(arguments.step).await?;
+            let time = took(begun.elapsed());
+            let counts = applied.counts;
+            if applied.interrupted {
+                tell(&format!("Interrupted: {config_id} is not complete; apply it again: {counts}{time}"));
+                return Ok(EXIT_INTERRUPTED);
+            }
+            if applied.failed.is_empty() {
+                tell(&format!("Applied {config_id}: {counts}{time}"));
+                return Ok(0);
+            }
+            let failed = applied.failed.into_iter().collect::<Vec<_>>().join(", ");
+            tell(&format!("Failed to apply {config_id}: {failed} failed, {counts}{time}"));
+            Ok(EXIT_FAILED)
+        })
+    }
+
+    /// Tells what `apply` would do; gives the exit code: 1 when that is anything.
+    pub fn diff(&self, arguments: &StackArguments, json: bool) -> Result<u8, Fatal> {
+        let opened = self.open(arguments)?;
+        block_on(async {
+            let engine = self.engine(&format!("Comparing {}", opened.owner.config_id)).await?;
+            let examined =
+                examine(&engine, &opened.stack, self.view(&opened)).await.map_err(examine_error)?;
+            let plan = plan(&opened.stack, &examined.existing, arguments.step);
+            let text = match json {
+                true => serde_json::to_string_pretty(&text::plan_json(&plan)).unwrap_or_default() + "\n",
+                false => text::plan(&plan, &examined.missing_images),
+            };
+            output(&masking(&opened.passwords)?.hide(text))?;
+            Ok(if plan.changes_nothing() { 0 } else { EXIT_FAILED })
+        })
+    }
+
+    /// Prints the `docker run` line of a container.
+    pub fn debug(&self, arguments: &StackArguments, name: &str) -> Result<u8, Fatal> {
+        let opened = self.open(arguments)?;
+        let container = opened.stack.container(name).ok_or_else(|| {
+            let unknown = nearest::unknown_name("container", name, opened.stack.names());
+            Fatal::message(format!("{}: {unknown}", arguments.file), EXIT_USAGE)
+        })?;
+        let spec = self.view(&opened).spec(container).map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
+        let line = match container.settings.action {
+            LaunchAction::Exec => format!("docker exec {}\n", quoted(&spec.command)),
+            LaunchAction::Run => docker_run(name, &spec, container.settings.detach),
+        };
+        output(&masking(&opened.passwords)?.hide(line))
+    }
+
+    /// Lists the containers of every stack.
+    pub fn list(&self, json: bool) -> Result<u8, Fatal> {
+        block_on(async {
+            let engine = self.engine("Listing").await?;
+            let containers = managed(&engine, &self.managed_by).await.map_err(engine_error)?;
+            let mut listed = look_up(&engine, &containers).await.map_err(engine_error)?;
+            listed.sort_by_key(|it| it.row());
+            if json {
+                let rows: Vec<_> = listed.iter().map(|it| it.json()).collect();
+                return output(&(serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n"));
+            }
+            let heading = ["CONFIG_ID", "NAME", "STATUS", "HEALTH", "IMAGE"].map(String::from).to_vec();
+            let rows: Vec<_> = std::iter::once(heading).chain(listed.iter().map(|it| it.row())).collect();
+            output(&columns(&rows))
+        })
+    }
+
+    /// Asks containers for their health and their files; gives the exit code: 1 when something is wrong.
+    pub fn check(&self, config_ids: &[String]) -> Result<u8, Fatal> {
+        block_on(async {
+            let engine = self.engine("Checking").await?;
+            let mut containers = managed(&engine, &self.managed_by).await.map_err(engine_error)?;
+            let asked = |id: &String| config_ids.is_empty() || config_ids.contains(id);
+            containers.retain(|container| container.labels.get(labels::CONFIG_ID).is_some_and(asked));
+            if containers.is_empty() {
+                return Err(Fatal::message("there are no containers to check", EXIT_FAILED)
+                    .hinted("kolla-run list lists those that there are"));
+            }
+            let (mut rows, mut wrong) = (Vec::new(), 0);
+            for container in look_up(&engine, &containers).await.map_err(engine_error)? {
+                let Some(result) = check(&engine, &container.facts).await.map_err(engine_error)? else {
+                    continue;
+                };
+                wrong += usize::from(!result.faults.is_empty());
+                let verdict = if result.faults.is_empty() { "ok" } else { "wrong" };
+                let words = result.words.into_iter().chain(result.faults).collect::<Vec<_>>().join("; ");
+                rows.push(vec![result.name, verdict.to_string(), words]);
+            }
+            output(&self.hidden(&columns(&rows), &ids_of(&containers))?)?;
+            tell(&format!("{} checked, {wrong} wrong", rows.len()));
+            Ok(if wrong == 0 { 0 } else { EXIT_FAILED })
+        })
+    }
+
+    /// Prints the last lines of containers.
+    pub fn logs(&self, names: &[String], tail: usize) -> Result<u8, Fatal> {
+        block_on(async {
+            let engine = self.reach().await?;
+            let containers = managed(&engine, &self.managed_by).await.map_err(engine_error)?;
+            let secrets = ids_of(&containers);
+            for name in names {
+                let is_it = |label: Option<&String>| label == Some(name);
+                let found = containers
+                    .iter()
+                    .find(|it| it.name == *name || is_it(it.labels.get(labels::CONTAINER_NAME)));
+                let Some(container) = found else {
+                    let known = containers.iter().map(|it| it.name.as_str());
+                    let unknown = nearest::unknown_name("container", name, known);
+                    return Err(Fatal::message(unknown, EXIT_USAGE).hinted("kolla-run list lists them"));
+                };
+                let log = engine.container_log(&container.id, tail).await.map_err(engine_error)?;
+                let log: String = log.lines().map(|line| format!("{name}: {line}\n")).collect();
+                output(&self.hidden(&log, &secrets)?)?;
+            }
+            Ok(0)
+        })
+    }
+
+    /// Removes stacks.
+    pub fn delete(&self, config_ids: &[String], with_volumes: bool) -> Result<u8, Fatal> {
+        block_on(async {
+            let engine = self.engine("Deleting").await?;
+            for config_id in config_ids {
+                check_id(config_id)?;
+                let state = StateDir::new(&self.state_root, config_id);
+                let lock = state.lock()?;
+                let owner = StackOwner { managed_by: self.managed_by.clone(), config_id: config_id.clone() };
+                let count = delete(&engine, &owner, with_volumes, &tell).await.map_err(engine_error)?;
+                // What the volumes hold knows the passwords.
+                if with_volumes || state.is_empty() {
+                    state.remove()?;
+                }
+                drop(lock);
+                tell(&format!("Deleted {config_id}: {} removed", counted(count, "container")));
+            }
+            Ok(0)
+        })
+    }
+
+    /// Removes the stacks that are not named.
+    pub fn cleanup(&self, config_ids: &[String]) -> Result<u8, Fatal> {
+        block_on(async {
+            let engine = self.engine("Cleaning up").await?;
+            let count = clean_up(&engine, &self.managed_by, config_ids, &tell).await.map_err(engine_error)?;
+            tell(&format!("Cleaned up: {} removed", counted(count, "container")));
+            Ok(0)
+        })
+    }
+
+    /// A text without the passwords of these stacks.
+    fn hidden(&self, text: &str, config_ids: &[String]) -> Result<String, Fatal> {
+        let mut passwords = BTreeMap::new();
+        for id in config_ids.iter().filter(|id| check_id(id).is_ok()) {
+            let kept = StateDir::new(&self.state_root, id).kept_passwords()?;
+            passwords.extend(kept.into_iter().map(|(name, password)| (format!("{id}/{name}"), password)));
+        }
+        Ok(masking(&passwords)?.hide(text.to_string()))
+    }
+}
+
+/// Lists the stacks inside the program, or prints one.
+pub fn stacks(name: Option<&str>) -> Result<u8, Fatal> {
+    match name {
+        None => output(&shipped::names().map(|name| format!("{name}\n")).collect::<String>()),
+        Some(name) => output(shipped::stack(name).ok_or_else(|| unknown_stack(name))?),
+    }
+}
+
+fn ids_of(containers: &[ListedContainer]) -> Vec<String> {
+    let ids = containers.iter().filter_map(|container| container.labels.get(labels::CONFIG_ID).cloned());
+    ids.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|word| super::units::quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Everything that hides passwords.
+fn masking(passwords: &BTreeMap<String, String>) -> Result<Secrets, Fatal> {
+    Secrets::read(&[], &BTreeMap::new(), passwords.values().cloned())
+        .map_err(|error| Fatal::new(&error, EXIT_FAILED))
+}
+
+/// Name, text and directory of a stack: a name alone is one of those inside the program.
+fn text_of(file: &str) -> Result<(String, String, Option<PathBuf>), Fatal> {
+    let path = Path::new(file);
+    if !file.contains(['/', '.']) {
+        let text = shipped::stack(file).ok_or_else(|| unknown_stack(file))?;
+        return Ok((file.to_string(), text.to_string(), None));
+    }
+    let text = input::read_to_string(path)
+        .map_err(|error| Fatal::message(format!("failed to read the stack {file}: {error}"), EXIT_USAGE))?;
+    Ok((file.to_string(), text, path.parent().map(Path::to_path_buf)))
+}
+
+fn unknown_stack(name: &str) -> Fatal {
+    let unknown = nearest::unknown_name("stack", name, shipped::names());
+    Fatal::message(unknown, EXIT_USAGE)
+        .hinted("kolla-run stacks lists those inside the program; a file is named with its directory: ./NAME")
+}
+
+/// Names of stacks are those of directories, and of labels.
+fn check_id(id: &str) -> Result<(), Fatal> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(fits) {
+        return Ok(());
+    }
+    let message = format!("'{id}' can't be what a stack is known by: letters, digits, '_', '.' and '-' can");
+    Err(Fatal::message(message, EXIT_USAGE).hinted("name another with --config-id"))
+}
+
+fn check_step(stack: &Stack, step: Option<u32>) -> Result<(), Fatal> {
+    let mut steps: Vec<u32> = stack.containers.iter().filter_map(|container| container.step).collect();
+    steps.dedup();
+    match step {
+        Some(step) if !steps.contains(&step) => {
+            let steps: Vec<String> = steps.iter().map(u32::to_string).collect();
+            let there =
+                if steps.is_empty() { "no steps".to_string() } else { format!("steps {}", steps.join(", ")) };
+            Err(Fatal::message(format!("there is no step {step}: the stack has {there}"), EXIT_USAGE))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Pulls the images of a step, or of all, that the engine does not have.
+async fn pull_missing(engine: &Docker, stack: &Stack, step: Option<u32>) -> Result<(), Fatal> {
+    let of_step = stack.containers.iter().filter(|container| step.is_none() || container.step == step);
+    let mut images: Vec<&str> = of_step
+        .filter(|container| container.settings.action == LaunchAction::Run)
+        .map(|container| container.settings.spec.image.as_str())
+        .collect();
+    images.sort_unstable();
+    images.dedup();
+    let platform = Platform::new(engine.facts().architecture.unwrap_or_else(Arch::host));
+    for image in images {
+        if engine.image_defaults(image).await.map_err(engine_error)?.is_some() {
+            continue;
+        }
+        let reference: Reference = image.parse().map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
+        // As engines have it, for whom no tag means every one.
+        let reference = if reference.digest.is_some() { reference } else { reference.tagged() };
+        tell(&format!("{image}: pulling it"));
+        let again = |error: &Failure| Again::if_transient(error.transient);
+        let pull = async || engine.pull(&reference, platform, &|_| {}).await.map_err(Failure::from);
+        let waits = |error: &Failure, pause| tell_pause(&error.message, pause);
+        retry(RETRIES, again, waits, pull).await.map_err(|error| {
+            let users: Vec<&str> =
+                stack.containers.iter().filter(|it| it.settings.spec.image == image).map(|it| it.name.as_str()).collect();
+            Fatal::message(format!("failed to pull {image}, the image of {}", users.join(", ")), EXIT_FAILED)
+                .caused_by(error.message)
+                .hinted("build it with kolla-build, or name another tag or namespace (--set tag=..., --set namespace=...)")
+        })?;
+    }
+    Ok(())
+}
+
+fn unreachable(error: &EngineError) -> Fatal {
+    Fatal::new(error, EXIT_FAILED)
+        .hinted("start the engine, or name its socket with --host or in DOCKER_HOST, e.g. unix:///run/podman/podman.sock")
+}
+
+fn engine_error(error: EngineError) -> Fatal {
+    let fatal = Fatal::new(&error, EXIT_FAILED);
+    match error {
+        EngineError::ConnectionLost { .. }
+        | EngineError::Stalled { .. }
+        | EngineError::Unreachable { .. } => {
+            fatal.hinted("once the engine answers again, the same command goes on from there")
+        }
+        _ => fatal,
+    }
+}
+
+fn examine_error(error: ExamineError) -> Fatal {
+    match error {
+        ExamineError::Engine(error) => engine_error(error),
+        ExamineError::EnvFile(error) => Fatal::new(&error, EXIT_USAGE),
+    }
+}
+
+impl From<ApplyError> for Fatal {
+    fn from(error: ApplyError) -> Fatal {
+        match error {
+            ApplyError::Examine(error) => examine_error(error),
+            ApplyError::Engine(error) => engine_error(error),
+            ApplyError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<StateError> for Fatal {
+    fn from(error: StateError) -> Fatal {
+        let fatal = Fatal::new(&error, EXIT_FAILED);
+        match error {
+            StateError::Locked { .. } => fatal.hinted("wait for its end; a lock goes with its process"),
+            StateError::Io { .. } => fatal.hinted("name another directory with --state-dir"),
+            _ => fatal,
+        }
+    }
+}
+
+impl From<StackError> for Fatal {
+    fn from(error: StackError) -> Fatal {
+        Fatal::new(&error, EXIT_USAGE)
+    }
+}
