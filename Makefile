@@ -19,7 +19,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint dist dist-check compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint dist dist-check refresh compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -53,7 +53,9 @@ test: build python engine ## Run every test (replaces a running demo)
 	tests/host/tools $(TEST_TOOLS)
 	tests/parity/run
 	tests/demo/check
+	tests/refresh/run
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
+	tests/images/check $$(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=kolla/*:demo')
 	REAL_DOCKER=1 $(DEFAULT_SIGNALS) tests/host/with-registry tests/host/with-engines tests/host/with-sshd cargo test $(CARGO_FLAGS) -- --include-ignored
 
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
@@ -72,6 +74,9 @@ bench-pushes: build engine ## Measure pushing 188 images, one after another and 
 
 bench-bake: build engine ## Measure 188 images with nothing changed, beside docker buildx bake
 	benches/bake
+
+refresh: python ## Move pinned sources, constraints and uv to what the package index has (packaging/refresh --help)
+	packaging/refresh
 
 measure: python ## Count what can be counted of the sources: lengths, format!, circles, names of several types
 	tests/measure.py

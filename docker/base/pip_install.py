@@ -27,8 +27,8 @@ LARGE_TESTS = 1 << 20
 
 # Keys of pip's configuration without meaning for what is installed.
 NO_MATTER = {
-    "break-system-packages", "cache-dir", "disable-pip-version-check", "log", "no-cache-dir", "no-color", "no-compile",
-    "no-input", "no-warn-script-location", "prefer-binary", "progress-bar", "quiet", "require-virtualenv",
+    "break-system-packages", "cache-dir", "config-file", "disable-pip-version-check", "log", "no-cache-dir", "no-color",
+    "no-compile", "no-input", "no-warn-script-location", "prefer-binary", "progress-bar", "quiet", "require-virtualenv",
     "root-user-action", "use-feature", "use-pep517", "verbose",
 }  # fmt: skip
 # Keys whose one value is that of a variable of uv's.
@@ -197,7 +197,10 @@ def install_by_uv(arguments, work):
     # What constraints name is installed in that version, whatever the distribution has.
     excluded = of_the_distribution() - wanted - names(lines(parsed.constraint))
     command = [*uv_command(parsed, wanted, excluded, work), *options]
-    status = subprocess.run(command, env=os.environ | {"UV_PYTHON_DOWNLOADS": "never"} | variables).returncode
+    # uv leaves locks behind, those of builds in the directory for temporary files.
+    variables |= {"UV_PYTHON_DOWNLOADS": "never", "TMPDIR": str(work)}
+    status = subprocess.run(command, env=os.environ | variables).returncode
+    Path(sys.prefix, ".lock").unlink(missing_ok=True)
     unmet = None if status or parsed.no_deps else first_unmet(excluded, extras(parsed.requirements))
     if unmet:
         raise OnlyPip(f"the distribution does not have {unmet}")
