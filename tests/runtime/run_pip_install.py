@@ -100,7 +100,8 @@ python3 /usr/local/bin/kolla_pip_install -c constraints.txt /tmp/plugins/* >&2
 python3 /usr/local/bin/kolla_pip_install 'iso8601<2.1' >&2
 pip freeze --local | sort
 ls venv/lib/python3*/site-packages/one/__pycache__ >&2
-! ls -d /root/.cache venv/lib/python3*/site-packages/uv* 2>/dev/null
+test -z "$(ls -d /root/.cache venv/lib/python3*/site-packages/uv* 2>/dev/null)"
+test -z "$(find / -xdev -type f -perm -2)"
 """
 
 
