@@ -1,0 +1,9 @@
+#!/bin/bash
+# Sourced by octavia-base's part of the start, as root. A step is asked for by a variable that
+# is set, even to nothing; the container then does that step and exits.
+
+if [[ -v KOLLA_BOOTSTRAP ]]; then
+    sudo -H -u octavia octavia-db-manage upgrade head
+    sudo -H -u octavia octavia-db-manage upgrade_persistence
+    exit 0
+fi
