@@ -412,8 +412,8 @@ pub trait ContainerEngine: Engine {
         user: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Executed, EngineError>>;
 
-    /// Volumes with this label.
-    fn volumes<'a>(&'a self, label: (&'a str, &'a str)) -> BoxFuture<'a, Result<Vec<String>, EngineError>>;
+    /// Volumes with all of these labels.
+    fn volumes<'a>(&'a self, labels: &'a Labels) -> BoxFuture<'a, Result<Vec<String>, EngineError>>;
 
     /// Makes a volume of this name when there is none; true when there was none.
     fn ensure_volume<'a>(
@@ -425,8 +425,8 @@ pub trait ContainerEngine: Engine {
     /// Removes a volume; one that is not there is gone.
     fn remove_volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
 
-    /// Networks with this label.
-    fn networks<'a>(&'a self, label: (&'a str, &'a str)) -> BoxFuture<'a, Result<Vec<String>, EngineError>>;
+    /// Networks with all of these labels.
+    fn networks<'a>(&'a self, labels: &'a Labels) -> BoxFuture<'a, Result<Vec<String>, EngineError>>;
 
     /// Makes a network of this name when there is none; true when there was none.
     fn ensure_network<'a>(

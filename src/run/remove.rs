@@ -24,13 +24,13 @@ pub async fn delete(
 ) -> Result<usize, EngineError> {
     let containers = owned(engine, owner).await?;
     remove_all(engine, &containers, tell).await?;
-    let ours = (labels::CONFIG_ID, owner.config_id.as_str());
-    for network in engine.networks(ours).await? {
+    let ours = owner.labels();
+    for network in engine.networks(&ours).await? {
         engine.remove_network(&network).await?;
         tell(&format!("network {network}: removed"));
     }
     if with_volumes {
-        for volume in engine.volumes(ours).await? {
+        for volume in engine.volumes(&ours).await? {
             engine.remove_volume(&volume).await?;
             tell(&format!("volume {volume}: removed"));
         }

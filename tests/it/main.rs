@@ -55,6 +55,7 @@ mod reuse;
 mod secrets;
 mod sources;
 mod stacks;
+mod stacks_real;
 mod support;
 mod threads;
 mod unchanged;

@@ -407,6 +407,11 @@ fn what_there_is_is_listed_checked_read_and_deleted() {
     let debug = dir.run(&["debug", "s.yaml", "--container", "told"]).exits(0);
     assert_eq!(debug.stdout, "docker exec db tell\n");
 
+    // Of another tool's stack with the same name nothing goes.
+    let others =
+        dir.run(&["delete", "s", "--volumes", "--managed-by", "other", "--state-dir", "elsewhere"]).exits(0);
+    assert!(others.tells("Deleted s: 0 containers removed"), "{others}");
+    assert_eq!(daemon.state().machine.volumes.len(), 1);
     let deleted = dir.run(&["delete", "s"]).exits(0);
     assert!(
         deleted.tells("network private: removed") && deleted.tells("Deleted s: 3 containers removed"),

@@ -24,9 +24,13 @@ use super::container_models::{body_of, defaults_of, facts_of, plain_name};
 /// So much of what a container or a command in it wrote is kept, the end.
 const KEPT_OUTPUT: usize = 1 << 20;
 
-/// A filter by label.
-fn filter((name, value): (&str, &str)) -> HashMap<&'static str, Vec<String>> {
-    HashMap::from([("label", vec![format!("{name}={value}")])])
+/// A filter for what has all of these labels.
+fn filter<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> HashMap<&'static str, Vec<String>> {
+    HashMap::from([("label", labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect())])
+}
+
+fn pairs(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
+    labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 fn is_missing(error: &BollardError) -> bool {
@@ -95,7 +99,7 @@ impl ContainerEngine for Docker {
         label: (&'a str, &'a str),
     ) -> BoxFuture<'a, Result<Vec<ListedContainer>, EngineError>> {
         async move {
-            let options = ListContainersOptionsBuilder::new().all(true).filters(&filter(label)).build();
+            let options = ListContainersOptionsBuilder::new().all(true).filters(&filter([label])).build();
             let found = self.checked(self.client.list_containers(Some(options)).await)?;
             let listed = found.into_iter().map(|container| ListedContainer {
                 name: plain_name(container.names.iter().flatten().next().map_or("", String::as_str)),
@@ -189,9 +193,9 @@ impl ContainerEngine for Docker {
         self.run_in(name, command, user).boxed()
     }
 
-    fn volumes<'a>(&'a self, label: (&'a str, &'a str)) -> BoxFuture<'a, Result<Vec<String>, EngineError>> {
+    fn volumes<'a>(&'a self, labels: &'a Labels) -> BoxFuture<'a, Result<Vec<String>, EngineError>> {
         async move {
-            let options = ListVolumesOptionsBuilder::new().filters(&filter(label)).build();
+            let options = ListVolumesOptionsBuilder::new().filters(&filter(pairs(labels))).build();
             let found = self.checked(self.client.list_volumes(Some(options)).await)?;
             Ok(found.volumes.into_iter().flatten().map(|volume| volume.name).collect())
         }
@@ -225,9 +229,9 @@ impl ContainerEngine for Docker {
         .boxed()
     }
 
-    fn networks<'a>(&'a self, label: (&'a str, &'a str)) -> BoxFuture<'a, Result<Vec<String>, EngineError>> {
+    fn networks<'a>(&'a self, labels: &'a Labels) -> BoxFuture<'a, Result<Vec<String>, EngineError>> {
         async move {
-            let options = ListNetworksOptionsBuilder::new().filters(&filter(label)).build();
+            let options = ListNetworksOptionsBuilder::new().filters(&filter(pairs(labels))).build();
             let found = self.checked(self.client.list_networks(Some(options)).await)?;
             Ok(found.into_iter().filter_map(|network| network.name).collect())
         }

@@ -1,0 +1,127 @@
+//! `kolla-run` against a real daemon, which must hold `debian:trixie`.
+
+use crate::support::project::Run;
+use crate::support::real::{self, docker, endpoint, nonce};
+use crate::support::stack::StackDir;
+
+/// A stack whose names are nobody else's.
+fn stack(id: &str) -> String {
+    format!(
+        "
+docker_config:
+  step_1:
+    {id}_once:
+      image: debian:trixie
+      detach: false
+      volumes: ['{id}_data:/data']
+      command: [bash, -c, 'echo made once; date +%s%N >/data/made']
+    {id}_server:
+      image: debian:trixie
+      start_order: 1
+      net: {id}_net
+      user: nobody
+      restart: unless-stopped
+      stop_grace_period: 1
+      environment: {{SECRET: '${{password:server}}', MODE: plain}}
+      cap_add: [NET_ADMIN]
+      security_opt: [systempaths=unconfined]
+      tmpfs: ['/scratch:size=1m']
+      mem_limit: 64m
+      ulimit: ['core=0:0']
+      volumes: ['{id}_data:/data:ro', '${{files}}/server/:/var/lib/kolla/config_files/:ro']
+      command: [bash, -c, 'trap exit TERM; while :; do sleep 0.1; done']
+      healthcheck: {{test: 'test -s /data/made && test -d /scratch'}}
+  step_2:
+    {id}_told:
+      action: exec
+      command: ['{id}_server', bash, -c, 'test \"$(id -un)\" = nobody']
+files:
+  server/file: content
+"
+    )
+}
+
+/// What the test has made, whatever became of it.
+struct Leftovers(String);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        let id = &self.0;
+        let script = format!(
+            "docker rm --force --volumes {id}_once {id}_server; docker volume rm {id}_data; docker network rm {id}_net"
+        );
+        let _ = std::process::Command::new("sh").args(["-c", &script]).output();
+    }
+}
+
+/// Runs it for somebody who looks after this test's containers alone.
+#[track_caller]
+fn run(dir: &StackDir, id: &str, arguments: &[&str]) -> Run {
+    dir.run(&[arguments, &["--managed-by", id]].concat())
+}
+
+#[test]
+#[ignore = "needs a real Docker engine"]
+fn containers_come_about_change_and_go() {
+    let id = format!("kolla-run-test-{}", nonce());
+    let _leftovers = Leftovers(id.clone());
+    let dir = StackDir::new(&stack(&id), &endpoint());
+    let first = run(&dir, &id, &["apply", "s.yaml", "--timeout", "60"]).exits(0);
+    assert!(first.tells(&format!("{id}_server: healthy")), "{first}");
+    let inspected = docker(&["inspect", &format!("{id}_server")]);
+    assert!(!inspected.contains("kolla_build") && inspected.contains("config_hashes"));
+    let ids = || docker(&["inspect", "--format", "{{.Id}}", &format!("{id}_once"), &format!("{id}_server")]);
+    let before = ids();
+    let second = run(&dir, &id, &["apply", "s.yaml"]).exits(0);
+    assert!(second.tells("Applied s: 0 made, 0 made anew, 1 run inside others, 2 unchanged"), "{second}");
+    assert_eq!(ids(), before);
+    run(&dir, &id, &["diff", "s.yaml"]).exits(0);
+
+    // A file, and one that somebody has stopped.
+    dir.write("s.yaml", &dir.read("s.yaml").replace("server/file: content", "server/file: changed"));
+    let changed = run(&dir, &id, &["apply", "s.yaml"]).exits(0);
+    assert!(changed.stderr.contains("the mounted file"), "{changed}");
+    assert_eq!(
+        docker(&["exec", "--user", "0", &format!("{id}_server"), "cat", "/var/lib/kolla/config_files/file"]),
+        "changed"
+    );
+    docker(&["stop", &format!("{id}_server")]);
+    let started = run(&dir, &id, &["apply", "s.yaml"]).exits(0);
+    assert!(started.tells(&format!("{id}_server: started, it did not run")), "{started}");
+
+    let logs = run(&dir, &id, &["logs", &format!("{id}_once")]).exits(0);
+    assert_eq!(logs.stdout, format!("{id}_once: made once\n"));
+    let check = run(&dir, &id, &["check"]).exits(0);
+    assert!(check.stdout.contains("ok  healthy"), "{check}");
+
+    // One that can't be made leaves the old one.
+    let container = docker(&["inspect", "--format", "{{.Id}}", &format!("{id}_server")]);
+    dir.write("s.yaml", &dir.read("s.yaml").replace("NET_ADMIN", "NO_SUCH_CAPABILITY"));
+    let refused = run(&dir, &id, &["apply", "s.yaml"]).exits(1);
+    assert!(refused.stderr.contains(&format!("{id}_server: failed: ")), "{refused}");
+    assert_eq!(docker(&["inspect", "--format", "{{.Id}}", &format!("{id}_server")]), container);
+
+    run(&dir, &id, &["delete", "s", "--volumes"]).exits(0);
+    let left = docker(&["ps", "--all", "--quiet", "--filter", &format!("name={id}")]);
+    assert_eq!((left.as_str(), dir.state("s").exists()), ("", false));
+    assert_eq!(docker(&["volume", "ls", "--quiet", "--filter", &format!("name={id}")]), "");
+    assert_eq!(docker(&["network", "ls", "--quiet", "--filter", &format!("name={id}")]), "");
+}
+
+#[test]
+#[ignore = "needs a real Docker engine"]
+fn a_killed_run_is_healed() {
+    let id = format!("kolla-run-test-{}", nonce());
+    let _leftovers = Leftovers(id.clone());
+    let dir = StackDir::new(&stack(&id).replace("echo made once;", "sleep 5;"), &endpoint());
+    let first = dir.start(&["apply", "s.yaml", "--managed-by", &id]);
+    let once = format!("{id}_once");
+    real::wait_until("the container", || {
+        docker(&["ps", "--quiet", "--filter", &format!("name={once}")]) != ""
+    });
+    first.signal("KILL");
+    first.end();
+    let again = run(&dir, &id, &["apply", "s.yaml"]).exits(0);
+    assert!(again.stderr.contains(&format!("{once}: made anew: container_state is running")), "{again}");
+    run(&dir, &id, &["delete", "s", "--volumes"]).exits(0);
+}
