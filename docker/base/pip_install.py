@@ -4,8 +4,8 @@
     kolla_pip_install [-c CONSTRAINTS] [-r FILE] [-e PATH] [--no-deps] [--pre] REQUIREMENT...
 
 uv comes from the index that pip is configured for, in the version that uv.txt pins, and goes with this process. pip
-itself installs what uv can't: see reasons below, or set KOLLA_PIP=pip. Caches are used where they are mounted, and
-never made. What is installed is compiled once, and without large test suites.
+itself installs what uv can't: see reasons below, or set KOLLA_PIP=pip. Caches (PIP_CACHE_DIR and UV_CACHE_DIR, or root's
+own) are used where they are mounted, and never made. What is installed is compiled once, and without large test suites.
 """
 
 import argparse
@@ -21,7 +21,6 @@ import tempfile
 from pathlib import Path
 
 UV = "/usr/local/share/kolla/uv.txt"
-CACHES = Path("/root/.cache")
 SITE = Path(sysconfig.get_path("purelib"))
 LARGE_TESTS = 1 << 20
 
@@ -56,7 +55,7 @@ def pip(*arguments, **options):
 
 def mounted_cache(program):
     """The cache of pip or uv, if the image is built with one: nothing of it becomes part of the image."""
-    cache = CACHES / program
+    cache = Path(os.environ.get(f"{program.upper()}_CACHE_DIR") or f"/root/.cache/{program}")
     return cache if cache.is_mount() else None
 
 

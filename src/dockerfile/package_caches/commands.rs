@@ -51,7 +51,7 @@ impl CacheMount {
 
 /// A program that downloads packages.
 struct Manager {
-    cache: CacheMount,
+    caches: &'static [CacheMount],
     /// Variables that are set for it and for what it calls.
     variables: &'static str,
     /// Options that it takes behind its name.
@@ -63,7 +63,7 @@ struct Manager {
 }
 
 const APT: Manager = Manager {
-    cache: CacheMount::Apt,
+    caches: &[CacheMount::Apt],
     variables: "",
     options: " -o Dir::Cache::Archives=/dev/kolla-build/apt -o APT::Keep-Downloaded-Packages=true",
     refusals: &[],
@@ -80,7 +80,7 @@ const APT: Manager = Manager {
 };
 
 const DNF: Manager = Manager {
-    cache: CacheMount::Dnf,
+    caches: &[CacheMount::Dnf],
     variables: "",
     options: " --setopt=cachedir=/dev/kolla-build/dnf --setopt=keepcache=1",
     refusals: &[],
@@ -100,7 +100,7 @@ const DNF: Manager = Manager {
 };
 
 const NPM: Manager = Manager {
-    cache: CacheMount::Npm,
+    caches: &[CacheMount::Npm],
     variables: "npm_config_cache=/dev/kolla-build/npm ",
     options: "",
     refusals: &[],
@@ -108,7 +108,7 @@ const NPM: Manager = Manager {
 };
 
 const PIP: Manager = Manager {
-    cache: CacheMount::Pip,
+    caches: &[CacheMount::Pip],
     // Empty it counts as not set, whatever the image sets it to.
     variables: "PIP_CACHE_DIR=/dev/kolla-build/pip PIP_NO_CACHE_DIR= ",
     options: "",
@@ -117,12 +117,21 @@ const PIP: Manager = Manager {
 };
 
 const UV: Manager = Manager {
-    cache: CacheMount::Uv,
+    caches: &[CacheMount::Uv],
     // Links don't lead out of a mount.
     variables: "UV_CACHE_DIR=/dev/kolla-build/uv UV_LINK_MODE=copy UV_NO_CACHE=0 ",
     options: "",
     refusals: &["--no-cache", "--no-cache-dir"],
     verbs: &["add", "build", "install", "run", "sync"],
+};
+
+/// The image tree's own program, which calls both.
+const KOLLA_PIP_INSTALL: Manager = Manager {
+    caches: &[CacheMount::Pip, CacheMount::Uv],
+    variables: "PIP_CACHE_DIR=/dev/kolla-build/pip UV_CACHE_DIR=/dev/kolla-build/uv ",
+    options: "",
+    refusals: &[],
+    verbs: &["/usr/local/bin/kolla_pip_install"],
 };
 
 impl Manager {
@@ -131,13 +140,15 @@ impl Manager {
         let mut words = command.iter().map(|word| &line[word.clone()]);
         let program = words.next()?.rsplit('/').next()?;
         let has = |wanted: &[&str]| words.clone().any(|word| wanted.contains(&word));
+        let is_python = is_version_of("python", program);
         let manager = match program {
             "apt" | "apt-get" => &APT,
             "dnf" | "yum" => &DNF,
             "npm" => &NPM,
             "uv" => &UV,
             _ if is_version_of("pip", program) => &PIP,
-            _ if is_version_of("python", program) && has(&["-m"]) && has(&["pip"]) => &PIP,
+            _ if is_python && has(&["-m"]) && has(&["pip"]) => &PIP,
+            _ if is_python => &KOLLA_PIP_INSTALL,
             _ => return None,
         };
         // What config-manager is told stays in the image.
@@ -167,7 +178,7 @@ pub(super) fn edits(line: &str) -> (BTreeSet<CacheMount>, Vec<LineChange>) {
     let commands = commands(line);
     for command in &commands {
         let Some(manager) = Manager::called(line, command) else { continue };
-        caches.insert(manager.cache);
+        caches.extend(manager.caches);
         let program = &command[0];
         edits.push(LineChange { gone: program.start..program.start, text: manager.variables });
         edits.push(LineChange { gone: program.end..program.end, text: manager.options });
@@ -191,7 +202,7 @@ const ALL_LISTS: [&str; 3] = ["/var/lib/apt/lists/*", "/var/lib/apt/lists/", "/v
 fn removals_of_lists(line: &str, commands: &[Command]) -> Option<Vec<Range<usize>>> {
     let text = |word: &Range<usize>| &line[word.clone()];
     let updates = |command: &&Command| {
-        Manager::called(line, command).is_some_and(|manager| manager.cache == CacheMount::Apt)
+        Manager::called(line, command).is_some_and(|manager| manager.caches.contains(&CacheMount::Apt))
             && command.iter().any(|word| text(word) == "update")
     };
     let removes_all = |command: &&Command| {
@@ -231,10 +242,12 @@ mod tests {
 
     #[test]
     fn what_tells_a_program_of_its_cache_names_the_mount() {
-        for Manager { cache, variables, options, .. } in [APT, DNF, NPM, PIP, UV] {
-            let target = cache.target();
-            assert!(target.strip_prefix(MOUNTS) == Some(cache.name()));
-            assert!(format!("{variables}{options} ").contains(&format!("={target} ")), "{target}");
+        for Manager { caches, variables, options, .. } in [APT, DNF, NPM, PIP, UV, KOLLA_PIP_INSTALL] {
+            for cache in caches {
+                let target = cache.target();
+                assert!(target.strip_prefix(MOUNTS) == Some(cache.name()));
+                assert!(format!("{variables}{options} ").contains(&format!("={target} ")), "{target}");
+            }
         }
     }
 
@@ -265,6 +278,13 @@ mod tests {
         ] {
             assert_eq!(changed(line), (expected, vec![cache]), "{line}");
         }
+    }
+
+    #[test]
+    fn the_tree_s_own_program_has_the_caches_of_both_that_it_calls() {
+        let line = "python3 /usr/local/bin/kolla_pip_install -c /c.txt x";
+        let expected = format!("PIP_CACHE_DIR=/dev/kolla-build/pip UV_CACHE_DIR=/dev/kolla-build/uv {line}");
+        assert_eq!(changed(line), (expected, vec!["pip", "uv"]));
     }
 
     #[test]
