@@ -25,7 +25,7 @@ use crate::config::shipped::Defaults;
 pub enum Request {
     /// Build, or do what the configuration asks for instead.
     Run(CommandLine),
-    /// Print the configuration.
+    /// Print the configuration, with the place of each value.
     PrintConfig(CommandLine),
     /// Print a completion script.
     Completion(Shell),

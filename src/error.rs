@@ -21,7 +21,7 @@ pub struct Fatal {
     message: String,
     causes: Vec<String>,
     hints: Vec<String>,
-    /// What the process exits with.
+    /// Exit code of the process.
     pub exit_code: u8,
 }
 

@@ -58,7 +58,7 @@ pub struct BuildSettings {
 
 /// The worker that builds images with an engine.
 pub struct ImageWorker {
-    /// The engine.
+    /// The engine that builds and holds images.
     pub engine: Arc<dyn Engine>,
     /// Who tells whether an image is up to date.
     pub evaluator: Evaluator,
@@ -66,13 +66,13 @@ pub struct ImageWorker {
     pub sources: Arc<SourceCache>,
     /// Who fetches them before they are needed.
     pub prefetcher: Prefetcher,
-    /// How to build.
+    /// Settings of every build of the run.
     pub settings: BuildSettings,
     /// Recipe of every unit of the plan that is to be built.
     pub recipes: Recipes,
     /// The directory of all build contexts.
     pub contexts: PathBuf,
-    /// Who pushes.
+    /// The registry's side: pushes, pulls and lists.
     pub remote: Remote,
     /// The manifest lists that pushes complete.
     pub lists: ManifestLists,

@@ -18,7 +18,7 @@ use crate::util::retry::{Pause, retry};
 pub struct Remote {
     /// Who pushes and pulls.
     pub engine: Arc<dyn Engine>,
-    /// Who reads.
+    /// The registries, to ask what was pushed.
     pub registries: Arc<Registries>,
     /// Further tries of what may pass.
     pub retries: u32,

@@ -103,7 +103,6 @@ pub(super) enum PlaceInJobs {
     Nowhere,
     /// Commands that are about all images: jobs that build name theirs instead.
     Selection,
-    /// Every command.
     Arguments,
 }
 

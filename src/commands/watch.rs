@@ -99,7 +99,7 @@ fn watched(line: &CommandLine, environment: &Environment) -> Result<WatchedPaths
     Ok(WatchedPaths::new(inputs, outputs))
 }
 
-/// What options name that images are made from.
+/// Files and directories of the options that images are made from.
 pub(super) fn image_inputs(layers: &Layers) -> Result<Vec<PathBuf>, Fatal> {
     let mut inputs = Vec::new();
     for option in layers.options().iter() {

@@ -21,7 +21,7 @@ pub struct CommandLine {
 /// A configuration file or directory named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigPath {
-    /// One file.
+    /// A file, by `--config-file`.
     File(PathBuf),
     /// A directory whose `*.conf` files are read in order of their names.
     Dir(PathBuf),

@@ -12,7 +12,7 @@ use super::keys::DEFAULT;
 pub struct Assignment {
     /// The section it stands in.
     pub section: String,
-    /// The key.
+    /// The key, as it is written.
     pub key: String,
     /// The value; continuation lines are joined by newlines.
     pub value: String,
@@ -28,7 +28,7 @@ pub struct IniError {
     pub line: usize,
     /// Reason why it is no INI.
     pub reason: &'static str,
-    /// The line itself.
+    /// The whole line, as it is written.
     pub text: String,
 }
 

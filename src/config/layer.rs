@@ -26,7 +26,7 @@ pub enum SetAt {
     File(PathBuf, Option<usize>),
     /// A variable of the environment.
     Environment(String),
-    /// The command line.
+    /// An option or argument of the command line.
     CommandLine,
 }
 
@@ -57,7 +57,7 @@ pub struct Entry {
     pub section: String,
     /// Key in the section.
     pub key: String,
-    /// Text before interpolation.
+    /// The value as it was written, before interpolation.
     pub text: String,
     /// Where it was written.
     pub place: SetAt,
@@ -198,7 +198,7 @@ impl Layers {
         Ok(u64::try_from(self.integer(DEFAULT, key)?.unwrap_or(1)).unwrap_or(0))
     }
 
-    /// A whole number.
+    /// An option's whole number; none when nothing sets it.
     pub fn integer(&self, section: &str, key: &str) -> Result<Option<i64>, ValueError> {
         self.parsed(section, key, |text| {
             let number = value::integer(text)?;

@@ -31,7 +31,7 @@ pub enum LoadError {
     /// A kolla-build.conf that is no INI.
     #[error("{path}: {source}")]
     Ini {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Reason why it can't be read.
         source: IniError,
@@ -39,7 +39,7 @@ pub enum LoadError {
     /// A build.toml that is wrong.
     #[error("{path}: {source}")]
     BuildToml {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Reason why it can't be read.
         source: BuildTomlError,
@@ -119,7 +119,6 @@ fn read(path: &Path) -> Result<String, LoadError> {
     input::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_path_buf(), source })
 }
 
-/// oslo.config's search path.
 fn search_dirs(home: Option<&Path>) -> Vec<PathBuf> {
     let user = home.map(|home| [home.join(".kolla"), home.to_path_buf()]);
     let system = [PathBuf::from("/etc/kolla"), PathBuf::from("/etc")];

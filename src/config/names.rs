@@ -10,7 +10,7 @@ use crate::model::reference::parts::{NamePrefix, Namespace, Registry, Tag};
 pub struct Names {
     /// Registry in front of the namespace.
     pub registry: Option<Registry>,
-    /// The namespace alone.
+    /// The namespace, without registry and prefix.
     pub namespace: Namespace,
     /// Text in front of every image's name.
     pub prefix: NamePrefix,

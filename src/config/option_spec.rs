@@ -3,7 +3,7 @@
 /// Type of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueKind {
-    /// Any text.
+    /// A text of any kind.
     Text,
     /// Any text; on the command line `--x` or `--x=TEXT`.
     OptionalText {
@@ -14,14 +14,14 @@ pub enum ValueKind {
     Choice(&'static [&'static str]),
     /// A whole number, not below `min`.
     Integer {
-        /// Smallest number allowed.
+        /// The smallest number that is allowed.
         min: i64,
     },
     /// On or off; on the command line `--x` and `--nox`.
     Flag,
-    /// `a,b,c`
+    /// Items with commas between them: `a,b,c`.
     List,
-    /// `key:value,key:value`
+    /// Pairs with commas between them: `key:value,key:value`.
     Dict,
     /// May be given several times; every value counts.
     Many,
@@ -45,19 +45,19 @@ impl ValueKind {
 pub enum Meaning {
     /// Nothing that could be checked.
     Text,
-    /// Sentences for people.
+    /// Sentences for people, with all signs allowed.
     Prose,
-    /// [`Registry`](crate::model::reference::parts::Registry)
+    /// A registry to push to and name images by: [`Registry`](crate::model::reference::parts::Registry).
     Registry,
-    /// [`Namespace`](crate::model::reference::parts::Namespace)
+    /// The part in front of images' names: [`Namespace`](crate::model::reference::parts::Namespace).
     Namespace,
-    /// [`NamePrefix`](crate::model::reference::parts::NamePrefix)
+    /// The beginning of images' names: [`NamePrefix`](crate::model::reference::parts::NamePrefix).
     NamePrefix,
-    /// [`Tag`](crate::model::reference::parts::Tag)
+    /// A tag for images: [`Tag`](crate::model::reference::parts::Tag).
     Tag,
-    /// [`BaseImage`](crate::model::reference::parts::BaseImage)
+    /// An image that is pulled: [`BaseImage`](crate::model::reference::parts::BaseImage).
     BaseImage,
-    /// [`BaseTag`](crate::model::reference::parts::BaseTag)
+    /// Tag or digest of an image that is pulled: [`BaseTag`](crate::model::reference::parts::BaseTag).
     BaseTag,
     /// A regular expression of Python's kind.
     Regex,
@@ -105,7 +105,7 @@ pub enum InputPath {
     Dir,
     /// A tree of images, or a part of one.
     ImageTree,
-    /// Kolla's Python package.
+    /// Directory of Kolla's Python package, installed or in a checkout.
     KollaPackage,
     /// The lock file of a build; nothing that is done instead of building reads it.
     LockFile,
@@ -120,9 +120,9 @@ pub enum OutputPath {
     OfTask,
     /// The directory of an export.
     Export,
-    /// The rendered tree.
+    /// Directory for the rendered tree.
     WorkDir,
-    /// Fetched sources.
+    /// Directory where fetched sources are kept.
     SourceCache,
     /// A log for each image.
     Logs,
@@ -135,7 +135,7 @@ pub enum OutputPath {
 /// Content of a report file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportFormat {
-    /// Everything, for programs.
+    /// All that is known of the run, for programs.
     Json,
     /// JUnit's XML, a test case for each image.
     Junit,
@@ -157,16 +157,16 @@ impl ReportFormat {
 /// Program that an option comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionOrigin {
-    /// Python kolla-build.
+    /// Python kolla-build, whose names and values it keeps.
     Kolla,
-    /// This program alone.
+    /// This program alone, unknown to Kolla.
     Ours,
 }
 
 /// Form of an option on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandLineForm {
-    /// `--name`
+    /// A name with two dashes, `--name`, and the value after it.
     Named,
     /// Arguments without a name; they replace the values of files.
     Positional,
@@ -179,7 +179,7 @@ pub enum CommandLineForm {
 pub enum OptionRole {
     /// Setting of how something is done.
     Setting,
-    /// Choice of images.
+    /// Choice of the images to build.
     Selects,
     /// File or directory that images are made from.
     ImageInput,
@@ -194,21 +194,21 @@ pub enum OptionRole {
 /// Heading that an option comes under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionGroup {
-    /// Distribution, architecture, platform.
+    /// Distribution, architecture and platforms of images.
     Base,
-    /// Registry, namespace, tag.
+    /// Registry, namespace and tag of images.
     Names,
-    /// Choice of images.
+    /// Choice of images to build.
     Selection,
     /// Image tree and overrides.
     Templates,
     /// OpenStack's release and sources.
     Sources,
-    /// Engine and builder.
+    /// The engine, and its builder.
     Engine,
-    /// Build, cache, failures.
+    /// The build, its caches and its failures.
     Build,
-    /// Pushes and registries.
+    /// Pushes, and what registries hold.
     Push,
     /// Tasks instead of building.
     Tasks,
@@ -231,7 +231,7 @@ impl OptionGroup {
         OptionGroup::Output,
     ];
 
-    /// The heading's text.
+    /// The heading over these options in `--help`.
     pub const fn heading(self) -> &'static str {
         match self {
             OptionGroup::Base => "Base image and platform",
@@ -251,7 +251,7 @@ impl OptionGroup {
 /// Difference between an option here and in Python kolla-build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KollaDifference {
-    /// None.
+    /// No difference from Kolla.
     Same,
     /// Something else is done, as this says.
     Differs(&'static str),
@@ -259,14 +259,14 @@ pub enum KollaDifference {
     Refused(&'static str),
 }
 
-/// One option.
+/// An option, with all that is known of it.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionSpec {
     /// Key in configuration files.
     pub name: &'static str,
     /// Long form without dashes, where it is not the name with `-` for `_`.
     long: Option<&'static str>,
-    /// One-letter form.
+    /// One-letter form, if it has one.
     pub short: Option<char>,
     /// Form on the command line.
     pub form: CommandLineForm,
@@ -290,7 +290,7 @@ pub struct OptionSpec {
     pub is_common: bool,
     /// One sentence about it.
     pub help: &'static str,
-    /// Difference from Kolla.
+    /// Difference from Kolla's option, if any.
     pub difference: KollaDifference,
 }
 
@@ -405,12 +405,12 @@ impl OptionSpec {
         OptionSpec { is_common: true, ..self }
     }
 
-    /// Different from Kolla's.
+    /// The option with a difference from Kolla's of the same name.
     pub const fn differs(self, difference: &'static str) -> OptionSpec {
         OptionSpec { difference: KollaDifference::Differs(difference), ..self }
     }
 
-    /// Refused.
+    /// The option as one that is refused, with the reason.
     pub const fn refused(self, reason: &'static str) -> OptionSpec {
         OptionSpec { difference: KollaDifference::Refused(reason), ..self }
     }
@@ -442,7 +442,7 @@ impl OptionSpec {
 pub struct OptionTable(pub &'static [OptionSpec]);
 
 impl OptionTable {
-    /// Every option.
+    /// The options, in the order of the table.
     pub fn iter(self) -> std::slice::Iter<'static, OptionSpec> {
         self.0.iter()
     }

@@ -23,7 +23,7 @@ struct Profile {
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read the profile {path}: {reason}")]
 pub struct ProfileError {
-    /// The file.
+    /// Path of the profile's file.
     pub path: PathBuf,
     /// Reason, with line and column when known.
     pub reason: String,

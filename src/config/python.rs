@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 /// Value that a name is bound to at the top level of a module.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Constant {
-    /// `None`
+    /// The constant `None`: nothing, as a default or an argument.
     None,
-    /// `True`, `False`
+    /// One of `True` and `False`.
     Bool(bool),
-    /// A decimal number.
+    /// A decimal number with an optional sign.
     Integer(i64),
-    /// A string.
+    /// A string, its escapes decoded and its parts joined.
     Text(String),
     /// A list, tuple or set.
     List(Vec<Constant>),
@@ -23,12 +23,12 @@ pub enum Constant {
     Dict(Vec<(Constant, Constant)>),
     /// `name(..., key=...)`: its arguments in order, then the named ones.
     Call(Vec<Constant>, Vec<(String, Constant)>),
-    /// Anything else.
+    /// An expression that is no literal.
     Unknown,
 }
 
 impl Constant {
-    /// A string.
+    /// The text of a string; none for anything else.
     pub fn text(&self) -> Option<&str> {
         match self {
             Constant::Text(text) => Some(text),

@@ -26,9 +26,9 @@ pub struct Config {
     pub base_tag: String,
     /// Name that the distribution calls itself (PRETTY_NAME of os-release, as a shell pattern; in Kolla 9 its version).
     pub pretty_name: String,
-    /// `rpm` or `deb`.
+    /// Format of packages, `rpm` or `deb`.
     pub package_type: String,
-    /// `dnf` or `apt`.
+    /// Program that installs packages, `dnf` or `apt`.
     pub package_manager: String,
     /// Parts of image names.
     pub names: Names,
@@ -58,11 +58,11 @@ pub struct Config {
 pub enum Task {
     /// Build the matched images.
     Build,
-    /// Write their Dockerfiles.
+    /// Write Dockerfiles, and build nothing.
     TemplateOnly,
-    /// List them.
+    /// List the images by their numbers.
     ListImages,
-    /// Print their tree.
+    /// Print the tree of images and their children.
     ListDependencies,
     /// Write their graph to a file.
     SaveDependency(PathBuf),
@@ -78,7 +78,7 @@ pub enum Task {
         tags: Option<String>,
         /// Days after whose last use a package cache goes; none keeps them all.
         package_cache_days: Option<u64>,
-        /// Only show it.
+        /// True when it is only shown.
         dry_run: bool,
     },
     /// Write down what the matched images would be built from.
@@ -111,7 +111,7 @@ pub enum Export {
     Bake(PathBuf),
     /// Jobs of a CI system.
     Pipeline {
-        /// Which.
+        /// The system that runs the jobs.
         system: CiSystem,
         /// Images that one job builds.
         images_per_job: usize,
@@ -150,13 +150,13 @@ pub struct TemplateOptions {
     pub kolla_package: Option<PathBuf>,
     /// Directories laid over the tree.
     pub docker_dirs: Vec<PathBuf>,
-    /// Template override files.
+    /// Template override files, in the order given.
     pub overrides: Vec<PathBuf>,
     /// Fail when something in the overrides has no effect.
     pub strict_overrides: bool,
-    /// A user's repos.yaml.
+    /// The repos.yaml in place of the tree's; none uses that.
     pub repos_yaml: Option<PathBuf>,
-    /// Directory of patches.
+    /// Directory with patches by image; none when there are none.
     pub patches_path: Option<PathBuf>,
     /// Files of the base image that are replaced: name in `base/` and the file.
     pub base_files: Vec<(&'static str, PathBuf)>,
@@ -164,13 +164,13 @@ pub struct TemplateOptions {
     pub use_dumb_init: bool,
     /// Put the healthcheck scripts into the images.
     pub docker_healthchecks: bool,
-    /// Remove package caches.
+    /// True when RUN steps remove package caches.
     pub clean_package_cache: bool,
     /// Dockerfile lines that set up package repositories on rpm distros.
     pub rpm_setup: Vec<String>,
     /// Value of the kolla_version label.
     pub kolla_version: String,
-    /// The release.
+    /// Name of the OpenStack release, or `master`.
     pub openstack_release: String,
     /// Code name of the release.
     pub openstack_release_codename: String,
@@ -203,7 +203,6 @@ pub struct EngineHost {
 impl FromStr for EngineHost {
     type Err = String;
 
-    /// Reads `[ARCH=]ADDRESS`.
     fn from_str(text: &str) -> Result<EngineHost, String> {
         let (arch, address) = match text.split_once('=') {
             Some((arch, address)) if !arch.contains("://") => {
@@ -232,7 +231,7 @@ pub enum ReuseChoice {
 /// How images are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
-    /// With which engine.
+    /// The engine, and its way to build.
     pub engine: EngineChoice,
     /// Where engines are; empty leaves that to `engine`.
     pub engine_hosts: Vec<EngineHost>,
@@ -250,7 +249,7 @@ pub struct BuildOptions {
     pub pull: bool,
     /// Keep what package managers download.
     pub package_cache: bool,
-    /// Push after building.
+    /// True when images are pushed once they are built.
     pub push: bool,
     /// Read each pushed image's digest back.
     pub verify_push: bool,
@@ -262,7 +261,7 @@ pub struct BuildOptions {
     pub threads: usize,
     /// Images pushed at once.
     pub push_threads: usize,
-    /// Further tries.
+    /// Tries after the first one has failed.
     pub retries: u32,
     /// Start no further build after a failure.
     pub fail_fast: bool,
@@ -287,7 +286,7 @@ pub struct BuildOptions {
 /// Output of a run: what is told, and where.
 #[derive(Debug, Clone)]
 pub struct OutputOptions {
-    /// Directory for logs.
+    /// Directory for a log of each image; none writes none.
     pub logs_dir: Option<PathBuf>,
     /// Summary at the end.
     pub summary: SummaryOutput,
@@ -299,14 +298,14 @@ pub struct OutputOptions {
     pub reports: Vec<ReportFile>,
     /// No image logs on the console.
     pub quiet: bool,
-    /// Tell more.
+    /// True when more is told, for people who look for errors.
     pub debug: bool,
 }
 
 /// Summary of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SummaryOutput {
-    /// None.
+    /// No summary on standard output.
     Off,
     /// For people, on the console.
     Console,
@@ -317,9 +316,9 @@ pub enum SummaryOutput {
 /// Format of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanFormat {
-    /// For people.
+    /// Lines of text, for people.
     Text,
-    /// For programs.
+    /// Kolla's JSON, for programs.
     Json,
 }
 
@@ -328,7 +327,7 @@ pub enum PlanFormat {
 pub struct ReportFile {
     /// Option that names it.
     pub option: &'static OptionSpec,
-    /// Content.
+    /// Content of the file.
     pub format: ReportFormat,
     /// Path of the file.
     pub path: PathBuf,

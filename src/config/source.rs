@@ -18,7 +18,7 @@ pub enum SourceOrigin {
     Url(String),
     /// A branch, tag or commit of a git repository.
     Git {
-        /// The repository.
+        /// Address of the repository, as git takes it.
         url: String,
         /// Branch, tag or commit.
         reference: String,
@@ -31,7 +31,7 @@ pub enum SourceOrigin {
     Pypi {
         /// Name of the distribution.
         package: String,
-        /// Exact version.
+        /// The exact version, as `30.0.0`.
         version: String,
     },
 }

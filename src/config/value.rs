@@ -4,7 +4,7 @@ use super::keys::DEFAULT;
 use super::options::{OptionTable, ValueKind};
 use crate::util::secrets::masked;
 
-/// On or off.
+/// A value that is on or off, by oslo.config's words.
 pub fn flag(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "on" | "yes" => Ok(true),
@@ -13,7 +13,7 @@ pub fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A whole number.
+/// A whole number of oslo.config's kind.
 pub fn integer(text: &str) -> Result<i64, String> {
     text.trim().parse().map_err(|_| format!("'{text}' is not a whole number"))
 }

@@ -53,7 +53,6 @@ pub fn write_archive(dir: &Path, arcname: &Path, out: impl Write) -> io::Result<
 /// Writes normalised members: owner root, all of one time.
 pub(crate) struct ArchiveWriter<W: Write> {
     tar: tar::Builder<W>,
-    /// Seconds since 1970.
     mtime: u64,
 }
 

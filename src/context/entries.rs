@@ -25,7 +25,7 @@ pub(crate) struct TreeEntry {
 /// Kind of a [`TreeEntry`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EntryKind {
-    /// A directory.
+    /// A directory, whose content stands beside it.
     Directory,
     /// A regular file of so many bytes.
     File(u64),

@@ -194,8 +194,8 @@ fn escape_character(lines: &Lines) -> char {
     }
 }
 
-/// What stands before the escape character at a line's end; none when the line does not go on. An escape character that
-/// is itself escaped does not count.
+/// The text before the escape character at a line's end; none when the line does not go on. An escape character that is
+/// itself escaped does not count.
 fn continued(line: &str, escape: char) -> Option<&str> {
     let part = line.trim_end_matches(['\r', '\n']).trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!part.ends_with(escape)).then_some(part)

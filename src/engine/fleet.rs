@@ -29,7 +29,7 @@ pub struct Fleet {
     endpoint: String,
     facts: EngineFacts,
     members: Vec<Member>,
-    /// What the registry was given of each image by reference and id: the manifest's digest, when it was told.
+    /// The manifest's digest, when it was told, of each image that the registry was given, by reference and id.
     published: OnceMap<(Reference, ImageId), Option<Digest>>,
 }
 
@@ -40,7 +40,7 @@ struct Member {
     processors: usize,
     running: AtomicUsize,
     lost: AtomicBool,
-    /// What was brought here, by reference and id.
+    /// Images that were brought here, by reference and id.
     brought: OnceMap<(Reference, ImageId), ()>,
 }
 
@@ -264,7 +264,7 @@ impl Member {
         }
     }
 
-    /// Whether the engine lives; one that does not is lost, until it answers again.
+    /// True when the engine lives; one that does not is lost, until it answers again.
     async fn answers(&self) -> bool {
         let answers = matches!(tokio::time::timeout(SIGN_OF_LIFE, self.engine.ping()).await, Ok(Ok(())));
         self.lost.store(!answers, Ordering::Relaxed);
@@ -331,7 +331,7 @@ impl Engine for Fleet {
         .boxed()
     }
 
-    /// What the first engine that has the reference holds.
+    /// The image of the first engine that has the reference.
     fn inspect<'a>(&'a self, image: NameOrId<'a>) -> BoxFuture<'a, Result<Option<ImageFacts>, EngineError>> {
         async move {
             let answers = self.ask_all(|engine| engine.inspect(image)).await?;

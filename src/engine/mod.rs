@@ -27,13 +27,13 @@ use crate::model::secret::Secrets;
 /// An image that another one is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltOn {
-    /// Its full name, as the Dockerfile has it.
+    /// Full name of the image, as the Dockerfile has it.
     pub reference: Reference,
-    /// What it is for.
+    /// Platform that the image is for.
     pub platform: Platform,
     /// The engine's id of it.
     pub id: ImageId,
-    /// Whether it is one of the images that this program builds, rather than a base image.
+    /// True for an image that this program builds, false for a base image.
     pub ours: bool,
     /// A name that it gets for the build, and that the Dockerfile then has, when its own may come to stand for an image of
     /// another platform meanwhile.
@@ -53,7 +53,7 @@ pub struct BuildRequest {
     pub dockerfile: Option<String>,
     /// The images that it names, what it is built on first.
     pub parents: Vec<BuiltOn>,
-    /// What to build for.
+    /// Platform to build for.
     pub platform: Platform,
     /// Ask the registry for a newer base image.
     pub pull: bool,
@@ -63,7 +63,7 @@ pub struct BuildRequest {
     pub builder: Builder,
     /// Network mode of RUN steps (`host`, `none`, ...); empty means the engine's default.
     pub network_mode: String,
-    /// Values of `ARG`s.
+    /// Values of `ARG`s, by their names.
     pub build_args: BTreeMap<String, String>,
     /// Labels put on the image beside those its Dockerfile sets.
     pub labels: BTreeMap<String, String>,
@@ -92,18 +92,18 @@ impl BuildRequest {
     }
 }
 
-/// What a running build says.
+/// Output of a running build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildOutput {
     /// A whole line of its log, without line end.
     Line(String),
-    /// It has reached a step of the Dockerfile. A line of the log that says the same has gone before.
+    /// A step of the Dockerfile that has begun. A line of the log that says the same has gone before.
     Step {
         /// Step number from 1.
         number: u32,
         /// Steps in all, 0 when unknown.
         total: u32,
-        /// The instruction.
+        /// The instruction, as the builder shows it.
         text: String,
     },
 }
@@ -120,9 +120,9 @@ pub struct ImageFacts {
     pub architecture: String,
     /// OCI's name of the architecture's variant (`v8`); mostly empty.
     pub variant: String,
-    /// Its labels.
+    /// Labels, those of its parents included.
     pub labels: BTreeMap<String, String>,
-    /// Size in bytes.
+    /// Size in bytes, as the engine counts it.
     pub size: u64,
     /// Layers of its file system.
     pub layers: usize,
@@ -131,17 +131,17 @@ pub struct ImageFacts {
 }
 
 impl ImageFacts {
-    /// Whether it runs on a platform.
+    /// True when the image runs on a platform.
     pub fn is_for(&self, platform: Platform) -> bool {
         platform.takes(&self.architecture, &self.variant)
     }
 
-    /// Whether it has all of these labels.
+    /// True when the image has all of these labels.
     pub fn has_labels(&self, labels: &BTreeMap<String, String>) -> bool {
         labels.iter().all(|(name, value)| self.labels.get(name) == Some(value))
     }
 
-    /// What it is for, in the form of a platform: `linux/arm64/v8`.
+    /// The image's platform by its own words: `linux/arm64/v8`.
     pub fn built_for(&self) -> String {
         let slash = if self.variant.is_empty() { "" } else { "/" };
         format!("linux/{}{slash}{}", self.architecture, self.variant)
@@ -151,7 +151,7 @@ impl ImageFacts {
 /// Facts about an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineFacts {
-    /// Whether its classic builder squashes.
+    /// True when its classic builder squashes.
     pub squashes: bool,
     /// `Docker 20.10.24`, for people.
     pub name: String,
@@ -164,79 +164,79 @@ pub struct EngineFacts {
 /// Why an engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// It can't be reached at all.
+    /// An engine that can't be reached at all.
     #[error("cannot reach the container engine at {endpoint}: {reason}")]
     Unreachable {
         /// Where it was looked for.
         endpoint: String,
-        /// What the system said.
+        /// The system's own words.
         reason: String,
     },
-    /// It was reached, and is not one that this program works with.
+    /// An engine that this program does not work with.
     #[error("cannot use the container engine at {endpoint}: {reason}")]
     Unusable {
-        /// Where it is.
+        /// The engine's address or socket.
         endpoint: String,
-        /// What it lacks.
+        /// The thing that it lacks.
         reason: String,
     },
-    /// It was reached, and the connection broke.
+    /// A connection that broke.
     #[error("lost the connection to the container engine at {endpoint}: {reason}")]
     ConnectionLost {
-        /// Where it was.
+        /// The engine's address or socket.
         endpoint: String,
-        /// What the system said.
+        /// The system's own words.
         reason: String,
     },
-    /// It was reached, and nothing moved any more.
+    /// An engine of which nothing comes any more.
     #[error(
         "the container engine at {endpoint} has made no progress{doing} for {} s (option timeout)",
         patience.as_secs_f32()
     )]
     Stalled {
-        /// Where it is.
+        /// The engine's address or socket.
         endpoint: String,
-        /// For so long.
+        /// Time without a byte from the engine.
         patience: Duration,
         /// With what, when it may be another's fault.
         doing: &'static str,
     },
-    /// It ran the build, and the build failed.
+    /// A build that ran and failed.
     #[error("{0}")]
     Build(String),
-    /// What a registry wants to see is not to be had.
+    /// Credentials that can't be had.
     #[error(transparent)]
     Credentials(#[from] crate::registry::credentials::CredentialsError),
-    /// It tried to pull an image, and could not get it.
+    /// An image that the engine could not pull.
     #[error("{0}")]
     Pull(String),
-    /// It tried to push, and the registry did not take the image.
+    /// An image that the registry did not take.
     #[error("{0}")]
     Push(String),
-    /// It refused the request.
+    /// A request that the engine refused.
     #[error("the container engine refused the request ({status}){}", words(*status, message))]
     Refused {
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
-        /// Its own words.
+        /// The engine's own words; may be empty.
         message: String,
     },
-    /// It answered what can't be understood.
+    /// An answer that can't be understood.
     #[error("the container engine at {endpoint} gave an answer that can't be read: {reason}")]
     Garbage {
-        /// Where it is.
+        /// The engine's address or socket.
         endpoint: String,
-        /// What was wrong with it.
+        /// The part of the answer that is wrong.
         reason: String,
     },
-    /// It built or pulled for another platform than it was asked for.
+    /// An image for another platform than was asked for.
     #[error("{reference} is for {found}, and {asked} was asked for: {reason}")]
     WrongPlatform {
-        /// The image.
+        /// The name that was asked for.
         reference: String,
-        /// What came out, in the form of a platform.
+        /// Platform of the image, in its own words.
         found: String,
-        /// What was asked for.
+        /// Platform that was asked for.
         asked: Platform,
         /// How that comes about, and what became of the image.
         reason: &'static str,
@@ -246,7 +246,7 @@ pub enum EngineError {
     Context {
         /// The directory or file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's own words.
         source: std::io::Error,
     },
 }
@@ -278,7 +278,7 @@ fn encoded(build_args: &BTreeMap<String, String>) -> usize {
     form_urlencoded::byte_serialize(json.as_bytes()).map(str::len).sum()
 }
 
-/// What a refusal says, or what to do about one that says nothing.
+/// The words of a refusal, or what to do about one that has none.
 fn words(status: u16, message: &str) -> String {
     match (message.trim(), status) {
         ("", 300..400) => " and sends elsewhere, as for a name that is not as it should be: \
@@ -289,7 +289,7 @@ fn words(status: u16, message: &str) -> String {
     }
 }
 
-/// What an engine is asked for an image by.
+/// Name or id by which an engine is asked for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameOrId<'a> {
     /// A name that it has.

@@ -36,45 +36,45 @@ const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 pub struct Rules {
     /// The names of every image of the tree, as they are configured now.
     pub needed: BTreeSet<String>,
-    /// What our names begin with: registry, namespace and prefix.
+    /// The beginning of our names: registry, namespace and prefix.
     pub names: String,
     /// Other tags than the configured one that are to go; none leaves them all.
     pub tags: Option<Regex>,
 }
 
-/// What is to go.
+/// An image of which names, or all, are to go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Removal {
     /// The image's name, as its label has it.
     pub image: String,
-    /// The engine's id.
+    /// The engine's id of it.
     pub id: ImageId,
     /// The names that are taken away; none of an image that has none.
     pub references: Vec<String>,
-    /// Whether it keeps other names, and so stays.
+    /// True when it keeps other names, and so stays.
     pub stays: bool,
     /// Bytes that it adds to what it is built on. Images with layers in common that no image holds alone count them
     /// each.
     pub size: u64,
 }
 
-/// What would go but for a reason.
+/// An image that would go but for a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// The image's name, as its label has it.
     pub image: String,
-    /// The engine's id.
+    /// The engine's id of it.
     pub id: ImageId,
     /// Why it stays, for people.
     pub reason: String,
 }
 
-/// What becomes of the images.
+/// Images that go, and those that stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImagePrune {
-    /// What goes, what is built on something before it.
+    /// Images to remove, those built on others before these.
     pub remove: Vec<Removal>,
-    /// What can't.
+    /// Images that can't go, with the reasons.
     pub keep: Vec<Kept>,
     /// Tags that are ours and not the configured one, and that nobody asked to remove, with how many images have each.
     pub other_tags: BTreeMap<String, usize>,
@@ -160,7 +160,7 @@ impl Rules {
         name.rsplit_once(':').map(|(_, tag)| tag)
     }
 
-    /// Whether only the image's own name, with tag or digest, follows what our names begin with.
+    /// True when only the image's own name, with tag or digest, follows the beginning of our names.
     fn is_in_namespace(&self, name: &str) -> bool {
         familiar(name).strip_prefix(familiar(&self.names)).is_some_and(|rest| !rest.contains('/'))
     }

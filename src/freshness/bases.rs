@@ -30,7 +30,7 @@ impl BaseImages {
         BaseImages { engine, pull, several_platforms, pulling, asked }
     }
 
-    /// The engine.
+    /// The engine that base images are pulled to.
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
     }

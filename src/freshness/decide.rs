@@ -21,7 +21,7 @@ pub enum Freshness {
 /// The image that takes the place of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reused {
-    /// Who holds it.
+    /// The engine or registry that holds it.
     pub holder: Holder,
     /// Place among the images that exist.
     pub index: usize,
@@ -63,7 +63,7 @@ impl StaleReason {
 pub enum Expected {
     /// Built in this run.
     Built,
-    /// Found unchanged.
+    /// Found as it would be built.
     Unchanged,
     /// Only the run can tell.
     Unknown,
@@ -130,11 +130,11 @@ impl fmt::Display for StaleReason {
     }
 }
 
-/// Holder of images.
+/// The one of an engine and a registry that holds an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holder {
-    /// The engine.
+    /// The engine, where builds leave images.
     Engine,
     /// The registry, where `--reuse registry` looks too.
     Registry,
@@ -152,7 +152,7 @@ impl fmt::Display for Holder {
 /// Images that take the place of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// None (`--nocache`).
+    /// No image takes the place of a build (`--nocache`).
     Nothing,
     /// Those of the same inputs.
     SameInputs,
@@ -181,7 +181,7 @@ pub enum Existing {
 /// Labels of an image that somebody holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageLabels {
-    /// Who holds it.
+    /// The engine or registry that holds it.
     pub holder: Holder,
     /// Content key of it.
     pub key: Option<ContentKey>,

@@ -33,7 +33,7 @@ pub struct Evaluator {
 
 /// Where images are that take the place of a build.
 pub enum ReuseFrom {
-    /// In the engine.
+    /// Images of the engine alone.
     Engine,
     /// In the engine, else in the registry (`--reuse registry`).
     EngineOrRegistry(RegistryLookup),
@@ -68,9 +68,9 @@ impl ReuseFrom {
 
 /// Permission to pull base images and fetch sources where only that tells what they are.
 pub enum Fetching {
-    /// Nothing is got.
+    /// Nothing is pulled or fetched.
     Never,
-    /// They are got.
+    /// Base images are pulled and sources fetched.
     Allowed {
         /// Further tries of getting a source.
         retries: u32,
@@ -81,9 +81,9 @@ pub enum Fetching {
 
 /// A unit that is asked about.
 pub struct Subject<'a> {
-    /// The unit.
+    /// The planned unit itself.
     pub unit: &'a PlannedUnit,
-    /// Recipe of it.
+    /// The recipe that it would be built by.
     pub recipe: &'a Recipe,
     /// Inputs of the last time.
     pub before: Option<&'a InputRecord>,

@@ -19,9 +19,9 @@ use crate::util::retry::{Pause, retry};
 /// An image that exists.
 #[derive(Debug, Clone)]
 pub enum ExistingImage {
-    /// In the engine.
+    /// An image that the engine holds.
     InEngine(ImageFacts),
-    /// In the registry.
+    /// An image that only the registry holds.
     InRegistry(RemoteImage),
 }
 
@@ -108,7 +108,7 @@ pub type TellWait = fn(&dyn Display, Pause);
 /// Registries to look images up in, and how often they are asked.
 #[derive(Clone)]
 pub struct RegistryLookup {
-    /// The registries.
+    /// The registries, by the names of images.
     pub registries: Arc<Registries>,
     /// Further tries after a failure that may pass.
     pub retries: u32,

@@ -21,7 +21,7 @@ pub struct KeyInputs {
     pub named: Vec<(String, ContentKey)>,
     /// Downloads that the Dockerfile does not pin: location, and what identifies it.
     pub downloads: Vec<(String, String)>,
-    /// The rendered Dockerfile.
+    /// Text of the rendered Dockerfile.
     pub dockerfile: String,
     /// Static files of the context: name, and a digest of mode and content.
     pub context: Vec<(String, String)>,

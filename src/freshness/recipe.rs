@@ -72,11 +72,11 @@ impl Recipe {
 /// An image that another one is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltFrom {
-    /// Which it is.
+    /// The image of the tree, or the base image's name.
     pub image: Parent,
-    /// Its full name, as the Dockerfile has it.
+    /// Full name of the image, as the Dockerfile has it.
     pub reference: Reference,
-    /// What it is wanted for.
+    /// Platform that the Dockerfile wants it for.
     pub platform: WantedFor,
 }
 

@@ -14,7 +14,7 @@ use crate::util::hex::hex;
 pub struct InputRecord {
     /// Version of what the key covers.
     version: String,
-    /// The content key.
+    /// The content key that it was built with.
     pub key: ContentKey,
     platform: String,
     /// The parent's content key, or the engine's id of the base image.

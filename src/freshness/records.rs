@@ -21,7 +21,7 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A directory of records. Runs may share it: a record appears whole or not at all.
 #[derive(Debug)]
 pub struct Records {
-    /// None keeps nothing.
+    /// Directory of the records; without one nothing is kept.
     dir: Option<PathBuf>,
     forgotten: Once,
     /// That nothing can be kept is told once: the next would fail too.

@@ -15,7 +15,7 @@ use crate::util::nearest::near_pattern;
 pub struct SelectionDecision {
     /// Disposition of the image.
     pub disposition: Disposition,
-    /// Reason, for people.
+    /// Reason of the disposition, for people.
     pub reason: String,
 }
 

@@ -66,7 +66,7 @@ impl Explained<'_> {
         out
     }
 
-    /// What became of a list; none when no rendering came by it.
+    /// The effect on a list; none when no rendering came by it.
     fn effect(&self, list: &str, effect: Option<&Effect>, out: &mut String) {
         match effect {
             None => out.push_str("    not used on this distro and architecture\n"),

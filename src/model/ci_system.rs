@@ -1,12 +1,12 @@
 //! CI systems that a pipeline can be written for.
 
-/// A CI system.
+/// A CI system that `--export` writes jobs for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CiSystem {
-    /// GitHub Actions.
+    /// GitHub Actions: a workflow.
     Github,
-    /// GitLab CI.
+    /// GitLab CI: jobs to include.
     Gitlab,
-    /// Zuul.
+    /// Zuul: jobs, a project and playbooks.
     Zuul,
 }

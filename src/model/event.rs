@@ -33,7 +33,7 @@ pub struct UnitImage {
     pub id: ImageId,
     /// Content key of the image.
     pub key: ContentKey,
-    /// Size in bytes.
+    /// Size in bytes, as the engine counts it.
     pub size: u64,
     /// Layers of its file system; 0 when that is not known.
     pub layers: usize,
@@ -107,17 +107,17 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeKind {
-    /// [`Outcome::Built`]
+    /// An [`Outcome::Built`], be it pushed or not.
     Built,
-    /// [`Outcome::Unchanged`]
+    /// An [`Outcome::Unchanged`], be it pushed or not.
     Unchanged,
-    /// [`Outcome::Failed`]
+    /// An [`Outcome::Failed`] of the image itself.
     Failed,
-    /// [`Outcome::ParentFailed`]
+    /// An [`Outcome::ParentFailed`], with nothing tried.
     ParentFailed,
-    /// [`Outcome::PushFailed`]
+    /// An [`Outcome::PushFailed`] of an image that is there.
     PushFailed,
-    /// [`Outcome::Cancelled`]
+    /// An [`Outcome::Cancelled`], by a signal or a failure.
     Cancelled,
 }
 

@@ -9,11 +9,11 @@ use super::ids::ImageName;
 use super::platform::Platform;
 use super::reference::Reference;
 
-/// What a run does with an image. What came of it is an [`Outcome`](crate::model::event::Outcome), another thing.
+/// A run's decision about an image. The result is an [`Outcome`](crate::model::event::Outcome), another thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disposition {
-    /// It is brought up to date.
+    /// Brought up to date by this run.
     Build,
     /// No regex or profile asked for it.
     Unmatched,
@@ -29,7 +29,7 @@ impl fmt::Display for Disposition {
     }
 }
 
-/// What a Dockerfile's FROM names.
+/// Image that a Dockerfile names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Parent {
@@ -69,14 +69,14 @@ pub struct PlannedUnit {
     /// The name under which the registry lists it beside the image's other platforms, when the run has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list: Option<Reference>,
-    /// What it is built on: what its first FROM names.
+    /// The image that its first FROM names.
     pub parent: Parent,
-    /// What else its Dockerfile names, in order.
+    /// Other images that its Dockerfile names, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<Parent>,
-    /// What the run does with it.
+    /// The run's decision about it.
     pub disposition: Disposition,
-    /// Why, for people.
+    /// Reason of the disposition, for people.
     pub reason: String,
 }
 
@@ -106,7 +106,7 @@ impl PlannedUnit {
 /// Every unit of a run, parents before children, then by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BuildPlan {
-    /// The units.
+    /// All units, parents before children.
     pub units: Vec<PlannedUnit>,
 }
 

@@ -9,9 +9,9 @@ use std::str::FromStr;
 /// A processor architecture that images can be built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arch {
-    /// 64-bit x86.
+    /// 64-bit x86: `x86_64`, `amd64`.
     X86_64,
-    /// 64-bit ARM.
+    /// 64-bit ARM: `aarch64`, `arm64`.
     Aarch64,
 }
 
@@ -50,10 +50,10 @@ impl Arch {
     }
 }
 
-/// What an image runs on; the operating system is always `linux`.
+/// Processor architecture that an image runs on; the operating system is always `linux`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Platform {
-    /// The processor architecture.
+    /// The processor architecture; of a variant nothing is said.
     pub arch: Arch,
 }
 
@@ -63,7 +63,7 @@ impl Platform {
         Platform { arch }
     }
 
-    /// Whether an image that says this of itself, in OCI's words, runs on the platform. A variant that is left out is
+    /// True when an image that says this of itself, in OCI's words, runs on the platform. A variant that is left out is
     /// the architecture's first.
     pub fn takes(self, architecture: &str, variant: &str) -> bool {
         let first = match self.arch {

@@ -37,7 +37,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Whether it is a name alone, without tag and digest.
+    /// True for a name alone, without tag and digest.
     pub fn is_bare(&self) -> bool {
         self.tag.is_none() && self.digest.is_none()
     }

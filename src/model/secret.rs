@@ -19,7 +19,7 @@ const LARGEST: usize = 500 * 1024;
 /// One `--secret`: `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`, and where RUN steps find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSpec {
-    /// Its name.
+    /// The name that RUN steps mount it by.
     pub id: String,
     /// Where its value is.
     pub origin: SecretOrigin,
@@ -30,7 +30,7 @@ pub struct SecretSpec {
 /// Where a secret's value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretOrigin {
-    /// In a file.
+    /// A file, whose whole content is the secret.
     File(PathBuf),
     /// In a variable of the environment.
     Variable(String),

@@ -21,7 +21,7 @@ impl fmt::Display for TemplateApi {
     }
 }
 
-/// What `handle_repos` is, and what a `repos.yaml` holds.
+/// Kind of `handle_repos`, and of the `repos.yaml` that it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RepositoryStyle {
     /// There is no such function.
@@ -45,8 +45,8 @@ impl TemplateApi {
         (known || major > Self::LATEST.0).then_some(TemplateApi(major.min(Self::LATEST.0)))
     }
 
-    /// Whether the templates of an OpenStack release have been compared, by its name; what is not released yet is taken
-    /// as what it looks like.
+    /// True when the templates of an OpenStack release, by its name, have been compared; one that is not released yet
+    /// is taken as what it looks like.
     pub fn knows_openstack(release: &str) -> bool {
         let number = |text: &str| text.parse::<u32>().ok();
         let year = release.split_once('.').and_then(|(year, half)| Some((number(year)?, number(half)?)));
@@ -56,12 +56,12 @@ impl TemplateApi {
         }
     }
 
-    /// Whether this is a release's, or an earlier one's.
+    /// True for this release of Kolla and all before it.
     pub fn up_to(self, major: u32) -> bool {
         self.0 <= major
     }
 
-    /// What `handle_repos` is.
+    /// The kind of `handle_repos` that its templates call.
     pub fn repositories(self) -> RepositoryStyle {
         match self.0 {
             ..18 => RepositoryStyle::None,
@@ -102,12 +102,12 @@ impl TemplateApi {
         }
     }
 
-    /// Whether OpenStack comes from one of several places (`install_type`).
+    /// True when OpenStack comes from one of several places (`install_type`).
     pub fn has_install_types(self) -> bool {
         self.up_to(9)
     }
 
-    /// Whether a distro's packages are installed with yum.
+    /// True when a distro's packages are installed with yum.
     pub fn has_yum(self, base: &str, base_tag: &str) -> bool {
         let major = base_tag
             .split(|c: char| !c.is_ascii_digit())
@@ -132,27 +132,27 @@ impl TemplateApi {
         words
     }
 
-    /// Whether templates know the group of a user.
+    /// True when templates know the group of a user.
     pub fn has_user_groups(self) -> bool {
         !self.up_to(9)
     }
 
-    /// Whether `--template-only` leaves images that are not to be built.
+    /// True when `--template-only` leaves images that are not to be built.
     pub fn keeps_unmatched(self) -> bool {
         self.up_to(9)
     }
 
-    /// Whether images have a directory of patches.
+    /// True when images have a directory of patches.
     pub fn has_patches(self) -> bool {
         !self.up_to(19)
     }
 
-    /// Whether images are tagged with Kolla's version unless told otherwise.
+    /// True when images are tagged with Kolla's version unless told otherwise.
     pub fn is_tagged_by_version(self) -> bool {
         self.up_to(22)
     }
 
-    /// Whether packages are installed even when a list of packages can't be fetched.
+    /// True when packages are installed even when a list of packages can't be fetched.
     pub fn ignores_update_errors(self) -> bool {
         self.up_to(9)
     }
@@ -168,7 +168,7 @@ pub enum InstallType {
     /// The distro's packages; on CentOS and RHEL those of RDO.
     #[default]
     Binary,
-    /// Source archives.
+    /// Archives and checkouts of OpenStack's source.
     Source,
     /// The packages of Red Hat's product.
     Rhos,
@@ -199,14 +199,14 @@ impl InstallType {
         }
     }
 
-    /// Whether a distro has it.
+    /// True when a distro has packages of this kind.
     pub fn exists_on(self, base: &str) -> bool {
         self != InstallType::Rhos || is_rpm(base)
     }
 }
 
-/// What tells which release a tree is of, whatever its version says: a branch calls itself after its last release until it
-/// has one of its own.
+/// Signs of the release that a tree is of, whatever its version says: a branch calls itself after its last release
+/// until it has one of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TreeTraits {
     /// A template uses `install_type`, or the package has it as an option.
@@ -219,16 +219,16 @@ pub struct TreeTraits {
     pub build_date: bool,
     /// A template uses `cleanup_repos`.
     pub cleanup_repos: bool,
-    /// What the package's option `tag` is by default; none when no package tells it.
+    /// Default of the package's option `tag`; none when no package tells it.
     pub default_tag: Option<DefaultTag>,
-    /// What its repos.yaml holds; none when there is no such file.
+    /// Kind of its repos.yaml; none when there is no such file.
     pub repositories: Option<RepositoryStyle>,
 }
 
-/// What images are tagged with unless told otherwise.
+/// Tag of images unless told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultTag {
-    /// Kolla's version.
+    /// The version of Kolla's package.
     Version,
     /// The OpenStack release and the base image.
     Release,

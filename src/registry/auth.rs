@@ -9,18 +9,18 @@ use super::credentials::Credential;
 /// Who asks for a token with an identity token.
 const CLIENT_ID: &str = "kolla-build";
 
-/// What a registry asks for.
+/// Kind of credentials that a registry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     /// User name and password.
     Basic,
-    /// A token.
+    /// A token, which another server gives.
     Bearer {
         /// URL of the server that gives tokens.
         realm: String,
-        /// What it calls the registry.
+        /// The token server's name of the registry.
         service: Option<String>,
-        /// What the token must allow.
+        /// Actions that the token must allow.
         scope: Option<String>,
     },
 }
@@ -52,16 +52,16 @@ impl Challenge {
 pub(super) enum TokenRequest {
     /// GET this URL, with Basic credentials if there are any.
     Get {
-        /// With its query.
+        /// Address of the realm, with its query.
         url: String,
         /// User name and password.
         basic: Option<(String, String)>,
     },
     /// POST this form to this URL.
     Post {
-        /// The realm.
+        /// Address of the realm alone.
         url: String,
-        /// URL-encoded.
+        /// Content of the request, URL-encoded.
         form: String,
     },
 }

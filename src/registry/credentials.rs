@@ -17,9 +17,9 @@ use tokio::process::Command;
 use crate::util::input;
 use crate::util::{plain, process};
 
-/// What Docker calls its own registry in this file.
+/// Docker's name of its own registry in this file.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
-/// What a helper may write; credentials are short.
+/// Bytes that a helper may write; credentials are short.
 const LONGEST_ANSWER: usize = 1 << 20;
 /// So much of what a failed one says is told.
 const SHOWN: usize = 500;
@@ -32,31 +32,31 @@ pub enum CredentialsError {
     /// The file can't be read.
     #[error("cannot read {path}, which holds registry credentials, proxies and Docker's context: {reason}")]
     File {
-        /// The file.
+        /// Path of the configuration file.
         path: String,
-        /// What is wrong; never any of its content.
+        /// The mistake, by its place; never any of the file's content.
         reason: String,
     },
     /// A helper program failed.
     #[error("docker-credential-{helper} gives no credentials for {registry}: {reason}")]
     Helper {
-        /// The program.
+        /// Name of the program behind `docker-credential-`.
         helper: String,
-        /// The registry.
+        /// The registry's name, as the helper was asked for it.
         registry: String,
-        /// What it said.
+        /// The helper's own words, or the system's.
         reason: String,
     },
 }
 
-/// What a registry is to be shown. Secrets are never shown to anybody else.
+/// Credentials to show a registry. Their secrets are never shown to anybody else.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credential {
-    /// User name.
+    /// User name; none with a token alone.
     pub username: Option<String>,
-    /// Password.
+    /// Password or access token of the user.
     pub password: Option<String>,
-    /// What tokens are asked for with, in place of a password.
+    /// Refresh token, in place of a password, to ask for tokens with.
     pub identity_token: Option<String>,
     /// A token for the registry itself.
     pub registry_token: Option<String>,
@@ -148,7 +148,7 @@ impl Credentials {
         Some(CredentialsError::File { path: self.file.clone(), reason })
     }
 
-    /// What a registry is shown, for people; never a secret.
+    /// Words for people about what a registry is shown; never a secret.
     pub fn shown(&self, credential: Option<&Credential>, registry: &str) -> String {
         match (credential, self.broken()) {
             (Some(credential), _) => credential.source.clone(),
@@ -157,7 +157,7 @@ impl Credentials {
         }
     }
 
-    /// Whether there are none for any registry.
+    /// True when there are none for any registry.
     pub fn is_empty(&self) -> bool {
         self.auths.is_empty() && self.store.is_none() && self.helpers.is_empty()
     }
@@ -195,7 +195,7 @@ fn host_of(key: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
-/// `user:password` in base64.
+/// User and password, from their base64 form `user:password`.
 fn decode_auth(auth: &str) -> Option<(String, String)> {
     let bytes = BASE64_STANDARD.decode(auth).ok()?;
     let text = String::from_utf8(bytes).ok()?;

@@ -9,26 +9,26 @@ use crate::util::retry::Again;
 #[derive(Debug, thiserror::Error)]
 #[error("{registry}: {problem}")]
 pub struct RegistryError {
-    /// The registry's host.
+    /// The registry's host, with its port if any.
     pub registry: String,
-    /// What went wrong.
+    /// Kind of the failure, with the registry's words.
     pub problem: Problem,
 }
 
-/// What went wrong with a registry.
+/// Reason why a registry did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// It does not allow it (401, 403).
+    /// A request that is not allowed (401, 403).
     #[error("the registry does not allow this ({status}){}; shown to it: {credentials}", quoted(.said))]
     Denied {
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
         /// The registry's own words, possibly none.
         said: String,
         /// Where what it was shown came from; never a secret.
         credentials: String,
     },
-    /// It has had too many requests (429).
+    /// One request too many (429).
     #[error("the registry has too many requests (429){}", quoted(.said))]
     Busy {
         /// The registry's own words, possibly none.
@@ -36,40 +36,40 @@ pub enum Problem {
         /// How long it asks to wait.
         wait: Option<Duration>,
     },
-    /// It failed (5xx).
+    /// A failure of the registry itself (5xx).
     #[error("the registry failed ({status}){}", quoted(.said))]
     Server {
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
         /// The registry's own words, possibly none.
         said: String,
         /// How long it asks to wait.
         wait: Option<Duration>,
     },
-    /// It refused the request for another reason.
+    /// A request refused for another reason.
     #[error("the registry refused the request ({status}){}", quoted(.said))]
     Refused {
-        /// HTTP status.
+        /// HTTP status of the answer.
         status: u16,
         /// The registry's own words, possibly none.
         said: String,
     },
-    /// It can't be reached, or the connection broke.
+    /// A registry that can't be reached, or a connection that broke.
     #[error("cannot reach the registry: {0}")]
     Connection(String),
     /// Nothing came from it for so long.
     #[error("no progress for {} s (option timeout)", .0.as_secs_f32())]
     Stalled(Duration),
-    /// Its certificate is not one that is trusted.
+    /// A certificate that is not trusted.
     #[error(
         "no secure connection: {0}: put its certificate authority into /etc/docker/certs.d/<registry>/ca.crt, name it \
          with --registry-ca or in SSL_CERT_FILE"
     )]
     Untrusted(String),
-    /// It answered what can't be right.
+    /// An answer that can't be right.
     #[error("the registry's answer can't be right: {0}")]
     Garbage(String),
-    /// What it wants to see is not to be had.
+    /// Credentials that can't be had.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// Something on this machine.

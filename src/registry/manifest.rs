@@ -21,25 +21,25 @@ pub const MEDIA_TYPES: [&str; 4] = [OCI_INDEX, DOCKER_LIST, OCI_IMAGE, DOCKER_IM
 /// A manifest as a registry holds it, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// Its media type, one of [`MEDIA_TYPES`].
+    /// Media type, one of [`MEDIA_TYPES`].
     pub media_type: String,
-    /// Its bytes, which its digest is made of.
+    /// Bytes that the digest is made of.
     pub bytes: Bytes,
     /// Digest of these bytes.
     pub digest: Digest,
 }
 
-/// What a manifest says.
+/// Content of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// It is one image.
+    /// A manifest of one image.
     Image {
         /// Digest of the image's configuration.
         config: Digest,
         /// Bytes of its compressed layers.
         size: u64,
     },
-    /// It lists an image for each of several platforms.
+    /// A list of an image for each of several platforms.
     Index(Vec<IndexEntry>),
 }
 
@@ -53,7 +53,7 @@ pub struct IndexEntry {
     platform: Option<DescribedPlatform>,
 }
 
-/// What points to a blob or a manifest, before its digest is known to be one.
+/// Pointer to a blob or a manifest, before its digest is known to be one.
 #[derive(Deserialize)]
 struct Descriptor {
     digest: String,
@@ -96,14 +96,14 @@ struct Document {
     manifests: Option<Vec<Descriptor>>,
 }
 
-/// What the configuration of an image tells.
+/// Facts from the configuration of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageConfig {
     /// OCI's name of its architecture.
     pub architecture: String,
     /// OCI's name of the architecture's variant; mostly empty.
     pub variant: String,
-    /// Its labels.
+    /// Labels of the image, by name.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -133,7 +133,7 @@ impl Manifest {
         Manifest::new(media_type.to_string(), list.to_string().into())
     }
 
-    /// What it says; the reason when it can't be understood.
+    /// Content of the manifest; the reason when it can't be understood.
     pub fn content(&self) -> Result<Content, String> {
         let document: Document = serde_json::from_slice(&self.bytes)
             .map_err(|error| format!("the manifest can't be read: {error}"))?;

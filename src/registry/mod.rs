@@ -52,19 +52,19 @@ pub struct RemoteImage {
     pub id: ImageId,
     /// Digest of its manifest, which is its id in engines that keep images as containerd does; `digest` may be it too.
     pub manifest: Digest,
-    /// Its labels.
+    /// Labels of the image, by name.
     pub labels: BTreeMap<String, String>,
     /// Bytes of its compressed layers.
     pub size: u64,
 }
 
 impl RemoteImage {
-    /// What engines may have as its id.
+    /// Ids that engines may have for it.
     pub fn ids(&self) -> Vec<ImageId> {
         vec![self.id.clone(), (&self.manifest).into(), (&self.digest).into()]
     }
 
-    /// Whether this may be an engine's id of it.
+    /// True when this may be an engine's id of it.
     pub fn may_be(&self, id: &ImageId) -> bool {
         self.ids().contains(id)
     }

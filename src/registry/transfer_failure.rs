@@ -10,20 +10,20 @@ use regex::Regex;
 
 use crate::util::transient::has_network_symptoms;
 
-/// What kind of failure the words of an engine tell of.
+/// Kind of failure that the words of an engine tell of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferFailure {
     /// The registry does not allow it (401, 403).
     Denied,
-    /// It has had too many requests (429).
+    /// One request too many for the registry (429).
     Busy,
-    /// It failed (5xx), or the connection broke.
+    /// A failure of the registry (5xx), or a broken connection.
     Broken,
-    /// Its certificate is not trusted.
+    /// A registry's certificate that is not trusted.
     Untrusted,
-    /// It speaks plain HTTP.
+    /// A registry that speaks plain HTTP.
     Plain,
-    /// None of these.
+    /// A failure of which the words tell nothing more.
     Other,
 }
 
@@ -91,7 +91,7 @@ impl TransferFailure {
         matches!(self, TransferFailure::Busy | TransferFailure::Broken)
     }
 
-    /// What the user can do about it.
+    /// Advice to the user about it.
     pub fn hint(self) -> Option<&'static str> {
         match self {
             TransferFailure::Untrusted => {

@@ -17,10 +17,10 @@ use super::error::Problem;
 use crate::util::http::{builder, chain};
 use crate::util::input;
 
-/// Whom to trust.
+/// Certificates and registries that are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// Directories like `/etc/docker/certs.d`.
+    /// Directories like `/etc/docker/certs.d`, one of each host in them.
     pub certificate_dirs: Vec<PathBuf>,
     /// A file of further certificate authorities, for every registry.
     pub authorities: Option<PathBuf>,
@@ -28,7 +28,7 @@ pub struct Trust {
     pub insecure: Vec<String>,
 }
 
-/// What of a host's certificates lies on this machine.
+/// Certificates for a host on this machine.
 #[derive(Default)]
 struct Certificates {
     authorities: Vec<Certificate>,
@@ -47,7 +47,7 @@ impl Trust {
             })
     }
 
-    /// Reaches a host.
+    /// A connection to a host, over TLS where it has that.
     pub(super) async fn connect(&self, host: &str, patience: Duration) -> Result<Reached, Problem> {
         let Certificates { authorities, identity } = self.certificates(host)?;
         let trusts_own = !authorities.is_empty();
@@ -99,7 +99,7 @@ impl Trust {
 pub(super) struct Reached {
     /// With its scheme, without a path.
     pub url: String,
-    /// Asks the registry.
+    /// Client for the registry itself.
     pub registry: Client,
     /// Asks its token server, with credentials that no other server is to see.
     pub tokens: Client,

@@ -26,7 +26,7 @@ pub const REPORT_VERSION: u32 = 1;
 /// A run that has ended, with every image of its plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// [`REPORT_VERSION`]
+    /// Version of the format, [`REPORT_VERSION`] when written by this program.
     pub report_version: u32,
     /// The run as a whole.
     pub run: ReportedRun,
@@ -168,11 +168,11 @@ pub struct ReportedRetry {
     pub attempt: u32,
     /// Time of the failure.
     pub at: Time,
-    /// As in `failure`.
+    /// Kind of the failure, as in `failure`.
     pub kind: FailureKind,
-    /// As in `failure`.
+    /// Message of the failure, as in `failure`.
     pub message: String,
-    /// As in `failure`.
+    /// Hints of the failure, as in `failure`.
     #[serde(default)]
     pub hints: Vec<Cow<'static, str>>,
     /// Pause before the next try.
@@ -182,7 +182,7 @@ pub struct ReportedRetry {
 /// Steps of a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedSteps {
-    /// Number of steps.
+    /// Number of steps in the Dockerfile.
     pub total: u32,
     /// Number of steps that the engine had in its cache.
     pub cached: u32,

@@ -68,9 +68,9 @@ pub struct Surroundings {
     pub ci: bool,
     /// `NO_COLOR` is set and not empty.
     pub no_color: bool,
-    /// True with `--quiet`.
+    /// True when images' logs are not told (`--quiet`).
     pub quiet: bool,
-    /// True with `--debug`.
+    /// True when lines for people who look for errors are told too (`--debug`).
     pub debug: bool,
 }
 

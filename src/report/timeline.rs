@@ -45,7 +45,7 @@ pub struct Retry {
 /// A unit of the plan with the times of all that happened to it.
 #[derive(Debug, Clone)]
 pub struct UnitTimes {
-    /// Unit as planned.
+    /// The unit, as it was planned.
     pub planned: PlannedUnit,
     /// Indices of the units that it is made from, as far as the run was to bring them up to date too.
     pub parents: Vec<usize>,

@@ -21,7 +21,6 @@ const QUIET: Duration = Duration::from_millis(300);
 pub struct WatchedPaths {
     /// Directories with all that is in them.
     trees: BTreeSet<PathBuf>,
-    /// Single files.
     files: BTreeSet<PathBuf>,
     /// Paths that would have to come first for an input to come into being: the input, or the outermost directory that it
     /// lacks.

@@ -21,7 +21,7 @@ const OURS_TO_ENGINES: u64 = 10;
 pub struct WatchedDisk {
     /// Use of it: `the working directory`.
     pub what: &'static str,
-    /// The directory.
+    /// The directory whose file system it is.
     pub path: PathBuf,
     /// Bytes that should be free.
     pub least: u64,

@@ -43,9 +43,9 @@ const TELL_WAIT: TellWait = |error, pause| stdio::tell_pause(&error, pause);
 
 /// One run of a command: its configuration and plan, and what it reaches, each made when it is first asked for.
 pub struct Session<'a> {
-    /// The command line.
+    /// The command line, as it was read.
     pub line: &'a CommandLine,
-    /// The environment.
+    /// The environment of the process, as it was read.
     pub environment: &'a Environment,
     /// The rendered tree and its plan.
     pub prepared: Prepared,
@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
         Ok(Session { line, environment, prepared, recipes, sources, engine })
     }
 
-    /// The configuration.
+    /// The configuration, with the tree's own facts in it.
     pub fn config(&self) -> &Config {
         &self.prepared.config
     }

@@ -11,7 +11,7 @@ use crate::util::write::Destination;
 pub struct Outputs {
     /// The JSON summary, when one is asked for.
     pub summary: Option<JsonSummary>,
-    /// Reports and digests.
+    /// Files of reports and digests, by their format.
     pub files: Vec<(ReportFormat, Destination)>,
     /// A log for each image, when a directory for them is named.
     pub logs: Option<Logs>,

@@ -106,7 +106,7 @@ impl WrittenPlaces<'_> {
         Ok(())
     }
 
-    /// What an option names, when this run writes it.
+    /// The place that an option names, when this run writes it.
     fn output(
         &mut self,
         option: &OptionSpec,
@@ -201,7 +201,7 @@ impl ReadPlaces<'_> {
         Ok(())
     }
 
-    /// What an option names, when this run reads it.
+    /// The place that an option names, when this run reads it.
     fn input(
         &mut self,
         option: &OptionSpec,

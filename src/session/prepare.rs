@@ -24,9 +24,9 @@ const REPOS_YAML: &str = include_str!("../../docker/repos.yaml");
 
 /// Everything that was decided before anything is built.
 pub struct Prepared {
-    /// The configuration.
+    /// The configuration, with the tree's own facts in it.
     pub config: Config,
-    /// The tree.
+    /// The image tree, with overlays on top.
     pub catalog: Arc<TemplateCatalog>,
     /// Every image of the tree.
     pub images: Vec<ImageTemplate>,

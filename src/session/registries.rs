@@ -32,7 +32,7 @@ pub fn registries(config: &Config, environment: &Environment, known_insecure: Ve
 pub enum RegistryStatus {
     /// As it would be built.
     Ok,
-    /// Not there.
+    /// Nothing under this name.
     Missing,
     /// There, and not as it would be built.
     Different,
@@ -44,7 +44,7 @@ pub enum RegistryStatus {
     Unchanged,
     /// Left without the new tag, for another image is missing.
     Left,
-    /// Its platforms are listed.
+    /// Listed with all platforms that it was pushed for.
     Listed,
     /// Could not be retagged or listed.
     Failed,
@@ -83,7 +83,7 @@ pub struct RegistryFinding {
     pub platform: Option<String>,
     /// Full name, tag included.
     pub reference: String,
-    /// Status of it.
+    /// The registry's state, or what was done.
     pub status: RegistryStatus,
     /// Digest that the tag names.
     pub digest: Option<Digest>,

@@ -73,7 +73,7 @@ struct Release {
 }
 
 impl Release {
-    /// What the tree holds tells what its templates are given; its version is only what it calls itself.
+    /// The release of a tree. The content tells what its templates are given; its version is only what it calls itself.
     fn of(tree: &Path, package: Option<&Package>, layers: &Layers) -> Result<Release, Fatal> {
         // A wrong word is told when options get their types.
         let given = layers
@@ -193,7 +193,7 @@ impl Package {
         self.config().map(|(_, constants)| Declared::of(constants)).unwrap_or_default()
     }
 
-    /// Whether it has options, as Kolla's has; what users keep beside a tree of their own has none.
+    /// True when it has options, as Kolla's has; one that users keep beside a tree of their own has none.
     fn has_options(&self) -> bool {
         self.config().is_some()
     }

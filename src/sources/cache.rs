@@ -264,7 +264,7 @@ impl SourceCache {
         }
     }
 
-    /// Client for downloads.
+    /// The client for downloads, made when it is first asked for.
     pub(crate) fn client(&self) -> Result<reqwest::Client, SourceProblem> {
         self.http.get_or_init(|| download::client(self.patience)).clone()
     }

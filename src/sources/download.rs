@@ -81,7 +81,7 @@ pub(super) async fn download(
 /// Answer to a request for a file, or for the rest of one.
 #[derive(Debug, PartialEq, Eq)]
 enum DownloadAnswer {
-    /// The whole file.
+    /// The file from its first byte on.
     Whole,
     /// The rest that was asked for, or a part of it.
     Rest,

@@ -22,7 +22,7 @@ const MAX_TIME: Duration = Duration::from_secs(10);
 pub const MAX_ITEMS: usize = 1_000_000;
 /// Columns, decimals and counts that filters are asked for.
 pub const MAX_WIDTH: usize = 100_000;
-/// Lists within lists.
+/// Depth of lists and dicts within each other.
 pub const MAX_NESTING: usize = 50;
 /// Bytes of one template.
 pub const MAX_SOURCE: usize = 1 << 20;

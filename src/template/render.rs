@@ -46,7 +46,7 @@ pub struct Renderer {
     pub catalog: Arc<TemplateCatalog>,
     /// Overrides, merged into one template.
     pub overrides: Option<Arc<MergedOverride>>,
-    /// Sections of `repos.yaml`.
+    /// Sections of the `repos.yaml` in use.
     pub repositories: Arc<Repositories>,
     /// The release that the templates are of.
     pub api: TemplateApi,

@@ -25,7 +25,6 @@ pub type SharedList = Shared<Vec<Value>>;
 pub type SharedDict = Shared<Vec<(Value, Value)>>;
 
 impl<T: Default> Shared<T> {
-    /// One without items.
     pub(super) fn empty() -> Shared<T> {
         Shared { items: Mutex::default(), depth: AtomicUsize::default() }
     }

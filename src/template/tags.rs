@@ -8,11 +8,11 @@ pub const SCOPES: [&str; 7] = ["block", "for", "macro", "call", "filter", "with"
 /// Kind of a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagKind {
-    /// `{# ... #}`
+    /// A comment, `{# ... #}`.
     Comment,
-    /// `{{ ... }}`
+    /// An expression that is printed, `{{ ... }}`.
     Output,
-    /// `{% ... %}`
+    /// A statement, `{% ... %}`.
     Statement,
     /// `{% raw %}` and everything up to `{% endraw %}`.
     Raw,

@@ -31,7 +31,7 @@ const HANGUP: u64 = 1;
 /// Effect of the next signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// Ends the process.
+    /// Ends the process at once, as interrupted.
     Leave,
     /// Asks what runs to stop.
     Stop,
@@ -138,8 +138,8 @@ fn leave() -> ! {
     std::process::exit(i32::from(EXIT_INTERRUPTED));
 }
 
-/// What the process does last when its work is done. Once it was interrupted it ends as that, even if its work came to its
-/// end meanwhile: nobody is told "Interrupted" by a process that then counts as a success.
+/// The last thing that the process does when its work is done. Once it was interrupted it ends as that, even if its
+/// work came to its end meanwhile: nobody is told "Interrupted" by a process that then counts as a success.
 pub fn end() {
     let left = matches!(*locked(&STATE.next), Next::Leaving);
     if left {

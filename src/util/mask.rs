@@ -193,7 +193,6 @@ fn json(text: &str, escaped: fn(char) -> bool) -> String {
     json
 }
 
-/// `%2f` for `%2F`.
 fn with_small_hex(percent: &str) -> String {
     let mut parts = percent.split('%');
     let mut text = parts.next().unwrap_or_default().to_string();

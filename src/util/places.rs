@@ -19,7 +19,7 @@ pub struct Identity {
 pub struct Location(Vec<Identity>);
 
 impl Location {
-    /// From these identities.
+    /// A location by the identities of its directory and all above it.
     pub fn new(lineage: Vec<Identity>) -> Location {
         Location(lineage)
     }

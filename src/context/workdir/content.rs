@@ -12,7 +12,7 @@ use crate::util::input;
 /// Where a file's content comes from.
 #[derive(Debug, Clone)]
 pub enum FileContent {
-    /// Content in memory.
+    /// Content that is in memory already.
     Bytes(Cow<'static, [u8]>),
     /// A copy of this file.
     File(PathBuf),

@@ -30,9 +30,9 @@ pub(super) struct Site<'a> {
     /// Build arguments of a build that has none of these names.
     pub proxies: &'a BTreeMap<String, String>,
     pub is_podman: bool,
-    /// What BuildKit may show registries.
+    /// Credentials that BuildKit may show registries.
     pub credentials: &'a Credentials,
-    /// Whether its BuildKit gets the context over a session, because it does not look into the request.
+    /// True when its BuildKit gets the context over a session, because it does not look into the request.
     pub gets_context: bool,
 }
 

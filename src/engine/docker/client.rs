@@ -62,7 +62,7 @@ impl Docker {
         self.has_containerd_store.get_or_try_init(ask).await.copied()
     }
 
-    /// What the engine answers to a question that bollard can't ask.
+    /// The engine's answer to a question that bollard can't ask.
     pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
         let get = Request::get(path).body(bollard::body_full(Bytes::new()));
         let get = get.map_err(|error| fault::unfit(&error.to_string()))?;

@@ -7,13 +7,13 @@ use std::str::FromStr;
 /// A place that an engine can be reached at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A Unix socket.
+    /// A Unix socket, by its path.
     Unix(PathBuf),
     /// Plain HTTP on this machine's loopback interface.
     Tcp(Authority),
-    /// HTTP over TLS.
+    /// HTTP over TLS, with the client's certificate when there is one.
     Tls {
-        /// Where it listens.
+        /// Host and port where it listens.
         authority: Authority,
         /// The directory with `ca.pem`, `cert.pem` and `key.pem`; without one, the host's certificates count.
         certificates: Option<PathBuf>,
@@ -27,7 +27,7 @@ pub enum Endpoint {
 pub struct Authority {
     /// Name or address, an IPv6 one without brackets.
     pub host: String,
-    /// Port.
+    /// TCP port, from the text or by the scheme.
     pub port: u16,
 }
 
@@ -87,9 +87,9 @@ fn bracketed(host: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot use the engine endpoint '{endpoint}': {reason}")]
 pub struct InvalidEndpoint {
-    /// The text.
+    /// The text as it was given.
     pub endpoint: String,
-    /// What is wrong with it and what to do.
+    /// The mistake in it and what to do.
     pub reason: &'static str,
 }
 
@@ -100,7 +100,7 @@ const TLS_PORT: u16 = 2376;
 /// How `tcp://` is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tcp {
-    /// Plain.
+    /// HTTP without TLS, which anybody on the way can read.
     Plain,
     /// Over TLS, with the certificates in this directory; without one, with the host's.
     Tls(Option<PathBuf>),
@@ -169,7 +169,7 @@ fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     (!host.is_empty() && !host.contains(['/', '@'])).then_some((host, port))
 }
 
-/// `[USER@]HOST[:PORT][/SOCKET]`
+/// The parts of `[USER@]HOST[:PORT][/SOCKET]`.
 fn ssh_host(text: &str) -> Result<SshHost, &'static str> {
     let (place, socket) = match text.find('/') {
         Some(at) => (&text[..at], Some(&text[at..]).filter(|path| *path != "/")),

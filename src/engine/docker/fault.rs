@@ -46,7 +46,7 @@ pub(super) fn of_hyper(endpoint: &str, error: &hyper::Error) -> EngineError {
     if error.is_parse() || unreadable { garbage(endpoint, reason) } else { lost(endpoint, reason) }
 }
 
-/// Sorts bollard's errors.
+/// The error of ours that stands for one of bollard's.
 pub(super) fn of_bollard(endpoint: &str, error: BollardError) -> EngineError {
     match error {
         BollardError::DockerResponseServerError { status_code, message } => refused(status_code, &message),
@@ -65,7 +65,7 @@ pub(super) fn unfit(reason: &str) -> EngineError {
     refused(400, &format!("it can't even be asked: {reason}"))
 }
 
-/// What an engine says in place of an answer.
+/// The error for an engine's refusal, an HTTP status and a text.
 pub(super) fn refused(status: u16, message: &str) -> EngineError {
     let words: String = message.chars().take(LONGEST_WORDS).collect();
     EngineError::Refused { status, message: plain::lines(&words) }
@@ -88,7 +88,6 @@ pub(super) fn of_transfer(
     }
 }
 
-/// The connection broke.
 pub(super) fn lost(endpoint: &str, reason: impl Into<String>) -> EngineError {
     EngineError::ConnectionLost { endpoint: endpoint.to_string(), reason: reason.into() }
 }

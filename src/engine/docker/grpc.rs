@@ -43,7 +43,7 @@ pub(super) fn reply_all(messages: impl Stream<Item = io::Result<Bytes>> + Send +
     response(messages.map(|message| message.map(Frame::data)).chain(end).boxed())
 }
 
-/// Refuses, in words.
+/// A refusal, which gRPC has as a header of an answer without body.
 pub(super) fn refuse(code: Code, why: &str) -> Response<Body> {
     response(stream::iter([Ok(Frame::trailers(trailers(code as u16, why)))]).boxed())
 }

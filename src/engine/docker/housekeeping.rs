@@ -18,11 +18,11 @@ use crate::model::ids::ImageId;
 pub struct HeldImage {
     /// The engine's id of it.
     pub id: ImageId,
-    /// Its full names, tags included.
+    /// Full names of the image, tags included.
     pub tags: Vec<String>,
     /// `repository@sha256:...` of the manifests that it was pulled or pushed as.
     pub digests: Vec<String>,
-    /// Its labels.
+    /// Labels of the image.
     pub labels: BTreeMap<String, String>,
     /// Size in bytes, with all that it is built on.
     pub size: u64,
@@ -39,9 +39,9 @@ pub struct CacheRecord {
     pub description: String,
     /// When a build had it last, or when it was made.
     pub last_used: Option<Timestamp>,
-    /// Whether a build is at it now.
+    /// True while a build uses it.
     pub in_use: bool,
-    /// Whether an image has it as a layer.
+    /// True when an image has it as a layer.
     pub shared: bool,
     /// Size in bytes, without its parents.
     pub size: u64,
@@ -53,7 +53,7 @@ const LISTINGS: usize = 5;
 /// How many cache records one request names: with their 25 characters each they must fit into a request's first line.
 const RECORDS_AT_ONCE: usize = 200;
 
-/// What `GET /system/df?type=build-cache` tells: the one up to API 1.51, the other since.
+/// The answer to `GET /system/df?type=build-cache`: one field up to API 1.51, the other since.
 #[derive(Deserialize)]
 struct DiskUsage {
     #[serde(rename = "BuildCache")]

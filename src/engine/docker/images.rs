@@ -13,7 +13,7 @@ use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
 impl Docker {
-    /// What the engine holds under a reference or as an id; none when that is nothing.
+    /// The image that the engine holds under a reference or as an id, if any.
     pub(super) async fn look_up(&self, image: NameOrId<'_>) -> Result<Option<ImageFacts>, EngineError> {
         match self.client.inspect_image(&image.to_string()).await {
             Ok(image) => Ok(Some(facts_of(image))),

@@ -18,10 +18,10 @@ const DEFAULT_CONTEXT: &str = "default";
 /// Why no engine was found.
 #[derive(Debug, thiserror::Error)]
 pub enum LocateError {
-    /// What names it can't be used.
+    /// An endpoint that is not one.
     #[error("{error} (it comes from {origin})")]
     Endpoint {
-        /// What is wrong.
+        /// The endpoint's text and its mistake.
         error: InvalidEndpoint,
         /// Where it was said.
         origin: String,
@@ -29,11 +29,11 @@ pub enum LocateError {
     /// The context can't be used.
     #[error("cannot use the Docker context '{context}', which {origin} names: {reason}")]
     Context {
-        /// Its name.
+        /// Name of the context.
         context: String,
-        /// Who names it.
+        /// The variable or file that names the context.
         origin: String,
-        /// What is wrong.
+        /// Reason why the context can't be used.
         reason: String,
     },
 }
@@ -41,9 +41,7 @@ pub enum LocateError {
 /// Docker's variables of an environment. Empty ones count as unset.
 #[derive(Debug, Clone)]
 pub struct DockerEnvironment {
-    /// `DOCKER_HOST`.
     host: Option<String>,
-    /// `DOCKER_CONTEXT`.
     context: Option<String>,
     /// Docker's own directory: `DOCKER_CONFIG`, else `~/.docker`; none without a home.
     pub directory: Option<PathBuf>,
@@ -52,7 +50,7 @@ pub struct DockerEnvironment {
 }
 
 impl DockerEnvironment {
-    /// Reads the variables.
+    /// The environment as these variables give it.
     pub fn of(variables: &BTreeMap<String, String>) -> DockerEnvironment {
         let given = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
         let path = |name: &str| given(name).map(PathBuf::from);
@@ -113,7 +111,6 @@ struct ContextEndpoint {
     skip_tls_verify: bool,
 }
 
-/// A context's engine.
 fn endpoint_of(directory: &Path, context: &str) -> Result<Endpoint, String> {
     let id = id_of(context);
     let path = directory.join("contexts/meta").join(&id).join("meta.json");
@@ -138,7 +135,7 @@ fn endpoint_of(directory: &Path, context: &str) -> Result<Endpoint, String> {
     Ok(found)
 }
 
-/// What the directories of a context are called.
+/// The name of a context's directories: the SHA-256 of its own.
 fn id_of(context: &str) -> String {
     hex(&Sha256::digest(context.as_bytes()))
 }

@@ -18,9 +18,9 @@ pub(super) struct LongTarget(pub String);
 /// A stream whose first line is written otherwise.
 pub(super) struct FirstLine<S> {
     stream: S,
-    /// What the first line is to be, until it was.
+    /// The first line as it is to be, until it was written.
     line: Option<String>,
-    /// What is taken and not yet written.
+    /// Bytes that are taken and not yet written.
     pending: BytesMut,
 }
 

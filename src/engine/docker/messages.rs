@@ -18,7 +18,7 @@ pub(super) struct Message {
     pub stream: Option<String>,
     /// Progress of a pull, or the kind of thing that `aux` is.
     pub id: Option<String>,
-    /// What a pull is doing.
+    /// The work that a pull is at.
     pub status: Option<String>,
     /// A pull's progress bar.
     pub progress: Option<String>,

@@ -23,7 +23,7 @@ pub(super) enum GivenUp {
 }
 
 impl GivenUp {
-    /// Whether an error came about by it.
+    /// The fault of ours that an error came about by, if one did.
     pub fn found_in(error: &(dyn Error + 'static)) -> Option<GivenUp> {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -65,11 +65,10 @@ pub(super) struct Bounds {
     pub length: Option<u64>,
 }
 
-/// The connection.
+/// A connection whose other side may be silent only for so long.
 pub(super) struct Patient<S> {
     stream: S,
     bounds: Bounds,
-    /// Bytes that came.
     read: u64,
     timer: Pin<Box<Sleep>>,
 }

@@ -7,7 +7,7 @@ use super::trace::Trace;
 use crate::model::secret::Secrets;
 use crate::util::plain;
 
-/// What is known of a build so far.
+/// State of a build, as its messages tell it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     stream: LineBuffer,
@@ -86,7 +86,7 @@ impl Progress {
         self.failure.take()
     }
 
-    /// Whether the engine has named the image that it built.
+    /// True once the engine has named the image that it built.
     pub fn is_built(&self) -> bool {
         self.image_id.is_some()
     }
@@ -105,8 +105,8 @@ impl Progress {
     }
 }
 
-/// What the classic builder says itself between the output of steps. It says so in messages of its own, which do
-/// not continue a line that a step left without end.
+/// True for the classic builder's own words between the output of steps. These are messages of their own, which do not
+/// continue a line that a step left without end.
 fn is_classic_own(text: &str) -> bool {
     text.starts_with(" ---> ") || text.starts_with("Removing intermediate container ")
 }

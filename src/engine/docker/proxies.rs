@@ -12,7 +12,7 @@ use crate::util::input;
 /// The entry for engines that have none of their own.
 const DEFAULT: &str = "default";
 
-/// Proxies by engine.
+/// Proxies of the Docker configuration, by the address of the engine that they are for.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Proxies {

@@ -36,7 +36,7 @@ const LONGEST_REQUEST: usize = 64 * 1024;
 
 /// The host by which BuildKit knows a URL that it is to get over a session.
 const SESSION_URL: &str = "http://buildkit-session";
-/// What BuildKit calls Docker's own registry.
+/// BuildKit's name of Docker's own registry.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
 /// Asks for the value of a secret.
@@ -89,7 +89,6 @@ struct BytesMessage {
     data: Bytes,
 }
 
-/// `SERVING` is 1.
 #[derive(Clone, PartialEq, Message)]
 struct HealthCheckResponse {
     #[prost(int32, tag = "1")]
@@ -99,7 +98,7 @@ struct HealthCheckResponse {
 /// An archive's bytes as they come.
 pub(super) type Archive = BoxStream<'static, io::Result<Bytes>>;
 
-/// What the engine may ask for.
+/// Everything that the engine may ask for.
 #[derive(Clone)]
 pub(super) struct Offer {
     pub secrets: Secrets,
@@ -117,7 +116,7 @@ pub(super) struct BuildSession {
 }
 
 impl BuildSession {
-    /// Opens one.
+    /// Opens a session, which ends when it is dropped.
     pub async fn open(
         transport: &Transport,
         endpoint: &str,

@@ -22,7 +22,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// So much of what it says is kept.
 const LONGEST_COMPLAINT: usize = 16 * 1024;
 
-/// What `ssh` has to say, beside the connection. It is read all the time, so that it never waits to be heard.
+/// The words of `ssh`, beside the connection. They are read all the time, so that it never waits to be heard.
 pub(super) struct Complaint {
     said: Arc<Mutex<Vec<u8>>>,
     listening: JoinHandle<()>,

@@ -62,7 +62,7 @@ pub(super) struct VertexLog {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Timestamp {}
 
-/// What has been told of a step so far.
+/// State of a step, as the trace tells it.
 #[derive(Debug, Default)]
 struct StepProgress {
     name: String,

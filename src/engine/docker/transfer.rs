@@ -127,14 +127,14 @@ impl Docker {
     }
 }
 
-/// What was told of a push: it sends a message for each layer and moment.
+/// News of a push, which sends a message for each layer and moment.
 #[derive(Default)]
 struct Told {
     last: String,
 }
 
 impl Told {
-    /// Whether a status tells anything: one about work in progress, or the same again, does not.
+    /// True when a status tells anything: one about work in progress, or the same again, does not.
     fn is_news(&mut self, status: &str) -> bool {
         let in_progress = ["Preparing", "Waiting", "Pushing"].contains(&status);
         let counts_down = seconds_to_retry(status)

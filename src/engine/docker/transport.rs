@@ -37,7 +37,7 @@ const LONGEST_ANSWER: u64 = 128 << 20;
 /// bollard's own time-out, which is not to strike before that of the connection.
 const NEVER: u64 = 1 << 32;
 
-/// What an exchange is, for how long the engine may be silent in it.
+/// Kind of an exchange, which decides for how long the engine may be silent in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exchange {
     /// A question, which is answered without delay and at no great length.
@@ -57,13 +57,13 @@ pub(super) struct Transport {
     patience: Duration,
     /// When an image last moved.
     transfers: Pulse,
-    /// What connections are made with, once the first one was.
+    /// The means of all connections, once the first one was made.
     means: Arc<Means>,
     /// `/v1.41`; empty before a version was agreed on, which an engine reads as its newest.
     version_prefix: String,
 }
 
-/// What is made once and serves all connections.
+/// Everything that is made once and serves all connections.
 #[derive(Debug, Default)]
 struct Means {
     tls: OnceLock<Arc<rustls::ClientConfig>>,
@@ -240,7 +240,7 @@ type Opened = (Box<dyn Stream>, Option<Complaint>);
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// What the system said, and what to do about it.
+/// The system's words, and what to do about them.
 fn explain(error: &io::Error) -> String {
     let hint = match error.kind() {
         io::ErrorKind::NotFound => "is the engine installed and running?",

@@ -16,11 +16,11 @@ use crate::util::input;
 const CHUNK: usize = 64 * 1024;
 const CHUNKS_IN_FLIGHT: usize = 4;
 
-/// What of a Dockerfile is sent otherwise than it is on the disk.
+/// Parts of a build context that are sent otherwise than they are on the disk.
 pub(super) struct Changes {
     /// Flags that its RUN steps get.
     pub run_flags: Vec<String>,
-    /// Its text, if that is another one.
+    /// Text of the Dockerfile, if it is another one.
     pub dockerfile: Option<String>,
 }
 

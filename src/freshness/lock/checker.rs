@@ -26,7 +26,7 @@ use crate::util::retry::{Again, Pause, retry};
 
 /// Asks what sources and base images are, to pin them or to compare them with a lock file.
 pub struct LockChecker<'a> {
-    /// The engine.
+    /// The engine that base images are pulled to.
     pub engine: Arc<dyn Engine>,
     /// Where sources come from.
     pub sources: &'a SourceCache,
@@ -102,7 +102,7 @@ pub fn pin_sources(lock: &Lock, recipes: &mut Recipes) -> (Vec<(Platform, Source
 pub enum PinError {
     /// Another thing by now.
     Drift(Drift),
-    /// Unavailable, and why.
+    /// A pinned thing that can't be had, and why.
     Unavailable(String),
 }
 

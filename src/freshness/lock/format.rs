@@ -26,7 +26,7 @@ pub enum LockError {
     /// A pin that is none.
     #[error("[sources.{section}]: '{content}' is no {what}")]
     Pin {
-        /// The section.
+        /// Name of the source's section.
         section: String,
         /// Text that it is pinned to.
         content: String,
@@ -43,7 +43,7 @@ pub enum LockError {
 #[serde(deny_unknown_fields)]
 pub struct Lock {
     version: u32,
-    /// By section.
+    /// Pins of sources, by their section.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) sources: BTreeMap<String, Pins>,
     /// By reference and architecture.
@@ -57,7 +57,7 @@ pub struct Lock {
 pub(super) enum Pins {
     /// The same for every architecture.
     Same(SourcePin),
-    /// One for each.
+    /// A pin for each architecture, by OCI's name.
     Each(BTreeMap<String, SourcePin>),
 }
 
@@ -69,7 +69,7 @@ pub enum SourcePin {
     Url {
         /// The URL, without secrets.
         location: String,
-        /// Of the archive.
+        /// SHA-256 of the archive.
         sha256: String,
     },
     /// A commit of a git repository.
@@ -78,12 +78,12 @@ pub enum SourcePin {
         location: String,
         /// Branch or tag that it was found by.
         reference: String,
-        /// The commit.
+        /// The commit's full id.
         commit: String,
     },
     /// A directory or an archive.
     Local {
-        /// Where it is.
+        /// Path of the file or directory.
         location: String,
         /// Of the archive, or of the one that is made of the directory.
         sha256: String,
@@ -92,9 +92,9 @@ pub enum SourcePin {
     Pypi {
         /// Name of the distribution.
         name: String,
-        /// Version of it.
+        /// Exact version of the package.
         version: String,
-        /// Of the file.
+        /// SHA-256 of the downloaded file.
         sha256: String,
     },
 }

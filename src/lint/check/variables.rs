@@ -16,7 +16,7 @@ const ACTIONS: [&str; 3] = ["_append", "_remove", "_override"];
 
 /// Facts that decide whether the variables of an override have an effect.
 pub struct Variables<'a> {
-    /// Merged override files.
+    /// The override files, merged into one.
     pub merged: &'a MergedOverride,
     /// Outline of the merged files.
     pub overrides: &'a Outline,

@@ -41,7 +41,7 @@ impl Part {
     }
 }
 
-/// What takes something off a text that people add by mistake; gives the rest and what is said of it.
+/// A removal of something that people add to a text by mistake; gives the rest and what is said of it.
 type Step = fn(&str) -> (String, String);
 
 /// Text that was probably meant, and how it comes from what was written.
@@ -95,7 +95,7 @@ fn in_lower_case(text: &str) -> (String, String) {
     (text.to_lowercase(), "in lower case".to_string())
 }
 
-/// Whether text in front of an image's name makes a name, of a host that there can be.
+/// True when text in front of an image's name makes a name, of a host that there can be.
 fn leads(text: &str) -> bool {
     format!("{text}/a").parse().is_ok_and(|name: Reference| {
         let port = name.registry.as_deref().and_then(|host| host.rsplit_once(':'));
@@ -105,7 +105,7 @@ fn leads(text: &str) -> bool {
     })
 }
 
-/// Whether text is a digest that an image can have.
+/// True for a digest that an image can have.
 fn is_digest(text: &str) -> bool {
     let is_long_enough = |(algorithm, hex): (&str, &str)| match algorithm {
         "sha256" => hex.len() == 64,
@@ -114,7 +114,7 @@ fn is_digest(text: &str) -> bool {
     text.split_once(':').is_some_and(is_long_enough) && format!("a@{text}").parse::<Reference>().is_ok()
 }
 
-/// Whether text behind an image's name is its tag.
+/// True when text behind an image's name is its tag.
 fn tags(text: &str) -> bool {
     let tagged: Result<Reference, _> = format!("a:{text}").parse();
     tagged.is_ok_and(|it| it.registry.is_none() && it.tag.as_deref() == Some(text))
@@ -127,7 +127,7 @@ macro_rules! part {
         pub struct $name(String);
 
         impl $name {
-            /// Its text.
+            /// The text as it was read.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -150,25 +150,25 @@ macro_rules! part {
 }
 
 part! {
-    /// What stands in front of the namespace: `host[:port]`, or more than that (`host/team`), as Kolla takes it.
+    /// The part in front of the namespace: `host[:port]`, or more than that (`host/team`), as Kolla takes it.
     Registry, "a registry", "HOST or HOST:PORT", leads
 }
 
 part! {
-    /// What stands in front of an image's name, behind the registry when there is one: `a`, `a/b`. It may name a
-    /// registry itself, but none that only a capital letter makes one.
+    /// The part in front of an image's name, behind the registry when there is one: `a`, `a/b`. It may name a registry
+    /// itself, but none that only a capital letter makes one.
     Namespace, "a namespace", "lower-case letters and digits with '.', '_', '-' or '/' between them",
     |text| leads(text) && (!leads_by_capital(text))
 }
 
 part! {
-    /// What is put in front of every image's name, with nothing between them.
+    /// The beginning that every image's name gets, with nothing between them.
     NamePrefix, "the start of image names", "lower-case letters and digits with '.', '_', '-' or '/' between them",
     |text| text.is_empty() || format!("a/{text}a").parse().is_ok_and(|name: Reference| name.is_bare())
 }
 
 part! {
-    /// A tag.
+    /// A tag, without the colon in front of it.
     Tag, "a tag", "at most 128 letters, digits, '_', '.' and '-', with neither '.' nor '-' first", tags
 }
 
@@ -193,7 +193,7 @@ fn leads_by_capital(text: &str) -> bool {
 }
 
 impl Registry {
-    /// Whether engines take it for a host; without a dot, a port or a capital letter it is a namespace to them, of
+    /// True when engines take it for a host; without a dot, a port or a capital letter it is a namespace to them, of
     /// the registry that they use by default.
     pub fn is_host(&self) -> bool {
         format!("{}/a", self.0).parse().is_ok_and(|name: Reference| name.registry.is_some())

@@ -11,7 +11,7 @@ use super::fault::{ArchiveFault, BLOCK};
 pub(super) struct ArchiveLimits {
     /// Bytes without compression, and of all members together: a sparse one has more than the archive holds.
     pub unpacked: u64,
-    /// Number of members.
+    /// Members of the archive, directories included.
     pub members: u64,
     /// Bytes that stand before one member: its header, long names, pax records, the map of a sparse file.
     pub header: u64,

@@ -77,7 +77,7 @@ fn flatten(sections: &Mapping, names: &[String; 3]) -> RepoList {
 }
 
 impl MergedRepositories {
-    /// Repositories without lists.
+    /// Repositories of which no lists were put together yet.
     pub fn new(repositories: Arc<Repositories>) -> MergedRepositories {
         MergedRepositories { repositories, last: Mutex::default() }
     }

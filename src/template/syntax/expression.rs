@@ -6,7 +6,7 @@ use crate::template::names::{COMPARE, ITERABLE, MADE, NUMBER, ORDERED};
 
 /// How deep an expression may be: what reads, compiles and drops it goes as deep.
 pub const MAX_DEPTH: usize = 200;
-/// Brackets within brackets.
+/// Depth of brackets within brackets.
 const MAX_BRACKETS: usize = 40;
 
 /// So many operands may be joined before any is counted.
@@ -17,7 +17,7 @@ const FEW: usize = 4;
 pub struct SyntaxRefusal {
     /// The offset in the text that was read.
     pub at: usize,
-    /// Reason, for people.
+    /// Reason of the refusal, for people.
     pub message: String,
 }
 
@@ -39,7 +39,6 @@ pub struct Use<'a> {
 pub(super) enum Shape {
     /// Something that has a value.
     Value,
-    /// A name.
     Name,
     /// Anything else, which may be undefined.
     Open,

@@ -20,7 +20,6 @@ pub enum Form<'a> {
         /// The name; none for an attribute.
         name: Option<&'a str>,
     },
-    /// Anything else.
     Other,
 }
 
@@ -75,7 +74,7 @@ const ALONE: [&str; 10] = [
     "endwith",
 ];
 
-/// Reads a statement.
+/// The statement in a tag's text.
 pub fn statement(text: &str) -> Read<Statement<'_>> {
     let mut parser = ExpressionParser::new(text)?;
     let word = parser.name()?;

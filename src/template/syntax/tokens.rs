@@ -9,11 +9,9 @@ pub enum TokenKind {
     Name,
     /// A string, its quotes included.
     Text,
-    /// A whole number.
     Integer,
     /// A number with a fraction or an exponent.
     Float,
-    /// A sign.
     Sign,
 }
 
