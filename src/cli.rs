@@ -13,7 +13,6 @@ use clap_complete::Shell;
 
 use self::names::off_twin;
 use crate::config::command_line::{CommandLine, ConfigPath};
-use crate::config::keys::DEFAULT;
 use crate::config::layer::{Entry, SetAt};
 use crate::config::options::{
     CommandLineForm, InputPath, OptionGroup, OptionOrigin, OptionSpec, OptionTable, OutputPath, ValueKind,
@@ -64,12 +63,7 @@ pub fn parse(options: OptionTable, args: impl IntoIterator<Item = OsString>) -> 
 }
 
 fn command_line(options: OptionTable, matches: &ArgMatches) -> CommandLine {
-    let entry = |option: &OptionSpec, text: String| Entry {
-        section: DEFAULT.to_string(),
-        key: option.name.to_string(),
-        text,
-        place: SetAt::CommandLine,
-    };
+    let entry = |option: &OptionSpec, text: String| Entry::of_option(option.name, text, SetAt::CommandLine);
     let mut entries = Vec::new();
     for option in options.iter().filter(|option| option.form != CommandLineForm::Absent) {
         let long = option.long();

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::ErrorKind;
+use std::path::Path;
 
 use crate::config::layer::{ValueError, ValueErrors};
 use crate::config::load::LoadError;
@@ -52,6 +53,11 @@ impl Fatal {
         &self.message
     }
 
+    /// A file that something could not be done with: `doing` completes "failed to", before the path.
+    pub fn of_file(doing: &str, path: &Path, error: impl fmt::Display, exit_code: u8) -> Fatal {
+        Fatal::message(format!("failed to {doing} {}: {error}", path.display()), exit_code)
+    }
+
     /// Says what was being done; what was said before is its cause.
     pub fn during(mut self, doing: impl Into<String>) -> Fatal {
         let message = std::mem::replace(&mut self.message, doing.into());
@@ -60,8 +66,8 @@ impl Fatal {
     }
 
     /// Adds what led to it.
-    pub fn caused_by(mut self, cause: impl Into<String>) -> Fatal {
-        self.causes.push(cause.into());
+    pub fn caused_by(mut self, cause: impl fmt::Display) -> Fatal {
+        self.causes.push(cause.to_string());
         self
     }
 
@@ -111,9 +117,7 @@ impl From<ValueErrors> for Fatal {
             [only] => Fatal::new(only, EXIT_USAGE),
             many => {
                 let message = format!("{} values of the configuration can't be used", many.len());
-                many.iter().fold(Fatal::message(message, EXIT_USAGE), |fatal, error| {
-                    fatal.caused_by(error.to_string())
-                })
+                many.iter().fold(Fatal::message(message, EXIT_USAGE), |fatal, error| fatal.caused_by(error))
             }
         }
     }

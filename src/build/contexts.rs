@@ -5,7 +5,7 @@ use std::path::Path;
 use super::assemble::assemble;
 use crate::config::source::Source;
 use crate::freshness::recipe::Recipe;
-use crate::model::event::Failure;
+use crate::model::failure::Failure;
 use crate::sources::cache::{Fetched, SourceCache};
 
 /// Fetches the sources of an image and puts their archives into its context, a directory.
@@ -19,7 +19,7 @@ pub async fn add_sources(recipe: &Recipe, context: &Path, sources: &SourceCache)
     let context = context.to_path_buf();
     tokio::task::spawn_blocking(move || assemble(&context, source.as_ref(), &plugins, &additions))
         .await
-        .map_err(|error| Failure::bug(&error.to_string()))?
+        .map_err(Failure::bug)?
         .map_err(Failure::from)
 }
 

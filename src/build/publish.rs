@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::manifest_lists::Members;
 use crate::engine::{BuildOutput, Engine, EngineError, OutputSink};
-use crate::model::event::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use crate::freshness::decide::Expected;
+use crate::freshness::answer::Expected;
 use crate::freshness::images::{ExistingImage, ParentImage};
 use crate::model::event::UnitId;
 use crate::model::ids::{ContentKey, Digest, ImageId};

@@ -3,22 +3,20 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use crate::config::keys::DEFAULT;
-use crate::config::layer::{Entry, Layers, SetAt, ValueError};
+use crate::config::layer::{Entry, Layers, SetAt};
 use crate::config::options::OptionRole;
 use crate::config::resolve::resolve;
 use crate::config::resolved::{Config, Selection};
-use crate::config::source::Source;
 use crate::context::digest::digest_entries;
 use crate::context::workdir::{ContextFile, write_tree};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
-use crate::freshness::decide::{Expected, Freshness, ParentState, StaleReason};
+use crate::freshness::answer::{Expected, Freshness, StaleReason};
 use crate::freshness::evaluate::evaluate_by_record;
+use crate::freshness::evidence::ParentState;
 use crate::freshness::key::KeyInputs;
 use crate::freshness::record::InputRecord;
 use crate::model::event::UnitId;
 use crate::model::plan::{Disposition, PlannedUnit};
-use crate::model::platform::Platform;
 use crate::session::Session;
 use crate::session::contexts::{TreeScope, platform_dir, tree_files};
 use crate::session::engines::patience;
@@ -121,8 +119,7 @@ fn config_then(mut layers: Layers, copies: &mut Revision) -> Result<Option<Confi
 
 /// An option's value that counts whatever else is given.
 fn pinned(key: &str, value: &str) -> Entry {
-    let (section, text) = (DEFAULT.to_string(), value.replace('$', "$$"));
-    Entry { section, key: key.to_string(), text, place: SetAt::CommandLine }
+    Entry::of_option(key, value.replace('$', "$$"), SetAt::CommandLine)
 }
 
 /// Inputs of every image of a tree, but for its parents.
@@ -141,7 +138,7 @@ fn records(prepared: &Prepared) -> Result<InputRecords, Fatal> {
         for file in rendered {
             let digest = digest_entries(&tree.join(&file.dir), &[Path::new("Dockerfile")])
                 .map_err(|error| unreadable(Path::new(&file.dir), &error))?;
-            let sources = sources(&prepared.config, &file.image, *platform)?;
+            let sources = prepared.config.sources(&file.image, *platform)?;
             let inputs = KeyInputs {
                 dockerfile: file.text.clone(),
                 context: digest.into_iter().collect(),
@@ -164,16 +161,8 @@ fn git_mode(file: &ContextFile) -> u32 {
     if file.mode & 0o100 == 0 { 0o644 } else { 0o755 }
 }
 
-fn sources(config: &Config, image: &str, platform: Platform) -> Result<Vec<Source>, ValueError> {
-    let mut sections = vec![image.to_string()];
-    sections.extend(config.extra_sections(image, "plugin"));
-    sections.extend(config.extra_sections(image, "additions"));
-    let sources = sections.iter().filter_map(|section| config.source(section, platform).transpose());
-    sources.collect()
-}
-
 fn unreadable(path: &Path, error: &std::io::Error) -> Fatal {
-    Fatal::message(format!("failed to read {}: {error}", path.display()), EXIT_FAILED)
+    Fatal::of_file("read", path, error, EXIT_FAILED)
 }
 
 impl From<RevisionError> for Fatal {

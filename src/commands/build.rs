@@ -12,32 +12,30 @@ use crate::build::prefetch::{self, Prefetcher};
 use crate::build::publish::Remote;
 use crate::build::up_to_date::UpToDateImages;
 use crate::config::resolved::{Config, ReuseChoice};
-use crate::config::settings;
 use crate::context::workdir::WorkDir;
 use crate::engine::{Engine, too_long};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::freshness::bases::BaseImages;
-use crate::freshness::decide::Reuse;
 use crate::freshness::evaluator::{Evaluator, Fetching, ReuseFrom};
+use crate::freshness::evidence::Reuse;
 use crate::freshness::lock::{apply_lock, read_lock};
 use crate::freshness::recipe::Recipes;
-use crate::model::event::{Event, Outcome, UnitId};
-use crate::model::secret::Secrets;
+use crate::model::event::{Event, UnitId};
+use crate::model::outcome::Outcome;
 use crate::registry::Registries;
 use crate::report::Reporters;
 use crate::schedule::history::History;
 use crate::schedule::run::{ScheduleLimits, run};
 use crate::session::contexts::{TreeScope, tree_files};
-use crate::session::engines::{proxy_urls, tell_engine};
+use crate::session::engines::tell_engine;
 use crate::session::outputs::Outputs;
 use crate::session::reporters::reporters;
-use crate::session::stdio::tell;
+use crate::session::stdio::{tell, warn};
 use crate::session::threads::block_on;
-use crate::session::{Session, disk, kept, stdio};
+use crate::session::{Session, disk, kept, secrets};
 use crate::sources::cache::SourceCache;
 use crate::util::at_once;
 use crate::util::interrupt;
-use crate::util::secrets::hidden;
 
 /// Builds what the plan says; gives the exit code.
 pub fn build(mut session: Session) -> Result<u8, Fatal> {
@@ -47,22 +45,16 @@ pub fn build(mut session: Session) -> Result<u8, Fatal> {
     block_on(build_images(&mut session, settings, outputs))
 }
 
-/// How images are built, with the secrets of the run, which nothing shows from now on.
+/// How images are built, with the secrets of the run.
 fn settings(session: &Session) -> Result<BuildSettings, Fatal> {
     let (config, environment) = (session.config(), session.environment);
     let build = &config.build;
-    let configured = proxy_urls(config, environment)?;
-    let proxies = environment.proxies.values().chain(&configured).flat_map(|url| hidden("proxy", url));
-    let others = proxies.chain(settings::hidden(config.layers()));
-    let secrets = Secrets::read(build.builder.secrets(), &environment.variables, others)
-        .map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
-    stdio::hide(&secrets);
     Ok(BuildSettings {
         builder: build.builder.clone(),
         network_mode: build.network_mode.clone(),
         build_args: config.build_args(),
         proxy_args: environment.proxies.clone(),
-        secrets,
+        secrets: secrets::read(config, environment)?,
         cache: build.cache,
     })
 }
@@ -203,7 +195,7 @@ async fn warn_of_downloads(evaluator: &Evaluator, recipes: &Recipes) {
     for (why, mut images) in unidentified {
         images.sort_unstable();
         images.dedup();
-        tell(&format!("warning: {why}: {} built every time; ADD --checksum says what it is", are(&images)));
+        warn(format_args!("{why}: {} built every time; ADD --checksum says what it is", are(&images)));
     }
 }
 
@@ -234,8 +226,8 @@ async fn drive(
     let cost = |unit: &UnitId| known.cost(unit);
     let places = disk::places(worker.engine.clone(), work_dir.tree().to_path_buf(), build.min_free_disk);
     let warnings = events.clone();
-    let warn = move |text| drop(warnings.send(Event::Warning { text }));
-    let watching = async { disk::watch(&places.await, disk::free, warn).await };
+    let warn_in_run = move |text| drop(warnings.send(Event::Warning { text }));
+    let watching = async { disk::watch(&places.await, disk::free, warn_in_run).await };
     let secrets = worker.settings.secrets.clone();
     let building = run(&session.prepared.plan, Arc::new(worker), cost, limits, orderly.stop(), events);
     let running = async {
@@ -261,10 +253,10 @@ async fn drive(
         && let Some(file) = &durations_file
         && let Err(error) = durations.save(file)
     {
-        tell(&format!("warning: failed to keep durations in {}: {error}", file.display()));
+        warn(format_args!("failed to keep durations in {}: {error}", file.display()));
     }
     for error in &errors {
-        tell(&format!("error: {error}"));
+        tell(format_args!("error: {error}"));
     }
     match summary.exit_code() {
         _ if orderly.is_stopped() => EXIT_INTERRUPTED,

@@ -36,7 +36,7 @@ pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, Fatal> {
         };
         let fatal =
             Fatal::message(format!("{count} no effect, which --strict-overrides forbids"), EXIT_FAILED);
-        return Err(mistakes.iter().fold(fatal, |fatal, finding| fatal.caused_by(finding.to_string())));
+        return Err(mistakes.iter().fold(fatal, |fatal, finding| fatal.caused_by(finding)));
     }
     // One override file often serves several distros: what another one uses is only told to those who ask for more.
     let told = mistakes.iter().chain(elsewhere.iter().filter(|_| prepared.config.output.debug));

@@ -13,7 +13,7 @@ use crate::dockerfile::mounts::with_run_flags;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::bake::{BAKE_FILE, BakeImage, BakeOptions, bake_file, is_bake_file};
 use crate::freshness::recipe::{Recipe, Recipes};
-use crate::model::event::Failure;
+use crate::model::failure::Failure;
 use crate::model::plan::PlannedUnit;
 use crate::session::Session;
 use crate::session::contexts::{TreeScope, tree_files};
@@ -169,5 +169,5 @@ fn remove(path: &Path) -> Result<(), Fatal> {
 }
 
 fn failed_to_write(path: &Path, error: &io::Error) -> Fatal {
-    Fatal::message(format!("failed to write {}: {error}", path.display()), EXIT_FAILED)
+    Fatal::of_file("write", path, error, EXIT_FAILED)
 }

@@ -13,7 +13,7 @@ use crate::export::pipeline::pipeline;
 use crate::model::ci_system::CiSystem;
 use crate::session::Session;
 use crate::session::prepare::Prepared;
-use crate::session::stdio::tell;
+use crate::session::stdio::warn;
 use crate::util::input;
 use crate::util::secrets::is_secret_name;
 use crate::util::write::write_whole;
@@ -40,9 +40,9 @@ pub fn write(
     for (name, text) in &files {
         let path = dir.join(name);
         let parent = path.parent().unwrap_or(dir);
-        std::fs::create_dir_all(parent).and_then(|()| write_whole(&path, text)).map_err(|error| {
-            Fatal::message(format!("failed to write {}: {error}", path.display()), EXIT_FAILED)
-        })?;
+        std::fs::create_dir_all(parent)
+            .and_then(|()| write_whole(&path, text))
+            .map_err(|error| Fatal::of_file("write", &path, error, EXIT_FAILED))?;
     }
     let names: Vec<String> = files.iter().map(|(name, _)| dir.join(name).display().to_string()).collect();
     Ok(format!("Jobs for {} images are in {}", prepared.plan.to_build().count(), names.join(", ")))
@@ -109,7 +109,7 @@ pub(super) enum PlaceInJobs {
 pub(super) fn place_in_jobs(option: &OptionSpec) -> PlaceInJobs {
     match (option.role, option.output()) {
         (OptionRole::Selects, _) => PlaceInJobs::Selection,
-        (OptionRole::Task | OptionRole::OfTask(_) | OptionRole::RunOnly, _) => PlaceInJobs::Nowhere,
+        (OptionRole::Task(_) | OptionRole::OfTask(_) | OptionRole::RunOnly, _) => PlaceInJobs::Nowhere,
         // Sources that a machine has are as good for jobs on it.
         (_, None | Some(OutputPath::SourceCache)) => PlaceInJobs::Arguments,
         (_, Some(_)) => PlaceInJobs::Nowhere,
@@ -124,7 +124,7 @@ fn from_variables(prepared: &Prepared) -> impl Iterator<Item = &Entry> {
             let option = layers.options().find(&entry.key);
             let is_known = option.is_some_and(|option| option.form != CommandLineForm::Absent);
             if entry.section != DEFAULT || !is_known {
-                tell(&format!("warning: {name} is set here and not in the jobs"));
+                warn(format_args!("{name} is set here and not in the jobs"));
                 return false;
             }
             true

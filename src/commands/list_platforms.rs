@@ -47,6 +47,6 @@ pub fn list(session: &Session) -> Result<u8, Fatal> {
     })?;
     report(&findings, session.config().output.json)?;
     let listed = findings.iter().filter(|finding| finding.status == RegistryStatus::Listed).count();
-    tell(&format!("Listed {listed} of {} images", findings.len()));
+    tell(format_args!("Listed {listed} of {} images", findings.len()));
     Ok(if listed == findings.len() { 0 } else { EXIT_FAILED })
 }

@@ -41,11 +41,11 @@ pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fat
         Console::stderr(ConsoleOptions { quiet, debug, summary: output.summary != SummaryOutput::Off })
             .finish(summary);
     errors.extend(outputs.summary.into_iter().flat_map(|mut json| json.finish(summary)));
-    let facts = RunFacts { engine: merged.engine, configuration: settings(config.layers())? };
+    let facts = RunFacts::new(merged.engine, settings(config.layers())?);
     let run = EndedRun { summary, timeline: &merged.timeline, facts: &facts, started: merged.started };
     errors.extend(write_reports(&run, &outputs.files));
     for error in &errors {
-        tell(&format!("error: {error}"));
+        tell(format_args!("error: {error}"));
     }
     Ok(match run.exit_code() {
         0 if !errors.is_empty() => EXIT_FAILED,

@@ -36,8 +36,8 @@ use crate::lint::configuration;
 use crate::model::plan::Disposition;
 use crate::session::environment::Environment;
 use crate::session::prepare::Prepared;
-use crate::session::stdio::{output, output_by, output_failed, tell, written};
-use crate::session::{Session, engines, patches, places, threads, tree};
+use crate::session::stdio::{output, output_by, output_failed, tell, warn, written};
+use crate::session::{Session, engines, patches, places, secrets, threads, tree};
 use crate::util::interrupt;
 use crate::util::write::write_whole;
 
@@ -46,7 +46,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, variables: BTreeMap<String,
     let code = match try_run(args, variables) {
         Ok(code) => code,
         Err(fatal) => {
-            tell(&fatal.to_string());
+            tell(&fatal);
             fatal.exit_code
         }
     };
@@ -89,13 +89,14 @@ fn try_run(
 fn run_task(line: &CommandLine, mut layers: Layers, environment: &Environment) -> Result<u8, Fatal> {
     let tree_warnings = tree::add_tree_facts(&mut layers)?;
     let config = resolve(layers)?;
+    secrets::hide_known(&config, environment);
     inputs::check(config.layers())?;
     let mut session = Session::new(line, environment, config)?;
     places::check(&session)?;
     if let Some(revision) = session.config().selection.affected_since.clone() {
         affected::narrow(&mut session, load(line, &environment.variables)?, &revision)?;
     }
-    warn(&tree_warnings);
+    warn_of(&tree_warnings);
     check_configuration(&session)?;
     run_in(session)
 }
@@ -114,20 +115,18 @@ fn print_config(mut layers: Layers) -> Result<u8, Fatal> {
 fn check_configuration(session: &Session) -> Result<(), Fatal> {
     let (config, prepared) = (session.config(), &session.prepared);
     let images = prepared.image_names();
-    warn(&configuration::about(config, &images, &prepared.plan)?);
-    warn(&patches::warnings(prepared)?);
+    warn_of(&configuration::about(config, &images, &prepared.plan)?);
+    warn_of(&patches::warnings(prepared)?);
     config.check_sources(&images)?;
-    warn(&explain::warnings(prepared)?);
+    warn_of(&explain::warnings(prepared)?);
     if uses_docker_configuration(&config.task) {
-        warn(&engines::warnings(config, session.environment));
+        warn_of(&engines::warnings(config, session.environment));
     }
     Ok(())
 }
 
-fn warn(warnings: &[String]) {
-    for warning in warnings {
-        tell(&format!("warning: {warning}"));
-    }
+fn warn_of(warnings: &[String]) {
+    warnings.iter().for_each(warn);
 }
 
 /// Does the task of a session.
@@ -173,9 +172,7 @@ fn list_dependencies(prepared: &Prepared) -> Result<u8, Fatal> {
 fn save_dependencies(prepared: &Prepared, path: &Path) -> Result<String, Fatal> {
     let matched = matched(prepared);
     let dot = export::dot(prepared.graph(), &|name| matched.contains(name));
-    write_whole(path, dot).map_err(|error| {
-        Fatal::message(format!("failed to write the graph to {}: {error}", path.display()), EXIT_FAILED)
-    })?;
+    write_whole(path, dot).map_err(|error| Fatal::of_file("write the graph to", path, error, EXIT_FAILED))?;
     Ok(format!("Container images dependency are saved in {}", path.display()))
 }
 

@@ -1,7 +1,7 @@
 //! What is printed instead of building: the configuration, the plan, a completion script, the manual page.
 
 use std::collections::HashMap;
-use std::io;
+use std::{fmt, io};
 
 use clap_complete::Shell;
 use serde::Serialize;
@@ -12,33 +12,40 @@ use crate::config::layer::{Layers, ValueError};
 use crate::config::options::OPTIONS;
 use crate::config::resolved::PlanFormat;
 use crate::config::settings::{Setting, settings};
-use crate::freshness::decide::{Expected, Holder};
+use crate::freshness::answer::{Expected, Holder};
 use crate::freshness::forecast::Forecast;
 use crate::model::event::UnitId;
 use crate::model::plan::{BuildPlan, Disposition, PlannedUnit};
 
 /// Every setting in force with the place it was set at. Secrets do not show.
 pub fn config(layers: &Layers) -> Result<String, ValueError> {
-    let mut out = format!("[{DEFAULT}]\n");
-    let mut section = DEFAULT.to_string();
-    for setting in settings(layers)? {
-        if setting.section != section {
-            out.push_str(&format!("\n[{}]\n", setting.section));
-            section.clone_from(&setting.section);
-        }
-        out.push_str(&line(&setting));
-    }
-    Ok(out)
+    Ok(ShownSettings(settings(layers)?).to_string())
 }
 
-/// A setting as `name = value    # place`, with a value that would not survive this in quotes.
-fn line(Setting { name, value, .. }: &Setting) -> String {
-    let Some((value, place)) = value else { return format!("# {name} is not set\n") };
-    if value.trim() == value && !value.contains(['\n', '\r']) && !value.contains("  #") {
-        format!("{name} = {value}    # {place}\n")
-    } else {
-        format!("{name} = {value:?}    # {place}\n")
+/// Settings as `name = value    # place` under their sections, with values that would not survive this in quotes.
+struct ShownSettings<'a>(Vec<Setting<'a>>);
+
+impl fmt::Display for ShownSettings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "[{DEFAULT}]")?;
+        let mut current = DEFAULT;
+        for Setting { section, name, value } in &self.0 {
+            if *section != current {
+                writeln!(f, "\n[{section}]")?;
+                current = section;
+            }
+            match value {
+                None => writeln!(f, "# {name} is not set")?,
+                Some((value, place)) if is_plain(value) => writeln!(f, "{name} = {value}    # {place}")?,
+                Some((value, place)) => writeln!(f, "{name} = {value:?}    # {place}")?,
+            }
+        }
+        Ok(())
     }
+}
+
+fn is_plain(value: &str) -> bool {
+    value.trim() == value && !value.contains(['\n', '\r']) && !value.contains("  #")
 }
 
 /// A script that completes the command's options in a shell.
@@ -91,34 +98,32 @@ pub fn plan(plan: &BuildPlan, forecasts: &HashMap<UnitId, Forecast>, format: Pla
         let plan = serde_json::json!({ "units": units });
         return serde_json::to_string_pretty(&plan).unwrap_or_default() + "\n";
     }
-    let width = plan.units.iter().map(|unit| unit.image.len()).max().unwrap_or(0);
-    let mut out = String::new();
-    for unit in units.iter().filter(|unit| unit.planned.disposition != Disposition::Unmatched) {
-        let ForecastUnit { planned, forecast } = unit;
-        let parent = planned.parent.as_str();
-        let why = forecast.as_ref().map_or(String::new(), |forecast| format!("; {}", forecast.reason));
-        out.push_str(&format!(
-            "{:9}  {:width$}  {}  on {parent}: {}{why}\n",
-            verb(unit),
-            planned.image,
-            planned.platform,
-            planned.reason
-        ));
+    ShownPlan(&units).to_string()
+}
+
+/// A plan for people: a line for each unit that is asked for, and their numbers.
+struct ShownPlan<'a>(&'a [ForecastUnit<'a>]);
+
+impl fmt::Display for ShownPlan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.0.iter().map(|unit| unit.planned.image.len()).max().unwrap_or(0);
+        for unit in self.0.iter().filter(|unit| unit.planned.disposition != Disposition::Unmatched) {
+            let PlannedUnit { image, platform, reason, .. } = unit.planned;
+            let parent = unit.planned.parent.as_str();
+            write!(f, "{:9}  {image:width$}  {platform}  on {parent}: {reason}", verb(unit))?;
+            match &unit.forecast {
+                Some(forecast) => writeln!(f, "; {}", forecast.reason)?,
+                None => writeln!(f)?,
+            }
+        }
+        let count = |wanted| self.0.iter().filter(|unit| verb(unit) == wanted).count();
+        write!(f, "{} to build, {} unchanged, ", count("build"), count("unchanged"))?;
+        if count(MAYBE) > 0 {
+            write!(f, "{} of which only a run can tell, ", count(MAYBE))?;
+        }
+        let (left, skipped, unbuildable) = (count("leave"), count("skip"), count("can't"));
+        writeln!(f, "{left} not asked for, {skipped} skipped, {unbuildable} unbuildable")
     }
-    let count = |wanted| units.iter().filter(|unit| verb(unit) == wanted).count();
-    let unknown = match count(MAYBE) {
-        0 => String::new(),
-        some => format!("{some} of which only a run can tell, "),
-    };
-    out.push_str(&format!(
-        "{} to build, {} unchanged, {unknown}{} not asked for, {} skipped, {} unbuildable\n",
-        count("build"),
-        count("unchanged"),
-        count("leave"),
-        count("skip"),
-        count("can't")
-    ));
-    out
 }
 
 /// Of what only a run can tell whether it is built.

@@ -1,6 +1,7 @@
 //! Removing what of ours the engine holds and nothing needs.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use fancy_regex::Regex;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use crate::config::resolved::PlanFormat;
 use crate::engine::docker::Docker;
-use crate::engine::unneeded::{ImagePrune, PackageCache, Rules, cache, images, package_caches};
+use crate::engine::unneeded::{ImagePrune, PackageCache, Removal, Rules, cache, images, package_caches};
 use crate::engine::{Engine, EngineError};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::report::counted;
@@ -67,7 +68,11 @@ pub fn prune(
             found.push(all.map_err(|error| Fatal::new(&error, EXIT_FAILED))?);
         }
         let shown: Vec<Shown> = found.iter().map(Found::shown).collect();
-        output(&if config.output.plan_format == PlanFormat::Json { json(&shown) } else { text(&shown) })?;
+        output(&if config.output.plan_format == PlanFormat::Json {
+            json(&shown)
+        } else {
+            ShownPrune(&shown).to_string()
+        })?;
         if dry_run {
             tell("Nothing was removed (--dry-run)");
             return Ok(0);
@@ -117,45 +122,42 @@ fn json(shown: &[Shown]) -> String {
     serde_json::to_string_pretty(shown).unwrap_or_default() + "\n"
 }
 
-fn text(shown: &[Shown]) -> String {
-    let short = |id: &str| id.trim_start_matches("sha256:").chars().take(12).collect::<String>();
-    let mut out = String::new();
-    for Shown { engine, images, cache, package_caches, size } in shown {
-        if shown.len() > 1 {
-            out.push_str(&format!("{engine}:\n"));
+/// Images that go and that stay, for people; each engine's under its name when there are several.
+struct ShownPrune<'a>(&'a [Shown<'a>]);
+
+impl fmt::Display for ShownPrune<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |id: &str| id.trim_start_matches("sha256:").chars().take(12).collect::<String>();
+        for Shown { engine, images, cache, package_caches, size } in self.0 {
+            if self.0.len() > 1 {
+                writeln!(f, "{engine}:")?;
+            }
+            for Removal { id, image, references, size, stays, .. } in &images.remove {
+                let verb = if *stays { "untag" } else { "remove" };
+                let names = if references.is_empty() { "no tag" } else { &references.join(" ") };
+                let (id, size) = (short(id.as_str()), DecimalBytes(*size));
+                writeln!(f, "{verb:6}  {id}  {image}  {names}  {size}")?;
+            }
+            for kept in &images.keep {
+                writeln!(f, "keep    {}  {}  {}", short(kept.id.as_str()), kept.image, kept.reason)?;
+            }
+            for (tag, count) in &images.other_tags {
+                let count = counted(*count, "image");
+                writeln!(f, "leave   {count} with tag {tag}, which --prune-tags does not name")?;
+            }
+            for PackageCache { name, size, unused_days, goes, .. } in *package_caches {
+                let verb = if *goes { "remove" } else { "keep" };
+                let (size, days) = (DecimalBytes(*size), counted(*unused_days as usize, "day"));
+                writeln!(f, "{verb:6}  package cache {name}  {size}  unused for {days}")?;
+            }
+            let going = images.remove.iter().filter(|removal| !removal.stays).count();
+            let records = cache.records + package_caches.iter().filter(|cache| cache.goes).count();
+            let (going, records) = (counted(going, "image"), counted(records, "record"));
+            let size = DecimalBytes(*size);
+            writeln!(f, "{going} and {records} of the build cache to remove, at most {size}")?;
         }
-        for removal in &images.remove {
-            let verb = if removal.stays { "untag" } else { "remove" };
-            let names = match removal.references.as_slice() {
-                [] => "no tag".to_string(),
-                names => names.join(" "),
-            };
-            let size = DecimalBytes(removal.size);
-            out.push_str(&format!(
-                "{verb:6}  {}  {}  {names}  {size}\n",
-                short(removal.id.as_str()),
-                removal.image
-            ));
-        }
-        for kept in &images.keep {
-            out.push_str(&format!("keep    {}  {}  {}\n", short(kept.id.as_str()), kept.image, kept.reason));
-        }
-        for (tag, count) in &images.other_tags {
-            let count = counted(*count, "image");
-            out.push_str(&format!("leave   {count} with tag {tag}, which --prune-tags does not name\n"));
-        }
-        for PackageCache { name, size, unused_days, goes, .. } in *package_caches {
-            let verb = if *goes { "remove" } else { "keep" };
-            let (size, days) = (DecimalBytes(*size), counted(*unused_days as usize, "day"));
-            out.push_str(&format!("{verb:6}  package cache {name}  {size}  unused for {days}\n"));
-        }
-        let going = images.remove.iter().filter(|removal| !removal.stays).count();
-        let records = cache.records + package_caches.iter().filter(|cache| cache.goes).count();
-        let (going, records) = (counted(going, "image"), counted(records, "record"));
-        let size = DecimalBytes(*size);
-        out.push_str(&format!("{going} and {records} of the build cache to remove, at most {size}\n"));
+        Ok(())
     }
-    out
 }
 
 impl Found {
@@ -181,7 +183,7 @@ impl Found {
                     // Gone with another name of it, or by somebody else's hand.
                     Ok(()) | Err(EngineError::Refused { status: 404, .. }) => {}
                     Err(error) => {
-                        tell(&format!("error: failed to remove {} ({name}): {error}", removal.image));
+                        tell(format_args!("error: failed to remove {} ({name}): {error}", removal.image));
                         (removed, errors) = (false, errors + 1);
                     }
                 }
@@ -196,11 +198,11 @@ impl Found {
             engine.prune_cache(&ours.chain(packages).collect::<Vec<_>>()).await
         };
         let (records, freed) = pruned.await.unwrap_or_else(|error| {
-            tell(&format!("error: failed to remove build cache: {error}"));
+            tell(format_args!("error: failed to remove build cache: {error}"));
             errors += 1;
             (0, 0)
         });
-        tell(&format!(
+        tell(format_args!(
             "Removed {} and {} of the build cache, the latter {}",
             counted(gone, "image"),
             counted(records, "record"),

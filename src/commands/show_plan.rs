@@ -10,8 +10,8 @@ use crate::config::resolved::ReuseChoice;
 use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::freshness::bases::BaseImages;
-use crate::freshness::decide::Reuse;
 use crate::freshness::evaluator::{Evaluator, Fetching, ReuseFrom};
+use crate::freshness::evidence::Reuse;
 use crate::freshness::forecast::Forecast;
 use crate::model::event::UnitId;
 use crate::session::contexts::Contexts;
@@ -47,7 +47,7 @@ async fn reachable_engine(session: &Session<'_>) -> Option<Arc<dyn Engine>> {
     match session.engine().await {
         Ok(engine) => Some(engine),
         Err(fatal) => {
-            tell(&format!(
+            tell(format_args!(
                 "note: the plan goes by what was built last, for the engine can't be asked: {}",
                 fatal.headline()
             ));

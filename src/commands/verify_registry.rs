@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, Fatal};
+use crate::freshness::answer::Freshness;
 use crate::freshness::bases::BaseImages;
-use crate::freshness::decide::{Freshness, Reuse};
 use crate::freshness::evaluator::{Evaluator, Fetching, ReuseFrom};
+use crate::freshness::evidence::Reuse;
 use crate::freshness::forecast::Forecast;
 use crate::freshness::images::RegistryAnswer;
 use crate::model::plan::PlannedUnit;
@@ -38,7 +39,7 @@ pub fn verify(session: &mut Session) -> Result<u8, Fatal> {
     })?;
     report(&findings, session.config().output.json)?;
     let good = findings.iter().filter(|finding| finding.status == RegistryStatus::Ok).count();
-    tell(&format!("{good} of {} images are in the registry as they would be built", findings.len()));
+    tell(format_args!("{good} of {} images are in the registry as they would be built", findings.len()));
     Ok(if good == findings.len() { 0 } else { EXIT_FAILED })
 }
 

@@ -43,7 +43,7 @@ pub fn watch(
         match layers.and_then(&run) {
             Ok(EXIT_INTERRUPTED) => return Ok(EXIT_INTERRUPTED),
             Ok(_) => {}
-            Err(fatal) => tell(&fatal.to_string()),
+            Err(fatal) => tell(fatal),
         }
         tell("Watching for changes; Ctrl-C ends it");
         let changed = runtime.block_on(changes.next());
@@ -52,7 +52,7 @@ pub fn watch(
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        tell(&format!("Changed: {}{more}", names.join(", ")));
+        tell(format_args!("Changed: {}{more}", names.join(", ")));
         settle(&mut changes, line, environment)?;
     }
 }

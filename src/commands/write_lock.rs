@@ -9,16 +9,14 @@ use crate::model::platform::Platform;
 use crate::report::counted;
 use crate::session::Session;
 use crate::session::engines::tell_engine;
-use crate::session::stdio::tell;
+use crate::session::stdio::warn;
 use crate::session::threads::block_on;
 use crate::sources::cache::without_secrets;
 use crate::util::write::Destination;
 
 /// Pins everything that the images to build are made from; gives what to tell the user.
 pub fn write(session: &Session, path: &Path) -> Result<String, Fatal> {
-    let failed = |error| {
-        Fatal::message(format!("failed to write the lock file {}: {error}", path.display()), EXIT_FAILED)
-    };
+    let failed = |error| Fatal::of_file("write the lock file", path, error, EXIT_FAILED);
     let destination = Destination::open(path).map_err(failed)?;
     let recipes = session.recipes()?;
     let sources = session.sources()?;
@@ -35,8 +33,8 @@ pub fn write(session: &Session, path: &Path) -> Result<String, Fatal> {
     })?;
     for (unit, download) in unpinned_downloads(recipes) {
         let (url, line) = (without_secrets(&download.url), download.line);
-        tell(&format!(
-            "warning: --locked will refuse {}: line {line} of its Dockerfile downloads {url} without --checksum",
+        warn(format_args!(
+            "--locked will refuse {}: line {line} of its Dockerfile downloads {url} without --checksum",
             unit.image
         ));
     }

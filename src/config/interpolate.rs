@@ -21,7 +21,7 @@ impl Layers {
             return Ok(entry.text.clone());
         }
         if depth == MAX_DEPTH {
-            return Err(value_error(entry, "its references go in a circle".to_string()));
+            return Err(value_error(entry, "its references go in a circle"));
         }
         let text = entry.text.replace("\\$", "$$");
         let mut out = String::new();

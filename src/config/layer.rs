@@ -63,6 +63,13 @@ pub struct Entry {
     pub place: SetAt,
 }
 
+impl Entry {
+    /// An entry of an option, in the section [`DEFAULT`].
+    pub fn of_option(key: impl Into<String>, text: impl Into<String>, place: SetAt) -> Entry {
+        Entry { section: DEFAULT.to_owned(), key: key.into(), text: text.into(), place }
+    }
+}
+
 /// A value that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ValueError {
@@ -78,9 +85,14 @@ pub struct ValueError {
 
 impl ValueError {
     /// An error about the value of an option that counts.
-    pub fn of(layers: &Layers, key: &str, reason: String) -> ValueError {
+    pub fn of(layers: &Layers, key: &str, reason: impl fmt::Display) -> ValueError {
         let place = layers.entry(DEFAULT, key).map_or(SetAt::Derived, |entry| entry.place.clone());
-        ValueError { place, section: DEFAULT.to_string(), key: key.to_string(), reason }
+        ValueError::at(place, key, reason)
+    }
+
+    /// An error about the value of an option that was given at a place.
+    pub fn at(place: SetAt, key: &str, reason: impl fmt::Display) -> ValueError {
+        ValueError { place, section: DEFAULT.to_owned(), key: key.to_owned(), reason: reason.to_string() }
     }
 }
 
@@ -323,8 +335,9 @@ pub fn has_comment(entry: &Entry) -> bool {
 }
 
 /// An error about an entry.
-pub fn value_error(entry: &Entry, reason: String) -> ValueError {
-    ValueError { place: entry.place.clone(), section: entry.section.clone(), key: entry.key.clone(), reason }
+pub fn value_error(entry: &Entry, reason: impl fmt::Display) -> ValueError {
+    let Entry { place, section, key, .. } = entry.clone();
+    ValueError { place, section, key, reason: reason.to_string() }
 }
 
 #[cfg(test)]

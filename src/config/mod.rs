@@ -28,5 +28,6 @@ pub mod settings;
 pub mod shipped;
 pub mod source;
 mod source_section;
+pub mod task_kind;
 pub mod tasks;
 mod value;

@@ -1,5 +1,7 @@
 //! What an option is: its value, its names, its use. The options themselves are in [`super::options`].
 
+use super::task_kind::TaskKind;
+
 /// Type of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueKind {
@@ -186,9 +188,9 @@ pub enum OptionRole {
     /// Setting of this run alone; runs that build parts of it decide for themselves.
     RunOnly,
     /// Request of something to be done instead of building.
-    Task,
-    /// Setting of a task that one of these options asks for, and of nothing else.
-    OfTask(&'static [&'static str]),
+    Task(TaskKind),
+    /// Setting of these tasks, and of nothing else.
+    OfTask(&'static [TaskKind]),
 }
 
 /// Heading that an option comes under.

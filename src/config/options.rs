@@ -7,6 +7,7 @@ pub use super::option_spec::{
     CommandLineForm, InputPath, KollaDifference, Meaning, OptionGroup, OptionOrigin, OptionRole, OptionSpec,
     OptionTable, OutputPath, ReportFormat, ValueKind,
 };
+use super::task_kind::TaskKind;
 use crate::model::template_api::TEMPLATE_APIS;
 
 use OptionGroup::{Base, Build, Engine, Names, Output, Push, Selection, Sources, Tasks, Templates};
@@ -267,26 +268,30 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     kolla(Build, "work_dir", Text, "Working directory, which is kept")
         .writes(WorkDir)
         .default("a temporary one, kept by --template-only alone"),
-    kolla(Tasks, "template_only", Flag, "Write the Dockerfiles of matched images").role(Task).common(),
+    kolla(Tasks, "template_only", Flag, "Write the Dockerfiles of matched images")
+        .role(Task(TaskKind::TemplateOnly)).common(),
     kolla(Tasks, "save_dependency", Text, "Write the dependency graph of matched images, in Graphviz format")
         .writes(OutputPath::OfTask)
-        .role(Task),
-    kolla(Tasks, "list_images", Flag, "List matched images").role(Task).common(),
+        .role(Task(TaskKind::SaveDependency)),
+    kolla(Tasks, "list_images", Flag, "List matched images").role(Task(TaskKind::ListImages)).common(),
     kolla(Tasks, "list_dependencies", Flag, "Print the dependency tree of matched images, as JSON")
         .short('l')
-        .role(Task),
-    ours(Tasks, "list_blocks", Flag, "List the blocks and customizable lists that overrides can change").role(Task),
+        .role(Task(TaskKind::ListDependencies)),
+    ours(Tasks, "list_blocks", Flag, "List the blocks and customizable lists that overrides can change")
+        .role(Task(TaskKind::ListBlocks)),
     ours(Tasks, "explain", Text, "Show where an image's blocks and lists come from and what overrides change")
         .value("IMAGE")
-        .role(Task)
+        .role(Task(TaskKind::Explain))
         .common(),
     ours(Tasks, "lock", LOCK_FILE, "Write a lock file that pins sources and base images of matched images")
         .writes(OutputPath::OfTask)
-        .role(Task),
-    ours(Tasks, "verify_registry", Flag, "Check that the registry has matched images, up to date").role(Task),
+        .role(Task(TaskKind::Lock)),
+    ours(Tasks, "verify_registry", Flag, "Check that the registry has matched images, up to date")
+        .role(Task(TaskKind::VerifyRegistry)),
     ours(Tasks, "manifest_lists", Flag, "Put a manifest list over each matched image's platforms in the registry")
-        .role(Task),
-    ours(Tasks, "retag", Text, "Retag matched images in the registry").value("FROM:TO").role(Task),
+        .role(Task(TaskKind::ManifestLists)),
+    ours(Tasks, "retag", Text, "Retag matched images in the registry")
+        .value("FROM:TO").role(Task(TaskKind::Retag)),
     ours(
         Tasks,
         "export",
@@ -294,23 +299,24 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         "Export matched images as a docker buildx bake file, or as jobs of a CI system",
     )
     .value("FORMAT")
-    .role(Task),
+    .role(Task(TaskKind::Export)),
     ours(Tasks, "images_per_job", Integer { min: 1 }, "Images per job of an exported pipeline")
-        .role(OfTask(&["export"])),
+        .role(OfTask(&[TaskKind::Export])),
     ours(Tasks, "export_dir", Text, "Directory to export to")
         .writes(OutputPath::Export)
-        .role(OfTask(&["export"])),
+        .role(OfTask(&[TaskKind::Export])),
     ours(Tasks, "merge_summaries", Many, "Merge reports of several runs into one; fail if a matched image is in none")
         .reads(InputPath::Reports)
-        .role(Task),
-    ours(Tasks, "plan", Flag, "Show what would be built, and why").role(Task).common(),
+        .role(Task(TaskKind::MergeSummaries)),
+    ours(Tasks, "plan", Flag, "Show what would be built, and why").role(Task(TaskKind::Plan)).common(),
     ours(Tasks, "plan_format", Choice(&["text", "json"]), "Output format of --plan and --prune")
         .value("FORMAT")
-        .role(OfTask(&["plan", "prune"])),
-    ours(Tasks, "prune", Flag, "Remove untagged kolla-build images that nothing uses, and their build cache").role(Task),
+        .role(OfTask(&[TaskKind::Plan, TaskKind::Prune])),
+    ours(Tasks, "prune", Flag, "Remove untagged kolla-build images that nothing uses, and their build cache")
+        .role(Task(TaskKind::Prune)),
     ours(Tasks, "prune_tags", Text, "With --prune, remove kolla-build images with other matching tags, too")
         .means(Meaning::Regex)
-        .role(OfTask(&["prune"])),
+        .role(OfTask(&[TaskKind::Prune])),
     ours(
         Tasks,
         "prune_package_cache",
@@ -318,8 +324,9 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         "With --prune, remove package caches that no build has used for this many days, too; 0 removes all",
     )
     .value("DAYS")
-    .role(OfTask(&["prune"])),
-    ours(Tasks, "dry_run", Flag, "With --prune, only show what would be removed").role(OfTask(&["prune"])),
+    .role(OfTask(&[TaskKind::Prune])),
+    ours(Tasks, "dry_run", Flag, "With --prune, only show what would be removed")
+        .role(OfTask(&[TaskKind::Prune])),
     kolla(Output, "logs_dir", Text, "Directory of build logs, one per image").writes(Logs).common(),
     kolla(Output, "summary", Flag, "Print a summary of all images at the end"),
     kolla(Output, "format", Choice(&["json", "none"]), "Format of the machine-readable summary")
@@ -405,8 +412,8 @@ mod tests {
             OfTask(tasks) => Some(tasks),
             _ => None,
         });
-        for name in tasks.flatten() {
-            assert_eq!(OPTIONS.find(name).map(|option| option.role), Some(Task), "{name}");
+        for kind in tasks.flatten() {
+            assert!(OPTIONS.of_role(Task(*kind)).count() == 1, "{kind:?}");
         }
     }
 }

@@ -49,7 +49,7 @@ fn check(layers: &Layers) -> Result<(), ValueErrors> {
     for option in layers.options().iter() {
         let KollaDifference::Refused(reason) = option.difference else { continue };
         let given = layers.entry(DEFAULT, option.name).filter(|entry| !entry.text.is_empty());
-        wrong.extend(given.map(|entry| value_error(entry, reason.to_string())));
+        wrong.extend(given.map(|entry| value_error(entry, reason)));
     }
     let distro = base::distro(layers)?;
     for error in layers.options().iter().filter_map(|option| meaning::check(layers, option).err()).flatten() {
@@ -108,7 +108,7 @@ fn typed(layers: Layers) -> Result<Config, ValueError> {
     };
     for platform in &config.platforms {
         let tag = config.platform_tag(*platform).parse::<Tag>();
-        tag.map_err(|reason| ValueError::of(config.layers(), "tag", reason.to_string()))?;
+        tag.map_err(|reason| ValueError::of(config.layers(), "tag", reason))?;
     }
     Ok(config)
 }
@@ -121,12 +121,7 @@ fn derive(
     api: TemplateApi,
 ) -> Result<(), ValueError> {
     let distro = |layers: &Layers, key: &str| layers.text(&distro_section(base), key);
-    let entry = |key: &str, text: String| Entry {
-        section: DEFAULT.to_string(),
-        key: key.to_string(),
-        text,
-        place: SetAt::Derived,
-    };
+    let entry = |key: &str, text: String| Entry::of_option(key, text, SetAt::Derived);
     let mut derived = Vec::new();
     for key in ["base_image", "base_tag"] {
         derived.push(entry(key, distro(layers, key)?.unwrap_or_default()));

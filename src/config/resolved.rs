@@ -222,7 +222,7 @@ impl FromStr for EngineHost {
 /// Where up-to-date images are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReuseChoice {
-    /// In the engine.
+    /// Images of the engine alone.
     Engine,
     /// In the engine, then in the registry.
     EngineOrRegistry,

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::keys::{DEFAULT, SOURCE_KEYS};
+use super::keys::SOURCE_KEYS;
 use super::layer::{Entry, Layers, SetAt, ValueError, value_error};
 use super::resolved::Config;
-use super::source::{Source, SourceOrigin};
+use super::source::{ImageSources, Source, SourceOrigin};
 use super::source_section;
 use crate::model::platform::Platform;
 use crate::model::template_api::InstallType;
@@ -26,7 +26,7 @@ fn id(layers: &Layers, section: &str, key: &str) -> Result<Option<i64>, ValueErr
     let id = layers.integer(section, key)?;
     match (id, layers.entry(section, key)) {
         (Some(id), Some(entry)) if !(0..i64::from(u32::MAX)).contains(&id) => {
-            Err(value_error(entry, format!("{id} is no id: from 0 to {}", u32::MAX - 1)))
+            Err(value_error(entry, format_args!("{id} is no id: from 0 to {}", u32::MAX - 1)))
         }
         _ => Ok(id),
     }
@@ -61,12 +61,7 @@ impl Config {
         }
         let mut layers = self.layers().clone();
         let per_platform = [("base_arch", platform.arch.kolla()), ("debian_arch", platform.arch.debian())];
-        layers.push(per_platform.map(|(key, text)| Entry {
-            section: DEFAULT.to_string(),
-            key: key.to_string(),
-            text: text.to_string(),
-            place: SetAt::Derived,
-        }));
+        layers.push(per_platform.map(|(key, text)| Entry::of_option(key, text, SetAt::Derived)));
         source_section::read(&layers, section)
     }
 
@@ -109,13 +104,22 @@ impl Config {
         })
     }
 
-    /// Sections of an image's plugins, or of its additions, in order of their names.
-    pub fn extra_sections(&self, image: &str, kind: &str) -> Vec<String> {
+    /// The sources of an image for one platform.
+    pub fn sources(&self, image: &str, platform: Platform) -> Result<ImageSources, ValueError> {
+        Ok(ImageSources {
+            own: self.source(image, platform)?,
+            plugins: self.extras(image, "plugin", platform)?,
+            additions: self.extras(image, "additions", platform)?,
+        })
+    }
+
+    /// Sources of an image's plugins, or of its additions, in order of their sections.
+    fn extras(&self, image: &str, kind: &str, platform: Platform) -> Result<Vec<Source>, ValueError> {
         let prefix = format!("{image}-{kind}-");
         let sections = self.layers().entries().iter().map(|entry| entry.section.as_str());
         let found: BTreeSet<&str> =
             sections.filter(|section| section.len() > prefix.len() && section.starts_with(&prefix)).collect();
-        found.into_iter().map(str::to_string).collect()
+        found.into_iter().filter_map(|section| self.source(section, platform).transpose()).collect()
     }
 }
 

@@ -9,21 +9,21 @@ use crate::util::secrets::{self, masked};
 
 /// One value in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
+pub struct Setting<'a> {
     /// Section; [`DEFAULT`] for options.
-    pub section: String,
+    pub section: &'a str,
     /// Key in the section.
-    pub name: String,
+    pub name: &'a str,
     /// The value, and the place it was set at; none when it is not set.
-    pub value: Option<(String, String)>,
+    pub value: Option<(String, &'a SetAt)>,
 }
 
 /// Every option, then every other section. An option that may be repeated is there once for each value.
-pub fn settings(layers: &Layers) -> Result<Vec<Setting>, ValueError> {
+pub fn settings(layers: &Layers) -> Result<Vec<Setting<'_>>, ValueError> {
     let mut settings = Vec::new();
     for option in layers.options().iter() {
         let name = option.name;
-        let setting = |value| Setting { section: DEFAULT.to_string(), name: name.to_string(), value };
+        let setting = |value| Setting { section: DEFAULT, name, value };
         match layers.entry(DEFAULT, name) {
             None => settings.push(setting(None)),
             Some(entry) => settings.extend(values(layers, option, entry)?.into_iter().map(Some).map(setting)),
@@ -37,8 +37,8 @@ pub fn settings(layers: &Layers) -> Result<Vec<Setting>, ValueError> {
                 "enabled" => layers.flag_in(section, key)?.unwrap_or(true).to_string(),
                 _ => layers.text(section, key)?.unwrap_or_default(),
             };
-            let value = layers.entry(section, key).map(|entry| (masked(key, &text), entry.place.to_string()));
-            settings.push(Setting { section: section.to_string(), name: key.to_string(), value });
+            let value = layers.entry(section, key).map(|entry| (masked(key, &text), &entry.place));
+            settings.push(Setting { section, name: key, value });
         }
     }
     Ok(settings)
@@ -85,9 +85,13 @@ fn hidden_option(option: &OptionSpec, text: &str) -> Vec<String> {
 }
 
 /// The values of an option that is set, each with its place. `entry` is the one that counts.
-fn values(layers: &Layers, option: &OptionSpec, entry: &Entry) -> Result<Vec<(String, String)>, ValueError> {
+fn values<'a>(
+    layers: &'a Layers,
+    option: &OptionSpec,
+    entry: &'a Entry,
+) -> Result<Vec<(String, &'a SetAt)>, ValueError> {
     let name = option.name;
-    let placed = |value: String| (value, entry.place.to_string());
+    let placed = |value: String| (value, &entry.place);
     Ok(match option.kind {
         ValueKind::Flag => vec![placed(layers.flag(name)?.to_string())],
         ValueKind::Integer { .. } => {
@@ -104,8 +108,7 @@ fn values(layers: &Layers, option: &OptionSpec, entry: &Entry) -> Result<Vec<(St
             let entries =
                 layers.entries().iter().filter(|entry| entry.section == DEFAULT && entry.key == name);
             let values = layers.many(name)?;
-            let each =
-                |(entry, value): (&Entry, String)| (masked_option(option, &value), entry.place.to_string());
+            let each = |(entry, value): (&'a Entry, String)| (masked_option(option, &value), &entry.place);
             entries.zip(values).map(each).collect()
         }
         ValueKind::Text | ValueKind::OptionalText { .. } | ValueKind::Choice(_) => {

@@ -9,12 +9,8 @@ const BUILD_TOML: &str = include_str!("../../build.toml");
 
 /// Entries of the built-in build.toml. Switches that it does not mention are off.
 pub fn entries(options: OptionTable) -> Result<Vec<Entry>, BuildTomlError> {
-    let off = options.iter().filter(|option| option.kind == ValueKind::Flag).map(|option| Entry {
-        section: DEFAULT.to_string(),
-        key: option.name.to_string(),
-        text: "false".to_string(),
-        place: SetAt::BuiltIn,
-    });
+    let switches = options.iter().filter(|option| option.kind == ValueKind::Flag);
+    let off = switches.map(|option| Entry::of_option(option.name, "false", SetAt::BuiltIn));
     Ok(off.chain(build_toml::parse(BUILD_TOML, None, options)?).collect())
 }
 

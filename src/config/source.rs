@@ -11,6 +11,24 @@ pub struct Source {
     pub sha256: Option<String>,
 }
 
+/// The sources of one image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageSources {
+    /// Source of the image's own section, if it has one.
+    pub own: Option<Source>,
+    /// Sources of its plugins, in order of their sections.
+    pub plugins: Vec<Source>,
+    /// Sources of its additions, in order of their sections.
+    pub additions: Vec<Source>,
+}
+
+impl ImageSources {
+    /// All of them, the image's own first.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.own.iter().chain(&self.plugins).chain(&self.additions)
+    }
+}
+
 /// Where a source comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SourceOrigin {

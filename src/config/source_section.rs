@@ -78,7 +78,7 @@ impl Values<'_> {
     fn required(&self, key: &str, check: fn(&str) -> Result<(), String>) -> Result<String, ValueError> {
         let text = self.layers.text(self.section, key)?.filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| {
-            value_error(self.kind, format!("a source of type '{}' needs '{key}'", self.kind.text))
+            value_error(self.kind, format_args!("a source of type '{}' needs '{key}'", self.kind.text))
         })?;
         let entry = self.layers.entry(self.section, key).unwrap_or(self.kind);
         check(&text).map(|()| text).map_err(|reason| value_error(entry, reason))
@@ -100,7 +100,7 @@ impl Values<'_> {
             // Whose type is Kolla's own default there.
             let reason =
                 "a source of type 'pypi' has no location: give the section a type too, as type = url";
-            return Err(value_error(location, reason.to_string()));
+            return Err(value_error(location, reason));
         }
         Ok(SourceOrigin::Pypi {
             package: self.required("name", package)?,

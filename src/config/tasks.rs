@@ -6,26 +6,29 @@ use super::keys::DEFAULT;
 use super::layer::{Layers, SetAt, ValueError, value_error};
 use super::options::{OptionOrigin, OptionRole, OptionSpec, ValueKind};
 use super::resolved::{Export, Retag, Task};
+use super::task_kind::TaskKind;
 use crate::model::ci_system::CiSystem;
 use crate::model::reference::parts::Tag;
 
-/// The task that was asked for, and the option that asks for it. Of several that Kolla has, the first in the order of the table counts, as there; all
-/// others exclude each other.
+/// The task that was asked for, and the option that asks for it. Of several that Kolla has, the first in the order of
+/// the table counts, as there; all others exclude each other.
 pub fn task(layers: &Layers) -> Result<(Task, Option<&'static OptionSpec>), ValueError> {
     let mut asked = Vec::new();
-    for option in layers.options().of_role(OptionRole::Task) {
-        if is_asked(layers, option)? {
-            asked.push(option);
+    for option in layers.options().iter() {
+        if let OptionRole::Task(kind) = option.role
+            && is_asked(layers, option)?
+        {
+            asked.push((option, kind));
         }
     }
-    let ours = asked.iter().find(|option| option.origin == OptionOrigin::Ours);
-    let others = |one: &OptionSpec| asked.iter().copied().find(|option| option.name != one.name);
-    if let Some((one, other)) = ours.and_then(|one| Some((one, others(one)?))) {
+    let ours = asked.iter().find(|(option, _)| option.origin == OptionOrigin::Ours);
+    let others = |one: TaskKind| asked.iter().find(|(_, kind)| *kind != one);
+    if let Some((one, (other, _))) = ours.and_then(|(option, kind)| Some((option, others(*kind)?))) {
         return Err(conflict(layers, one, other));
     }
     dry_run(layers)?;
     match asked.first() {
-        Some(option) => Ok((read(layers, option.name)?, Some(option))),
+        Some((option, kind)) => Ok((read(layers, option, *kind)?, Some(option))),
         None => Ok((Task::Build, None)),
     }
 }
@@ -37,13 +40,15 @@ pub fn without_effect(layers: &Layers) -> Result<Vec<String>, ValueError> {
         let OptionRole::OfTask(tasks) = option.role else { continue };
         let given = layers.entry(DEFAULT, option.name);
         if given.is_some_and(|entry| entry.place == SetAt::CommandLine) {
+            let is_one =
+                |task: &&OptionSpec| matches!(task.role, OptionRole::Task(kind) if tasks.contains(&kind));
+            let tasks: Vec<&OptionSpec> = layers.options().iter().filter(is_one).collect();
             let mut asked = false;
-            for task in layers.options().iter().filter(|task| tasks.contains(&task.name)) {
+            for task in &tasks {
                 asked |= is_asked(layers, task)?;
             }
             if !asked {
-                let tasks = layers.options().iter().filter(|task| tasks.contains(&task.name));
-                let tasks: Vec<String> = tasks.map(|task| format!("--{}", task.long())).collect();
+                let tasks: Vec<String> = tasks.iter().map(|task| format!("--{}", task.long())).collect();
                 told.push(format!("--{} means nothing without {}", option.long(), tasks.join(" or ")));
             }
         }
@@ -73,7 +78,7 @@ fn conflict(layers: &Layers, one: &OptionSpec, other: &OptionSpec) -> ValueError
         reason.push_str(&format!("; --no{} turns off what the file asks for", other.long()));
     }
     let place = place(one).cloned().unwrap_or(SetAt::CommandLine);
-    ValueError { place, section: DEFAULT.to_string(), key: one.name.to_string(), reason }
+    ValueError::at(place, one.name, reason)
 }
 
 fn dry_run(layers: &Layers) -> Result<(), ValueError> {
@@ -81,61 +86,57 @@ fn dry_run(layers: &Layers) -> Result<(), ValueError> {
         // Whoever asks for it does not want to see images built.
         Some(entry) if layers.flag("dry_run")? && !layers.flag("prune")? => {
             let reason = "it goes with --prune alone; --plan tells what would be built";
-            Err(value_error(entry, reason.to_string()))
+            Err(value_error(entry, reason))
         }
         _ => Ok(()),
     }
 }
 
-fn read(layers: &Layers, name: &str) -> Result<Task, ValueError> {
-    let text = || layers.option(name).map(Option::unwrap_or_default);
+fn read(layers: &Layers, option: &OptionSpec, kind: TaskKind) -> Result<Task, ValueError> {
+    let text = || layers.option(option.name).map(Option::unwrap_or_default);
     let path = || text().map(PathBuf::from);
-    Ok(match name {
-        "template_only" => Task::TemplateOnly,
-        "save_dependency" => Task::SaveDependency(path()?),
-        "list_images" => Task::ListImages,
-        "list_dependencies" => Task::ListDependencies,
-        "list_blocks" => Task::ListBlocks,
-        "explain" => Task::Explain(text()?),
-        "lock" => Task::Lock(path()?),
-        "verify_registry" => Task::VerifyRegistry,
-        "manifest_lists" => Task::ManifestLists,
-        "retag" => Task::Retag(retag(layers)?),
-        "export" => Task::Export(export(layers)?),
-        "merge_summaries" => {
-            Task::MergeSummaries(layers.many(name)?.into_iter().map(PathBuf::from).collect())
+    Ok(match kind {
+        TaskKind::TemplateOnly => Task::TemplateOnly,
+        TaskKind::SaveDependency => Task::SaveDependency(path()?),
+        TaskKind::ListImages => Task::ListImages,
+        TaskKind::ListDependencies => Task::ListDependencies,
+        TaskKind::ListBlocks => Task::ListBlocks,
+        TaskKind::Explain => Task::Explain(text()?),
+        TaskKind::Lock => Task::Lock(path()?),
+        TaskKind::VerifyRegistry => Task::VerifyRegistry,
+        TaskKind::ManifestLists => Task::ManifestLists,
+        TaskKind::Retag => Task::Retag(retag(layers, option)?),
+        TaskKind::Export => Task::Export(export(layers, option)?),
+        TaskKind::MergeSummaries => {
+            Task::MergeSummaries(layers.many(option.name)?.into_iter().map(PathBuf::from).collect())
         }
-        "plan" => Task::Plan,
-        "prune" => Task::Prune {
-            tags: layers.option("prune_tags")?,
-            package_cache_days: layers
-                .integer(DEFAULT, "prune_package_cache")?
-                .and_then(|days| u64::try_from(days).ok()),
-            dry_run: layers.flag("dry_run")?,
-        },
-        other => unreachable!("{other} is a task in the table of options and none here"),
+        TaskKind::Plan => Task::Plan,
+        TaskKind::Prune => {
+            let days = layers.integer(DEFAULT, "prune_package_cache")?;
+            Task::Prune {
+                tags: layers.option("prune_tags")?,
+                package_cache_days: days.and_then(|days| u64::try_from(days).ok()),
+                dry_run: layers.flag("dry_run")?,
+            }
+        }
     })
 }
 
-fn retag(layers: &Layers) -> Result<Retag, ValueError> {
-    let text = layers.option("retag")?.unwrap_or_default();
+fn retag(layers: &Layers, option: &OptionSpec) -> Result<Retag, ValueError> {
+    let text = layers.option(option.name)?.unwrap_or_default();
     let (from, to) = text.split_once(':').unwrap_or((&text, ""));
-    let tags = tag(from).and_then(|from| Ok(Retag { from, to: tag(to)? }));
+    let tags = from.parse::<Tag>().and_then(|from| Ok(Retag { from, to: to.parse()? }));
     tags.map_err(|reason| {
         let reason = format!("'{text}' is not two tags with a colon between them (FROM:TO): {reason}");
-        ValueError::of(layers, "retag", reason)
+        ValueError::of(layers, option.name, reason)
     })
 }
 
-fn tag(text: &str) -> Result<Tag, String> {
-    text.parse().map_err(|error| format!("{error}"))
-}
-
-fn export(layers: &Layers) -> Result<Export, ValueError> {
+fn export(layers: &Layers, option: &OptionSpec) -> Result<Export, ValueError> {
     let dir = PathBuf::from(layers.option("export_dir")?.unwrap_or_default());
     let images_per_job = layers.integer(DEFAULT, "images_per_job")?.unwrap_or(1).max(1) as usize;
     let pipeline = |system, dir| Export::Pipeline { system, images_per_job, dir };
-    Ok(match layers.option("export")?.as_deref() {
+    Ok(match layers.option(option.name)?.as_deref() {
         Some("matrix=github") => pipeline(CiSystem::Github, dir),
         Some("matrix=gitlab") => pipeline(CiSystem::Gitlab, dir),
         Some("matrix=zuul") => pipeline(CiSystem::Zuul, dir),
@@ -177,7 +178,7 @@ mod tests {
     }
 
     fn tasks() -> Vec<&'static OptionSpec> {
-        OPTIONS.iter().filter(|option| option.role == OptionRole::Task).collect()
+        OPTIONS.iter().filter(|option| matches!(option.role, OptionRole::Task(_))).collect()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What an engine's error is to a unit [pure].
 
 use super::EngineError;
-use crate::model::event::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind};
 use crate::registry::transfer_failure::TransferFailure;
 use crate::util::transient::has_network_symptoms;
 

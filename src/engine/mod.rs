@@ -157,7 +157,7 @@ pub struct EngineFacts {
     pub name: String,
     /// Version of the API that is spoken with it.
     pub api_version: String,
-    /// Its own architecture; none for one that nothing is built for.
+    /// The engine's own architecture; none for one that nothing is built for.
     pub architecture: Option<Arch>,
 }
 

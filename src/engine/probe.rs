@@ -14,7 +14,7 @@ pub type Connecting = BoxFuture<'static, Result<Arc<dyn Engine>, EngineError>>;
 pub struct EngineCandidate {
     /// The engine, which is contacted when this is waited for.
     pub engine: Connecting,
-    /// What it is to build for; none leaves that to what it is itself.
+    /// The architecture it is to build for; none means its own.
     pub arch: Option<Arch>,
 }
 
@@ -31,9 +31,9 @@ pub struct Probed {
 
 /// An engine that builds for a platform that was asked for.
 pub struct UsableEngine {
-    /// The engine.
+    /// The connection to the engine.
     pub engine: Arc<dyn Engine>,
-    /// What it builds for.
+    /// Platforms that it builds for.
     pub platforms: Vec<Platform>,
     /// How many processors it has.
     pub processors: usize,

@@ -1,223 +1,8 @@
 //! Whether an image is up to date, and if not, why: decided of evidence that others have gathered [pure].
 
-use std::fmt;
-
-use serde::Serialize;
-
+use super::answer::{Expected, Freshness, Reused, StaleReason};
+use super::evidence::{Evidence, Existing, ImageLabels, ParentState, Reuse};
 use super::record::InputRecord;
-use crate::model::ids::{ContentKey, ImageId};
-
-/// Answer to whether an image is up to date.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Freshness {
-    /// Up to date: nothing differs.
-    Fresh(Option<Reused>),
-    /// Not up to date, and to be built.
-    Stale(StaleReason),
-    /// Only a run can tell, and why.
-    Unknown(String),
-}
-
-/// The image that takes the place of a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reused {
-    /// The engine or registry that holds it.
-    pub holder: Holder,
-    /// Place among the images that exist.
-    pub index: usize,
-}
-
-/// Why an image is to be built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StaleReason {
-    /// Nothing is reused (`--nocache`).
-    NoCache,
-    /// Nobody has one, this holder being the last one that was asked.
-    Missing(Holder),
-    /// An image that it is made from is built in this run.
-    ParentBuilt(String),
-    /// Nobody tells whether what its Dockerfile downloads is what it was.
-    Download(String),
-    /// The holder's image was not built by this program.
-    Foreign(Holder),
-    /// Inputs differ: `Dockerfile line 12`, `file start.sh`, `parent base`. Empty when only a key tells.
-    Inputs(Vec<String>),
-    /// Inputs differ from those of the holder's image, of which there is no record.
-    Unrecorded(Holder),
-    /// An image that it is made from was built anew elsewhere, from the same inputs.
-    ParentRebuilt(String),
-    /// No label tells which image of this name it was built on.
-    ParentUnlabelled(String),
-}
-
-impl StaleReason {
-    /// True when no image that somebody else may have could change it.
-    pub fn is_final(&self) -> bool {
-        matches!(self, StaleReason::NoCache | StaleReason::ParentBuilt(_) | StaleReason::Download(_))
-    }
-}
-
-/// Expected outcome for an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Expected {
-    /// Built in this run.
-    Built,
-    /// Found as it would be built.
-    Unchanged,
-    /// Only the run can tell.
-    Unknown,
-}
-
-impl Freshness {
-    /// Outcome that is to be expected.
-    pub fn expected(&self) -> Expected {
-        match self {
-            Freshness::Fresh(_) => Expected::Unchanged,
-            Freshness::Stale(_) => Expected::Built,
-            Freshness::Unknown(_) => Expected::Unknown,
-        }
-    }
-
-    /// Holder of the image that is reused, when that is known.
-    pub fn reused_from(&self) -> Option<Holder> {
-        match self {
-            Freshness::Fresh(reused) => reused.map(|reused| reused.holder),
-            Freshness::Stale(_) | Freshness::Unknown(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Freshness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Freshness::Fresh(Some(Reused { holder: Holder::Registry, .. })) => {
-                f.write_str("nothing differs from what the registry has")
-            }
-            Freshness::Fresh(_) => f.write_str("nothing differs"),
-            Freshness::Stale(reason) => reason.fmt(f),
-            Freshness::Unknown(why) => f.write_str(why),
-        }
-    }
-}
-
-impl fmt::Display for StaleReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StaleReason::NoCache => f.write_str("--nocache builds everything anew"),
-            StaleReason::Missing(Holder::Engine) => f.write_str("the engine does not have it"),
-            StaleReason::Missing(Holder::Registry) => {
-                f.write_str("neither the engine nor the registry has it")
-            }
-            StaleReason::ParentBuilt(parent) => write!(f, "its {parent} is built"),
-            StaleReason::Download(why) => f.write_str(why),
-            StaleReason::Foreign(holder) => {
-                write!(f, "what {holder} has under its name was not built by kolla-build")
-            }
-            StaleReason::Inputs(differences) => match differences.as_slice() {
-                [] => f.write_str("its inputs differ"),
-                [only] => write!(f, "{only} differs"),
-                [first, more @ ..] => write!(f, "{first} differs, and {} more", more.len()),
-            },
-            StaleReason::Unrecorded(holder) => {
-                write!(f, "its inputs differ, and there is no record of what {holder}'s image was made from")
-            }
-            StaleReason::ParentRebuilt(parent) => write!(f, "its {parent} was built anew since"),
-            StaleReason::ParentUnlabelled(parent) => {
-                write!(f, "its labels do not tell which {parent} it was built on")
-            }
-        }
-    }
-}
-
-/// The one of an engine and a registry that holds an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Holder {
-    /// The engine, where builds leave images.
-    Engine,
-    /// The registry, where `--reuse registry` looks too.
-    Registry,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Holder::Engine => "the engine",
-            Holder::Registry => "the registry",
-        })
-    }
-}
-
-/// Images that take the place of a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reuse {
-    /// No image takes the place of a build (`--nocache`).
-    Nothing,
-    /// Those of the same inputs.
-    SameInputs,
-    /// Whatever has the name (`--skip-existing`).
-    SameName,
-}
-
-impl Reuse {
-    /// The option `cache`: what is built already is reused.
-    pub fn by_cache(cache: bool) -> Reuse {
-        if cache { Reuse::SameInputs } else { Reuse::Nothing }
-    }
-}
-
-/// Images that exist under a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Existing {
-    /// The engine could not be asked.
-    NotAsked,
-    /// These, and none that fits: the registry could not be asked for more, and why.
-    RegistryFailed(Vec<ImageLabels>, String),
-    /// These, in the order in which they are taken.
-    Images(Vec<ImageLabels>),
-}
-
-/// Labels of an image that somebody holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageLabels {
-    /// The engine or registry that holds it.
-    pub holder: Holder,
-    /// Content key of it.
-    pub key: Option<ContentKey>,
-    /// Ids of the images that it was made from, the parent's first.
-    pub parents: Vec<ImageId>,
-}
-
-/// An image that another is made from, as far as it matters to that one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParentState {
-    /// Name for people: `parent base`, `base image debian:trixie`.
-    pub name: String,
-    /// Outcome for it. One that this run does not build is unchanged.
-    pub expected: Expected,
-    /// Ids that engines may have for it; empty when they are not known.
-    pub ids: Vec<ImageId>,
-}
-
-/// Everything that is decided by.
-#[derive(Debug, Clone, Copy)]
-pub struct Evidence<'a> {
-    /// Images that are reused.
-    pub reuse: Reuse,
-    /// The last holder that was asked for images: there is none elsewhere.
-    pub last_asked: Holder,
-    /// The images that it is made from, what it is built on first.
-    pub parents: &'a [ParentState],
-    /// Images that exist under its name.
-    pub existing: &'a Existing,
-    /// Inputs of the last time.
-    pub before: Option<&'a InputRecord>,
-    /// Inputs of today, or why they are not known.
-    pub now: Result<&'a InputRecord, &'a str>,
-    /// Downloads of its Dockerfile that nobody tells of, with the reason for each: they are new every time.
-    pub unidentified: &'a [String],
-}
 
 /// Decides.
 ///
@@ -245,16 +30,6 @@ pub fn decide(evidence: &Evidence) -> Freshness {
 }
 
 impl<'a> Evidence<'a> {
-    /// Inputs that are not what they were when it was last built, its own first; empty when that is not known.
-    pub fn differences(&self) -> Vec<String> {
-        match (self.now, self.before) {
-            (Ok(now), Some(before)) => {
-                now.differences(before, self.parents.first().map_or("", |parent| &parent.name))
-            }
-            _ => Vec::new(),
-        }
-    }
-
     fn images(&self) -> &'a [ImageLabels] {
         match self.existing {
             Existing::NotAsked => &[],
@@ -273,10 +48,9 @@ impl<'a> Evidence<'a> {
             _ => {}
         }
         if let Some(parent) = self.parent_that_is(Expected::Built) {
-            let differences = self.differences();
             let is_own = |name: &String| self.parents.iter().all(|parent| parent.name != *name);
-            return Some(match differences.iter().any(is_own) {
-                true => StaleReason::Inputs(differences),
+            return Some(match self.differences.iter().any(is_own) {
+                true => self.inputs_differ(),
                 false => StaleReason::ParentBuilt(parent.to_string()),
             });
         }
@@ -330,13 +104,16 @@ impl<'a> Evidence<'a> {
     }
 
     fn compare_with_record(&self) -> Freshness {
-        let differences = self.differences();
         match (self.now, self.before) {
             (_, None) => Freshness::Unknown("there is no record of an earlier build".to_string()),
             (Err(why), _) => Freshness::Unknown(why.to_string()),
-            _ if differences.is_empty() => self.fresh(None),
-            _ => Freshness::Stale(StaleReason::Inputs(differences)),
+            _ if self.differences.is_empty() => self.fresh(None),
+            _ => Freshness::Stale(self.inputs_differ()),
         }
+    }
+
+    fn inputs_differ(&self) -> StaleReason {
+        StaleReason::Inputs(self.differences.to_vec())
     }
 
     /// Why an image that exists is not the one that would be built.
@@ -346,12 +123,12 @@ impl<'a> Evidence<'a> {
             Some(key) if *key == now.key => match self.other_parent(image) {
                 Some(parent) if image.parents.is_empty() => StaleReason::ParentUnlabelled(parent.to_string()),
                 Some(parent) => StaleReason::ParentRebuilt(parent.to_string()),
-                None => StaleReason::Inputs(self.differences()),
+                None => self.inputs_differ(),
             },
             Some(key) if self.before.is_none_or(|before| before.key != *key) => {
                 StaleReason::Unrecorded(image.holder)
             }
-            Some(_) => StaleReason::Inputs(self.differences()),
+            Some(_) => self.inputs_differ(),
         }
     }
 }
@@ -359,6 +136,8 @@ impl<'a> Evidence<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::freshness::answer::Holder;
+    use crate::freshness::evidence::differences;
     use crate::freshness::key::KeyInputs;
 
     fn record(dockerfile: &str, parent: &str) -> InputRecord {
@@ -424,6 +203,7 @@ mod tests {
             existing: &held,
             before: Some(&as_it_was),
             now: Ok(&as_it_was),
+            differences: &[],
             unidentified: &[],
         };
         let not_asked = Evidence { existing: &Existing::NotAsked, ..usual };
@@ -490,7 +270,8 @@ mod tests {
             (Evidence { before: None, ..not_asked }, "Unknown: there is no record of an earlier build"),
         ];
         for (evidence, told) in cases {
-            let freshness = decide(&evidence);
+            let differences = differences(evidence.now, evidence.before, evidence.parents);
+            let freshness = decide(&Evidence { differences: &differences, ..evidence });
             let word = match freshness {
                 Freshness::Fresh(_) => "Fresh",
                 Freshness::Stale(_) => "Stale",

@@ -5,14 +5,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::decide::{Evidence, Existing, Expected, Freshness, Holder, ParentState, Reuse, decide};
+use super::answer::{Expected, Freshness, Holder};
+use super::decide::decide;
 use super::evaluator::{Evaluator, ReuseFrom, Subject};
+use super::evidence::{Evidence, Existing, ParentState, Reuse, differences};
 use super::images::{ExistingImage, ParentImage, RegistryAnswer};
 use super::inputs::Inputs;
 use super::record::InputRecord;
 use crate::engine::{Engine, EngineError};
 use crate::error::Fatal;
-use crate::model::event::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::plan::PlannedUnit;
 
 /// Writes the context of an image's directory, and tells where.
@@ -82,7 +84,7 @@ impl Evaluator {
             Ok((record, unidentified)) => (Ok(record), unidentified.as_slice()),
             Err(failure) => (Err(failure.message.as_str()), &[][..]),
         };
-        let (mut existing, asked_late);
+        let differences = differences(now, subject.before, &states);
         let asked_first = match is_settled {
             true => Existing::NotAsked,
             false => self.known_existing(subject.in_registry, &images),
@@ -94,10 +96,10 @@ impl Evaluator {
             existing,
             before: subject.before,
             now,
+            differences: &differences,
             unidentified,
         };
-        existing = &asked_first;
-        let mut freshness = decide(&evidence(existing));
+        let mut freshness = decide(&evidence(&asked_first));
         // The registry is asked only where the engine has none.
         if let (Freshness::Stale(reason), None) = (&freshness, subject.in_registry)
             && !reason.is_final()
@@ -105,11 +107,8 @@ impl Evaluator {
         {
             let answer = registry.find(self.reuse_from.name(subject.unit), subject.unit.platform).await;
             images.extend(answer.iter().flatten().cloned().map(ExistingImage::InRegistry));
-            asked_late = self.known_existing(Some(&answer), &images);
-            existing = &asked_late;
-            freshness = decide(&evidence(existing));
+            freshness = decide(&evidence(&self.known_existing(Some(&answer), &images)));
         }
-        let differences = evidence(existing).differences();
         let index = match &freshness {
             Freshness::Fresh(Some(reused)) => reused.index,
             _ => 0,
@@ -183,6 +182,7 @@ pub async fn evaluate_by_name(engine: &dyn Engine, unit: &PlannedUnit) -> Result
         existing: &existing,
         before: None,
         now: Err("only its name counts"),
+        differences: &[],
         unidentified: &[],
     }))
 }
@@ -196,6 +196,7 @@ pub fn evaluate_by_record(now: &InputRecord, before: &InputRecord, parents: &[Pa
         existing: &Existing::NotAsked,
         before: Some(before),
         now: Ok(now),
+        differences: &differences(Ok(now), Some(before), parents),
         unidentified: &[],
     })
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::answer::Holder;
 use super::bases::BaseImages;
-use super::decide::{Holder, Reuse};
+use super::evidence::Reuse;
 use super::images::{ExistingImage, ParentImage, RegistryAnswer, RegistryLookup, TellWait};
 use super::recipe::Recipe;
 use super::record::InputRecord;
 use crate::engine::OutputSink;
-use crate::model::event::{Failure, FailureKind, UnitId};
+use crate::model::event::UnitId;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::plan::PlannedUnit;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;

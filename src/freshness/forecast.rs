@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use futures_util::{StreamExt, stream};
 
-use super::decide::Freshness;
+use super::answer::Freshness;
 use super::evaluate::{UnitContext, WriteContext};
 use super::evaluator::{Evaluator, Subject};
 use super::images::{ParentImage, RegistryAnswer};
 use super::recipe::Recipes;
 use super::record::InputRecord;
-use crate::model::event::{Failure, UnitId};
+use crate::model::event::UnitId;
+use crate::model::failure::Failure;
 use crate::model::plan::PlannedUnit;
 use crate::util::at_once;
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::decide::{Expected, Holder, ImageLabels, ParentState};
+use super::answer::{Expected, Holder};
+use super::evidence::{ImageLabels, ParentState};
 use super::recipe::BuiltFrom;
 use crate::engine::ImageFacts;
-use crate::model::event::Failure;
+use crate::model::failure::Failure;
 use crate::model::ids::{ContentKey, ImageId};
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::platform::Platform;

@@ -10,7 +10,7 @@ use super::recipe::Recipe;
 use crate::config::source::{Source, SourceOrigin};
 use crate::context::digest;
 use crate::dockerfile::mounts::with_run_flags;
-use crate::model::event::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::ids::ContentKey;
 use crate::model::platform::Platform;
 use crate::sources::cache::{SourceError, without_secrets};
@@ -130,6 +130,6 @@ async fn blocking<T: Send + 'static>(
         Ok(Err(error)) => {
             Err(Failure::permanent(FailureKind::Local, format!("failed to read the build context: {error}")))
         }
-        Err(error) => Err(Failure::bug(&error.to_string())),
+        Err(error) => Err(Failure::bug(error)),
     }
 }

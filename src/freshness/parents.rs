@@ -3,7 +3,8 @@
 use super::evaluator::{Evaluator, Fetching, ReuseFrom, Subject};
 use super::images::{ExistingImage, ParentImage};
 use super::recipe::BuiltFrom;
-use crate::model::event::{Failure, FailureKind, UnitId};
+use crate::model::event::UnitId;
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::ids::ContentKey;
 use crate::model::plan::Parent;
 use crate::model::platform::Platform;

@@ -11,7 +11,7 @@ use super::secret::SecretSpec;
 /// A builder of an engine, with what it alone can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Builder {
-    /// Docker's BuildKit.
+    /// Docker's BuildKit, with what it alone can do.
     BuildKit {
         /// Secrets that RUN steps can read.
         secrets: Vec<SecretSpec>,

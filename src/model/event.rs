@@ -2,13 +2,12 @@
 //!
 //! The scheduler is the only sender, reporters the only readers. Nothing else links the two.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::ids::{ContentKey, Digest, ImageId, ImageName};
+use super::failure::Failure;
+use super::ids::{ContentKey, Digest, ImageName};
+use super::outcome::Outcome;
 use super::platform::Platform;
 
 /// One image on one platform: the unit that is built, pushed and reported.
@@ -23,198 +22,6 @@ pub struct UnitId {
 impl fmt::Display for UnitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.image, self.platform)
-    }
-}
-
-/// Image of a unit that is up to date, as the engine has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UnitImage {
-    /// Id in the engine.
-    pub id: ImageId,
-    /// Content key of the image.
-    pub key: ContentKey,
-    /// Size in bytes, as the engine counts it.
-    pub size: u64,
-    /// Layers of its file system; 0 when that is not known.
-    pub layers: usize,
-}
-
-/// End of a build unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Built in this run.
-    Built(UnitImage),
-    /// The engine already holds an image of the same content key.
-    Unchanged(UnitImage),
-    /// The build of the unit failed.
-    Failed(Failure),
-    /// Not tried, because an ancestor failed; the first one that did.
-    ParentFailed {
-        /// The ancestor whose own build failed.
-        root_cause: ImageName,
-    },
-    /// Built, but could not be pushed.
-    PushFailed(Failure),
-    /// Not finished, because the run was ended before.
-    Cancelled {
-        /// The image whose failure has ended the run (`--fail-fast`); none when the user has.
-        root_cause: Option<ImageName>,
-    },
-}
-
-impl Outcome {
-    /// True when the image is there as asked for.
-    pub fn is_success(&self) -> bool {
-        matches!(self, Outcome::Built(_) | Outcome::Unchanged(_))
-    }
-
-    /// The outcome without its details.
-    pub fn kind(&self) -> OutcomeKind {
-        match self {
-            Outcome::Built(_) => OutcomeKind::Built,
-            Outcome::Unchanged(_) => OutcomeKind::Unchanged,
-            Outcome::Failed(_) => OutcomeKind::Failed,
-            Outcome::ParentFailed { .. } => OutcomeKind::ParentFailed,
-            Outcome::PushFailed(_) => OutcomeKind::PushFailed,
-            Outcome::Cancelled { .. } => OutcomeKind::Cancelled,
-        }
-    }
-
-    /// The other image whose failure was the reason for this end.
-    pub fn root_cause(&self) -> Option<&ImageName> {
-        match self {
-            Outcome::ParentFailed { root_cause } => Some(root_cause),
-            Outcome::Cancelled { root_cause } => root_cause.as_ref(),
-            Outcome::Built(_) | Outcome::Unchanged(_) | Outcome::Failed(_) | Outcome::PushFailed(_) => None,
-        }
-    }
-
-    /// Kolla's status of a failure; none for a success. A cancelled image was not built, which is an error to Kolla.
-    pub fn failed_status(&self) -> Option<FailedStatus> {
-        match self {
-            Outcome::Built(_) | Outcome::Unchanged(_) => None,
-            Outcome::Failed(failure) if failure.kind.is_of_engine_connection() => {
-                Some(FailedStatus::ConnectionError)
-            }
-            Outcome::Failed(_) | Outcome::Cancelled { .. } => Some(FailedStatus::Error),
-            Outcome::ParentFailed { .. } => Some(FailedStatus::ParentError),
-            Outcome::PushFailed(_) => Some(FailedStatus::PushError),
-        }
-    }
-}
-
-/// An [`Outcome`] without its details. Its words are those of reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutcomeKind {
-    /// An [`Outcome::Built`], be it pushed or not.
-    Built,
-    /// An [`Outcome::Unchanged`], be it pushed or not.
-    Unchanged,
-    /// An [`Outcome::Failed`] of the image itself.
-    Failed,
-    /// An [`Outcome::ParentFailed`], with nothing tried.
-    ParentFailed,
-    /// An [`Outcome::PushFailed`] of an image that is there.
-    PushFailed,
-    /// An [`Outcome::Cancelled`], by a signal or a failure.
-    Cancelled,
-}
-
-/// Kolla's statuses of images that failed, the mildest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailedStatus {
-    /// Built, but not pushed.
-    PushError,
-    /// Not built because an ancestor failed.
-    ParentError,
-    /// The engine could not be reached.
-    ConnectionError,
-    /// Any other failure of a build.
-    #[serde(other)]
-    Error,
-}
-
-macro_rules! shown_as_serialized {
-    ($($words:ty),*) => {
-        $(impl fmt::Display for $words {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.serialize(f)
-            }
-        })*
-    };
-}
-
-shown_as_serialized!(OutcomeKind, FailedStatus, FailureKind);
-
-/// Why a build or a push failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Whose fault it was.
-    pub kind: FailureKind,
-    /// One or more lines, shown as they are.
-    pub message: String,
-    /// Advice on how to mend it, each of one line.
-    #[serde(default)]
-    pub hints: Vec<Cow<'static, str>>,
-    /// True when trying again may help.
-    pub transient: bool,
-}
-
-/// The message, then a line for each hint.
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        for hint in &self.hints {
-            write!(f, "\nhint: {hint}")?;
-        }
-        Ok(())
-    }
-}
-
-impl Failure {
-    /// A failure that trying again will not mend.
-    pub fn permanent(kind: FailureKind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), hints: Vec::new(), transient: false }
-    }
-
-    /// Adds advice on how to mend it.
-    pub fn hinted(mut self, hint: impl Into<Cow<'static, str>>) -> Failure {
-        self.hints.push(hint.into());
-        self
-    }
-
-    /// A fault of this program.
-    pub fn bug(message: &str) -> Failure {
-        Failure::permanent(FailureKind::Local, format!("kolla-build has a bug: {message}"))
-    }
-}
-
-/// Whose fault a failure was. Its words are those of reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// A source could not be had or was refused.
-    Source,
-    /// The engine could not be reached or the connection was lost.
-    Connection,
-    /// The build itself failed.
-    Build,
-    /// A registry refused an image or could not be reached.
-    Registry,
-    /// The engine was silent for longer than `--timeout`.
-    Timeout,
-    /// A disk is full, here or at the engine.
-    Disk,
-    /// Something else on this machine: permissions, files that can't be read.
-    Local,
-}
-
-impl FailureKind {
-    /// True when the engine did not answer: everything that it is asked for would fail alike.
-    pub fn is_of_engine_connection(self) -> bool {
-        matches!(self, FailureKind::Connection | FailureKind::Timeout)
     }
 }
 
@@ -344,6 +151,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::failure::FailureKind;
 
     #[test]
     fn a_secret_is_masked_in_hints_too() {

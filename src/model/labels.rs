@@ -34,17 +34,19 @@ pub fn image_labels(
     maintainer: &str,
     created: Timestamp,
 ) -> BTreeMap<String, String> {
-    let oci = |name: &str, value: String| (format!("org.opencontainers.image.{name}"), value);
-    BTreeMap::from([
-        oci("title", image.to_string()),
-        oci("description", format!("OpenStack Kolla {image} image")),
-        oci("version", tag.to_string()),
-        oci("created", created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
-        oci("authors", maintainer.to_string()),
-        oci("url", HOME.to_string()),
-        oci("licenses", "Apache-2.0".to_string()),
-        ("build-date".to_string(), created.strftime("%Y%m%d").to_string()),
-    ])
+    let description = format!("OpenStack Kolla {image} image");
+    let time = |format| created.strftime(format).to_string();
+    let labels = [
+        ("org.opencontainers.image.title", image.as_str()),
+        ("org.opencontainers.image.description", &description),
+        ("org.opencontainers.image.version", tag),
+        ("org.opencontainers.image.created", &time("%Y-%m-%dT%H:%M:%SZ")),
+        ("org.opencontainers.image.authors", maintainer),
+        ("org.opencontainers.image.url", HOME),
+        ("org.opencontainers.image.licenses", "Apache-2.0"),
+        ("build-date", &time("%Y%m%d")),
+    ];
+    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 #[cfg(test)]

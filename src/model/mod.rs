@@ -3,8 +3,10 @@
 pub mod builder;
 pub mod ci_system;
 pub mod event;
+pub mod failure;
 pub mod ids;
 pub mod labels;
+pub mod outcome;
 pub mod plan;
 pub mod platform;
 pub mod reference;

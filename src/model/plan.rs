@@ -9,7 +9,7 @@ use super::ids::ImageName;
 use super::platform::Platform;
 use super::reference::Reference;
 
-/// A run's decision about an image. The result is an [`Outcome`](crate::model::event::Outcome), another thing.
+/// A run's decision about an image. The result is an [`Outcome`](crate::model::outcome::Outcome), another thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disposition {
@@ -60,9 +60,9 @@ impl Parent {
 /// One image on one platform, with all that was decided about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedUnit {
-    /// The image's name.
+    /// Name of the image in the tree.
     pub image: ImageName,
-    /// What it is built for.
+    /// Platform that it is built for.
     pub platform: Platform,
     /// The full name it gets, tag included.
     pub reference: Reference,

@@ -36,6 +36,15 @@ pub enum SecretOrigin {
     Variable(String),
 }
 
+impl fmt::Display for SecretOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretOrigin::File(path) => path.display().fmt(f),
+            SecretOrigin::Variable(name) => write!(f, "the variable {name}"),
+        }
+    }
+}
+
 /// A `--secret` that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -43,57 +52,78 @@ pub enum SecretOrigin {
 )]
 pub struct InvalidSecret {
     text: String,
-    reason: String,
+    reason: SecretProblem,
+}
+
+/// Mistake in a `--secret`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum SecretProblem {
+    #[error("'{0}' is not written name=value")]
+    NoPair(String),
+    #[error("{0} is there twice")]
+    Twice(String),
+    #[error("there is no type '{0}'")]
+    Type(String),
+    #[error("its id must be a word of letters, digits, '.', '_' and '-'")]
+    Id,
+    #[error("it needs either src or env")]
+    Origin,
+    #[error("'{value}' can't be its {name}")]
+    Placement { name: &'static str, value: String },
+    #[error("there is no '{0}'")]
+    Unknown(String),
 }
 
 impl FromStr for SecretSpec {
     type Err = InvalidSecret;
 
     fn from_str(text: &str) -> Result<SecretSpec, InvalidSecret> {
-        let invalid = |reason: String| InvalidSecret { text: text.to_string(), reason };
-        let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
-        for part in text.split(',') {
-            let (name, value) =
-                part.split_once('=').ok_or_else(|| invalid(format!("'{part}' is not written name=value")))?;
-            let name = match name.trim() {
-                "source" => "src",
-                "dst" | "destination" => "target",
-                name => name,
-            };
-            if fields.insert(name, value.trim()).is_some() {
-                return Err(invalid(format!("{name} is there twice")));
-            }
-        }
-        match fields.remove("type") {
-            None | Some("file" | "env") => {}
-            Some(other) => return Err(invalid(format!("there is no type '{other}'"))),
-        }
-        let id = fields.remove("id").unwrap_or_default();
-        if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-            return Err(invalid("its id must be a word of letters, digits, '.', '_' and '-'".to_string()));
-        }
-        let origin = match (fields.remove("src"), fields.remove("env")) {
-            (Some(path), None) if !path.is_empty() => SecretOrigin::File(PathBuf::from(path)),
-            (None, Some(variable)) if !variable.is_empty() => SecretOrigin::Variable(variable.to_string()),
-            _ => return Err(invalid("it needs either src or env".to_string())),
+        parse(text).map_err(|reason| InvalidSecret { text: text.into(), reason })
+    }
+}
+
+fn parse(text: &str) -> Result<SecretSpec, SecretProblem> {
+    let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').ok_or_else(|| SecretProblem::NoPair(part.into()))?;
+        let name = match name.trim() {
+            "source" => "src",
+            "dst" | "destination" => "target",
+            name => name,
         };
-        let mut placement = Vec::new();
-        for name in ["target", "mode", "uid", "gid"] {
-            let Some(value) = fields.remove(name) else { continue };
-            let is_right = match name {
-                "target" => value.starts_with('/') && !value.contains(char::is_whitespace),
-                "mode" => u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777),
-                _ => value.parse::<u32>().is_ok(),
-            };
-            if !is_right {
-                return Err(invalid(format!("'{value}' can't be its {name}")));
-            }
-            placement.push((name, value.to_string()));
+        if fields.insert(name, value.trim()).is_some() {
+            return Err(SecretProblem::Twice(name.into()));
         }
-        match fields.into_keys().next() {
-            Some(unknown) => Err(invalid(format!("there is no '{unknown}'"))),
-            None => Ok(SecretSpec { id: id.to_string(), origin, placement }),
+    }
+    match fields.remove("type") {
+        None | Some("file" | "env") => {}
+        Some(other) => return Err(SecretProblem::Type(other.into())),
+    }
+    let id = fields.remove("id").unwrap_or_default();
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        return Err(SecretProblem::Id);
+    }
+    let origin = match (fields.remove("src"), fields.remove("env")) {
+        (Some(path), None) if !path.is_empty() => SecretOrigin::File(PathBuf::from(path)),
+        (None, Some(variable)) if !variable.is_empty() => SecretOrigin::Variable(variable.into()),
+        _ => return Err(SecretProblem::Origin),
+    };
+    let mut placement = Vec::new();
+    for name in ["target", "mode", "uid", "gid"] {
+        let Some(value) = fields.remove(name) else { continue };
+        let is_right = match name {
+            "target" => value.starts_with('/') && !value.contains(char::is_whitespace),
+            "mode" => u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777),
+            _ => value.parse::<u32>().is_ok(),
+        };
+        if !is_right {
+            return Err(SecretProblem::Placement { name, value: value.into() });
         }
+        placement.push((name, value.into()));
+    }
+    match fields.into_keys().next() {
+        Some(unknown) => Err(SecretProblem::Unknown(unknown.into())),
+        None => Ok(SecretSpec { id: id.into(), origin, placement }),
     }
 }
 
@@ -106,23 +136,18 @@ impl SecretSpec {
     }
 
     fn read(&self, env: &BTreeMap<String, String>) -> Result<Vec<u8>, SecretError> {
-        let unusable = |reason: String| SecretError { id: self.id.clone(), reason };
-        let (value, place) = match &self.origin {
+        let unusable = |fault| SecretError { id: self.id.clone(), origin: self.origin.clone(), fault };
+        let value = match &self.origin {
             SecretOrigin::File(path) => {
-                let place = path.display().to_string();
-                (input::read(path).map_err(|error| unusable(format!("{place}: {error}")))?, place)
+                input::read(path).map_err(|error| unusable(SecretFault::Unreadable(error)))?
             }
             SecretOrigin::Variable(name) => {
-                let value =
-                    env.get(name).ok_or_else(|| unusable(format!("the variable {name} is not set")))?;
-                (value.clone().into_bytes(), format!("the variable {name}"))
+                env.get(name).ok_or_else(|| unusable(SecretFault::Unset))?.clone().into_bytes()
             }
         };
         match value.len() {
-            0 => Err(unusable(format!("{place} is empty"))),
-            length if length > LARGEST => {
-                Err(unusable(format!("{place} holds more than {} KiB", LARGEST / 1024)))
-            }
+            0 => Err(unusable(SecretFault::Empty)),
+            length if length > LARGEST => Err(unusable(SecretFault::TooLarge)),
             _ => Ok(value),
         }
     }
@@ -130,10 +155,24 @@ impl SecretSpec {
 
 /// A secret whose value can't be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the secret '{id}': {reason}")]
+#[error("cannot read the secret '{id}': {origin}{fault}")]
 pub struct SecretError {
     id: String,
-    reason: String,
+    origin: SecretOrigin,
+    fault: SecretFault,
+}
+
+/// Fault of a secret's value, told behind its place.
+#[derive(Debug, thiserror::Error)]
+enum SecretFault {
+    #[error(": {0}")]
+    Unreadable(std::io::Error),
+    #[error(" is not set")]
+    Unset,
+    #[error(" is empty")]
+    Empty,
+    #[error(" holds more than {} KiB", LARGEST / 1024)]
+    TooLarge,
 }
 
 /// Values of a run's secrets, and all texts that nothing may show.
@@ -167,6 +206,13 @@ impl Secrets {
         let values = known.values.values().map(Vec::as_slice);
         known.mask = Mask::new(values.chain(others.iter().map(String::as_bytes)));
         Ok(Secrets(Arc::new(known)))
+    }
+
+    /// Secrets of no build: texts that must not be shown.
+    pub fn of_texts(texts: impl IntoIterator<Item = String>) -> Secrets {
+        let texts: Vec<String> = texts.into_iter().collect();
+        let mask = Mask::new(texts.iter().map(String::as_bytes));
+        Secrets(Arc::new(Known { mask, ..Known::default() }))
     }
 
     /// A secret's value by its id.

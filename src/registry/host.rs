@@ -38,9 +38,9 @@ pub(super) struct Host {
     pub patience: Duration,
     pub may_be_plain: bool,
     pub credential: Option<Credential>,
-    /// What it is shown, for people.
+    /// Words for people about what it is shown.
     pub shown: String,
-    /// What it has accepted, by repository and whether it is to be changed.
+    /// Authorization that it has accepted, by repository and whether that is to be changed.
     pub accepted: Mutex<HashMap<(String, bool), HeaderValue>>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Answer {
 pub(super) struct RegistryRequest<'a> {
     pub method: Method,
     pub repository: &'a str,
-    /// Below the repository.
+    /// Path below the repository's own.
     pub path: String,
     pub accept: &'a str,
     pub content: Option<&'a Manifest>,
@@ -247,7 +247,7 @@ impl Answer {
         self.headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
     }
 
-    /// What the registry says about an error, on one line.
+    /// The registry's words about an error, on one line.
     fn said(&self) -> String {
         #[derive(Deserialize)]
         struct Document {

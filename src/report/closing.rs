@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::summary::{Counts, Summary, UnitSummary};
 use super::text::{LogLevel, LogLine, counted, human, printable};
-use crate::model::event::Outcome;
+use crate::model::outcome::Outcome;
 use crate::model::plan::Disposition;
 
 /// The images by what came of them, under Kolla's headings. `debug` adds those that were not asked for.
@@ -112,7 +112,8 @@ fn sorted<'a>(summary: &'a Summary, wanted: &dyn Fn(&UnitSummary) -> bool) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::{Event, FailureKind};
+    use crate::model::event::Event;
+    use crate::model::failure::FailureKind;
     use crate::report::testing::*;
 
     fn told(summary: &Summary) -> String {

@@ -2,7 +2,8 @@
 
 use super::format::{REPORT_VERSION, Report};
 use super::kolla_summary::{KollaImage, KollaSummary};
-use crate::model::event::{FailedStatus, Failure, FailureKind, Outcome};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::outcome::{FailedStatus, Outcome};
 
 /// A file that tells of no run.
 #[derive(Debug, thiserror::Error)]

@@ -10,8 +10,9 @@ use super::format::{
 };
 use super::summary::{Summary, UnitSummary};
 use super::timeline::{Retry, Span, Timeline, UnitTimes};
+use crate::config::layer::SetAt;
 use crate::config::settings::Setting;
-use crate::model::event::Outcome;
+use crate::model::outcome::Outcome;
 use crate::model::plan::Disposition;
 use crate::util::exit::EXIT_INTERRUPTED;
 
@@ -21,7 +22,14 @@ pub struct RunFacts {
     /// Name, version and address of the engine.
     pub engine: String,
     /// The configuration, without secrets.
-    pub configuration: Vec<Setting>,
+    pub configuration: Vec<ReportedSetting>,
+}
+
+impl RunFacts {
+    /// Facts of a run with these settings.
+    pub fn new(engine: String, settings: Vec<Setting<'_>>) -> RunFacts {
+        RunFacts { engine, configuration: settings.into_iter().map(ReportedSetting::from).collect() }
+    }
 }
 
 /// A run that has ended.
@@ -50,7 +58,7 @@ impl EndedRun<'_> {
             run: self.run(),
             counts: self.counts(),
             critical_path: self.critical_path(),
-            configuration: self.facts.configuration.iter().map(setting).collect(),
+            configuration: self.facts.configuration.clone(),
             images: units.map(|(times, unit)| self.image(times, unit)).collect(),
         }
     }
@@ -152,7 +160,14 @@ impl EndedRun<'_> {
     }
 }
 
-fn setting(setting: &Setting) -> ReportedSetting {
-    let (value, place) = setting.value.clone().unzip();
-    ReportedSetting { section: setting.section.clone(), name: setting.name.clone(), value, place }
+impl From<Setting<'_>> for ReportedSetting {
+    fn from(Setting { section, name, value }: Setting<'_>) -> ReportedSetting {
+        let (value, place) = value.unzip();
+        ReportedSetting {
+            section: section.to_owned(),
+            name: name.to_owned(),
+            value,
+            place: place.map(SetAt::to_string),
+        }
+    }
 }

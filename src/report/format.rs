@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::summary::Counts;
 use super::text::last_words;
-use crate::model::event::{Failure, FailureKind, Outcome, OutcomeKind, UnitImage};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::ids::{ContentKey, Digest, ImageId, ImageName};
+use crate::model::outcome::{Outcome, OutcomeKind, UnitImage};
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;

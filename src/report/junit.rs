@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::format::{Report, ReportedImage, Seconds};
 use super::templates;
 use super::text::{clean, first_line};
-use crate::model::event::OutcomeKind;
+use crate::model::outcome::OutcomeKind;
 use crate::model::plan::Disposition;
 
 #[derive(Serialize)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::summary::{Summary, UnitSummary};
-use crate::model::event::FailedStatus;
 use crate::model::ids::ImageName;
+use crate::model::outcome::FailedStatus;
 use crate::model::plan::Disposition;
 
 /// Every image of a run in one of Kolla's lists: these keys, in this order.
@@ -75,7 +75,8 @@ fn severity(unit: &UnitSummary) -> (u8, Option<FailedStatus>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::{FailureKind, Outcome};
+    use crate::model::failure::FailureKind;
+    use crate::model::outcome::Outcome;
     use crate::report::testing::*;
 
     fn names(list: &[KollaImage]) -> Vec<String> {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::summary::{Summary, UnitSummary};
 use super::text::{self, LogLine};
 use super::{ReportError, Reporter};
-use crate::model::event::{Event, FailedStatus, UnitId};
+use crate::model::event::{Event, UnitId};
+use crate::model::outcome::FailedStatus;
 use crate::model::plan::Disposition;
 use crate::util::write::{append_to, writable_directory};
 
@@ -103,7 +104,7 @@ impl Reporter for Logs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::Outcome;
+    use crate::model::outcome::Outcome;
     use crate::report::testing::*;
 
     fn temporary() -> tempfile::TempDir {

@@ -1,6 +1,8 @@
 //! Live progress on a terminal: a line for each running build, one for all, and what has ended above them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -8,7 +10,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use super::summary::Summary;
 use super::text::{LogLevel, LogLine, first_line, human, printable};
 use super::{ReportError, Reporter, closing};
-use crate::model::event::{Event, Failure, Outcome, UnitId};
+use crate::model::event::{Event, UnitId};
+use crate::model::failure::Failure;
+use crate::model::outcome::Outcome;
 
 /// How often the times that are shown move on.
 const TICK: Duration = Duration::from_millis(250);
@@ -90,13 +94,14 @@ impl LiveProgress {
     }
 
     /// A line above the bars: a word in the first column, then the rest.
-    fn tell(&self, colour: Colour, word: &str, rest: &str) {
-        self.print(&format!("{} {}", painted(colour, &format!("{word:>10}")), printable(rest)));
+    fn tell(&self, colour: Colour, word: &str, rest: impl fmt::Display) {
+        let word = painted(colour, &format!("{word:>10}"));
+        self.print(format_args!("{word} {}", printable(&rest.to_string())));
     }
 
     /// A terminal that has gone away can't be told so.
-    fn print(&self, line: &str) {
-        let _ = self.bars.println(line);
+    fn print(&self, line: impl fmt::Display) {
+        let _ = self.bars.println(line.to_string());
     }
 
     fn ended(&mut self, unit: &UnitId, outcome: &Outcome, duration: Duration, so_far: &Summary) {
@@ -110,7 +115,7 @@ impl LiveProgress {
             Outcome::Failed(failure) => self.tell_failure("Failed", &timed, failure, unit, so_far),
             Outcome::PushFailed(failure) => self.tell_failure("Not pushed", &label, failure, unit, so_far),
             Outcome::ParentFailed { root_cause } => {
-                self.tell(Colour::Yellow, "Not built", &format!("{label}, because {root_cause} failed"));
+                self.tell(Colour::Yellow, "Not built", format_args!("{label}, because {root_cause} failed"));
             }
             Outcome::Cancelled { .. } if was_running => self.tell(Colour::Yellow, "Cancelled", &timed),
             Outcome::Cancelled { .. } => {}
@@ -123,8 +128,8 @@ impl LiveProgress {
         let colour = if so_far.is_run_failure(failed) { Colour::Red } else { Colour::Yellow };
         let indent = " ".repeat(11);
         self.tell(colour, word, rest);
-        failed.tail.iter().for_each(|line| self.print(&format!("{indent}| {}", printable(line))));
-        failure.to_string().lines().for_each(|line| self.print(&format!("{indent}{}", printable(line))));
+        failed.tail.iter().for_each(|line| self.print(format_args!("{indent}| {}", printable(line))));
+        failure.to_string().lines().for_each(|line| self.print(format_args!("{indent}{}", printable(line))));
     }
 
     fn count(&self, so_far: &Summary) {
@@ -146,8 +151,8 @@ impl Reporter for LiveProgress {
                 let running = self.running(unit, so_far);
                 running.has_steps = false;
                 running.bar.set_message(match attempt {
-                    1 => "starting".to_string(),
-                    later => format!("starting, attempt {later}"),
+                    1 => Cow::from("starting"),
+                    later => format!("starting, attempt {later}").into(),
                 });
             }
             Event::Step { unit, number, total, text } => {
@@ -165,14 +170,18 @@ impl Reporter for LiveProgress {
             }
             Event::Retrying { unit, attempt, failure, delay } => {
                 let (label, first) = (so_far.label(unit), printable(first_line(&failure.message)));
-                self.tell(Colour::Yellow, "Retrying", &format!("{label}, attempt {attempt} failed: {first}"));
+                self.tell(
+                    Colour::Yellow,
+                    "Retrying",
+                    format_args!("{label}, attempt {attempt} failed: {first}"),
+                );
                 let advice = format!("the next attempt starts in {}", human(*delay));
                 self.running(unit, so_far).bar.set_message(advice);
             }
             Event::PushStarted { unit, .. } => self.running(unit, so_far).bar.set_message("pushing"),
             Event::Pushed { unit, .. } => {
                 self.remove(unit);
-                self.tell(Colour::Green, "Pushed", &so_far.label(unit));
+                self.tell(Colour::Green, "Pushed", so_far.label(unit));
             }
             Event::Finished { unit, outcome, duration } => self.ended(unit, outcome, *duration, so_far),
             Event::FailedFast { unit } => {
@@ -180,7 +189,7 @@ impl Reporter for LiveProgress {
                 self.tell(
                     Colour::Yellow,
                     "Stopping",
-                    &format!("once running builds end, because {label} failed"),
+                    format_args!("once running builds end, because {label} failed"),
                 );
             }
             Event::Warning { text } => self.tell(Colour::Yellow, "Warning", text),
@@ -197,10 +206,10 @@ impl Reporter for LiveProgress {
         if self.summary {
             let mut lines = closing::failures(summary);
             lines.extend(closing::root_causes(summary));
-            lines.iter().for_each(|line| self.print(&looks(line)));
+            lines.iter().for_each(|line| self.print(looks(line)));
             let verdict = closing::verdict(summary, self.started.elapsed());
             let colour = if verdict.level == LogLevel::Error { Colour::Red } else { Colour::Green };
-            self.print(&painted(colour, &verdict.text));
+            self.print(painted(colour, &verdict.text));
         }
         Vec::new()
     }
@@ -319,7 +328,7 @@ mod tests {
 
     #[test]
     fn retries_pushes_and_an_interruption_are_told() {
-        let lost = failure(crate::model::event::FailureKind::Connection, "connection reset\nmore");
+        let lost = failure(crate::model::failure::FailureKind::Connection, "connection reset\nmore");
         let retrying = Event::Retrying {
             unit: unit("base@arm64"),
             attempt: 1,

@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::text::last_words;
-use crate::model::event::{Event, FailedStatus, Failure, Outcome, UnitId};
+use crate::model::event::{Event, UnitId};
+use crate::model::failure::Failure;
 use crate::model::ids::ImageName;
+use crate::model::outcome::{FailedStatus, Outcome};
 use crate::model::plan::{BuildPlan, Disposition};
 
 /// How many log lines are kept of each build, to be shown when it fails.
@@ -276,7 +278,7 @@ fn counts_as_failure(outcome: &Outcome, image_allowed: bool, allowed: impl Fn(&s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::FailureKind;
+    use crate::model::failure::FailureKind;
     use crate::report::testing::*;
 
     #[test]

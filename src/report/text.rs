@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::event::{Event, Failure, Outcome, UnitId};
+use crate::model::event::{Event, UnitId};
+use crate::model::failure::Failure;
+use crate::model::outcome::Outcome;
 use crate::util::plain;
 
 /// Importance of a line.

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::model::event::{Event, Failure, Outcome, UnitId, UnitImage};
+use crate::model::event::{Event, UnitId};
+use crate::model::failure::Failure;
 use crate::model::ids::{ContentKey, Digest};
+use crate::model::outcome::{Outcome, UnitImage};
 use crate::model::plan::{BuildPlan, PlannedUnit};
 
 /// A stretch of time that one worker spent on one unit. Times count from the run's start.
@@ -260,7 +262,7 @@ fn cached_step(line: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event::FailureKind;
+    use crate::model::failure::FailureKind;
     use crate::report::testing::*;
 
     fn seconds(seconds: u64) -> Duration {

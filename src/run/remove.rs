@@ -27,12 +27,12 @@ pub async fn delete(
     let ours = owner.labels();
     for network in engine.networks(&ours).await? {
         engine.remove_network(&network).await?;
-        tell(&format!("network {network}: removed"));
+        tell(format_args!("network {network}: removed"));
     }
     if with_volumes {
         for volume in engine.volumes(&ours).await? {
             engine.remove_volume(&volume).await?;
-            tell(&format!("volume {volume}: removed"));
+            tell(format_args!("volume {volume}: removed"));
         }
     }
     Ok(containers.len())
@@ -57,7 +57,7 @@ pub async fn clean_up(
         if container.name != *wanted && !taken.contains(wanted) && engine.container(wanted).await?.is_none() {
             engine.rename(&container.name, wanted).await?;
             taken.insert(wanted.clone());
-            tell(&format!("{wanted}: renamed, it was {}", container.name));
+            tell(format_args!("{wanted}: renamed, it was {}", container.name));
         }
     }
     Ok(go.len())
@@ -73,7 +73,7 @@ async fn remove_all(
         // By its id: its name may be another's by now.
         engine.stop(&container.id, GRACE).await?;
         engine.remove(&container.id).await?;
-        tell(&format!("{}: removed", container.name));
+        tell(format_args!("{}: removed", container.name));
         Ok(())
     });
     stream::iter(removals).buffer_unordered(at_once::QUESTIONS).try_collect().await

@@ -24,7 +24,7 @@ use crate::engine::container::{ContainerEngine, ListedContainer};
 use crate::engine::docker::{Credentials, Docker, DockerHost, Endpoint};
 use crate::engine::{Engine, EngineError};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
-use crate::model::event::Failure;
+use crate::model::failure::Failure;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
 use crate::model::secret::Secrets;
@@ -146,15 +146,17 @@ impl RunSession {
             let time = took(begun.elapsed());
             let counts = applied.counts;
             if applied.interrupted {
-                tell(&format!("Interrupted: {config_id} is not complete; apply it again: {counts}{time}"));
+                tell(format_args!(
+                    "Interrupted: {config_id} is not complete; apply it again: {counts}{time}"
+                ));
                 return Ok(EXIT_INTERRUPTED);
             }
             if applied.failed.is_empty() {
-                tell(&format!("Applied {config_id}: {counts}{time}"));
+                tell(format_args!("Applied {config_id}: {counts}{time}"));
                 return Ok(0);
             }
             let failed = applied.failed.into_iter().collect::<Vec<_>>().join(", ");
-            tell(&format!("Failed to apply {config_id}: {failed} failed, {counts}{time}"));
+            tell(format_args!("Failed to apply {config_id}: {failed} failed, {counts}{time}"));
             Ok(EXIT_FAILED)
         })
     }
@@ -230,7 +232,7 @@ impl RunSession {
                 rows.push(vec![result.name, verdict.to_string(), words]);
             }
             output(&self.hidden(&columns(&rows), &ids_of(&containers))?)?;
-            tell(&format!("{} checked, {wrong} wrong", rows.len()));
+            tell(format_args!("{} checked, {wrong} wrong", rows.len()));
             Ok(if wrong == 0 { 0 } else { EXIT_FAILED })
         })
     }
@@ -274,7 +276,7 @@ impl RunSession {
                     state.remove()?;
                 }
                 drop(lock);
-                tell(&format!("Deleted {config_id}: {} removed", counted(count, "container")));
+                tell(format_args!("Deleted {config_id}: {} removed", counted(count, "container")));
             }
             Ok(0)
         })
@@ -285,7 +287,7 @@ impl RunSession {
         block_on(async {
             let engine = self.engine("Cleaning up").await?;
             let count = clean_up(&engine, &self.managed_by, config_ids, &tell).await.map_err(engine_error)?;
-            tell(&format!("Cleaned up: {} removed", counted(count, "container")));
+            tell(format_args!("Cleaned up: {} removed", counted(count, "container")));
             Ok(0)
         })
     }
@@ -383,7 +385,7 @@ async fn pull_missing(engine: &Docker, stack: &Stack, step: Option<u32>) -> Resu
         let reference: Reference = image.parse().map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
         // As engines have it, for whom no tag means every one.
         let reference = if reference.digest.is_some() { reference } else { reference.tagged() };
-        tell(&format!("{image}: pulling it"));
+        tell(format_args!("{image}: pulling it"));
         let again = |error: &Failure| Again::if_transient(error.transient);
         let pull = async || engine.pull(&reference, platform, &|_| {}).await.map_err(Failure::from);
         let waits = |error: &Failure, pause| tell_pause(&error.message, pause);

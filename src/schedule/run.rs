@@ -14,8 +14,10 @@ use super::queue::Queue;
 use super::slots::Places;
 use super::tries::Tries;
 use super::worker::{Pushed, Success, Worker};
-use crate::model::event::{Event, Failure, FailureKind, Outcome, UnitId};
+use crate::model::event::{Event, UnitId};
+use crate::model::failure::{Failure, FailureKind};
 use crate::model::ids::ImageName;
+use crate::model::outcome::Outcome;
 use crate::model::plan::{BuildPlan, PlannedUnit};
 
 /// Limits of a run.
@@ -175,7 +177,7 @@ impl RunState {
     fn ended<T>(&mut self, ended: JoinedTask<Result<T, Failure>>) -> (RunningTask, Result<T, Failure>) {
         let (id, result) = match ended {
             Ok((id, result)) => (id, result),
-            Err(error) => (error.id(), Err(Failure::bug(&error.to_string()))),
+            Err(error) => (error.id(), Err(Failure::bug(error))),
         };
         (self.tasks.remove(&id).expect("every task is noted when it is spawned"), result)
     }

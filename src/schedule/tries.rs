@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use super::worker::{Tell, UnitProgress, Worker};
 use crate::engine::BuildOutput;
-use crate::model::event::{Event, Failure};
+use crate::model::event::Event;
+use crate::model::failure::Failure;
 use crate::model::plan::PlannedUnit;
 use crate::util::retry::{Again, Pause, retry};
 

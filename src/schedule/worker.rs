@@ -3,8 +3,9 @@
 use futures_util::future::BoxFuture;
 
 use crate::engine::BuildOutput;
-use crate::model::event::{Failure, UnitImage};
+use crate::model::failure::Failure;
 use crate::model::ids::{ContentKey, Digest};
+use crate::model::outcome::UnitImage;
 use crate::model::plan::PlannedUnit;
 
 /// Outcome of a try that succeeded.

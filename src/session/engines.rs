@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::environment::Environment;
-use super::stdio::tell;
+use super::stdio::{tell, warn};
 use crate::config::layer::ValueError;
 use crate::config::resolved::{Config, EngineChoice, EngineHost};
 use crate::engine::docker::{Credentials, Docker, DockerHost, Endpoint, Proxies};
@@ -99,7 +99,7 @@ fn endpoints(config: &Config, environment: &Environment) -> Result<Vec<(Endpoint
     }
     let hosts = config.build.engine_hosts.iter().map(|EngineHost { arch, address }| {
         let endpoint = Endpoint::parse(address, &environment.docker.tcp)
-            .map_err(|error| ValueError::of(config.layers(), "engine_host", error.to_string()))?;
+            .map_err(|error| ValueError::of(config.layers(), "engine_host", error))?;
         Ok((endpoint, *arch))
     });
     hosts.collect()
@@ -125,7 +125,7 @@ async fn several(config: &Config, candidates: Vec<EngineCandidate>) -> Result<Ar
         }
         Some(first) => {
             for error in &unusable {
-                tell(&format!("warning: going on without an engine: {error}"));
+                warn(format_args!("going on without an engine: {error}"));
             }
             Ok(match several {
                 true => {
@@ -144,7 +144,7 @@ fn has_registry(config: &Config) -> bool {
 fn endpoint(config: &Config, environment: &Environment) -> Result<Endpoint, Fatal> {
     match &config.build.engine {
         EngineChoice::Podman(address) => Endpoint::parse(address, &environment.docker.tcp)
-            .map_err(|error| ValueError::of(config.layers(), "podman_base_url", error.to_string()).into()),
+            .map_err(|error| ValueError::of(config.layers(), "podman_base_url", error).into()),
         EngineChoice::Docker => environment.docker.locate().map_err(|error| Fatal::new(&error, EXIT_USAGE)),
     }
 }
@@ -159,7 +159,7 @@ pub fn credentials(config: &Config, environment: &Environment) -> Credentials {
 pub fn tell_engine(engine: &dyn Engine, doing: &str) -> String {
     let facts = engine.facts();
     let name = format!("{} at {} (API {})", facts.name, engine.endpoint(), facts.api_version);
-    tell(&format!("{doing} with {name}"));
+    tell(format_args!("{doing} with {name}"));
     name
 }
 

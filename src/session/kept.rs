@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::Environment;
-use super::stdio::tell;
+use super::stdio::warn;
 use crate::config::resolved::Config;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::freshness::recipe::Recipe;
@@ -62,8 +62,8 @@ pub fn source_cache<'a>(
         },
         None => "neither HOME nor XDG_CACHE_HOME names a directory".to_string(),
     };
-    tell(&format!(
-        "warning: sources are fetched for this run alone: {reason}; --source-cache DIR keeps them there"
+    warn(format_args!(
+        "sources are fetched for this run alone: {reason}; --source-cache DIR keeps them there"
     ));
     SourceCache::temporary(patience).map_err(|error| Fatal::new(&error, EXIT_FAILED))
 }

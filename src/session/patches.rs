@@ -37,9 +37,7 @@ fn complete(prepared: &Prepared, dir: &Path) -> Result<(), Fatal> {
     let mut missing = to_build.filter_map(|image| patch_files(Some(dir), &image.name).err());
     match missing.next() {
         None => Ok(()),
-        Some(first) => {
-            Err(missing.fold(Fatal::new(&first, EXIT_USAGE), |fatal, next| fatal.caused_by(next.to_string())))
-        }
+        Some(first) => Err(missing.fold(Fatal::new(&first, EXIT_USAGE), |fatal, next| fatal.caused_by(next))),
     }
 }
 

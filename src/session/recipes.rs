@@ -38,14 +38,21 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
             if unit.parent == Parent::Base(String::new()) {
                 return Err(without_from(file));
             }
+            let mut sources = config.sources(&unit.image, *platform)?;
+            let adds = |source: &Source| file.text.contains(&source_archive(&source.section));
+            if config.is_shipped_source(&unit.image) {
+                // The Dockerfile may take what the distribution has instead.
+                sources.own = sources.own.filter(adds);
+            }
+            sources.iter().try_for_each(|source| config.require_local(source))?;
             let recipe = Recipe {
                 context: below.join(&file.dir),
                 mtime,
                 parents: built_from(prepared, unit, &named, file)?,
                 downloads: named.downloads,
-                source: own_source(prepared, unit, file)?,
-                plugins: extras(prepared, &unit.image, "plugin", *platform)?,
-                additions: extras(prepared, &unit.image, "additions", *platform)?,
+                source: sources.own,
+                plugins: sources.plugins,
+                additions: sources.additions,
                 labels: labels::image_labels(
                     &unit.image,
                     config.names.tag.as_str(),
@@ -59,18 +66,6 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
         }
     }
     Ok(recipes)
-}
-
-/// The image's own source. One that nobody configured, and that the Dockerfile leaves out for what the distribution has,
-/// is none.
-fn own_source(
-    prepared: &Prepared,
-    unit: &PlannedUnit,
-    file: &RenderedDockerfile,
-) -> Result<Option<Source>, Fatal> {
-    let source = source(prepared, &unit.image, unit.platform)?;
-    let is_shipped = prepared.config.is_shipped_source(&unit.image);
-    Ok(source.filter(|source| !is_shipped || file.text.contains(&source_archive(&source.section))))
 }
 
 /// The caches of a platform's package managers, if there are to be any.
@@ -97,15 +92,6 @@ fn package_caches(
         }
     }
     Some(PackageCaches::new(&config.base, &config.base_tag, platform, without_root))
-}
-
-/// The source of a section, which is there when it is on this machine.
-fn source(prepared: &Prepared, section: &str, platform: Platform) -> Result<Option<Source>, Fatal> {
-    let source = prepared.config.source(section, platform)?;
-    if let Some(source) = &source {
-        prepared.config.require_local(source)?;
-    }
-    Ok(source)
 }
 
 /// The images that a unit's Dockerfile names, each once for a platform.
@@ -151,12 +137,4 @@ fn without_from(file: &RenderedDockerfile) -> Fatal {
         "begin it with FROM {{{{ namespace }}}}/{{{{ image_prefix }}}}base:{{{{ tag }}}}; --template-only shows what {} renders to",
         file.image
     ))
-}
-
-fn extras(prepared: &Prepared, image: &str, kind: &str, platform: Platform) -> Result<Vec<Source>, Fatal> {
-    let mut sources = Vec::new();
-    for section in prepared.config.extra_sections(image, kind) {
-        sources.extend(source(prepared, &section, platform)?);
-    }
-    Ok(sources)
 }

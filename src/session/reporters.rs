@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use super::Session;
 use super::outputs::Outputs;
-use super::stdio::tell;
+use super::stdio::warn;
 use crate::config::resolved::SummaryOutput;
 use crate::config::settings;
 use crate::error::Fatal;
@@ -40,11 +40,11 @@ pub fn reporters(session: &Session, engine: String, outputs: Outputs) -> Result<
     } else {
         for (_, destination) in digests {
             let path = destination.path().display();
-            tell(&format!("warning: {path} is not written, for nothing is pushed: --push is needed"));
+            warn(format_args!("{path} is not written, for nothing is pushed: --push is needed"));
         }
     }
     if !files.is_empty() {
-        let facts = RunFacts { engine, configuration: settings::settings(config.layers())? };
+        let facts = RunFacts::new(engine, settings::settings(config.layers())?);
         reporters.push(Box::new(ReportFiles::new(&session.prepared.plan, facts, files)));
     }
     let options = SummaryOptions { allowed_to_fail: config.build.allowed_to_fail.clone() };

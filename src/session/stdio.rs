@@ -37,7 +37,7 @@ pub fn output_failed(error: &io::Error) -> Fatal {
 
 /// Tells people that something is tried again, and when.
 pub fn tell_pause(error: &impl fmt::Display, pause: Pause) {
-    tell(&format!("{error}: {pause}"));
+    tell(format_args!("{error}: {pause}"));
 }
 
 /// Tells people a line of what an engine says.
@@ -55,12 +55,18 @@ pub fn hide(secrets: &Secrets) {
     *SECRETS.write().unwrap_or_else(PoisonError::into_inner) = Some(secrets.clone());
 }
 
+/// Warns people of something that does not end the run.
+pub fn warn(text: impl fmt::Display) {
+    tell(format_args!("warning: {text}"));
+}
+
 /// Tells people something on standard error, as plain text and without secrets. When even that fails there is nobody to
 /// tell.
-pub fn tell(text: &str) {
+pub fn tell(text: impl fmt::Display) {
+    let text = text.to_string();
     let text = match &*SECRETS.read().unwrap_or_else(PoisonError::into_inner) {
-        Some(secrets) => secrets.hide(text.to_string()),
-        None => text.to_string(),
+        Some(secrets) => secrets.hide(text),
+        None => text,
     };
     let _ = writeln!(io::stderr(), "{}", plain::lines(&text));
 }

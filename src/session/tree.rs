@@ -62,7 +62,7 @@ fn found_at(layers: &mut Layers, option: &str, path: &Path) {
         None => SetAt::Tree(path.to_path_buf()),
     };
     layers.remove_option(option);
-    layers.push([Entry { section: DEFAULT.to_string(), key: option.to_string(), text, place }]);
+    layers.push([Entry::of_option(option, text, place)]);
 }
 
 /// Release of a foreign tree, as far as it is known.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::unpack::ArchiveFault;
 use crate::config::source::{Source, SourceOrigin};
-use crate::model::event::{Failure, FailureKind};
+use crate::model::failure::{Failure, FailureKind};
 
 /// A source that can't be had or is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

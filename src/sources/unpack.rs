@@ -6,6 +6,7 @@ mod fault;
 mod limits;
 mod times;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -149,18 +150,18 @@ fn hostile(entry: &Path, why: impl Into<String>) -> ArchiveFault {
 }
 
 /// Why an entry is refused, and its name.
-type RefusedMember = (PathBuf, String);
+type RefusedMember = (PathBuf, Cow<'static, str>);
 
 /// Member that an entry is; none when it only describes others.
 fn member<R: Read>(
     entry: &mut tar::Entry<'_, R>,
 ) -> io::Result<Result<Option<ArchiveMember>, RefusedMember>> {
     let raw_name = entry.path()?.into_owned();
-    let target = entry.link_name()?.map(std::borrow::Cow::into_owned).unwrap_or_default();
+    let target = entry.link_name()?.map(Cow::into_owned).unwrap_or_default();
     let mode = archive_mode(entry.header().mode()?);
-    let refuse = |why: &str| Ok(Err((raw_name.clone(), why.to_string())));
+    let refuse = |why: &'static str| Ok(Err((raw_name.clone(), Cow::from(why))));
     if let Err(why) = check_times(entry)? {
-        return refuse(&why);
+        return refuse(why);
     }
     let pax_sparse = entry.pax_extensions()?.into_iter().flatten().flatten();
     if pax_sparse.into_iter().any(|extension| extension.key_bytes().starts_with(b"GNU.sparse.")) {
@@ -184,40 +185,41 @@ fn member<R: Read>(
     match normal(&raw_name) {
         Ok(name) if name.as_os_str().is_empty() => Ok(Ok(None)),
         Ok(name) => Ok(Ok(Some(ArchiveMember { name, kind, mode }))),
-        Err(why) => refuse(&why),
+        Err(why) => Ok(Err((raw_name, why))),
     }
 }
 
 /// A name without `.`, or why it is refused.
-fn normal(name: &Path) -> Result<PathBuf, String> {
+fn normal(name: &Path) -> Result<PathBuf, Cow<'static, str>> {
     let mut clean = PathBuf::new();
     for (depth, part) in name.components().enumerate() {
         if depth >= DEEPEST {
-            return Err(format!("is more than {DEEPEST} directories deep"));
+            return Err(format!("is more than {DEEPEST} directories deep").into());
         }
         match part {
             Component::Normal(part) => clean.push(part),
             Component::CurDir => {}
-            Component::ParentDir => return Err("has '..' in its name".to_string()),
-            Component::RootDir | Component::Prefix(_) => return Err("has an absolute name".to_string()),
+            Component::ParentDir => return Err("has '..' in its name".into()),
+            Component::RootDir | Component::Prefix(_) => return Err("has an absolute name".into()),
         }
     }
     Ok(clean)
 }
 
 /// Says why a member would leave its place once it is unpacked.
-fn check_place(member: &ArchiveMember, links: &HashSet<PathBuf>) -> Result<(), String> {
+fn check_place(member: &ArchiveMember, links: &HashSet<PathBuf>) -> Result<(), Cow<'static, str>> {
     let through =
         |name: &Path| name.ancestors().skip(1).find(|parent| links.contains(*parent)).map(Path::to_path_buf);
     if let Some(link) = through(&member.name) {
-        return Err(format!("would be unpacked through the link '{}'", link.display()));
+        return Err(format!("would be unpacked through the link '{}'", link.display()).into());
     }
     match &member.kind {
         MemberKind::Symlink(target) if leads_out(&member.name, target) => {
-            Err(format!("is a link to '{}', which is or may be outside of the archive", target.display()))
+            Err(format!("is a link to '{}', which is or may be outside of the archive", target.display())
+                .into())
         }
         MemberKind::HardLink(target) if through(target).is_some() || links.contains(target) => {
-            Err("is a hard link through a symbolic link".to_string())
+            Err("is a hard link through a symbolic link".into())
         }
         _ => Ok(()),
     }

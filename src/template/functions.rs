@@ -1,5 +1,7 @@
 //! Kolla's filter and functions.
 
+use std::borrow::Cow;
+
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
@@ -110,20 +112,17 @@ fn debian_package_install(
     let packages = packages.collect::<Result<Vec<&str>, Error>>()?;
     let (urls, names): (Vec<&str>, Vec<&str>) =
         packages.into_iter().partition(|package| package.starts_with("http"));
-    let mut commands = Vec::new();
+    let mut commands: Vec<Cow<'_, str>> = Vec::new();
     if !names.is_empty() {
-        commands.push(update.to_string());
-        commands.push(format!("apt-get -y install --no-install-recommends {}", names.join(" ")));
+        commands.push(update.into());
+        commands.push(format!("apt-get -y install --no-install-recommends {}", names.join(" ")).into());
         if argument(&clean).is_true() {
-            commands.push("apt-get clean".to_string());
-            commands.push("rm -rf /var/lib/apt/lists/*".to_string());
+            commands.extend(["apt-get clean", "rm -rf /var/lib/apt/lists/*"].map(Cow::from));
         }
     }
     for url in urls {
         let file = url.rsplit('/').next().unwrap_or(url);
-        commands.push(format!("curl --location {url} -o {file}"));
-        commands.push(format!("dpkg -i {file}"));
-        commands.push(format!("rm -rf {file}"));
+        commands.push(format!("curl --location {url} -o {file} && dpkg -i {file} && rm -rf {file}").into());
     }
     Ok(commands.join(" && "))
 }

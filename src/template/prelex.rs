@@ -54,7 +54,7 @@ pub fn rewrite(source: &str, rewriting: Rewriting<'_>) -> Result<String, SyntaxE
     }
     let mut out = String::with_capacity(source.len() + source.len() / 4);
     if !rewriting.record && source.contains("customizable") {
-        out.push_str(&format!("{{{{ {IMPORTED}() }}}}"));
+        out.extend(["{{ ", IMPORTED, "() }}"]);
     }
     let outer = outer_names(&parts);
     let mut state =
@@ -119,7 +119,7 @@ impl<'a> Rewriter<'a> {
                 let text = [part.head, &text, part.tail].concat();
                 if self.extended == Extended::Perhaps && self.is_own_output() {
                     let (left, right) = dashes(&text);
-                    out.push_str(&format!("{{%{left} if not {EXTENDED} %}}{text}{{% endif {right}%}}"));
+                    out.extend(["{%", left, " if not ", EXTENDED, " %}", &text, "{% endif ", right, "%}"]);
                 } else {
                     self.around_block(&text, out);
                 }
@@ -129,7 +129,7 @@ impl<'a> Rewriter<'a> {
                 let text = self.statement(part, statement);
                 match statement.word {
                     "extends" if self.open.iter().any(|open| open.word == "if") => {
-                        out.push_str(&format!("{text}{{% set {EXTENDED} = true %}}"));
+                        out.extend([&text, "{% set ", EXTENDED, " = true %}"]);
                     }
                     "block" => self.block(&text, out),
                     _ => self.around_block(&text, out),
@@ -199,15 +199,16 @@ impl<'a> Rewriter<'a> {
             return out.push_str(tag);
         };
         let (left, right) = dashes(tag);
-        let aside = |name: &&str| format!("set __own_{name} = {name} %}}{{% set {name} = __outer_{name}");
-        let back = |name: &&str| format!("set {name} = __own_{name}");
-        let aside: Vec<String> = names.iter().map(aside).collect();
-        let back: Vec<String> = names.iter().map(back).collect();
-        out.push_str(&format!(
-            "{{%{left} {} %}}{tag}{{% {} {right}%}}",
-            aside.join(" %}{% "),
-            back.join(" %}{% ")
-        ));
+        for (number, name) in names.iter().enumerate() {
+            let left = if number == 0 { left } else { "" };
+            out.extend(["{%", left, " set __own_", name, " = ", name, " %}"]);
+            out.extend(["{% set ", name, " = __outer_", name, " %}"]);
+        }
+        out.push_str(tag);
+        for (number, name) in names.iter().enumerate() {
+            let right = if number + 1 == names.len() { right } else { "" };
+            out.extend(["{% set ", name, " = __own_", name, " ", right, "%}"]);
+        }
     }
 
     /// A block's tag, and after it what keeps the values that its names had before.
@@ -215,7 +216,9 @@ impl<'a> Rewriter<'a> {
         out.push_str(tag);
         let names = self.outer.get(&self.number).into_iter().flatten();
         let (_, right) = dashes(tag);
-        out.extend(names.map(|name| format!("{{% set __outer_{name} = {name} {right}%}}")));
+        for name in names {
+            out.extend(["{% set __outer_", name, " = ", name, " ", right, "%}"]);
+        }
     }
 
     /// Opens and closes what the statement opens and closes.

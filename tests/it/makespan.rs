@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use kolla_build::model::event::{Event, Failure, UnitId, UnitImage};
+use kolla_build::model::event::{Event, UnitId};
+use kolla_build::model::failure::Failure;
 use kolla_build::model::ids::ImageName;
+use kolla_build::model::outcome::UnitImage;
 use kolla_build::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use kolla_build::model::platform::{Arch, Platform};
 use kolla_build::schedule::history::History;

@@ -52,6 +52,16 @@ fn the_error_that_ends_a_run_shows_no_secret() {
 }
 
 #[test]
+fn what_other_tasks_tell_shows_no_secret_either() {
+    let project = Project::new();
+    let secret = ["--build-args", "API_TOKEN:hunter22-token"];
+    for task in ["--list-images", "--plan"] {
+        let run = project.run(["^base$", "^hunter22-token$", task].iter().chain(&secret)).exits(0);
+        assert!(run.stderr.contains("warning: '^***$' matches no image"), "{task}: {run}");
+    }
+}
+
+#[test]
 fn what_print_config_masks_is_in_no_log_and_report_in_any_form() {
     let fault = Fault::Fails {
         message: "failed: p@ss/word-1".to_string(),

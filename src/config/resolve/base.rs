@@ -54,7 +54,7 @@ pub(super) fn distro(layers: &Layers) -> Result<String, ValueError> {
     match layers.entry(DEFAULT, "base") {
         Some(entry) if !known.contains(&base.as_str()) => {
             let hint = nearest::hint(&base, known.iter().copied());
-            Err(value_error(entry, format!("'{base}' is not one of {}{hint}", known.join(", "))))
+            Err(value_error(entry, format_args!("'{base}' is not one of {}{hint}", known.join(", "))))
         }
         _ => Ok(base),
     }
@@ -70,7 +70,7 @@ pub(super) fn install_type(
             // So does Kolla, which ignores it in files.
             Some(entry) if entry.place == SetAt::CommandLine => {
                 let reason = "this tree has no install types, and everything comes from source: leave it out";
-                Err(value_error(entry, reason.to_string()))
+                Err(value_error(entry, reason))
             }
             _ => Ok(None),
         };
@@ -79,7 +79,7 @@ pub(super) fn install_type(
     let install_type = word.as_deref().and_then(InstallType::parse).unwrap_or_default();
     match layers.entry(DEFAULT, "install_type") {
         Some(entry) if !install_type.exists_on(base) => {
-            Err(value_error(entry, format!("'{}' is not available on {base}", entry.text)))
+            Err(value_error(entry, format_args!("'{}' is not available on {base}", entry.text)))
         }
         _ => Ok(Some(install_type)),
     }
@@ -93,16 +93,16 @@ pub(super) fn platforms(layers: &Layers) -> Result<(Vec<Platform>, bool), ValueE
     };
     let mut platforms = Vec::new();
     for item in layers.list(DEFAULT, "platform")? {
-        let platform: Platform = item.parse().map_err(|error| value_error(entry, format!("{error}")))?;
+        let platform: Platform = item.parse().map_err(|error| value_error(entry, error))?;
         if !platforms.contains(&platform) {
             platforms.push(platform);
         }
     }
     match (platforms.as_slice(), arch) {
-        ([], _) => Err(value_error(entry, "no platform is named".to_string())),
+        ([], _) => Err(value_error(entry, "no platform is named")),
         ([only], Some(arch)) if only.arch != arch => Err(value_error(
             entry,
-            format!("{only} contradicts base_arch = {}: one of them must go", arch.kolla()),
+            format_args!("{only} contradicts base_arch = {}: one of them must go", arch.kolla()),
         )),
         _ => Ok((platforms, true)),
     }

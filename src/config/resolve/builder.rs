@@ -38,9 +38,9 @@ pub(super) fn builder(layers: &Layers, engine: &EngineChoice, task: &Task) -> Re
 fn secrets(layers: &Layers, buildkit: bool) -> Result<Vec<SecretSpec>, ValueError> {
     let mut specs: Vec<SecretSpec> = Vec::new();
     for (entry, text) in given(layers, "secret", buildkit)? {
-        let spec: SecretSpec = text.parse().map_err(|error| value_error(entry, format!("{error}")))?;
+        let spec: SecretSpec = text.parse().map_err(|error| value_error(entry, error))?;
         if specs.iter().any(|known| known.id == spec.id) {
-            return Err(value_error(entry, format!("there is a secret '{}' already", spec.id)));
+            return Err(value_error(entry, format_args!("there is a secret '{}' already", spec.id)));
         }
         specs.push(spec);
     }
@@ -51,7 +51,7 @@ fn secrets(layers: &Layers, buildkit: bool) -> Result<Vec<SecretSpec>, ValueErro
 fn squash(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
     let squash = layers.flag("squash")?;
     match layers.entry(DEFAULT, "squash") {
-        Some(entry) if squash && buildkit => Err(value_error(entry, SQUASHES_NOT.to_string())),
+        Some(entry) if squash && buildkit => Err(value_error(entry, SQUASHES_NOT)),
         _ => Ok(squash),
     }
 }
@@ -85,7 +85,7 @@ fn cache_from(layers: &Layers, buildkit: bool) -> Result<Vec<CacheSource>, Value
                 reference
             }
         };
-        reference.parse().map_err(|error: InvalidCacheSource| value_error(entry, error.to_string()))
+        reference.parse().map_err(|error: InvalidCacheSource| value_error(entry, error))
     };
     given(layers, "cache_from", buildkit)?.into_iter().map(read).collect()
 }
@@ -99,7 +99,7 @@ fn inline_cache(layers: &Layers, buildkit: bool) -> Result<bool, ValueError> {
             fields == BTreeMap::from([("type", "inline")])
         };
         if !fields(text).is_some_and(is_inline) {
-            return Err(value_error(entry, format!("'{text}': {INLINE_ONLY}")));
+            return Err(value_error(entry, format_args!("'{text}': {INLINE_ONLY}")));
         }
     }
     Ok(!given.is_empty())
@@ -114,7 +114,7 @@ fn given<'a>(
     let entries = layers.entries().iter().filter(|entry| entry.section == DEFAULT && entry.key == key);
     let given: Vec<_> = entries.zip(layers.many(key)?).collect();
     match given.first() {
-        Some((entry, _)) if !buildkit => Err(value_error(entry, NEEDS_BUILDKIT.to_string())),
+        Some((entry, _)) if !buildkit => Err(value_error(entry, NEEDS_BUILDKIT)),
         _ => Ok(given),
     }
 }

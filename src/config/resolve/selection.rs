@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::keys::{DEFAULT, PROFILES, UNBUILDABLE};
+use crate::config::keys::{PROFILES, UNBUILDABLE};
 use crate::config::layer::{Layers, SetAt, ValueError, value_error};
 use crate::config::meaning;
 use crate::config::resolved::Selection;
@@ -46,10 +46,7 @@ fn profile(layers: &Layers, name: &str) -> Result<Vec<String>, ValueError> {
     let known: Vec<&str> = profiles.map(|entry| entry.key.as_str()).collect();
     let hint = nearest::hint(name, known.iter().copied());
     let entry = layers.entries().iter().find(|entry| entry.key == "profile" && entry.text == name);
-    Err(ValueError {
-        place: entry.map_or(SetAt::CommandLine, |entry| entry.place.clone()),
-        section: DEFAULT.to_string(),
-        key: "profile".to_string(),
-        reason: format!("there is no profile '{name}'{hint} (known: {})", known.join(", ")),
-    })
+    let place = entry.map_or(SetAt::CommandLine, |entry| entry.place.clone());
+    let reason = format!("there is no profile '{name}'{hint} (known: {})", known.join(", "));
+    Err(ValueError::at(place, "profile", reason))
 }

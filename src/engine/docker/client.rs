@@ -38,9 +38,9 @@ pub struct Docker {
     /// Build arguments of every build that has none of these names.
     pub(super) proxies: BTreeMap<String, String>,
     pub(super) is_podman: bool,
-    /// Whether it can be asked for an image's platform.
+    /// True when it can be asked for an image's platform.
     pub(super) is_asked_by_platform: bool,
-    /// Whether it keeps images as containerd does, once that was asked.
+    /// True when it keeps images as containerd does, once that was asked.
     pub(super) has_containerd_store: OnceCell<bool>,
 }
 

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A Docker engine, or Podman's service, that is not contacted yet.
 #[derive(Debug, Clone)]
 pub struct DockerHost {
-    /// Where it is.
+    /// The engine's address or socket.
     pub endpoint: Endpoint,
     /// Credentials that it may show registries.
     pub credentials: Credentials,

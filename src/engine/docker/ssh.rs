@@ -1,6 +1,7 @@
 //! A connection to another host's engine: `ssh HOST docker system dial-stdio`, which joins its standard input and output
 //! to the engine's socket there. The Docker command line does the same.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -83,32 +84,27 @@ pub(super) fn connect(
     Ok((SshStream { joined: tokio::io::join(stdout, stdin), _ssh: ssh }, Complaint::listen(stderr)))
 }
 
-fn arguments(host: &SshHost, control: &Path, patience: Duration) -> Vec<String> {
-    let mut arguments = Vec::new();
-    for option in [
-        // Many builds run at once: there is nobody to answer, and sshd takes few new connections at a time.
-        "BatchMode=yes".to_string(),
-        "ControlMaster=auto".to_string(),
-        format!("ControlPath={}", control.display()),
-        "ControlPersist=30".to_string(),
-        format!("ConnectTimeout={}", patience.as_secs().max(1)),
-        "ServerAliveInterval=15".to_string(),
-    ] {
-        arguments.extend(["-o".to_string(), option]);
-    }
+fn arguments(host: &SshHost, control: &Path, patience: Duration) -> Vec<OsString> {
+    // Many builds run at once: there is nobody to answer, and sshd takes few new connections at a time.
+    let fixed =
+        ["-oBatchMode=yes", "-oControlMaster=auto", "-oControlPersist=30", "-oServerAliveInterval=15"];
+    let mut arguments: Vec<OsString> = fixed.map(OsString::from).into();
+    let mut path = OsString::from("-oControlPath=");
+    path.push(control);
+    arguments.push(path);
+    arguments.push(format!("-oConnectTimeout={}", patience.as_secs().max(1)).into());
     if let Some(user) = &host.user {
-        arguments.extend(["-l".to_string(), user.clone()]);
+        arguments.extend(["-l".into(), user.into()]);
     }
     if let Some(port) = host.port {
-        arguments.extend(["-p".to_string(), port.to_string()]);
+        arguments.extend(["-p".into(), port.to_string().into()]);
     }
-    arguments.extend(["--".to_string(), host.host.clone(), "docker".to_string()]);
+    arguments.extend(["--", &host.host, "docker"].map(OsString::from));
     if let Some(socket) = &host.socket {
         // A shell there takes the words apart once more.
-        let quoted = socket.replace('\'', r"'\''");
-        arguments.push(format!("'--host=unix://{quoted}'"));
+        arguments.push(format!("'--host=unix://{}'", socket.replace('\'', r"'\''")).into());
     }
-    arguments.extend(["system".to_string(), "dial-stdio".to_string()]);
+    arguments.extend(["system", "dial-stdio"].map(OsString::from));
     arguments
 }
 
@@ -144,8 +140,8 @@ mod tests {
     fn words(address: &str) -> String {
         let Ok(Endpoint::Ssh(host)) = address.parse() else { panic!("{address} is no ssh endpoint") };
         let arguments = arguments(&host, Path::new("/c"), Duration::from_secs(1));
-        let from = arguments.iter().rposition(|word| word == "-o").map_or(0, |at| at + 2);
-        arguments[from..].join(" ")
+        let words = arguments.iter().map(|word| word.to_str().expect("text"));
+        words.filter(|word| !word.starts_with("-o")).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::images::TellWait;
 use crate::freshness::recipe::Recipes;
-use crate::model::event::{Failure, UnitId};
+use crate::model::event::UnitId;
+use crate::model::failure::Failure;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::sources::cache::{SourceCache, SourceError, SourceProblem, without_secrets};
@@ -261,9 +262,8 @@ fn verdict(path: &Path, drifts: Vec<Drift>, failures: Vec<String>) -> Result<(),
 
 /// Reads a lock file.
 pub fn read_lock(path: &Path) -> Result<Lock, Fatal> {
-    let failed = |code, error: &dyn std::fmt::Display| {
-        Fatal::message(format!("failed to read the lock file {}: {error}", path.display()), code)
-    };
+    let failed =
+        |code, error: &dyn std::fmt::Display| Fatal::of_file("read the lock file", path, error, code);
     let text = input::read_to_string(path).map_err(|error| {
         failed(EXIT_FAILED, &error).hinted("kolla-build --lock, with the same options, writes it")
     })?;

@@ -3,6 +3,7 @@
 //! A part is what it is when it makes a [`Reference`] together with others that are in order. An error tells what to
 //! write instead, where that can be guessed: people add schemes, slashes and comments.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -18,7 +19,25 @@ use crate::util::secrets::masked;
 pub struct InvalidPart {
     text: String,
     what: &'static str,
-    mend: String,
+    mend: Mend,
+}
+
+/// Advice on what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Mend {
+    /// Text that was probably meant, and how it comes from what was written.
+    Write(String, Vec<Cow<'static, str>>),
+    /// Form of such a part.
+    Expected(&'static str),
+}
+
+impl fmt::Display for Mend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mend::Write(meant, how) => write!(f, "write {meant}, {}", how.join(", ")),
+            Mend::Expected(expected) => write!(f, "expected {expected}"),
+        }
+    }
 }
 
 /// A kind of part: its name, what it consists of, and how to know one.
@@ -31,68 +50,65 @@ struct Part {
 impl Part {
     fn read(&self, text: &str) -> Result<String, InvalidPart> {
         if (self.fits)(text) {
-            return Ok(text.to_string());
+            return Ok(text.into());
         }
-        let mend = match mended(text, self.fits) {
-            Some((meant, how)) => format!("write {meant}, {}", how.join(", ")),
-            None => format!("expected {}", self.expected),
-        };
+        let mend = mended(text, self.fits).unwrap_or(Mend::Expected(self.expected));
         Err(InvalidPart { text: masked("", text), what: self.what, mend })
     }
 }
 
 /// A removal of something that people add to a text by mistake; gives the rest and what is said of it.
-type Step = fn(&str) -> (String, String);
+type Step = fn(&str) -> (Cow<'_, str>, Cow<'static, str>);
 
 /// Text that was probably meant, and how it comes from what was written.
-fn mended(text: &str, fits: impl Fn(&str) -> bool) -> Option<(String, Vec<String>)> {
+fn mended(text: &str, fits: impl Fn(&str) -> bool) -> Option<Mend> {
     const STEPS: [Step; 6] =
         [without_comment, without_quotes, without_scheme, without_user, without_slashes, in_lower_case];
-    let (mut meant, mut how) = (text.to_string(), Vec::new());
+    let (mut meant, mut how) = (text.to_owned(), Vec::new());
     for step in STEPS {
         let (next, said) = step(&meant);
         if next != meant {
-            meant = next;
+            meant = next.into_owned();
             how.push(said);
             if fits(&meant) {
-                return Some((meant, how));
+                return Some(Mend::Write(meant, how));
             }
         }
     }
     None
 }
 
-fn without_comment(text: &str) -> (String, String) {
+fn without_comment(text: &str) -> (Cow<'_, str>, Cow<'static, str>) {
     static COMMENT: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"(?s)\s+[#;].*$").expect("the pattern is valid"));
-    (COMMENT.replace(text, "").into_owned(), "with the comment on a line of its own".to_string())
+    (COMMENT.replace(text, ""), "with the comment on a line of its own".into())
 }
 
-fn without_quotes(text: &str) -> (String, String) {
+fn without_quotes(text: &str) -> (Cow<'_, str>, Cow<'static, str>) {
     let around = |c: char| c.is_whitespace() || c == '\'' || c == '"';
-    (text.trim_matches(around).to_string(), "without quotes and spaces".to_string())
+    (text.trim_matches(around).into(), "without quotes and spaces".into())
 }
 
-fn without_scheme(text: &str) -> (String, String) {
+fn without_scheme(text: &str) -> (Cow<'_, str>, Cow<'static, str>) {
     static SCHEME: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[A-Za-z][A-Za-z0-9+.-]*://").expect("the pattern is valid"));
     let scheme = SCHEME.find(text).map_or("", |found| found.as_str());
-    (text[scheme.len()..].to_string(), format!("without {scheme}"))
+    (text[scheme.len()..].into(), format!("without {scheme}").into())
 }
 
-fn without_user(text: &str) -> (String, String) {
+fn without_user(text: &str) -> (Cow<'_, str>, Cow<'static, str>) {
     let host = text.split_once('/').map_or(text, |(host, _)| host);
     let after = host.rfind('@').map_or(0, |at| at + 1);
-    (text[after..].to_string(), "without the user, whom docker login knows".to_string())
+    (text[after..].into(), "without the user, whom docker login knows".into())
 }
 
-fn without_slashes(text: &str) -> (String, String) {
-    let side = if text.starts_with('/') { "start" } else { "end" };
-    (text.trim_matches('/').to_string(), format!("without the / at its {side}"))
+fn without_slashes(text: &str) -> (Cow<'_, str>, Cow<'static, str>) {
+    let said = if text.starts_with('/') { "without the / at its start" } else { "without the / at its end" };
+    (text.trim_matches('/').into(), said.into())
 }
 
-fn in_lower_case(text: &str) -> (String, String) {
-    (text.to_lowercase(), "in lower case".to_string())
+fn in_lower_case(text: &str) -> (Cow<'_, str>, Cow<'static, str>) {
+    (text.to_lowercase().into(), "in lower case".into())
 }
 
 /// True when text in front of an image's name makes a name, of a host that there can be.
@@ -236,9 +252,7 @@ mod tests {
             }
             match text.parse::<Tag>() {
                 Ok(tag) => prop_assert_eq!(around("r/a:", "").map(|it| it.tag), Ok(Some(tag.to_string()))),
-                Err(error) => if let Some(advised) = error.mend.strip_prefix("write ") {
-                    let advised = advised.split(", with").next().unwrap_or(advised);
-                    let advised = advised.strip_suffix(", in lower case").unwrap_or(advised);
+                Err(error) => if let Mend::Write(advised, _) = &error.mend {
                     prop_assert!(advised.parse::<Tag>().is_ok(), "{}", error);
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::view::{View, class, percent, word};
-use crate::model::event::OutcomeKind;
+use crate::model::outcome::OutcomeKind;
 use crate::report::format::ReportedImage;
 use crate::report::text::{clean, counted, first_line, human};
 use crate::report::timeline::Span;

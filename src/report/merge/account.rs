@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::event::{Outcome, OutcomeKind, UnitId};
+use crate::model::event::UnitId;
 use crate::model::ids::ImageName;
+use crate::model::outcome::{Outcome, OutcomeKind};
 use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use crate::model::reference::Reference;
 use crate::report::earlier::{EarlierRun, summarized_failure};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::event::{Event, Outcome, UnitId};
+use crate::model::event::{Event, UnitId};
+use crate::model::outcome::Outcome;
 use crate::model::plan::{BuildPlan, PlannedUnit};
 use crate::report::format::{ReportedImage, Time};
 use crate::report::summary::{Summary, SummaryOptions};

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::event::UnitImage;
+use crate::model::outcome::UnitImage;
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::{Arch, Platform};
 use crate::schedule::worker::{Tell, UnitProgress};

@@ -78,9 +78,7 @@ const LARGEST_FILE: u64 = 8 << 20;
 
 /// Reads a text file of a tree.
 pub fn read(path: &Path) -> Result<String, Fatal> {
-    let failed = |reason: &dyn std::fmt::Display| {
-        Fatal::message(format!("failed to read {}: {reason}", path.display()), EXIT_USAGE)
-    };
+    let failed = |reason: &dyn std::fmt::Display| Fatal::of_file("read", path, reason, EXIT_USAGE);
     let mut text = String::new();
     let read = input::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text));
     match read {

@@ -7,16 +7,16 @@ use std::ops::RangeInclusive;
 const SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// Says what is wrong with the times of an entry, those of its pax records included.
-pub(super) fn check_times<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Result<(), String>> {
+pub(super) fn check_times<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Result<(), &'static str>> {
     let field = &entry.header().as_old().mtime;
     if !in_header(field).is_some_and(|time| SECONDS.contains(&time)) {
-        return Ok(Err("has a time that no clock shows".to_string()));
+        return Ok(Err("has a time that no clock shows"));
     }
     for record in entry.pax_extensions()?.into_iter().flatten() {
         let record = record?;
         let is_time = matches!(record.key_bytes(), b"mtime" | b"atime" | b"ctime");
         if is_time && !in_record(record.value_bytes()) {
-            return Ok(Err("has a time that no clock shows".to_string()));
+            return Ok(Err("has a time that no clock shows"));
         }
     }
     Ok(Ok(()))

@@ -65,64 +65,90 @@ impl<'a> Repo<'a> {
     }
 }
 
-/// Echoes lines into a file: the first makes it, the others are added.
-fn write_lines(file: &str, lines: &[String]) -> String {
-    let echo = |(index, line): (usize, &String)| {
-        let arrow = if index == 0 { ">" } else { ">>" };
-        format!("echo '{line}' {arrow}{file}")
-    };
-    lines.iter().enumerate().map(echo).collect::<Vec<_>>().join(" && ")
+/// A file that describes a repository to dnf or apt, line by line.
+pub struct RepoFile {
+    path: String,
+    /// The sign between a key and its value.
+    sign: &'static str,
+    lines: Vec<String>,
 }
 
-/// The lines of a `.repo` file that come before those about keys and places.
-pub fn rpm_lines(repo: Repo<'_>) -> Result<Vec<String>, Error> {
-    let name = repo.required("name")?;
-    let mut lines = vec![format!("[{name}]"), format!("name={name}"), "enabled=1".to_string()];
-    for key in ["gpgcheck", "repo_gpgcheck"] {
-        if let Some(value) = repo.text(key).filter(|_| repo.is_true(key)) {
-            lines.push(format!("{key}={value}"));
+impl RepoFile {
+    /// A `.repo` file without lines.
+    pub fn empty_rpm(repo: Repo<'_>) -> RepoFile {
+        RepoFile { path: format!("/etc/yum.repos.d/{}.repo", repo.name), sign: "=", lines: Vec::new() }
+    }
+
+    /// A `.repo` file with the lines that come before those about keys and places.
+    pub fn rpm(repo: Repo<'_>) -> Result<RepoFile, Error> {
+        let name = repo.required("name")?;
+        let mut file = RepoFile::empty_rpm(repo);
+        file.lines.push(format!("[{name}]"));
+        file.set("name", &name);
+        file.set("enabled", "1");
+        for key in ["gpgcheck", "repo_gpgcheck"] {
+            if let Some(value) = repo.text(key).filter(|_| repo.is_true(key)) {
+                file.set(key, &value);
+            }
         }
+        Ok(file)
     }
-    Ok(lines)
-}
 
-/// The lines about keys: further ones continue the first one's value.
-pub fn rpm_key_lines(keys: &str) -> impl Iterator<Item = String> + '_ {
-    let line = |(index, key)| if index == 0 { format!("gpgkey={key}") } else { format!("       {key}") };
-    keys.lines().enumerate().map(line)
-}
+    /// A `.sources` file with the lines that every repository has.
+    pub fn deb(repo: Repo<'_>, suite: &str, signed_by: &str) -> Result<RepoFile, Error> {
+        let path = format!("/etc/apt/sources.list.d/{}.sources", repo.name);
+        let mut file = RepoFile { path, sign: ": ", lines: Vec::new() };
+        file.set("Uris", &repo.required("url")?);
+        file.set("Components", &repo.required("component")?);
+        file.set("Types", "deb");
+        file.set("Suites", suite);
+        file.set("Signed-By", signed_by);
+        Ok(file)
+    }
 
-/// The lines about where a repository is; none when it does not say.
-pub fn rpm_location_lines(repo: Repo<'_>) -> Vec<String> {
-    let Some(location) = ["baseurl", "metalink", "mirrorlist"].into_iter().find(|key| repo.has(key)) else {
-        return Vec::new();
-    };
-    let url = repo.text(location).unwrap_or_default();
-    match location {
-        "baseurl" => url.lines().map(|url| format!("baseurl={url}")).collect(),
-        _ => vec![format!("{location}={url}")],
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.lines.push([key, self.sign, value].concat());
+    }
+
+    /// Adds the lines about keys: further ones continue the first one's value.
+    pub fn set_keys(&mut self, keys: &str) {
+        let starts = std::iter::once("gpgkey=").chain(std::iter::repeat("       "));
+        self.lines.extend(starts.zip(keys.lines()).map(|(start, key)| [start, key].concat()));
+    }
+
+    /// Adds the lines about where a repository is; false when it does not say.
+    pub fn set_location(&mut self, repo: Repo<'_>) -> bool {
+        let Some(location) = ["baseurl", "metalink", "mirrorlist"].into_iter().find(|key| repo.has(key))
+        else {
+            return false;
+        };
+        let url = repo.text(location).unwrap_or_default();
+        match location {
+            "baseurl" => url.lines().for_each(|url| self.set(location, url)),
+            _ => self.set(location, &url),
+        }
+        true
+    }
+
+    /// The command that writes the file anew.
+    pub fn write(&self) -> String {
+        self.echo(">").collect::<Vec<_>>().join(" && ")
+    }
+
+    /// The commands that add the lines to a file that is there.
+    pub fn append(&self) -> impl Iterator<Item = String> {
+        self.echo(">>")
+    }
+
+    fn echo(&self, first: &'static str) -> impl Iterator<Item = String> {
+        let arrows = std::iter::once(first).chain(std::iter::repeat(">>"));
+        self.lines.iter().zip(arrows).map(|(line, arrow)| format!("echo '{line}' {arrow}{}", self.path))
     }
 }
 
-/// The lines of a `.sources` file that every repository has.
-pub fn deb_lines(repo: Repo<'_>, suite: &str, signed_by: &str) -> Result<Vec<String>, Error> {
-    Ok(vec![
-        format!("Uris: {}", repo.required("url")?),
-        format!("Components: {}", repo.required("component")?),
-        "Types: deb".to_string(),
-        format!("Suites: {suite}"),
-        format!("Signed-By: {signed_by}"),
-    ])
-}
-
-/// The command that writes a repository's `.repo` file.
-pub fn write_rpm_file(repo: Repo<'_>, lines: &[String]) -> String {
-    write_lines(&format!("/etc/yum.repos.d/{}.repo", repo.name), lines)
-}
-
-/// The command that writes a repository's `.sources` file.
-pub fn write_deb_file(repo: Repo<'_>, lines: &[String]) -> String {
-    write_lines(&format!("/etc/apt/sources.list.d/{}.sources", repo.name), lines)
+/// The command that enables or disables a repository of the distro's own.
+pub fn switch_rpm(mode: &str, repo: Repo<'_>) -> Result<String, Error> {
+    Ok(format!("dnf config-manager --{mode} {} || true", repo.required("name")?))
 }
 
 /// An error about a repository that `repos.yaml` does not have.

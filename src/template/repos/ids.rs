@@ -4,7 +4,7 @@
 use minijinja::Error;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use super::entry::{APT_KEY_DIR, Repo, RepoList, deb_lines, write_deb_file};
+use super::entry::{APT_KEY_DIR, Repo, RepoFile, RepoList};
 use super::target::{RepoTarget, invalid};
 
 /// The commands that enable or disable repositories by their logical names; empty when nothing is to be done.
@@ -55,9 +55,9 @@ fn scalar(value: &Yaml) -> Option<String> {
 /// One that lacks something is as good as not listed.
 fn write_deb(repo: Repo<'_>) -> Option<String> {
     let signed_by = format!("{APT_KEY_DIR}/{}", repo.text("gpg_key")?);
-    let mut lines = deb_lines(repo, &repo.text("suite")?, &signed_by).ok()?;
+    let mut file = RepoFile::deb(repo, &repo.text("suite")?, &signed_by).ok()?;
     if let Some(arch) = repo.text("arch").filter(|_| repo.is_true("arch")) {
-        lines.push(format!("Architectures: {arch}"));
+        file.set("Architectures", &arch);
     }
-    Some(write_deb_file(repo, &lines))
+    Some(file.write())
 }

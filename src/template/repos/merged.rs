@@ -7,10 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::Error;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use super::entry::{
-    APT_KEY_DIR, Repo, RepoList, deb_lines, rpm_key_lines, rpm_lines, rpm_location_lines, unknown,
-    write_deb_file, write_rpm_file,
-};
+use super::entry::{APT_KEY_DIR, Repo, RepoFile, RepoList, switch_rpm, unknown};
 use super::sections::Repositories;
 use super::target::{RepoTarget, invalid};
 
@@ -110,8 +107,7 @@ impl MergedRepositories {
             match (target.package_type.as_str(), mode) {
                 ("rpm", "enable") => {
                     if repo.is_true("distro") {
-                        let name = repo.required("name")?;
-                        commands.push_str(&format!("dnf config-manager --enable {name} || true"));
+                        commands.push_str(&switch_rpm(mode, repo)?);
                     } else {
                         if repo.is_true("build_only") {
                             let file = lists.rpm_file(repo);
@@ -125,10 +121,7 @@ impl MergedRepositories {
                         commands.push_str(" && ");
                     }
                 }
-                ("rpm", "disable") if repo.is_true("distro") => {
-                    let name = repo.required("name")?;
-                    commands.push_str(&format!("dnf config-manager --disable {name} || true"));
-                }
+                ("rpm", "disable") if repo.is_true("distro") => commands.push_str(&switch_rpm(mode, repo)?),
                 ("deb", "enable") if !repo.is_true("distro") => {
                     if repo.is_true("build_only") && backed_up.insert(name.clone()) {
                         commands.push_str(&backup(
@@ -198,19 +191,18 @@ fn restore(dir: &str, file: &str, mark: &str) -> String {
 }
 
 fn write_rpm_repo(repo: Repo<'_>) -> Result<String, Error> {
-    let name = repo.required("name")?;
-    let mut lines = rpm_lines(repo)?;
-    let locations = rpm_location_lines(repo);
-    if locations.is_empty() {
-        return Err(invalid(format!("Repository '{}' has no baseurl, metalink, or mirrorlist", repo.name)));
+    let lacks = |what: &str| invalid(format!("Repository '{}' has no {what}", repo.name));
+    let mut file = RepoFile::rpm(repo)?;
+    let keys = repo.text("gpgkey");
+    file.set_keys(keys.as_deref().unwrap_or_default());
+    if !file.set_location(repo) {
+        return Err(lacks("baseurl, metalink, or mirrorlist"));
     }
-    let keys =
-        repo.text("gpgkey").ok_or_else(|| invalid(format!("Repository '{}' has no gpgkey", repo.name)))?;
-    lines.extend(rpm_key_lines(&keys));
-    lines.extend(locations);
+    keys.ok_or_else(|| lacks("gpgkey"))?;
     Ok(format!(
-        "grep -rlF '[{name}]' /etc/yum.repos.d/ 2>/dev/null | xargs -r rm -f && {}",
-        write_rpm_file(repo, &lines)
+        "grep -rlF '[{}]' /etc/yum.repos.d/ 2>/dev/null | xargs -r rm -f && {}",
+        repo.required("name")?,
+        file.write()
     ))
 }
 
@@ -218,14 +210,14 @@ fn write_deb_repo(repo: Repo<'_>, codename: &str) -> Result<String, Error> {
     let key = repo.required("gpg_key")?;
     let signed_by = if key.starts_with('/') { key } else { format!("{APT_KEY_DIR}/{key}") };
     let suite = repo.required("suite")?.replace("{openstack_release_codename}", &codename.to_lowercase());
-    let mut lines = deb_lines(repo, &suite, &signed_by)?;
+    let mut file = RepoFile::deb(repo, &suite, &signed_by)?;
     if repo.is_true("trusted") {
-        lines.push("Trusted: yes".to_string());
+        file.set("Trusted", "yes");
     }
     if let Some(arch) = repo.text("arch") {
-        lines.push(format!("Architectures: {arch}"));
+        file.set("Architectures", &arch);
     }
-    Ok(write_deb_file(repo, &lines))
+    Ok(file.write())
 }
 
 /// Overriding a repository removes the distro's file, and with it every other repository in that file.

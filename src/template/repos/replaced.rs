@@ -4,10 +4,7 @@
 use minijinja::Error;
 use serde_yaml::{Mapping, Value as Yaml};
 
-use super::entry::{
-    APT_KEY_DIR, Repo, RepoList, deb_lines, rpm_key_lines, rpm_lines, rpm_location_lines, unknown,
-    write_deb_file, write_rpm_file,
-};
+use super::entry::{APT_KEY_DIR, Repo, RepoFile, RepoList, switch_rpm, unknown};
 use super::target::RepoTarget;
 
 /// The commands that enable or disable repositories by their logical names; empty when nothing is to be done.
@@ -31,10 +28,7 @@ pub fn handle_repos(
         match (target.package_type.as_str(), mode) {
             ("rpm", "enable") => commands.push_str(&enable_rpm(repo)?),
             ("deb", "enable") => commands.push_str(&write_deb(repo)?),
-            ("rpm", "disable") if repo.is_true("distro") => {
-                commands
-                    .push_str(&format!("dnf config-manager --disable {} || true", repo.required("name")?));
-            }
+            ("rpm", "disable") if repo.is_true("distro") => commands.push_str(&switch_rpm(mode, repo)?),
             _ => {}
         }
         if mode == "enable" && index + 1 < names.len() {
@@ -46,22 +40,24 @@ pub fn handle_repos(
 
 fn enable_rpm(repo: Repo<'_>) -> Result<String, Error> {
     if !repo.is_true("distro") {
-        let mut lines = rpm_lines(repo)?;
-        lines.extend(rpm_key_lines(&repo.required("gpgkey")?));
-        lines.extend(rpm_location_lines(repo));
-        return Ok(write_rpm_file(repo, &lines));
+        let mut file = RepoFile::rpm(repo)?;
+        file.set_keys(&repo.required("gpgkey")?);
+        file.set_location(repo);
+        return Ok(file.write());
     }
     // What a user's file says of places is added to the distro's own file as well.
-    let enable = format!("dnf config-manager --enable {} || true", repo.required("name")?);
-    let add = |line| format!(" && echo '{line}' >>/etc/yum.repos.d/{}.repo", repo.name);
-    Ok(enable + &rpm_location_lines(repo).into_iter().map(add).collect::<String>())
+    let mut file = RepoFile::empty_rpm(repo);
+    file.set_location(repo);
+    let mut commands = vec![switch_rpm("enable", repo)?];
+    commands.extend(file.append());
+    Ok(commands.join(" && "))
 }
 
 fn write_deb(repo: Repo<'_>) -> Result<String, Error> {
     let signed_by = format!("{APT_KEY_DIR}/{}", repo.required("gpg_key")?);
-    let mut lines = deb_lines(repo, &repo.required("suite")?, &signed_by)?;
+    let mut file = RepoFile::deb(repo, &repo.required("suite")?, &signed_by)?;
     if let Some(arch) = repo.text("arch") {
-        lines.push(format!("Architectures: {arch}"));
+        file.set("Architectures", &arch);
     }
-    Ok(write_deb_file(repo, &lines))
+    Ok(file.write())
 }

@@ -152,6 +152,16 @@ impl<'a> ExpressionParser<'a> {
         self.edits.wrap(node.start, before, node.end, after);
     }
 
+    /// Passes what a part of the text makes to a function of ours.
+    pub(super) fn pass_to(&mut self, function: &str, node: Expression) {
+        self.around(node, [function, "("].concat(), ")");
+    }
+
+    /// Has what a part of the text makes counted so many times, before it is made.
+    pub(super) fn count_made(&mut self, node: Expression, times: usize) {
+        self.around(node, [MADE, "("].concat(), format!(", {times})"));
+    }
+
     /// One expression, or several with commas between them, which make a tuple.
     pub fn tuple(&mut self, with_condition: bool) -> Read<Expression> {
         let one = |parser: &mut ExpressionParser<'a>| {
@@ -261,7 +271,7 @@ impl<'a> ExpressionParser<'a> {
             }
             _ if others.iter().any(|(sign, _)| is_order(sign)) => {
                 for node in std::iter::once(left).chain(others.iter().map(|(_, node)| *node)) {
-                    self.around(node, format!("{ORDERED}("), ")");
+                    self.pass_to(ORDERED, node);
                 }
             }
             _ => {}
@@ -294,9 +304,9 @@ impl<'a> ExpressionParser<'a> {
         {
             self.at += 1;
             match sign.text {
-                "%" => self.around(left, format!("{NUMBER}("), ")"),
+                "%" => self.pass_to(NUMBER, left),
                 // MiniJinja multiplies constants when it compiles, where nothing counts.
-                "*" => self.around(left, format!("{MADE}("), ", 1)"),
+                "*" => self.count_made(left, 1),
                 _ => {}
             }
             let right = operand(self)?;
@@ -305,12 +315,10 @@ impl<'a> ExpressionParser<'a> {
         }
         let times = others.len();
         if times > FEW {
-            std::iter::once(first)
-                .chain(others)
-                .for_each(|operand| self.around(operand, format!("{MADE}("), format!(", {times})")));
+            std::iter::once(first).chain(others).for_each(|operand| self.count_made(operand, times));
         }
         if times > 0 {
-            self.around(left, format!("{MADE}("), format!(", {times})"));
+            self.count_made(left, times);
         }
         Ok(left)
     }
@@ -318,7 +326,7 @@ impl<'a> ExpressionParser<'a> {
     /// Reads what a `for` goes over.
     pub fn iterable(&mut self) -> Read<()> {
         let node = self.tuple(false)?;
-        self.around(node, format!("{ITERABLE}("), ")");
+        self.pass_to(ITERABLE, node);
         Ok(())
     }
 }

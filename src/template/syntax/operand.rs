@@ -91,8 +91,8 @@ impl<'a> ExpressionParser<'a> {
         let is_grouped = close == ")" && count == 1 && commas == 0;
         let node = self.node(open.start, depth + 1, if is_grouped { shape } else { Shape::Value })?;
         match close {
-            "]" => self.around(node, format!("{LIST}("), ")"),
-            "}" => self.around(node, format!("{DICT}("), ")"),
+            "]" => self.pass_to(LIST, node),
+            "}" => self.pass_to(DICT, node),
             _ => {}
         }
         Ok(if is_grouped && shape == Shape::Name { Expression { shape: Shape::Open, ..node } } else { node })
@@ -134,8 +134,8 @@ impl<'a> ExpressionParser<'a> {
         self.expect("]")?;
         let node = self.node(of.start, depth + 1, if is_slice { Shape::Value } else { Shape::Open })?;
         if is_slice {
-            self.around(of, format!("{SLICED}("), ")");
-            self.around(node, format!("{MADE}("), ", 1)");
+            self.pass_to(SLICED, of);
+            self.count_made(node, 1);
         }
         Ok(node)
     }
@@ -175,7 +175,7 @@ impl<'a> ExpressionParser<'a> {
             named |= is_named;
             let value = self.deeper(start, ExpressionParser::expression)?;
             if to_macro && !spread && value.shape != Shape::Value {
-                self.around(value, format!("{PASSED}("), ")");
+                self.pass_to(PASSED, value);
             }
             depth = depth.max(value.depth);
         }

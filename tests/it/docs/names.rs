@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kolla_build::config::keys::SOURCE_KEYS;
 use kolla_build::config::options::OPTIONS;
-use kolla_build::model::event::FailureKind;
+use kolla_build::model::failure::FailureKind;
 use regex::Regex;
 use serde_json::Value;
 
