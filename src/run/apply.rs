@@ -13,6 +13,7 @@ use super::steps::{Action, PlannedContainer, PlannedStep, RemovalReason, StackPl
 use super::text::{RunCounts, indented, made, step_line, took};
 use crate::engine::EngineError;
 use crate::engine::container::{ContainerSpec, VolumeSource};
+use crate::session::stdio::TellLine;
 
 /// Time that a container has to end by itself when its stack says nothing.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ pub struct Applier<'a> {
     /// Engine, and how long it is waited for.
     pub waiter: Waiter<'a>,
     /// Tells people a line.
-    pub tell: &'a (dyn Fn(&str) + Send + Sync),
+    pub tell: TellLine<'a>,
 }
 
 /// Why one container is not as it is to be; the others go on.
@@ -92,7 +93,7 @@ impl Applier<'_> {
                 break;
             }
             if let Some(line) = step_line(step.step, number + 1, plan.steps.len()) {
-                (self.tell)(&line);
+                (self.tell)(format_args!("{line}"));
             }
             self.step(step, &examined, &mut applied).await?;
         }
@@ -109,13 +110,13 @@ impl Applier<'_> {
                 RemovalReason::NotInStack => "the stack does not name it",
                 RemovalReason::Unfinished => "an earlier run was ended before it was done with it",
             };
-            (self.tell)(&format!("{name}: removed: {why}"));
+            (self.tell)(format_args!("{name}: removed: {why}"));
             applied.counts.removed += 1;
         }
         for (from, to) in &plan.renames {
             if engine.container(to).await?.is_none() {
                 engine.rename(from, to).await?;
-                (self.tell)(&format!("{to}: renamed, it was {from}"));
+                (self.tell)(format_args!("{to}: renamed, it was {from}"));
             }
         }
         Ok(())
@@ -143,7 +144,7 @@ impl Applier<'_> {
             let up = self.wait_for(container).await;
             if self.settle(container, up, applied)?.is_some() {
                 let word = if container.settings.spec.healthcheck.is_some() { "healthy" } else { "running" };
-                (self.tell)(&format!("{}: {word}{}", container.name, took(begun.elapsed())));
+                (self.tell)(format_args!("{}: {word}{}", container.name, took(begun.elapsed())));
             }
         }
         Ok(())
@@ -165,7 +166,7 @@ impl Applier<'_> {
                     "" => String::new(),
                     log => format!("; the end of its log:\n{}", indented(log)),
                 };
-                (self.tell)(&format!("{}: failed: {reason}{log}", container.name));
+                (self.tell)(format_args!("{}: failed: {reason}{log}", container.name));
                 applied.failed.insert(container.name.clone());
             }
         }
@@ -195,13 +196,13 @@ impl Applier<'_> {
             }
             Action::Start { id } => {
                 self.waiter.engine.start(id).await?;
-                (self.tell)(&format!("{}: started, it did not run", container.name));
+                (self.tell)(format_args!("{}: started, it did not run", container.name));
                 applied.counts.started += 1;
             }
             Action::Make { replaces, why } => {
                 let spec = &examined.specs[&container.name];
                 let name = self.make(container, spec, replaces.as_deref()).await?;
-                (self.tell)(&made(&container.name, &name, why, replaces.is_some()));
+                (self.tell)(format_args!("{}", made(&container.name, &name, why, replaces.is_some())));
                 match replaces {
                     Some(_) => applied.counts.remade += 1,
                     None => applied.counts.made += 1,
@@ -290,7 +291,7 @@ impl Applier<'_> {
             if let VolumeSource::Named(name) = &volume.source
                 && engine.ensure_volume(name, &labels).await?
             {
-                (self.tell)(&format!("volume {name}: made"));
+                (self.tell)(format_args!("volume {name}: made"));
             }
         }
         if let Some(network) = &spec.namespaces.network
@@ -298,7 +299,7 @@ impl Applier<'_> {
             && !network.contains(':')
             && engine.ensure_network(network, &labels).await?
         {
-            (self.tell)(&format!("network {network}: made"));
+            (self.tell)(format_args!("network {network}: made"));
         }
         Ok(())
     }
@@ -328,7 +329,7 @@ impl Applier<'_> {
         }
         match log {
             None => {
-                (self.tell)(&format!(
+                (self.tell)(format_args!(
                     "{}: ended with exit code {code}{}",
                     container.name,
                     took(begun.elapsed())
@@ -350,7 +351,7 @@ impl Applier<'_> {
             return Err(ContainerFailure::Told(wrong_code(done.code, &settings.exit_codes), log));
         }
         let (name, code, took) = (&container.name, done.code, took(begun.elapsed()));
-        (self.tell)(&format!("{name}: ran in {target} with exit code {code}{took}"));
+        (self.tell)(format_args!("{name}: ran in {target} with exit code {code}{took}"));
         Ok(())
     }
 

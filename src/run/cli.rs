@@ -33,7 +33,7 @@ pub enum RunTask {
         /// The longest wait for a container.
         timeout: Duration,
     },
-    /// TellLine what `apply` would do.
+    /// Tell what `apply` would do.
     Diff {
         /// Stack.
         stack: StackArguments,
@@ -184,7 +184,7 @@ pub fn command() -> Command {
                 )
                 .value_parser(value_parser!(u64)),
             ),
-            stack_command("diff", "TellLine what apply would do, and why").arg(format()),
+            stack_command("diff", "Tell what apply would do, and why").arg(format()),
             stack_command("debug", "Print the docker run line of a container")
                 .arg(option("container", "NAME", "Name of the container in the stack").required(true)),
             Command::new("list").about("List the containers that kolla-run looks after").arg(format()),

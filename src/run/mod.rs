@@ -40,7 +40,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, variables: BTreeMap<String,
     let code = match try_run(args, variables) {
         Ok(code) => code,
         Err(fatal) => {
-            tell(&fatal.to_string());
+            tell(&fatal);
             fatal.exit_code
         }
     };

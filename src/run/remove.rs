@@ -9,10 +9,8 @@ use super::examine::{managed, owned};
 use super::labels::{self, StackOwner};
 use crate::engine::EngineError;
 use crate::engine::container::{ContainerEngine, ListedContainer};
+use crate::session::stdio::TellLine;
 use crate::util::at_once;
-
-/// Tells people a line.
-pub type TellLine<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// Removes the containers and networks of a stack, and its volumes when they are to go; gives how many containers those
 /// were.

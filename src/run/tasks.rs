@@ -141,7 +141,7 @@ impl RunSession {
             opened.state.write_files(&opened.stack.files)?;
             let waiter = Waiter { engine: &engine, patience: timeout, stop: orderly.stop() };
             let view = self.view(&opened);
-            let applier = Applier { stack: &opened.stack, view, waiter, tell: &tell };
+            let applier = Applier { stack: &opened.stack, view, waiter, tell: &|line| tell(line) };
             let applied = applier.apply(arguments.step).await?;
             let time = took(begun.elapsed());
             let counts = applied.counts;
@@ -270,7 +270,8 @@ impl RunSession {
                 let state = StateDir::new(&self.state_root, config_id);
                 let lock = state.lock()?;
                 let owner = StackOwner { managed_by: self.managed_by.clone(), config_id: config_id.clone() };
-                let count = delete(&engine, &owner, with_volumes, &tell).await.map_err(engine_error)?;
+                let count =
+                    delete(&engine, &owner, with_volumes, &|line| tell(line)).await.map_err(engine_error)?;
                 // What the volumes hold knows the passwords.
                 if with_volumes || state.is_empty() {
                     state.remove()?;
@@ -286,7 +287,9 @@ impl RunSession {
     pub fn cleanup(&self, config_ids: &[String]) -> Result<u8, Fatal> {
         block_on(async {
             let engine = self.engine("Cleaning up").await?;
-            let count = clean_up(&engine, &self.managed_by, config_ids, &tell).await.map_err(engine_error)?;
+            let count = clean_up(&engine, &self.managed_by, config_ids, &|line| tell(line))
+                .await
+                .map_err(engine_error)?;
             tell(format_args!("Cleaned up: {} removed", counted(count, "container")));
             Ok(0)
         })

@@ -35,6 +35,9 @@ pub fn output_failed(error: &io::Error) -> Fatal {
     Fatal::message(format!("failed to write to standard output: {error}"), EXIT_FAILED)
 }
 
+/// Tells people a line, as [`tell`] does.
+pub type TellLine<'a> = &'a (dyn Fn(fmt::Arguments<'_>) + Send + Sync);
+
 /// Tells people that something is tried again, and when.
 pub fn tell_pause(error: &impl fmt::Display, pause: Pause) {
     tell(format_args!("{error}: {pause}"));

@@ -117,7 +117,7 @@ fn a_killed_run_is_healed() {
     let first = dir.start(&["apply", "s.yaml", "--managed-by", &id]);
     let once = format!("{id}_once");
     real::wait_until("the container", || {
-        docker(&["ps", "--quiet", "--filter", &format!("name={once}")]) != ""
+        !docker(&["ps", "--quiet", "--filter", &format!("name={once}")]).is_empty()
     });
     first.signal("KILL");
     first.end();
