@@ -11,6 +11,9 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/target/pycache
 # One profile for the tool and its tests: nothing is compiled twice, and the tests drive the binary that people run.
 CARGO_FLAGS := --release --locked
 
+# The images that `make images` builds.
+PROFILE := cloud
+
 # $(call shell_scripts,DIRECTORY...)
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests benches docs -name '*.py')
@@ -19,7 +22,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint dist dist-check refresh compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint dist dist-check refresh images compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -74,6 +77,9 @@ bench-pushes: build engine ## Measure pushing 188 images, one after another and 
 
 bench-bake: build engine ## Measure 188 images with nothing changed, beside docker buildx bake
 	benches/bake
+
+images: build python engine ## Build and check the images of PROFILE (cloud); write docker/IMAGES.md
+	tests/images/build $(PROFILE)
 
 refresh: python ## Move pinned sources, constraints and uv to what the package index has (packaging/refresh --help)
 	packaging/refresh

@@ -51,11 +51,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_profiles_are_those_of_kolla() {
+    fn the_shipped_profiles_are_those_of_kolla_and_the_cloud() {
         let entries = embedded().expect("readable");
         let mut names: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
         names.sort_unstable();
-        assert_eq!(names, ["aux", "default", "infra", "main"]);
+        assert_eq!(names, ["aux", "cloud", "default", "infra", "main"]);
         assert!(entries.iter().all(|entry| !entry.text.is_empty()));
     }
 
