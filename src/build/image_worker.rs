@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use super::contexts::add_sources;
 use super::manifest_lists::ManifestLists;
@@ -318,6 +319,7 @@ impl ImageWorker {
             labels.insert(NAMED_LABEL.to_string(), named.join(" "));
         }
         let dockerfile = self.dockerfile(unit, recipe, &parents)?;
+        let is_buildkit = matches!(settings.builder, Builder::BuildKit { .. });
         let is_something: Vec<bool> = recipe.parents.iter().map(|from| !from.is_scratch()).collect();
         let mut kept = is_something.into_iter();
         parents.retain(|_| kept.next().unwrap_or(true));
@@ -331,6 +333,8 @@ impl ImageWorker {
             // Base images are pulled by name beforehand, parents never.
             pull: false,
             no_cache: !settings.cache,
+            run_mark: (!settings.cache && recipe.package_caches.is_some() && is_buildkit)
+                .then(Timestamp::now),
             builder: settings.builder.of(&unit.image, unit.platform),
             network_mode: settings.network_mode.clone(),
             build_args,

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::model::builder::Builder;
 use crate::model::ids::{Digest, ImageId};
@@ -59,6 +60,9 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Do not use the engine's layer cache.
     pub no_cache: bool,
+    /// Time that its RUN steps are marked with, so that each is run again while the caches that they mount stay: BuildKit
+    /// empties those of builds that are to use no cache (moby/buildkit#5306).
+    pub run_mark: Option<Timestamp>,
     /// Which of the engine's builders builds, and what it alone does.
     pub builder: Builder,
     /// Network mode of RUN steps (`host`, `none`, ...); empty means the engine's default.
@@ -83,6 +87,7 @@ impl BuildRequest {
             platform,
             pull: false,
             no_cache: false,
+            run_mark: None,
             builder: Builder::default(),
             network_mode: String::new(),
             build_args: BTreeMap::new(),

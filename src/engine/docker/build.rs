@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response};
+use jiff::Timestamp;
 
 use super::super::{BuildRequest, EngineError, OutputSink};
 use super::fault;
@@ -19,6 +20,7 @@ use super::progress::Progress;
 use super::session::{Archive, BuildSession, Offer};
 use super::transport::{Exchange, Transport};
 use super::upload::{Changes, Upload};
+use crate::dockerfile::package_caches::MOUNTS;
 use crate::model::builder::{Builder, CacheSource};
 use crate::model::secret::Secrets;
 use crate::registry::credentials::Credentials;
@@ -44,7 +46,8 @@ pub(super) async fn run(
     output: OutputSink<'_>,
 ) -> Result<(), EngineError> {
     let request = &with_proxies(request, site.proxies);
-    let (run_flags, dockerfile) = (request.builder.run_flags(), request.dockerfile.clone());
+    let (mut run_flags, dockerfile) = (request.builder.run_flags(), request.dockerfile.clone());
+    run_flags.extend(request.run_mark.map(mark));
     let (upload, archive) =
         Upload::start(request.context.clone(), request.mtime, Changes { run_flags, dockerfile });
     let result = send(site, request, archive.boxed(), output).await;
@@ -53,6 +56,11 @@ pub(super) async fn run(
         Some(context) => Err(context),
         None => result,
     }
+}
+
+/// The flag for a mount that no step has had before: it is part of what BuildKit knows a step by, and of no image.
+fn mark(time: Timestamp) -> String {
+    format!("--mount=type=tmpfs,target={MOUNTS}{}", time.as_nanosecond())
 }
 
 /// Sends a build and follows its answer, within a session when it needs one.
@@ -133,7 +141,7 @@ fn query(request: &BuildRequest, is_podman: bool, session: Option<(&str, Option<
     query.append_pair("version", version);
     query.append_pair("rm", "1");
     query.append_pair("forcerm", flag(!keep));
-    query.append_pair("nocache", flag(request.no_cache));
+    query.append_pair("nocache", flag(request.no_cache && request.run_mark.is_none()));
     query.append_pair("pull", flag(request.pull));
     query.append_pair("t", &request.tag.to_string());
     query.append_pair("platform", &request.platform.to_string());
@@ -251,6 +259,14 @@ mod tests {
         let query = query(&request, false, None);
         let expected = "&cachefrom=%5B%22r%2Fa%3A1%22%2C%22r%2Fb%3A1%22%5D&buildargs=%7B%22BUILDKIT_INLINE_CACHE%22%3A%221%22%7D";
         assert!(query.ends_with(expected), "{query}");
+    }
+
+    #[test]
+    fn caches_of_packages_outlast_a_build_without_cache() {
+        let time = Timestamp::from_nanosecond(5).expect("a time");
+        let request = BuildRequest { no_cache: true, run_mark: Some(time), ..request() };
+        assert!(query(&request, false, None).contains("&nocache=0&"));
+        assert_eq!(mark(time), "--mount=type=tmpfs,target=/dev/kolla-build/5");
     }
 
     #[test]
