@@ -1,4 +1,4 @@
 #!/bin/bash
 # Sourced by kolla_start, as collectd.
 
-mkdir -p -m 755 /var/log/kolla/collectd
+install -d -m 755 /var/log/kolla/collectd

@@ -1,4 +1,4 @@
 #!/bin/bash
 # Sourced by kolla_start, as grafana.
 
-mkdir -p -m 755 /var/log/kolla/grafana
+install -d -m 755 /var/log/kolla/grafana

@@ -1,4 +1,4 @@
 #!/bin/bash
 # Sourced by kolla_start, as root.
 
-mkdir -p -m 755 /var/log/kolla/hacluster
+install -d -m 755 /var/log/kolla/hacluster

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Sourced by kolla_start, as opensearch-dashboards.
 
-mkdir -p -m 755 /var/log/kolla/opensearch-dashboards
+install -d -m 755 /var/log/kolla/opensearch-dashboards
 
 # With the plugin there is no talking to an OpenSearch without it.
 if [[ ${OPENSEARCH_DASHBOARDS_SECURITY_PLUGIN-} == False ]]; then

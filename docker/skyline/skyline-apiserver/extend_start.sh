@@ -4,7 +4,7 @@
 
 if [[ -v KOLLA_BOOTSTRAP ]]; then
     # Alembic's configuration names its scripts from the directory that it is in.
-    cd "$(python3 -c 'import skyline_apiserver; print(*skyline_apiserver.__path__)')/db/alembic"
+    cd "$(python3 -c 'import skyline_apiserver; print(*skyline_apiserver.__path__)')/db/alembic" || exit
     alembic upgrade head
     exit 0
 fi
