@@ -11,7 +11,9 @@ use crate::dockerfile::named::{self, Given, Named, NamedImage, WantedFor};
 use crate::dockerfile::package_caches::PackageCaches;
 use crate::dockerfile::users::ends_as_root;
 use crate::error::{EXIT_USAGE, Fatal};
-use crate::freshness::recipe::{BuiltFrom, Recipe, Recipes, source_archive};
+use crate::freshness::recipe::{
+    ADDITIONS_ARCHIVE, BuiltFrom, PLUGINS_ARCHIVE, Recipe, Recipes, source_archive,
+};
 use crate::model::labels;
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::platform::Platform;
@@ -39,11 +41,13 @@ pub fn recipes(prepared: &Prepared, environment: &Environment) -> Result<Recipes
                 return Err(without_from(file));
             }
             let mut sources = config.sources(&unit.image, *platform)?;
-            let adds = |source: &Source| file.text.contains(&source_archive(&source.section));
-            if config.is_shipped_source(&unit.image) {
-                // The Dockerfile may take what the distribution has instead.
-                sources.own = sources.own.filter(adds);
-            }
+            // The Dockerfile may take what the distribution has instead of what came with the program.
+            let is_wanted = |source: &Source, archive: &str| {
+                file.text.contains(archive) || !config.is_shipped_source(&source.section)
+            };
+            sources.own = sources.own.filter(|source| is_wanted(source, &source_archive(&source.section)));
+            sources.plugins.retain(|source| is_wanted(source, PLUGINS_ARCHIVE));
+            sources.additions.retain(|source| is_wanted(source, ADDITIONS_ARCHIVE));
             sources.iter().try_for_each(|source| config.require_local(source))?;
             let recipe = Recipe {
                 context: below.join(&file.dir),

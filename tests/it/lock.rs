@@ -92,6 +92,17 @@ fn a_source_of_the_shipped_tree_counts_where_its_dockerfile_adds_it() {
     assert!(locked(&["--build-toml=own.toml"]).contains(&archive));
 }
 
+#[test]
+fn a_plugin_of_the_shipped_tree_counts_where_a_dockerfile_adds_plugins() {
+    for (body, counts) in [("RUN true\n", false), ("ADD plugins-archive /\n", true)] {
+        let daemon = FakeDocker::with_base_image();
+        let project = Project::empty().image("magnum-conductor", None, body).with_engine(&daemon);
+        let run = project.run(["--lock", "^magnum-conductor$"]).exits(0);
+        let lock = project.read("build.lock");
+        assert_eq!(lock.contains("[sources.magnum-conductor-plugin-helm"), counts, "{run}{lock}");
+    }
+}
+
 fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }

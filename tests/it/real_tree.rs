@@ -89,6 +89,7 @@ fn the_base_image_keeps_the_runtime_contract() {
     644 kolla_extend_start
     755 kolla_install_projects
     755 kolla_patch
+    755 kolla_pip_install
     755 kolla_set_configs
     755 kolla_start
     755 healthcheck_curl
