@@ -119,11 +119,11 @@ mod tests {
         let text = "FROM a\nRUN --network=host true \\\n    && python3 -m pip \\\n# comment\n    --no-cache-dir install x\n\
                     RUN apt-get update && apt-get install a \\\n && rm -rf /var/lib/apt/lists/*\nRUN pip list\n";
         let (pip, apt) = (pip(), mount("apt", "/dev/kolla-build/apt", "locked"));
-        let lists = mount("apt-lists", "/var/lib/apt/lists", "locked");
+        let lists = mount("apt-lists", "/var/lib/apt/lists", "shared");
         let options = " -o Dir::Cache::Archives=/dev/kolla-build/apt -o APT::Keep-Downloaded-Packages=true";
         let expected = format!(
             "FROM a\nRUN{pip} --network=host true \\\n    && {PIP_SETS}python3 -m pip \\\n# comment\n     install x\n\
-             RUN{apt}{lists} apt-get{options} update && apt-get{options} install a \\\n && rm -rf \nRUN pip list\n"
+             RUN{lists}{apt} apt-get{options} update && apt-get{options} install a \\\n && rm -rf \nRUN pip list\n"
         );
         assert_eq!(caches().mounted_in(text), expected);
     }
@@ -177,7 +177,7 @@ mod tests {
             for put in [
                 pip(),
                 mount("apt", "/dev/kolla-build/apt", "locked"),
-                mount("apt-lists", "/var/lib/apt/lists", "locked"),
+                mount("apt-lists", "/var/lib/apt/lists", "shared"),
                 PIP_SETS.to_string(),
                 options.to_string(),
             ] {

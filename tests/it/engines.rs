@@ -426,6 +426,7 @@ fn takes_layers_from(registry: &str, builder: &Builder) {
 #[ignore = "needs every real engine"]
 fn package_caches_outlast_builds_and_are_in_no_image() {
     for builder in builders().iter().filter(|builder| builder.buildkit() || builder.is_podman()) {
+        let _cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = "seen() { if [ -e \"$1/$TEST\" ]; then echo \"$1 was kept\"; else : >\"$1/$TEST\"; fi; }";
         // Wherever the lists are named they count as the image's.
         let apt = "apt() { seen \"${2#*=}\"; for lists in /var/lib/ap?/lists; do seen \"$lists\"; done; }";

@@ -45,8 +45,8 @@ fn what_is_sent_has_mounts_and_what_is_rendered_and_known_of_images_has_none() {
     assert!(plain.ends_with(&format!("\nRUN {INSTALL}")), "{plain}");
     let options = "-o Dir::Cache::Archives=/dev/kolla-build/apt -o APT::Keep-Downloaded-Packages=true";
     let step = format!(
-        "\nRUN {MOUNT}apt-debian-trixie-amd64,target=/dev/kolla-build/apt,sharing=locked \
-         {MOUNT}apt-lists-debian-trixie-amd64,target=/var/lib/apt/lists,sharing=locked \
+        "\nRUN {MOUNT}apt-lists-debian-trixie-amd64,target=/var/lib/apt/lists,sharing=shared \
+         {MOUNT}apt-debian-trixie-amd64,target=/dev/kolla-build/apt,sharing=locked \
          apt-get {options} update && apt-get {options} install a && apt-get clean && rm -rf "
     );
     assert!(cached.replace(mark(cached), "").contains(&step), "{cached}");

@@ -5,15 +5,16 @@ use std::ops::Range;
 
 use super::super::shell::{Command, commands};
 
-/// A cache that a package manager has.
+/// A cache that a package manager has, in the order of mounts in a step. What is locked comes last, and is one: Podman's
+/// service up to 4.3 gives back only the lock of a step's last mount (containers/buildah#4349).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CacheMount {
-    Apt,
     AptLists,
-    Dnf,
     Npm,
     Pip,
     Uv,
+    Apt,
+    Dnf,
 }
 
 impl CacheMount {
@@ -40,11 +41,12 @@ impl CacheMount {
         }
     }
 
-    /// How builds use it at the same time: apt and dnf give up where another of them is at work.
+    /// How builds use it at the same time: apt and dnf give up where another of them is at work. Where apt's lists are, its
+    /// other cache is too, and that one's lock serves both.
     pub(super) fn sharing(self) -> &'static str {
         match self {
-            CacheMount::Apt | CacheMount::AptLists | CacheMount::Dnf => "locked",
-            CacheMount::Npm | CacheMount::Pip | CacheMount::Uv => "shared",
+            CacheMount::Apt | CacheMount::Dnf => "locked",
+            CacheMount::AptLists | CacheMount::Npm | CacheMount::Pip | CacheMount::Uv => "shared",
         }
     }
 }
@@ -320,7 +322,7 @@ mod tests {
                 format!("rm -fr ; {APT_GET} update; rm -R -f /tmp/x  /tmp/y"),
             ),
         ] {
-            assert_eq!(changed(line), (expected, vec!["apt", "apt-lists"]), "{line}");
+            assert_eq!(changed(line), (expected, vec!["apt-lists", "apt"]), "{line}");
         }
     }
 
