@@ -449,11 +449,9 @@ fn package_caches_outlast_builds_and_are_in_no_image() {
         assert_eq!(kept(), [true; 3], "{}", builder.name);
         let files = built.saved("service").files;
         let left = |path: &&String| path.contains("kolla-build") || path.starts_with("var/lib/apt/lists/");
-        assert_eq!(
-            files.keys().filter(left).collect::<Vec<_>>(),
-            ["var/lib/apt/lists/of-the-image"],
-            "{}",
-            builder.name
-        );
+        // Podman 4.3 takes the place of a cache mount out of the image, and all that the image has there.
+        let of_the_image: &[&str] =
+            if builder.name == "Podman" { &[] } else { &["var/lib/apt/lists/of-the-image"] };
+        assert_eq!(files.keys().filter(left).collect::<Vec<_>>(), of_the_image, "{}", builder.name);
     }
 }
