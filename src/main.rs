@@ -1,4 +1,4 @@
-//! The `kolla-build` command.
+//! The `kolla-build` program: reads its command line and runs the task.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

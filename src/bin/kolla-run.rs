@@ -1,4 +1,4 @@
-//! The `kolla-run` command.
+//! The `kolla-run` program: reads its command line and runs the task.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

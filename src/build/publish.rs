@@ -1,4 +1,4 @@
-//! What the registry holds of a run's images: pushed there, read back from there, reused from there.
+//! A run's images in the registry: pushed there, read back from there, reused from there.
 
 use std::sync::Arc;
 

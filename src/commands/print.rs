@@ -1,4 +1,4 @@
-//! What is printed instead of building: the configuration, the plan, a completion script, the manual page.
+//! Output in place of building: the configuration, the plan, a completion script, the manual page.
 
 use std::collections::HashMap;
 use std::{fmt, io};

@@ -1,4 +1,4 @@
-//! Whether the files and directories are there that options name, before anything reads them [I/O].
+//! Checks that the files and directories named by options exist, before anything reads them [I/O].
 
 use std::fs;
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! What the Python package of a Kolla release says about it [pure].
+//! Facts of a Kolla release, read from its Python package [pure].
 //!
 //! The names are those of `kolla/common/{config,sources,users}.py` and `kolla/image/{unbuildable,build}.py`, the same
 //! from release 9 to 23.

@@ -1,4 +1,4 @@
-//! What values stand for, beyond their kind: the values that Kolla takes and that fail in the middle of a build [pure].
+//! Checks of values beyond their kind: those that Kolla takes and that fail in the middle of a build [pure].
 
 use std::fmt::Display;
 use std::net::IpAddr;

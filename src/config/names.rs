@@ -1,4 +1,4 @@
-//! What images are called: the parts that options give, put together [pure].
+//! Names of images, put together from the parts that options give [pure].
 
 use super::layer::{Layers, ValueError};
 use crate::model::ids::ImageName;

@@ -1,4 +1,4 @@
-//! What an option is: its value, its names, its use. The options themselves are in [`super::options`].
+//! An option: its value, its names, its use. The options themselves are in [`super::options`].
 
 use super::task_kind::TaskKind;
 

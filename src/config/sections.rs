@@ -1,4 +1,4 @@
-//! What sections other than `[DEFAULT]` describe: users of the images, and sources.
+//! Sections other than `[DEFAULT]`: users of the images, and sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 

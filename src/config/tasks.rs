@@ -1,4 +1,4 @@
-//! What a run is asked to do instead of building [pure].
+//! Tasks that a run does instead of building [pure].
 
 use std::path::PathBuf;
 

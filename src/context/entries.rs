@@ -1,4 +1,4 @@
-//! What a directory holds, in the one order that archives and digests share.
+//! The entries of a directory, in the one order that archives and digests share.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

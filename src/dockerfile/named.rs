@@ -1,4 +1,4 @@
-//! What a Dockerfile names that is not in its build context: images, and what ADD downloads [pure].
+//! Images and downloads that a Dockerfile names outside its build context [pure].
 //!
 //! Images are named by FROM, by the `--from` of COPY and by the mounts of RUN. Names of earlier stages and their numbers
 //! are none. Stages that nothing needs count too: the classic builder builds them.

@@ -72,7 +72,7 @@ fn is_run(instruction: &Instruction) -> bool {
     instruction.keyword == "RUN" && !instruction.is_trigger
 }
 
-/// What a RUN has the shell do; none of one that has none do it, or caches of its own.
+/// The shell command of a RUN; none for one without a shell, or with cache mounts of its own.
 fn command_line(run: &Instruction) -> Option<&str> {
     let mut flags = 0;
     for word in words(&run.arguments) {

@@ -29,7 +29,7 @@ pub fn as_root(instructions: &Instructions, is_root_in: RootLookup) -> Vec<bool>
     instructions.all.iter().map(follow).collect()
 }
 
-/// Whether root is the user of the image that a Dockerfile makes.
+/// True when the image that a Dockerfile makes runs as root.
 pub fn ends_as_root(dockerfile: &str, is_root_in: RootLookup) -> bool {
     as_root(&Instructions::of(dockerfile), is_root_in).last().copied().unwrap_or(true)
 }
@@ -40,7 +40,7 @@ fn image_and_stage(from: &Instruction) -> (&str, Option<&str>) {
     (image, words.nth(1))
 }
 
-/// Whether `USER[:GROUP]` is root, as far as the text says.
+/// True for a `USER[:GROUP]` that the text alone shows to be root.
 fn is_root_user(text: &str) -> bool {
     let user = text.trim_matches(['"', '\'']).split(':').next().unwrap_or_default();
     matches!(user, "root" | "0")

@@ -24,9 +24,9 @@ pub struct ContainerSpec {
     pub user: Option<String>,
     /// Further groups of that user.
     pub group_add: Vec<String>,
-    /// Host name inside.
+    /// Host name that its processes see.
     pub hostname: Option<String>,
-    /// `NAME:ADDRESS` for `/etc/hosts`.
+    /// Entries for `/etc/hosts`, each `NAME:ADDRESS`.
     pub extra_hosts: Vec<String>,
     /// True for a terminal.
     pub tty: bool,
@@ -52,7 +52,7 @@ pub struct ContainerSpec {
     pub limits: Limits,
     /// How the engine asks for its health; none for what the image says.
     pub healthcheck: Option<Healthcheck>,
-    /// What happens at its end.
+    /// Policy for its end.
     pub restart: RestartPolicy,
     /// Signal that asks it to end.
     pub stop_signal: Option<String>,
@@ -69,13 +69,13 @@ pub struct ContainerSpec {
 pub struct Namespaces {
     /// Network: `host`, `none`, the name of a network.
     pub network: Option<String>,
-    /// Interprocess communication.
+    /// Namespace of shared memory, semaphores and message queues.
     pub ipc: Option<String>,
-    /// Processes.
+    /// Namespace of process numbers.
     pub pid: Option<String>,
-    /// Host name.
+    /// Namespace of the host name.
     pub uts: Option<String>,
-    /// Control groups.
+    /// Namespace of control groups.
     pub cgroup: Option<String>,
 }
 
@@ -97,7 +97,7 @@ pub enum VolumeSource {
     Anonymous,
     /// In a volume of this name.
     Named(String),
-    /// On the host.
+    /// At this path of the host.
     Path(String),
 }
 
@@ -124,7 +124,7 @@ pub enum NumericLimit {
     CpuQuota,
     /// Weight in the sharing of processors.
     CpuShares,
-    /// Memory in bytes.
+    /// Most memory that it may use, in bytes.
     Memory,
     /// Memory in bytes that it is brought down to when memory is short.
     MemoryReservation,
@@ -172,9 +172,9 @@ impl NumericLimit {
 pub struct Limits {
     /// Those that are numbers; one that is not there has its default.
     pub numbers: BTreeMap<NumericLimit, i64>,
-    /// Processors, as `0-3,8`.
+    /// Processors that it may run on, as `0-3,8`.
     pub cpuset_cpus: Option<String>,
-    /// Memory nodes.
+    /// Memory nodes that it may use, as `0-1`.
     pub cpuset_mems: Option<String>,
     /// Limits of its processes.
     pub ulimits: Vec<Ulimit>,
@@ -230,17 +230,17 @@ impl Healthcheck {
     }
 }
 
-/// What happens when a container ends.
+/// Policy of an engine for a container that has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RestartPolicy {
-    /// Nothing.
+    /// The container stays ended.
     #[default]
     No,
-    /// It is started again.
+    /// Started again, whatever its exit code.
     Always,
-    /// It is started again unless somebody has stopped it.
+    /// Started again unless somebody has stopped it.
     UnlessStopped,
-    /// It is started again after a failure, so many times; without end for none.
+    /// Started again after a failure, at most this many times; any number of times for none.
     OnFailure(Option<u32>),
 }
 
@@ -259,15 +259,15 @@ impl fmt::Display for RestartPolicy {
 /// State of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContainerStatus {
-    /// It was made and never started.
+    /// Made and never started.
     Created,
-    /// It runs.
+    /// With processes that run.
     Running,
-    /// Its processes are held.
+    /// With processes that are held.
     Paused,
-    /// It has ended and is about to be started again.
+    /// Ended, and about to be started again.
     Restarting,
-    /// It has ended.
+    /// Ended, and not to be started again.
     Exited,
     /// The engine is removing it, or failed to.
     Dead,
@@ -316,9 +316,9 @@ pub struct ContainerFacts {
     pub name: String,
     /// Id of the image that it was made from.
     pub image: ImageId,
-    /// What it was made from and how it runs; what the image says is in it too.
+    /// The specification that it was made from, with the image's own settings merged into it.
     pub spec: ContainerSpec,
-    /// State of it.
+    /// State that the engine reports.
     pub status: ContainerStatus,
     /// Exit code of its last end.
     pub exit_code: i64,
@@ -335,7 +335,7 @@ pub struct ListedContainer {
     pub id: String,
     /// Name, without a slash.
     pub name: String,
-    /// Labels.
+    /// Labels of the container and of its image.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -355,18 +355,18 @@ pub struct ImageDefaults {
 /// A command that has ended in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
-    /// Exit code.
+    /// Exit code of the command.
     pub code: i64,
-    /// What it wrote, to standard output and standard error.
+    /// Standard output and standard error, as they came.
     pub output: String,
 }
 
-/// Labels, by name.
+/// Values of labels by the labels' names.
 pub type Labels = BTreeMap<String, String>;
 
 /// An engine that runs containers. Every name may be an id too.
 pub trait ContainerEngine: Engine {
-    /// True for Podman.
+    /// True when the engine is Podman.
     fn is_podman(&self) -> bool;
 
     /// Every container, running or not, with this label: its name and value.

@@ -1,4 +1,4 @@
-//! What an engine's error is to a unit [pure].
+//! The failure of a unit that an engine's error stands for [pure].
 
 use super::EngineError;
 use crate::model::failure::{Failure, FailureKind};

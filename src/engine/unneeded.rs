@@ -1,4 +1,4 @@
-//! What of ours an engine holds and nothing needs any more [pure].
+//! Images and caches of this tool that an engine holds and nothing needs any more [pure].
 //!
 //! Ours is what carries [`KEY_LABEL`]. Of that, needed are the images under the names that the plan gives, what
 //! containers are made from, and what either is built on.
@@ -83,15 +83,15 @@ pub struct ImagePrune {
 /// A cache that package managers have filled in builds of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PackageCache {
-    /// What it is of: `pip`.
+    /// Name of the program whose cache it is, as `pip`.
     pub name: String,
     /// The engine's id of it.
     pub id: String,
-    /// Size in bytes.
+    /// Size of the cache in bytes.
     pub size: u64,
     /// Whole days since a build had it last.
     pub unused_days: u64,
-    /// Whether it goes.
+    /// True when it is to be removed.
     pub goes: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Whether an image is up to date, and if not, why: decided of evidence that others have gathered [pure].
+//! The decision that an image is up to date or why it is not, from evidence that others have gathered [pure].
 
 use super::answer::{Expected, Freshness, Reused, StaleReason};
 use super::evidence::{Evidence, Existing, ImageLabels, ParentState, Reuse};

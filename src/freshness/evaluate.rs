@@ -1,4 +1,4 @@
-//! Whether an image is up to date, and if not, why: the one answer to everybody who wants to know.
+//! The one answer to the question if an image is up to date, and if not, why.
 //!
 //! A build, `--plan`, `--verify-registry` and `--reuse registry` differ in whom an [`Evaluator`] may ask.
 //! `--skip-existing` looks at names alone, and `--affected-since` compares records and asks nobody.

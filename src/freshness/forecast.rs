@@ -1,4 +1,4 @@
-//! What would come of every unit of a plan: nothing is built, and each is evaluated as a build evaluates it.
+//! The expected outcome of every unit of a plan: nothing is built, and each is evaluated as a build evaluates it.
 
 use std::collections::HashMap;
 

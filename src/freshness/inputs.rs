@@ -1,4 +1,4 @@
-//! What a unit is made from today: asked of where sources and downloads come from, and read in its context [I/O].
+//! Today's inputs of a unit: asked of where sources and downloads come from, and read in its context [I/O].
 
 use std::path::Path;
 

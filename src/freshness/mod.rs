@@ -1,4 +1,4 @@
-//! Whether an image is up to date, and if not, why: asked and answered in one place.
+//! The one place that tells if an image is up to date, and if not, why.
 //!
 //! A [`recipe`] says what an image is made from; [`evaluate`] asks what that is today and what exists already, and
 //! [`decide`] tells what it means.

@@ -1,4 +1,4 @@
-//! What one image is made from.
+//! The recipe of an image: everything that it is made from.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What an image was made from the last time, as digests: enough to say what is not the same any more [pure].
+//! The record of an image's last build: digests of its inputs, enough to name those that have changed [pure].
 
 use std::collections::BTreeMap;
 

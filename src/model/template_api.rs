@@ -1,4 +1,4 @@
-//! What a Kolla release gives to its templates: variables, functions and files differ from release to release [pure].
+//! The interface of a Kolla release for its templates: variables, functions and files differ between releases [pure].
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a registry wants to see before it answers: Basic credentials, or a token from the server that it names
+//! Authentication that a registry asks for: Basic credentials, or a token from the server that it names
 //! (<https://distribution.github.io/distribution/spec/auth/token/>).
 
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};

@@ -1,4 +1,4 @@
-//! What engines say when a registry did not take or give an image: only text tells the kind [pure].
+//! Kinds of failed transfers to and from a registry, told by the engine's text, which is all that there is [pure].
 //!
 //! The phrases are those of Docker's and Podman's clients of the distribution API, and the error codes of the
 //! distribution specification; those of any network are [`crate::util::transient`]'s. Here "timeout" alone is enough, because all

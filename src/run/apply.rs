@@ -41,7 +41,7 @@ pub enum ApplyError {
 /// How a run ended.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// What was done, counted.
+    /// Number of containers that each action was done to.
     pub counts: RunCounts,
     /// Names of the containers that failed.
     pub failed: BTreeSet<String>,
@@ -51,9 +51,9 @@ pub struct Applied {
 
 /// Someone who brings a stack about.
 pub struct Applier<'a> {
-    /// Stack.
+    /// Stack that is brought about.
     pub stack: &'a Stack,
-    /// This machine.
+    /// Facts of this machine that stacks refer to.
     pub view: HostView<'a>,
     /// Engine, and how long it is waited for.
     pub waiter: Waiter<'a>,

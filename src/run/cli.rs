@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use super::labels::MANAGER;
 
-/// What a command line asks for.
+/// A command line, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRequest {
     /// Engine that it names.
@@ -19,7 +19,7 @@ pub struct RunRequest {
     pub state_dir: Option<PathBuf>,
     /// Who looks after the containers.
     pub managed_by: String,
-    /// What is to be done.
+    /// Task to do.
     pub task: RunTask,
 }
 
@@ -28,28 +28,28 @@ pub struct RunRequest {
 pub enum RunTask {
     /// Bring a stack about.
     Apply {
-        /// Stack.
+        /// Stack and the values of its parameters.
         stack: StackArguments,
         /// The longest wait for a container.
         timeout: Duration,
     },
     /// Tell what `apply` would do.
     Diff {
-        /// Stack.
+        /// Stack and the values of its parameters.
         stack: StackArguments,
-        /// True for JSON.
+        /// True for output as JSON.
         json: bool,
     },
     /// Print the `docker run` line of a container.
     Debug {
-        /// Stack.
+        /// Stack and the values of its parameters.
         stack: StackArguments,
         /// Name of the container.
         container: String,
     },
-    /// List containers.
+    /// List the containers of all stacks.
     List {
-        /// True for JSON.
+        /// True for output as JSON.
         json: bool,
     },
     /// Ask containers for their health, and for changed files.
@@ -59,26 +59,26 @@ pub enum RunTask {
     },
     /// Print the last lines of containers.
     Logs {
-        /// Containers.
+        /// Names of containers; none for all.
         containers: Vec<String>,
         /// So many lines of each.
         tail: usize,
     },
-    /// Remove stacks.
+    /// Remove stacks and their containers.
     Delete {
-        /// Stacks.
+        /// Identifiers of the stacks to remove.
         config_ids: Vec<String>,
         /// True when volumes and passwords go too.
         volumes: bool,
     },
     /// Remove the stacks that are not named.
     Cleanup {
-        /// Stacks that stay.
+        /// Identifiers of the stacks that stay.
         config_ids: Vec<String>,
     },
     /// List the stacks inside the program, or print one.
     Stacks {
-        /// Stack to print.
+        /// Stack to print; none to list them.
         name: Option<String>,
     },
     /// Print a completion script.
@@ -92,11 +92,11 @@ pub enum RunTask {
 pub struct StackArguments {
     /// File, or name of a stack inside the program.
     pub file: String,
-    /// What its containers are known by; none for the name of the file.
+    /// Identifier of the stack's containers; none for the name of the file.
     pub config_id: Option<String>,
-    /// The only step.
+    /// The only step to do; none for all.
     pub step: Option<u32>,
-    /// Values of parameters.
+    /// Values of parameters, by their names.
     pub parameters: BTreeMap<String, String>,
 }
 

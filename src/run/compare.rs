@@ -1,4 +1,4 @@
-//! What differs between a container as it is to be and as it is: kolla-ansible's sixteen comparisons, and those of settings
+//! Differences between a container as it is to be and as it is: kolla-ansible's sixteen comparisons, and those of settings
 //! and mounted files that it does not look at [pure].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,15 +20,15 @@ pub enum Attribute {
     CapAdd,
     /// Options of the security modules.
     SecurityOpt,
-    /// Image.
+    /// Identifier of the image.
     Image,
     /// Namespace of interprocess communication.
     IpcMode,
-    /// Labels.
+    /// Labels of the container.
     Labels,
     /// All rights of root on the host.
     Privileged,
-    /// Namespace of processes.
+    /// Namespace of process numbers.
     PidMode,
     /// Namespace of control groups.
     CgroupnsMode,
@@ -38,13 +38,13 @@ pub enum Attribute {
     Volumes,
     /// Containers whose volumes it gets.
     VolumesFrom,
-    /// Variables.
+    /// Variables of the environment.
     Environment,
-    /// Whether it runs.
+    /// State: running or not.
     ContainerState,
-    /// Limits.
+    /// Limits of processors, memory and disks.
     Dimensions,
-    /// Command.
+    /// Words of the command.
     Command,
     /// Check of its health.
     Healthcheck,
@@ -73,14 +73,14 @@ impl fmt::Display for Attribute {
     }
 }
 
-/// Something that differs.
+/// One property with two values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
     /// A property is another.
     Property {
-        /// The property.
+        /// Property with two values.
         attribute: Attribute,
-        /// As it is.
+        /// Value that the container has.
         current: String,
         /// As it is to be.
         desired: String,
@@ -118,7 +118,7 @@ fn short(value: &str) -> String {
 /// A container as it is to be.
 #[derive(Debug, Clone, Copy)]
 pub struct Desired<'a> {
-    /// What it is made from.
+    /// Specification that it is to be made from.
     pub spec: &'a ContainerSpec,
     /// The image that it is made from, as the engine has it; none when it has none of this name.
     pub image: Option<&'a ImageDefaults>,

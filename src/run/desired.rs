@@ -45,7 +45,7 @@ pub struct EnvFileError {
 }
 
 impl HostView<'_> {
-    /// What a container is to be made from.
+    /// The specification that a container is to be made from.
     pub fn spec(&self, container: &StackContainer) -> Result<ContainerSpec, EnvFileError> {
         let settings = &container.settings;
         let mut environment = BTreeMap::new();

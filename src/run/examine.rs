@@ -22,7 +22,7 @@ pub enum ExamineError {
     Engine(#[from] EngineError),
 }
 
-/// What a stack is to be made from, and what there is of it.
+/// A stack as it is to be, beside the containers that there are of it.
 pub struct Examined {
     /// Containers as they are to be, by name.
     pub specs: BTreeMap<String, ContainerSpec>,

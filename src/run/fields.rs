@@ -8,26 +8,26 @@ use serde_json::{Map, Value};
 use super::units;
 use crate::util::nearest;
 
-/// What is wrong with a key.
+/// A key that is missing or has a value that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
     /// Nothing goes by it.
     #[error("{}", nearest::unknown_name("key", key, known.iter().copied()))]
     Unknown {
-        /// The key.
+        /// Name of the key.
         key: String,
         /// Those that mean something.
         known: Vec<&'static str>,
     },
-    /// It has to be there.
+    /// A required key that is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// What stands there can't be used.
+    /// A key with a value that can't be used.
     #[error("{key}: {reason}")]
     Unfit {
-        /// The key.
+        /// Name of the key.
         key: &'static str,
-        /// What is wrong with it.
+        /// Why the value can't be used.
         reason: String,
     },
 }
@@ -44,7 +44,7 @@ pub fn unfit(key: &'static str, reason: impl fmt::Display) -> FieldError {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads this mapping.
+    /// Begins to read a mapping, no key of which has been read.
     pub fn new(map: &'a Map<String, Value>) -> Fields<'a> {
         Fields { map, known: Vec::new() }
     }
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
         Ok(self.value(key).map(text).transpose()?.filter(|text| !text.is_empty()))
     }
 
-    /// A truth value.
+    /// Reads true or false; the default of a missing key.
     pub fn flag(&mut self, key: &'static str, default: bool) -> Result<bool, FieldError> {
         let Some(value) = self.value(key) else { return Ok(default) };
         match scalar(value).map(|text| text.to_lowercase()).as_deref() {
@@ -71,7 +71,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A whole number.
+    /// Reads a whole number; none of a missing key.
     pub fn number(&mut self, key: &'static str) -> Result<Option<i64>, FieldError> {
         let number = |value| {
             let number = scalar(value).and_then(|text| text.trim().parse().ok());
@@ -89,7 +89,7 @@ impl<'a> Fields<'a> {
         self.value(key).map(bytes).transpose()
     }
 
-    /// A duration.
+    /// Reads a duration, in seconds or as `1m30s`; none of a missing key.
     pub fn duration(&mut self, key: &'static str) -> Result<Option<Duration>, FieldError> {
         let duration = |value| {
             let duration = scalar(value).and_then(|text| units::duration(&text));

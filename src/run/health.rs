@@ -21,16 +21,16 @@ const MOST_RESTARTS: i64 = 3;
 /// Why a container is not up.
 #[derive(Debug, thiserror::Error)]
 pub enum NotUp {
-    /// It ended.
+    /// The container has ended.
     #[error("it has ended with exit code {0}")]
     Ended(i64),
-    /// It ends again and again.
+    /// The container ends again and again.
     #[error("it does not stay up: it was started {0} times, and its last exit code is {1}")]
     KeepsRestarting(i64, i64),
-    /// Its healthcheck fails for too long.
+    /// The container's healthcheck fails for too long.
     #[error("it has not become healthy within {} s{}", .0.as_secs_f32(), last_word(.1))]
     Unhealthy(Duration, String),
-    /// It does not end.
+    /// The container does not end in time.
     #[error("it has not ended within {} s", .0.as_secs_f32())]
     EndlessRun(Duration),
     /// Somebody has removed it.
@@ -152,7 +152,7 @@ pub async fn ask_health(
     }
 }
 
-/// Pauses that grow.
+/// Pauses between two looks at a container, each longer than the one before.
 struct Pauses(Duration);
 
 impl Pauses {

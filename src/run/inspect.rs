@@ -15,7 +15,7 @@ const NO_PROGRAM: [i64; 2] = [126, 127];
 
 /// A container as lists show it.
 pub struct Listed {
-    /// What the engine tells of it.
+    /// Facts that the engine tells of it.
     pub facts: ContainerFacts,
 }
 
@@ -45,14 +45,14 @@ impl Listed {
     }
 }
 
-/// What a check has found.
+/// Findings of a check of one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckResult {
     /// Name of the container.
     pub name: String,
-    /// What is right, in words.
+    /// Findings that are as they should be, in words.
     pub words: Vec<String>,
-    /// What is wrong.
+    /// Findings that are faults, in words.
     pub faults: Vec<String>,
 }
 

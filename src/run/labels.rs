@@ -16,15 +16,15 @@ pub const CONFIG_HASHES: &str = "config_hashes";
 /// Labels that are no text to compare.
 pub const IS_COMPARED_INSIDE: [&str; 2] = [CONFIG_DATA, CONFIG_HASHES];
 
-/// What this tool calls itself in [`MANAGED_BY`] when nobody says otherwise.
+/// Default of [`MANAGED_BY`]: this tool's name.
 pub const MANAGER: &str = "kolla-run";
 
 /// Who looks after containers, and for which stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackOwner {
-    /// Tool.
+    /// Tool that manages the container.
     pub managed_by: String,
-    /// Stack.
+    /// Identifier of the container's stack.
     pub config_id: String,
 }
 

@@ -13,7 +13,7 @@ const ESCAPED: &str = "$${";
 /// PlaceholderMeaning of a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaceholderMeaning {
-    /// This text.
+    /// Text that stays as it is.
     Text(String),
     /// A text that is put in later.
     Later,

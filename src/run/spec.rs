@@ -14,7 +14,7 @@ use crate::engine::container::{
 /// How a stack brings a container about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaunchAction {
-    /// It is made and started.
+    /// A container is made and started.
     Run,
     /// A command is run in another one.
     Exec,
@@ -39,7 +39,7 @@ pub struct Settings {
     pub env_files: Vec<String>,
     /// Variables that it gets as they are here.
     pub passed_variables: Vec<String>,
-    /// What it is made from; without labels, and without what files say.
+    /// Specification of the container, without labels and without the contents of files.
     pub spec: ContainerSpec,
 }
 

@@ -14,11 +14,11 @@ use crate::util::nearest;
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {}{reason}", container.as_ref().map(|name| format!("container {name}: ")).unwrap_or_default())]
 pub struct StackError {
-    /// The file.
+    /// Name of the stack's file.
     pub file: String,
     /// The container that it is about.
     pub container: Option<String>,
-    /// What is wrong.
+    /// Why the stack can't be used.
     pub reason: String,
 }
 
@@ -29,9 +29,9 @@ pub struct StackContainer {
     pub name: String,
     /// Step that it belongs to; none in a stack without steps.
     pub step: Option<u32>,
-    /// Its settings as they are written, as JSON; passwords are still names.
+    /// Settings as they are written, as JSON; passwords are still names.
     pub config_data: String,
-    /// Its settings.
+    /// Settings as they are used.
     pub settings: Settings,
 }
 
@@ -40,7 +40,7 @@ pub struct StackContainer {
 pub struct StackFile {
     /// Where it is on the host.
     pub path: String,
-    /// What is in it.
+    /// Content of the file.
     pub content: String,
 }
 
@@ -61,7 +61,7 @@ pub struct StackDraft {
     files: BTreeMap<String, String>,
 }
 
-/// What is put into a stack when it is read.
+/// Values that are put into a stack when it is read.
 pub struct StackInputs<'a> {
     /// Values of parameters in place of their defaults.
     pub parameters: &'a BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! What is kept of a stack between runs: its passwords, the files that its containers mount, and the lock that keeps two
+//! The state of a stack between runs: its passwords, the files that its containers mount, and the lock that keeps two
 //! runs apart [I/O].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +20,10 @@ const PASSWORD_BYTES: usize = 16;
 /// Why the state of a stack can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The system refused.
+    /// The operating system refused an operation.
     #[error("{path}: {source}")]
     Io {
-        /// File or directory.
+        /// File or directory that was used.
         path: PathBuf,
         /// Error that the system gave.
         source: io::Error,
@@ -31,17 +31,17 @@ pub enum StateError {
     /// Another run is at it.
     #[error("another kolla-run is at work on '{config_id}' (it holds the lock {path})")]
     Locked {
-        /// Stack.
+        /// Identifier of the stack.
         config_id: String,
-        /// Lock file.
+        /// Lock file that another run holds.
         path: PathBuf,
     },
     /// The passwords are no JSON.
     #[error("{path} does not hold passwords: {reason}")]
     Passwords {
-        /// File.
+        /// File that can't be used.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why the file can't be used.
         reason: String,
     },
     /// The system gives no random numbers.

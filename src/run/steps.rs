@@ -1,4 +1,4 @@
-//! What is done to bring a stack about: decided from what is held and what differs, before anything is done [pure].
+//! Actions that bring a stack about: decided from what is held and what differs, before anything is done [pure].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,15 +16,15 @@ pub struct HeldContainer {
     pub name: String,
     /// Name in the stack.
     pub container_name: String,
-    /// State of it.
+    /// State that the engine reports.
     pub status: ContainerStatus,
     /// Health of it, where the engine asks for it.
     pub health: Option<Health>,
-    /// What differs from the stack; nothing of one that the stack does not name.
+    /// Differences from the stack; empty for a container that the stack does not name.
     pub differences: Vec<Difference>,
 }
 
-/// What is done about a container of the stack.
+/// Action on a container of the stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Nothing: it is as it is to be.
@@ -32,28 +32,28 @@ pub enum Action {
         /// True when it runs and is not known to be healthy.
         wait: bool,
     },
-    /// It is made, in place of another or because there is none.
+    /// Make the container, in place of another or because there is none.
     Make {
         /// Id of the one that goes.
         replaces: Option<String>,
         /// Why that one goes.
         why: Vec<Difference>,
     },
-    /// It is as it is to be, but does not run.
+    /// Start the container, which is as it is to be but does not run.
     Start {
         /// The engine's id of it.
         id: String,
     },
-    /// Its command is run in another container, as every time.
+    /// Run its command in another container, as in every run.
     Exec,
 }
 
 /// A container of the stack, and what is done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedContainer<'a> {
-    /// The container.
+    /// Container as the stack describes it.
     pub container: &'a StackContainer,
-    /// What is done about it.
+    /// Action that is due.
     pub action: Action,
 }
 

@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// So often a failed pull is tried again.
 const RETRIES: u32 = 3;
 
-/// What every task works with.
+/// The engine, the state directory and the output of a run, which every task works with.
 pub struct RunSession {
     /// The environment of the process.
     pub environment: Environment,
@@ -261,7 +261,7 @@ impl RunSession {
         })
     }
 
-    /// Removes stacks.
+    /// Removes the containers and networks of stacks, and their volumes if asked to.
     pub fn delete(&self, config_ids: &[String], with_volumes: bool) -> Result<u8, Fatal> {
         block_on(async {
             let engine = self.engine("Deleting").await?;

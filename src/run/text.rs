@@ -1,4 +1,4 @@
-//! What people are told of a run [pure].
+//! Messages of a run to people [pure].
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::compare::Difference;
 use super::steps::{Action, PlannedContainer, RemovalReason, StackPlan};
 use crate::report::human;
 
-/// What a run has done, counted.
+/// Numbers of the actions that a run has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunCounts {
     /// Containers made where there was none.
@@ -22,7 +22,7 @@ pub struct RunCounts {
     pub ran: usize,
     /// Containers left as they are.
     pub unchanged: usize,
-    /// Containers removed.
+    /// Number of containers removed.
     pub removed: usize,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for RunCounts {
     }
 }
 
-/// ` (took 3.2s)`.
+/// Time that something took, as ` (took 3.2s)`.
 pub fn took(duration: Duration) -> String {
     format!(" (took {})", human(duration))
 }

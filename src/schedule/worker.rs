@@ -1,4 +1,4 @@
-//! What does the work on units, and what it tells while it does.
+//! The worker that units are given to, and the events that it sends meanwhile.
 
 use futures_util::future::BoxFuture;
 

@@ -1,4 +1,4 @@
-//! What the working directory holds: the rendered tree, or the build contexts in it.
+//! Contents of the working directory: the rendered tree, or the build contexts in it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

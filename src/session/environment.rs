@@ -1,4 +1,4 @@
-//! What the environment of the process says, as typed facts.
+//! The process's environment, as typed facts.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What runs keep for the next ones in the user's cache directory: sources, records and durations. None of it is needed
+//! State that runs keep for the next ones in the user's cache directory: sources, records and durations. None of it is needed
 //! for a build, so a run goes on where it can't be kept.
 
 use std::path::PathBuf;

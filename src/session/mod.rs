@@ -1,4 +1,4 @@
-//! What a command works with: everything that was decided before it begins.
+//! The session of a command: everything that was decided before it begins.
 
 pub mod changes;
 pub mod contexts;

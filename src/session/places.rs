@@ -1,4 +1,4 @@
-//! What a run reads and what it writes, so that nothing of the one is written over by the other.
+//! The places that a run reads and those that it writes, so that nothing of the one is written over by the other.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What every image is built from, as the configuration and the rendered Dockerfiles say.
+//! The recipe of every image, as the configuration and the rendered Dockerfiles say.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What can go wrong with a source, told so that the user knows which one and what to do.
+//! Errors of sources, told so that the user knows which one and what to do.
 
 use std::path::PathBuf;
 use std::time::Duration;

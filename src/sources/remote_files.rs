@@ -1,4 +1,4 @@
-//! What a Dockerfile's ADD would download now, told without downloading it.
+//! The content that a Dockerfile's ADD would download now, told without downloading it.
 
 use std::convert::Infallible;
 use std::time::Duration;

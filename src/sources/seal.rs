@@ -1,4 +1,4 @@
-//! What is written down of an object of the source cache when it is made, so that each use can be sure that it still is
+//! The seal of an object of the source cache, written when the object is made, so that each use can be sure that it still is
 //! what it was.
 
 use std::fs::{self, Metadata};

@@ -1,4 +1,4 @@
-//! What templates see: the variables of Kolla's render context.
+//! The variables that templates see: those of Kolla's render context.
 
 use std::collections::BTreeMap;
 

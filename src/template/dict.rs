@@ -1,4 +1,4 @@
-//! What templates do with dicts that can change.
+//! Methods that templates call on dicts that can change.
 
 use std::fmt;
 use std::sync::Arc;

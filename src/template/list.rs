@@ -1,4 +1,4 @@
-//! What templates do with lists that can change.
+//! Methods that templates call on lists that can change.
 
 use std::fmt;
 use std::sync::Arc;

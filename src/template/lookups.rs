@@ -1,4 +1,4 @@
-//! What `customizable` was asked for while an image was rendered. Overrides are checked and explained with it.
+//! Names that `customizable` was asked for while an image was rendered. Overrides are checked and explained with it.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What the HTTP clients of the program share: time-outs, certificates, and errors in words.
+//! Parts that the program's HTTP clients share: time-outs, certificates, and errors in words.
 
 use std::error::Error;
 use std::io;

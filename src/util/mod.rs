@@ -1,4 +1,4 @@
-//! What the modules share and none of them is about.
+//! Helpers that modules share and none of them is about.
 
 pub mod at_once;
 pub mod exit;

@@ -1,4 +1,4 @@
-//! Whether what a run writes would go over what it reads [pure].
+//! Overlaps between the places that a run writes and those that it reads [pure].
 
 use std::path::PathBuf;
 

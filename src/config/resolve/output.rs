@@ -1,4 +1,4 @@
-//! What a run tells, and where [pure].
+//! Reports of a run, and the places where they go [pure].
 
 use crate::config::layer::{Layers, ValueError};
 use crate::config::options::OutputPath;

@@ -1,4 +1,4 @@
-//! What is to be in a file, and whether it is there already [I/O].
+//! The content wanted in a file, and a comparison with the content that is there [I/O].
 
 use std::borrow::Cow;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! What is in a working directory's tree beside what is to be written: an earlier run's, or somebody else's [I/O].
+//! Files in a working directory's tree that this run does not write: an earlier run's, or somebody else's [I/O].
 
 use std::collections::HashSet;
 use std::fs;

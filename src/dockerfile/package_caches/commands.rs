@@ -158,7 +158,7 @@ impl Manager {
     }
 }
 
-/// `pip`, `pip3`, `pip3.13`
+/// True for a program of this name with any version behind it: `pip`, `pip3`, `pip3.13`.
 fn is_version_of(program: &str, name: &str) -> bool {
     let version = name.strip_prefix(program);
     version.is_some_and(|version| version.chars().all(|char| char.is_ascii_digit() || char == '.'))
@@ -167,9 +167,9 @@ fn is_version_of(program: &str, name: &str) -> bool {
 /// A change of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LineChange {
-    /// What goes; empty where something only comes.
+    /// Range of the text that is removed; empty for an insertion.
     pub(super) gone: Range<usize>,
-    /// What comes in its place.
+    /// Text that takes its place.
     pub(super) text: &'static str,
 }
 
@@ -218,7 +218,7 @@ fn removals_of_lists(line: &str, commands: &[Command]) -> Option<Vec<Range<usize
     (ends_without && line.matches(LISTS_PARENT).count() == removals.len()).then_some(removals)
 }
 
-/// Whether a word is of one-letter flags, this one among them.
+/// True for a word of one-letter flags that has this one.
 fn is_short_flag(word: &str, flag: char) -> bool {
     word.strip_prefix('-').is_some_and(|letters| !letters.starts_with('-') && letters.contains(flag))
 }

@@ -134,7 +134,7 @@ fn healthcheck_of(config: HealthConfig) -> Option<Healthcheck> {
     })
 }
 
-/// What an image gives to its containers.
+/// The settings that an image gives to its containers.
 pub(super) fn defaults_of(image: ImageInspect) -> ImageDefaults {
     let config = image.config.unwrap_or_default();
     ImageDefaults {
@@ -145,7 +145,7 @@ pub(super) fn defaults_of(image: ImageInspect) -> ImageDefaults {
     }
 }
 
-/// What the engine tells of a container.
+/// The facts of a container, from the engine's description of it.
 pub(super) fn facts_of(container: ContainerInspectResponse) -> ContainerFacts {
     let config = container.config.unwrap_or_default();
     let host = container.host_config.unwrap_or_default();

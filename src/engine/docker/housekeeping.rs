@@ -1,4 +1,4 @@
-//! What an engine holds beside what is built just now, and taking it away.
+//! Images, build cache and package caches that an engine holds, listed and removed.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What in a tree and its package tells which release they are of [I/O].
+//! Traits of a tree and its package that tell which release they are of [I/O].
 
 use std::path::{Path, PathBuf};
 

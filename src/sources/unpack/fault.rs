@@ -1,4 +1,4 @@
-//! What is wrong with an archive that is refused.
+//! Faults for which an archive is refused.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What repositories are for.
+//! The distribution, release and architecture that repositories are for.
 
 use minijinja::{Error, ErrorKind, State};
 
