@@ -5,7 +5,8 @@
 
 uv comes from the index that pip is configured for, in the version that uv.txt pins, and goes with this process. pip
 itself installs what uv can't: see reasons below, or set KOLLA_PIP=pip. Caches (PIP_CACHE_DIR and UV_CACHE_DIR, or root's
-own) are used where they are mounted, and never made. What is installed is compiled once, and without large test suites.
+own) are used where they are mounted, and never made. What is installed is compiled once, and without large test suites;
+what building it has left in directories of sources goes.
 """
 
 import argparse
@@ -210,13 +211,20 @@ def size(directory):
     return sum(file.lstat().st_size for file in directory.rglob("*") if not file.is_dir())
 
 
-def leave_out_large_tests():
-    for tests in SITE.glob("*/tests"):
-        if size(tests) > LARGE_TESTS:
+def leave_out_large_tests(site=SITE):
+    for tests in list(site.rglob("tests")):
+        if tests.is_dir() and size(tests) > LARGE_TESTS:
             shutil.rmtree(tests)
 
 
+def builds(arguments):
+    """Where setuptools builds what is installed from directories of sources, as far as nothing is there yet."""
+    sources = (Path(argument.partition("[")[0]) for argument in arguments)
+    return [source / "build" for source in sources if source.is_dir() and not (source / "build").exists()]
+
+
 def main(arguments):
+    left_by_builds = builds(arguments)
     with tempfile.TemporaryDirectory() as work:
         try:
             status = install_by_uv(arguments, Path(work))
@@ -226,6 +234,8 @@ def main(arguments):
     if status:
         return status
     leave_out_large_tests()
+    for directory in left_by_builds:
+        shutil.rmtree(directory, ignore_errors=True)
     # Services can't write byte code. What has been compiled before is left as it is; what is no Python stays so.
     subprocess.run([sys.executable, "-m", "compileall", "-qq", "-j0", SITE], stdout=subprocess.DEVNULL)
     return 0

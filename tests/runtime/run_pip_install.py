@@ -21,6 +21,29 @@ pip_install = importlib.util.module_from_spec(importlib.util.spec_from_loader("p
 LOADER.exec_module(pip_install)
 
 
+class Leftovers(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = pathlib.Path(scratch.name)
+
+    def test_only_what_building_sources_makes_anew_goes(self):
+        for source, kept in (("nova", "setup.py"), ("novnc", "build/mine.js")):
+            file = self.scratch / source / kept
+            file.parent.mkdir(parents=True)
+            file.touch()
+        nova, novnc = self.scratch / "nova", self.scratch / "novnc"
+        self.assertEqual(pip_install.builds(["-c", "constraints.txt", f"{nova}[osprofiler]", str(novnc), "six"]), [nova / "build"])
+
+    def test_large_test_suites_go_wherever_they_are(self):
+        for name, size in (("numpy/tests", 10), ("numpy/core/tests", pip_install.LARGE_TESTS + 1)):
+            (self.scratch / name).mkdir(parents=True)
+            (self.scratch / name / "test_it.py").write_bytes(bytes(size))
+        pip_install.leave_out_large_tests(self.scratch)
+        self.assertTrue((self.scratch / "numpy/tests/test_it.py").exists())
+        self.assertFalse((self.scratch / "numpy/core/tests").exists())
+
+
 class Configuration(unittest.TestCase):
     def settings(self, listed, **environment):
         return pip_install.uv_settings(pip_install.pip_configuration(listed), environment)
