@@ -67,14 +67,24 @@ pub struct StackInputs<'a> {
     pub parameters: &'a BTreeMap<String, String>,
     /// Directory of files with relative paths, and meaning of `${files}`.
     pub files_dir: &'a str,
+    /// Identifier of the stack, and meaning of `${config_id}`.
+    pub config_id: &'a str,
     /// Reads a file beside the stack.
     pub read: &'a dyn Fn(&str) -> io::Result<String>,
 }
 
 const SECTIONS: [&str; 5] = ["description", "parameters", "docker_config", "kolla_config", "files"];
 
-/// Name of the directory of files among the placeholders.
-const FILES: &str = "files";
+/// Names of placeholders that stacks do not define.
+const BUILT_IN: [&str; 2] = ["files", "config_id"];
+
+impl StackInputs<'_> {
+    /// Meaning of a placeholder of [`BUILT_IN`].
+    fn built_in(&self, name: &str) -> Option<&str> {
+        let values = [self.files_dir, self.config_id];
+        BUILT_IN.iter().zip(values).find(|(known, _)| **known == name).map(|(_, value)| value)
+    }
+}
 
 impl StackDraft {
     /// Reads a stack. `file` is what errors call it.
@@ -89,7 +99,7 @@ impl StackDraft {
         let containers_alone = Map::from_iter([("docker_config".to_string(), Value::Object(whole.clone()))]);
         let mut sections = Fields::new(if has_sections { &whole } else { &containers_alone });
         let parameters = parameters(&mut sections, inputs).map_err(fail)?;
-        let meaning = |name: &str| first_meaning(name, &parameters, inputs.files_dir);
+        let meaning = |name: &str| first_meaning(name, &parameters, inputs);
         let fill_section = |value: Option<&Value>| {
             let nothing = Value::Object(Map::new());
             fill(value.unwrap_or(&nothing), Round::First, &meaning)
@@ -231,7 +241,7 @@ fn parse(text: &str) -> Result<Map<String, Value>, String> {
 fn parameters(sections: &mut Fields, inputs: &StackInputs) -> Result<BTreeMap<String, String>, String> {
     let mut parameters = BTreeMap::new();
     for (name, value) in sections.pairs("parameters").map_err(|error| error.to_string())? {
-        if name == FILES || name.starts_with(PASSWORD) {
+        if BUILT_IN.contains(&name.as_str()) || name.starts_with(PASSWORD) {
             return Err(format!("parameters: '{name}' has a meaning already"));
         }
         let value = inputs.parameters.get(&name).cloned().or(value);
@@ -247,7 +257,11 @@ fn parameters(sections: &mut Fields, inputs: &StackInputs) -> Result<BTreeMap<St
     }
 }
 
-fn first_meaning(name: &str, parameters: &BTreeMap<String, String>, files_dir: &str) -> PlaceholderMeaning {
+fn first_meaning(
+    name: &str,
+    parameters: &BTreeMap<String, String>,
+    inputs: &StackInputs,
+) -> PlaceholderMeaning {
     if let Some(password) = name.strip_prefix(PASSWORD) {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
         return match !password.is_empty() && password.chars().all(fits) {
@@ -257,13 +271,10 @@ fn first_meaning(name: &str, parameters: &BTreeMap<String, String>, files_dir: &
             )),
         };
     }
-    if name == FILES {
-        return PlaceholderMeaning::Text(files_dir.to_string());
-    }
-    match parameters.get(name) {
-        Some(value) => PlaceholderMeaning::Text(value.clone()),
+    match inputs.built_in(name).or_else(|| parameters.get(name).map(String::as_str)) {
+        Some(value) => PlaceholderMeaning::Text(value.to_string()),
         None => {
-            let known = parameters.keys().map(String::as_str).chain([FILES]);
+            let known = parameters.keys().map(String::as_str).chain(BUILT_IN);
             let hint = "; a text that is no placeholder begins with '$${'";
             PlaceholderMeaning::Nothing(nearest::unknown_name("parameter", name, known) + hint)
         }
@@ -358,7 +369,8 @@ mod tests {
             "galera.cnf" => Ok("port = ${port}\n".to_string()),
             _ => Err(io::ErrorKind::NotFound.into()),
         };
-        let inputs = StackInputs { parameters: &parameters, files_dir: "/state/files", read: &read };
+        let inputs =
+            StackInputs { parameters: &parameters, files_dir: "/state/files", config_id: "s", read: &read };
         StackDraft::read("s.yaml", text, &inputs)
     }
 
@@ -410,6 +422,17 @@ files:
         let draft = draft(STACK, &[("port", "1")]).expect("a draft");
         assert_eq!(draft.passwords().into_iter().collect::<Vec<_>>(), ["db"]);
         assert!(draft.files["/state/files/x/galera.cnf"].contains("port = 1"));
+    }
+
+    #[test]
+    fn volumes_can_be_the_stacks_own() {
+        let stack =
+            stack("docker_config: {a: {image: x, volumes: ['${config_id}_data:/data']}}").expect("a stack");
+        let spec = &stack.container("a").expect("there").settings.spec;
+        assert_eq!(spec.volumes[0].bind(), "s_data:/data:rw");
+        let error =
+            draft("parameters: {config_id: x}\ndocker_config: {}", &[]).expect_err("a name that is taken");
+        assert_eq!(error.reason, "parameters: 'config_id' has a meaning already");
     }
 
     #[test]

@@ -110,7 +110,12 @@ impl RunSession {
             Some(directory) => input::read_to_string(&directory.join(path)),
             None => Err(io::ErrorKind::NotFound.into()),
         };
-        let inputs = StackInputs { parameters: &arguments.parameters, files_dir: &files_dir, read: &read };
+        let inputs = StackInputs {
+            parameters: &arguments.parameters,
+            files_dir: &files_dir,
+            config_id: &config_id,
+            read: &read,
+        };
         let draft = StackDraft::read(&file, &text, &inputs)?;
         let passwords = state.passwords(&draft.passwords())?;
         hide(&masking(&passwords)?);
