@@ -58,6 +58,7 @@ test: build python engine ## Run every test (replaces a running demo)
 	tests/demo/check
 	tests/refresh/run
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
+	tests/images/check_self kolla/base:demo
 	tests/images/check $$(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=kolla/*:demo')
 	REAL_DOCKER=1 $(DEFAULT_SIGNALS) tests/host/with-registry tests/host/with-engines tests/host/with-sshd cargo test $(CARGO_FLAGS) -- --include-ignored
 
