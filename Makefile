@@ -22,7 +22,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint dist dist-check refresh images compiler python engine
+.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -100,6 +100,9 @@ lint: compiler python ## Check formatting, lints and scripts
 # What runs in images splits words on purpose (SC2048) and shares variables with kolla_start (SC2034).
 	shellcheck --severity=warning --exclude=SC2034,SC2048,SC2100 $(call shell_scripts,docker)
 	python3 -m py_compile $(PYTHON_SCRIPTS)
+
+lint-images: build python ## Have hadolint read every Dockerfile of the tree, of each distro and architecture
+	tests/dockerfiles/lint
 
 compiler:
 	@tests/host/tools cc
