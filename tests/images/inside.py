@@ -13,6 +13,11 @@ CACHES = (
     "/root/.cache", "/root/.npm", "/root/.cargo", "/var/cache/apt/archives/*.deb", "/var/cache/apt/*.bin", "/var/cache/dnf/*",
     "/var/lib/apt/lists/*_*", "/tmp/*", "/var/tmp/*", "/var/lib/kolla/venv/bin/uv",
 )
+# What tells one machine from all others. Empty, they say that it has no name yet.
+IDENTITIES = (
+    "/etc/machine-id", "/var/lib/dbus/machine-id", "/etc/iscsi/initiatorname.iscsi", "/etc/nvme/hostid", "/etc/nvme/hostnqn",
+    "/var/lib/glusterd/glusterd.info",
+)
 # Their packages' own, which services need: sudo, and what checks a user's password for it.
 SETUID = {"sudo", "unix_chkpwd", "sudoedit"}
 COMPILERS = ("cc", "gcc", "g++", "clang", "rustc", "go")
@@ -39,6 +44,8 @@ def look():
         found = glob.glob(pattern)
         if found:
             yield f"{found[0]} is left"
+    for pattern in IDENTITIES:
+        yield from (f"{file} is of one machine" for file in glob.glob(pattern) if os.path.getsize(file))
     for file, info in files():
         mode = info.st_mode
         if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID) and os.path.basename(file) not in SETUID:
