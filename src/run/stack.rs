@@ -231,11 +231,21 @@ impl Stack {
 /// Reads YAML, of which JSON is a part.
 fn parse(text: &str) -> Result<Map<String, Value>, String> {
     let mut yaml: serde_yaml::Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-    yaml.apply_merge().map_err(|error| error.to_string())?;
+    merge(&mut yaml).map_err(|error| error.to_string())?;
     match serde_json::to_value(&yaml).map_err(|error| error.to_string())? {
         Value::Object(map) => Ok(map),
         _ => Err("it is no mapping".to_string()),
     }
+}
+
+/// Applies YAML's `<<`, what is innermost first: a mapping that is merged into another may itself have one.
+fn merge(value: &mut serde_yaml::Value) -> serde_yaml::Result<()> {
+    match value {
+        serde_yaml::Value::Mapping(map) => map.values_mut().try_for_each(merge)?,
+        serde_yaml::Value::Sequence(items) => items.iter_mut().try_for_each(merge)?,
+        _ => return Ok(()),
+    }
+    value.apply_merge()
 }
 
 fn parameters(sections: &mut Fields, inputs: &StackInputs) -> Result<BTreeMap<String, String>, String> {
@@ -362,6 +372,7 @@ fn section_error(error: FieldError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::container::RestartPolicy;
 
     fn draft(text: &str, set: &[(&str, &str)]) -> Result<StackDraft, StackError> {
         let parameters = set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -433,6 +444,24 @@ files:
         let error =
             draft("parameters: {config_id: x}\ndocker_config: {}", &[]).expect_err("a name that is taken");
         assert_eq!(error.reason, "parameters: 'config_id' has a meaning already");
+    }
+
+    #[test]
+    fn mappings_are_merged_through_each_other() {
+        let stack = stack(
+            "
+docker_config:
+  a: &a {image: x, net: host}
+  b: &b {<<: *a, user: b}
+  c: &c {<<: *a, user: c, restart: always}
+  d: {<<: [*b, *c], image: y}
+",
+        )
+        .expect("a stack");
+        let spec = &stack.container("d").expect("there").settings.spec;
+        assert_eq!((spec.image.as_str(), spec.user.as_deref()), ("y", Some("b")));
+        assert_eq!(spec.namespaces.network.as_deref(), Some("host"));
+        assert_eq!(spec.restart, RestartPolicy::Always);
     }
 
     #[test]
