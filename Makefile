@@ -22,7 +22,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images compiler python engine
+.PHONY: help build demo cloud cloud-clean demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -38,6 +38,13 @@ demo: compiler python engine ## Build keystone and what it needs, run it, print 
 
 demo-clean: ## Remove the demo's containers, volumes and passwords
 	tests/demo/clean
+
+cloud: build python engine ## Run a whole cloud of images on this machine, and use it: a server boots, horizon is logged in to
+	tests/host/tools chromium chromedriver
+	tests/cloud/run
+
+cloud-clean: ## Remove the cloud's containers, volumes and passwords
+	tests/cloud/clean
 
 dist: build engine ## Make target/dist: a tarball, a Debian package and a container image of the tool
 	tests/host/tools dpkg-shlibdeps xz
