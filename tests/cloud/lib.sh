@@ -9,7 +9,7 @@ results=$repository/target/cloud
 state=${KOLLA_BUILD_CLOUD_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/kolla-build-cloud}
 arch=$(uname -m)
 tag=${KOLLA_BUILD_CLOUD_TAG:-images-$arch}
-stacks=(cloud)
+stacks=(cloud services)
 
 say() { printf 'cloud: %s\n' "$*" >&2; }
 
