@@ -229,7 +229,7 @@ async fn drive(
     let warn_in_run = move |text| drop(warnings.send(Event::Warning { text }));
     let watching = async { disk::watch(&places.await, disk::free, warn_in_run).await };
     let secrets = worker.settings.secrets.clone();
-    let building = run(&session.prepared.plan, Arc::new(worker), cost, limits, orderly.stop(), events);
+    let building = run(&session.prepared.plan, Arc::new(worker), None, cost, limits, orderly.stop(), events);
     let running = async {
         tokio::select! {
             () = building => {}

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::ids::{ContentKey, Digest, ImageName};
 use super::outcome::Outcome;
 use super::platform::Platform;
+use super::smoke::{SmokeCheck, SmokeResult};
 
 /// One image on one platform: the unit that is built, pushed and reported.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +79,20 @@ pub enum Event {
         /// Pause before the next try.
         delay: Duration,
     },
+    /// An image's smoke test was started.
+    SmokeStarted {
+        /// Unit that is tested.
+        unit: UnitId,
+        /// Its place among those that are tested at once, from 0.
+        worker: usize,
+    },
+    /// A smoke test has ended, well or not.
+    SmokeEnded {
+        /// Unit that was tested.
+        unit: UnitId,
+        /// What was found.
+        result: SmokeResult,
+    },
     /// A push was started.
     PushStarted {
         /// Unit that is pushed.
@@ -94,8 +109,8 @@ pub enum Event {
         /// Digest of the list of the image's platforms, when this push has completed it.
         list: Option<Digest>,
     },
-    /// A unit's end. Sent exactly once for every unit of the run. A failed push sends it a second time, with
-    /// [`Outcome::PushFailed`], which then counts.
+    /// A unit's end. Sent exactly once for every unit of the run. A failed smoke test or push sends it a second
+    /// time, with [`Outcome::SmokeError`] or [`Outcome::PushFailed`], which then counts.
     Finished {
         /// Unit that has ended.
         unit: UnitId,
@@ -135,9 +150,16 @@ impl Event {
             Event::Retrying { unit, attempt, failure: why, delay } => {
                 Event::Retrying { unit, attempt, failure: failure(why), delay }
             }
+            Event::SmokeEnded { unit, result } => {
+                let check =
+                    |SmokeCheck { name, fault }| SmokeCheck { name: change(name), fault: fault.map(&change) };
+                let checks = result.checks.into_iter().map(check).collect();
+                Event::SmokeEnded { unit, result: SmokeResult { checks, ..result } }
+            }
             Event::Finished { unit, outcome, duration } => {
                 let outcome = match outcome {
                     Outcome::Failed(why) => Outcome::Failed(failure(why)),
+                    Outcome::SmokeError(why) => Outcome::SmokeError(failure(why)),
                     Outcome::PushFailed(why) => Outcome::PushFailed(failure(why)),
                     other => other,
                 };

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a build or a push failed.
+/// Why a build, a smoke test or a push failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Whose fault it was.
@@ -64,6 +64,8 @@ pub enum FailureKind {
     Timeout,
     /// A disk is full, here or at the engine.
     Disk,
+    /// The image does not do what its stack or its checks ask for.
+    Smoke,
     /// Something else on this machine: permissions, files that can't be read.
     Local,
 }

@@ -11,4 +11,5 @@ pub mod plan;
 pub mod platform;
 pub mod reference;
 pub mod secret;
+pub mod smoke;
 pub mod template_api;

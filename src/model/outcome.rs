@@ -34,6 +34,8 @@ pub enum Outcome {
         /// The ancestor whose own build failed.
         root_cause: ImageName,
     },
+    /// Built, but has failed its smoke test, and is not pushed.
+    SmokeError(Failure),
     /// Built, but could not be pushed.
     PushFailed(Failure),
     /// Not finished, because the run was ended before.
@@ -56,6 +58,7 @@ impl Outcome {
             Outcome::Unchanged(_) => OutcomeKind::Unchanged,
             Outcome::Failed(_) => OutcomeKind::Failed,
             Outcome::ParentFailed { .. } => OutcomeKind::ParentFailed,
+            Outcome::SmokeError(_) => OutcomeKind::SmokeError,
             Outcome::PushFailed(_) => OutcomeKind::PushFailed,
             Outcome::Cancelled { .. } => OutcomeKind::Cancelled,
         }
@@ -66,18 +69,25 @@ impl Outcome {
         match self {
             Outcome::ParentFailed { root_cause } => Some(root_cause),
             Outcome::Cancelled { root_cause } => root_cause.as_ref(),
-            Outcome::Built(_) | Outcome::Unchanged(_) | Outcome::Failed(_) | Outcome::PushFailed(_) => None,
+            Outcome::Built(_)
+            | Outcome::Unchanged(_)
+            | Outcome::Failed(_)
+            | Outcome::SmokeError(_)
+            | Outcome::PushFailed(_) => None,
         }
     }
 
-    /// Kolla's status of a failure; none for a success. A cancelled image was not built, which is an error to Kolla.
+    /// Kolla's status of a failure; none for a success. To Kolla, which tests no images and cancels none, either end is an
+    /// error.
     pub fn failed_status(&self) -> Option<FailedStatus> {
         match self {
             Outcome::Built(_) | Outcome::Unchanged(_) => None,
             Outcome::Failed(failure) if failure.kind.is_of_engine_connection() => {
                 Some(FailedStatus::ConnectionError)
             }
-            Outcome::Failed(_) | Outcome::Cancelled { .. } => Some(FailedStatus::Error),
+            Outcome::Failed(_) | Outcome::SmokeError(_) | Outcome::Cancelled { .. } => {
+                Some(FailedStatus::Error)
+            }
             Outcome::ParentFailed { .. } => Some(FailedStatus::ParentError),
             Outcome::PushFailed(_) => Some(FailedStatus::PushError),
         }
@@ -96,6 +106,8 @@ pub enum OutcomeKind {
     Failed,
     /// An [`Outcome::ParentFailed`], with nothing tried.
     ParentFailed,
+    /// An [`Outcome::SmokeError`] of an image that is there.
+    SmokeError,
     /// An [`Outcome::PushFailed`] of an image that is there.
     PushFailed,
     /// An [`Outcome::Cancelled`], by a signal or a failure.

@@ -55,6 +55,7 @@ pub fn reasons(summary: &Summary) -> Vec<LogLine> {
     let mut lines = Vec::new();
     for (label, unit) in sorted(summary, &|unit| unit.failure().is_some()) {
         let what = match unit.outcome() {
+            Some(Outcome::SmokeError(_)) => "failed its smoke test",
             Some(Outcome::PushFailed(_)) => "was not pushed",
             _ => "failed",
         };
@@ -80,6 +81,7 @@ pub fn verdict_text(counts: &Counts, elapsed: Duration) -> String {
         (counts.unchanged, "unchanged"),
         (counts.failed, "failed"),
         (counts.parent_failed, "not built"),
+        (counts.smoke_error, "failed their smoke test"),
         (counts.push_failed, "not pushed"),
         (counts.cancelled, "cancelled"),
     ];

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::format::{
     REPORT_VERSION, Report, ReportedCounts, ReportedImage, ReportedPath, ReportedPush, ReportedRetry,
-    ReportedRun, ReportedSetting, ReportedSteps, Seconds, Time,
+    ReportedRun, ReportedSetting, ReportedSmoke, ReportedSteps, Seconds, Time,
 };
 use super::summary::{Summary, UnitSummary};
 use super::timeline::{Retry, Span, Timeline, UnitTimes};
@@ -102,7 +102,7 @@ impl EndedRun<'_> {
     }
 
     fn image(&self, times: &UnitTimes, unit: &UnitSummary) -> ReportedImage {
-        let UnitTimes { planned, build, push, image, .. } = times;
+        let UnitTimes { planned, build, smoke, push, image, .. } = times;
         let root_cause = unit.outcome().and_then(Outcome::root_cause);
         ReportedImage {
             name: planned.image.clone(),
@@ -132,6 +132,7 @@ impl EndedRun<'_> {
             image_id: image.as_ref().map(|image| image.id.clone()),
             size: image.as_ref().map(|image| image.size),
             layers: image.as_ref().map(|image| image.layers).filter(|layers| *layers > 0),
+            smoke: smoke.map(|smoke| self.smoke(smoke, times)),
             push: push.map(|push| self.push(push, times)),
         }
     }
@@ -145,6 +146,16 @@ impl EndedRun<'_> {
             message: failure.message.clone(),
             hints: failure.hints.clone(),
             delay_seconds: Seconds(retry.delay),
+        }
+    }
+
+    fn smoke(&self, smoke: Span, times: &UnitTimes) -> ReportedSmoke {
+        ReportedSmoke {
+            worker: smoke.worker,
+            start: self.clock(smoke.start),
+            end: self.clock(smoke.end),
+            seconds: Seconds(smoke.length()),
+            result: times.found.clone(),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::model::outcome::{Outcome, OutcomeKind, UnitImage};
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
+use crate::model::smoke::SmokeResult;
 
 /// The version of the format. A change that could break a reader raises it.
 pub const REPORT_VERSION: u32 = 1;
@@ -63,8 +64,8 @@ pub struct ReportedRun {
 /// How many images came to each end, and how many the run was to leave alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedCounts {
-    /// Those that were to be brought up to date: `built`, `unchanged`, `failed`, `parent_failed`, `push_failed`,
-    /// `cancelled`. Images whose end was never told are cancelled.
+    /// Those that were to be brought up to date: `built`, `unchanged`, `failed`, `parent_failed`, `smoke_error`,
+    /// `push_failed`, `cancelled`. Images whose end was never told are cancelled.
     #[serde(flatten)]
     pub outcomes: Counts,
     /// Images that were not asked for.
@@ -121,12 +122,12 @@ pub struct ReportedImage {
     pub disposition: Disposition,
     /// Reason for the decision.
     pub reason: String,
-    /// End that it came to: `built`, `unchanged`, `failed`, `parent_failed`, `push_failed`, `cancelled`; null unless
-    /// `disposition` is `build`.
+    /// End that it came to: `built`, `unchanged`, `failed`, `parent_failed`, `smoke_error`, `push_failed`, `cancelled`;
+    /// null unless `disposition` is `build`.
     pub outcome: Option<OutcomeKind>,
     /// True when its end makes the run a failure.
     pub fails_run: bool,
-    /// Why its own build or push failed.
+    /// Why its own build, smoke test or push failed.
     pub failure: Option<Failure>,
     /// The ancestor that it was lost with, or the image whose failure ended the run (`--fail-fast`).
     pub root_cause: Option<ImageName>,
@@ -158,6 +159,9 @@ pub struct ReportedImage {
     pub size: Option<u64>,
     /// Layers of its file system.
     pub layers: Option<usize>,
+    /// Smoke test of the image; null when there was none.
+    #[serde(default)]
+    pub smoke: Option<ReportedSmoke>,
     /// Push of the image; null when there was none.
     pub push: Option<ReportedPush>,
 }
@@ -187,6 +191,22 @@ pub struct ReportedSteps {
     pub total: u32,
     /// Number of steps that the engine had in its cache.
     pub cached: u32,
+}
+
+/// Smoke test of an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedSmoke {
+    /// Place it was tested at, from 0.
+    pub worker: usize,
+    /// Start of the test.
+    pub start: Time,
+    /// End of the test.
+    pub end: Time,
+    /// Time between the two.
+    pub seconds: Seconds,
+    /// `stack` and `checks`.
+    #[serde(flatten)]
+    pub result: SmokeResult,
 }
 
 /// Push of an image to the registry.
@@ -243,6 +263,7 @@ impl ReportedImage {
             OutcomeKind::Built => Outcome::Built(self.image().unwrap_or_default()),
             OutcomeKind::Unchanged => Outcome::Unchanged(self.image().unwrap_or_default()),
             OutcomeKind::Failed => Outcome::Failed(failure()),
+            OutcomeKind::SmokeError => Outcome::SmokeError(failure()),
             OutcomeKind::PushFailed => Outcome::PushFailed(failure()),
             OutcomeKind::ParentFailed => {
                 Outcome::ParentFailed { root_cause: root_cause.unwrap_or("an image it is built on").into() }
@@ -326,13 +347,17 @@ mod tests {
 
     use super::*;
     use crate::model::event::Event;
+    use crate::model::smoke::SmokeCheck;
     use crate::report::testing::*;
 
-    /// An image that is built at the second try and pushed, one whose push fails, and one that is lost with it.
+    /// An image that is built at the second try and pushed, one that fails, one that is lost with it, and one that does not
+    /// pass its smoke test.
     fn eventful() -> Report {
         let failure = failure(FailureKind::Connection, "lost").hinted("look at the network");
         let digest = |digit: &str| format!("sha256:{}", digit.repeat(64)).parse().ok();
         let plan = family(&["base", "base/keystone", "base/nova", "base/tgtd"]);
+        let found = SmokeCheck::new("user", Some("it is root".to_string()));
+        let ill = SmokeResult { stack: Some("s".to_string()), checks: vec![found] };
         let events = [
             taken("base", 0),
             started("base"),
@@ -340,6 +365,8 @@ mod tests {
             Event::BuildStarted { unit: unit("base"), attempt: 2, key: "0123abcd".into() },
             line("base", "CACHED [2/4] RUN a"),
             finished("base", built()),
+            Event::SmokeStarted { unit: unit("base"), worker: 1 },
+            Event::SmokeEnded { unit: unit("base"), result: SmokeResult::default() },
             Event::PushStarted { unit: unit("base"), worker: 1 },
             Event::Pushed { unit: unit("base"), digest: digest("1"), list: digest("2") },
             taken("keystone", 0),
@@ -347,6 +374,11 @@ mod tests {
             line("keystone", "E: no such package"),
             finished("keystone", failed("exit code: 100")),
             finished("nova", parent_failed("base")),
+            finished("tgtd", unchanged()),
+            Event::SmokeStarted { unit: unit("tgtd"), worker: 0 },
+            line("tgtd", "a last word"),
+            Event::SmokeEnded { unit: unit("tgtd"), result: ill.clone() },
+            finished("tgtd", Outcome::SmokeError(ill.failure().expect("a fault"))),
         ];
         report_of(&plan, &events)
     }
@@ -357,6 +389,19 @@ mod tests {
             let read: Report = serde_json::from_str(&report.to_json()).expect("a report");
             assert_eq!(read, report);
         }
+    }
+
+    #[test]
+    fn a_smoke_test_is_told_with_what_it_has_found_and_the_end_of_the_log() {
+        let report: Value = serde_json::from_str(&eventful().to_json()).expect("JSON");
+        let (base, tgtd) = (&report["images"][0], &report["images"][3]);
+        assert_eq!((&base["smoke"]["checks"], &base["outcome"]), (&json!([]), &json!("built")));
+        assert_eq!(tgtd["outcome"], "smoke_error");
+        assert_eq!(tgtd["failure"]["message"], "user: it is root");
+        assert_eq!(tgtd["log_tail"], json!(["a last word"]));
+        let smoke = json!([tgtd["smoke"]["stack"], tgtd["smoke"]["seconds"], tgtd["smoke"]["checks"]]);
+        assert_eq!(smoke, json!(["s", 3.0, [{"name": "user", "fault": "it is root"}]]));
+        assert_eq!(report["counts"]["smoke_error"], 1);
     }
 
     #[test]
@@ -378,7 +423,8 @@ mod tests {
             }
         };
         forget("/critical_path", &["platform"]);
-        forget("/images/0", &["list", "layers"]);
+        forget("/counts", &["smoke_error"]);
+        forget("/images/0", &["list", "layers", "smoke"]);
         forget("/images/0/push", &["list"]);
         forget("/images/0/retries/0", &["hints"]);
         forget("/images/1/failure", &["hints"]);

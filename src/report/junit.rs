@@ -71,7 +71,8 @@ pub fn xml(report: &Report) -> io::Result<String> {
 
 fn case(image: &ReportedImage) -> Case {
     let push = image.push.as_ref().map(|push| push.seconds);
-    let busy = [image.seconds, push].into_iter().flatten().map(|time| time.0).sum();
+    let smoke = image.smoke.as_ref().map(|smoke| smoke.seconds);
+    let busy = [image.seconds, smoke, push].into_iter().flatten().map(|time| time.0).sum();
     Case {
         class: image.platform.to_string(),
         name: clean(&image.name),
@@ -92,7 +93,7 @@ fn unsuccessful(image: &ReportedImage) -> Option<Unsuccessful> {
     let root_cause = image.root_cause.as_deref();
     let (tag, kind, message) = match outcome {
         OutcomeKind::Built | OutcomeKind::Unchanged => return None,
-        OutcomeKind::Failed | OutcomeKind::PushFailed => {
+        OutcomeKind::Failed | OutcomeKind::SmokeError | OutcomeKind::PushFailed => {
             let failure = image.failure.as_ref()?;
             ("failure", failure.kind.to_string(), first_line(&failure.message).to_owned())
         }

@@ -113,6 +113,7 @@ impl LiveProgress {
             Outcome::Built(_) => self.tell(Colour::Green, "Built", &timed),
             Outcome::Unchanged(_) => self.tell(Colour::Green, "Unchanged", &label),
             Outcome::Failed(failure) => self.tell_failure("Failed", &timed, failure, unit, so_far),
+            Outcome::SmokeError(failure) => self.tell_failure("Smoke", &timed, failure, unit, so_far),
             Outcome::PushFailed(failure) => self.tell_failure("Not pushed", &label, failure, unit, so_far),
             Outcome::ParentFailed { root_cause } => {
                 self.tell(Colour::Yellow, "Not built", format_args!("{label}, because {root_cause} failed"));
@@ -178,6 +179,8 @@ impl Reporter for LiveProgress {
                 let advice = format!("the next attempt starts in {}", human(*delay));
                 self.running(unit, so_far).bar.set_message(advice);
             }
+            Event::SmokeStarted { unit, .. } => self.running(unit, so_far).bar.set_message("smoke test"),
+            Event::SmokeEnded { unit, .. } => self.remove(unit),
             Event::PushStarted { unit, .. } => self.running(unit, so_far).bar.set_message("pushing"),
             Event::Pushed { unit, .. } => {
                 self.remove(unit);

@@ -55,10 +55,12 @@ impl UnitSummary {
         self.outcome().and_then(Outcome::failed_status)
     }
 
-    /// Why its own build or push failed, if one did.
+    /// Why its own build, smoke test or push failed, if one did.
     pub fn failure(&self) -> Option<&Failure> {
         match self.outcome()? {
-            Outcome::Failed(failure) | Outcome::PushFailed(failure) => Some(failure),
+            Outcome::Failed(failure) | Outcome::SmokeError(failure) | Outcome::PushFailed(failure) => {
+                Some(failure)
+            }
             Outcome::Built(_)
             | Outcome::Unchanged(_)
             | Outcome::ParentFailed { .. }
@@ -90,6 +92,9 @@ pub struct Counts {
     pub failed: usize,
     /// Not tried, because an ancestor failed.
     pub parent_failed: usize,
+    /// Built, but have failed their smoke test.
+    #[serde(default)]
+    pub smoke_error: usize,
     /// Built but not pushed.
     pub push_failed: usize,
     /// Told to be cancelled.
@@ -104,7 +109,7 @@ impl Counts {
 
     /// All that are not there as asked for.
     pub fn unsuccessful(&self) -> usize {
-        self.failed + self.parent_failed + self.push_failed + self.cancelled
+        self.failed + self.parent_failed + self.smoke_error + self.push_failed + self.cancelled
     }
 
     fn add(&mut self, outcome: &Outcome) {
@@ -113,6 +118,7 @@ impl Counts {
             Outcome::Unchanged(_) => &mut self.unchanged,
             Outcome::Failed(_) => &mut self.failed,
             Outcome::ParentFailed { .. } => &mut self.parent_failed,
+            Outcome::SmokeError(_) => &mut self.smoke_error,
             Outcome::PushFailed(_) => &mut self.push_failed,
             Outcome::Cancelled { .. } => &mut self.cancelled,
         };
@@ -155,7 +161,12 @@ impl Summary {
     /// Folds an event in.
     pub fn event(&mut self, event: &Event) {
         match event {
-            Event::BuildStarted { unit, .. } => self.change(unit, |unit| unit.tail.clear()),
+            Event::BuildStarted { unit, .. } | Event::SmokeStarted { unit, .. } => {
+                self.change(unit, |unit| unit.tail.clear());
+            }
+            Event::SmokeEnded { unit, result } if result.is_passed() => {
+                self.change(unit, |unit| unit.tail.clear());
+            }
             Event::Line { unit, text } => self.change(unit, |unit| unit.keep_line(text)),
             Event::Finished { unit, outcome, duration } => self.change(unit, |unit| {
                 unit.ended = Some(outcome.clone());
@@ -168,6 +179,7 @@ impl Summary {
             | Event::Step { .. }
             | Event::Taken { .. }
             | Event::Retrying { .. }
+            | Event::SmokeEnded { .. }
             | Event::PushStarted { .. }
             | Event::Pushed { .. }
             | Event::FailedFast { .. }
@@ -257,19 +269,19 @@ impl Summary {
 
 /// True when an outcome makes the run a failure. Nobody allows an image to be cancelled: the run is not complete.
 ///
-/// | outcome            | image allowed to fail | its root cause allowed to fail | counts |
-/// |--------------------|-----------------------|--------------------------------|--------|
-/// | Built, Unchanged   | any                   | -                              | no     |
-/// | Failed, PushFailed | no                    | -                              | yes    |
-/// | Failed, PushFailed | yes                   | -                              | no     |
-/// | ParentFailed       | no                    | no                             | yes    |
-/// | ParentFailed       | yes                   | any                            | no     |
-/// | ParentFailed       | any                   | yes                            | no     |
-/// | Cancelled          | any                   | -                              | yes    |
+/// | outcome                        | image allowed to fail | its root cause allowed to fail | counts |
+/// |--------------------------------|-----------------------|--------------------------------|--------|
+/// | Built, Unchanged               | any                   | -                              | no     |
+/// | Failed, SmokeError, PushFailed | no                    | -                              | yes    |
+/// | Failed, SmokeError, PushFailed | yes                   | -                              | no     |
+/// | ParentFailed                   | no                    | no                             | yes    |
+/// | ParentFailed                   | yes                   | any                            | no     |
+/// | ParentFailed                   | any                   | yes                            | no     |
+/// | Cancelled                      | any                   | -                              | yes    |
 fn counts_as_failure(outcome: &Outcome, image_allowed: bool, allowed: impl Fn(&str) -> bool) -> bool {
     match outcome {
         Outcome::Built(_) | Outcome::Unchanged(_) => false,
-        Outcome::Failed(_) | Outcome::PushFailed(_) => !image_allowed,
+        Outcome::Failed(_) | Outcome::SmokeError(_) | Outcome::PushFailed(_) => !image_allowed,
         Outcome::ParentFailed { root_cause } => !image_allowed && !allowed(root_cause),
         Outcome::Cancelled { .. } => true,
     }
@@ -291,6 +303,8 @@ mod tests {
             (failed("x"), true, false, false),
             (push_failed(), false, true, true),
             (push_failed(), true, false, false),
+            (Outcome::SmokeError(failure(FailureKind::Smoke, "ill")), false, true, true),
+            (Outcome::SmokeError(failure(FailureKind::Smoke, "ill")), true, false, false),
             (parent_failed("root"), false, false, true),
             (parent_failed("root"), true, false, false),
             (parent_failed("root"), true, true, false),

@@ -86,6 +86,12 @@ pub fn log_lines(event: &Event) -> Vec<LogLine> {
             lines.push(LogLine::of_unit(LogLevel::Warning, unit, again));
             lines
         }
+        Event::SmokeStarted { unit, .. } => of_unit(unit, format_args!("Smoke test started")),
+        Event::SmokeEnded { unit, result } if result.is_passed() => {
+            of_unit(unit, format_args!("Smoke test passed ({})", counted(result.checks.len(), "check")))
+        }
+        // Its failure follows.
+        Event::SmokeEnded { .. } => Vec::new(),
         Event::PushStarted { unit, .. } => of_unit(unit, format_args!("Pushing started")),
         Event::Pushed { unit, digest: Some(digest), .. } => of_unit(unit, format_args!("Pushed as {digest}")),
         Event::Pushed { unit, digest: None, .. } => of_unit(unit, format_args!("Pushed")),
@@ -111,7 +117,7 @@ fn outcome_lines(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<Lo
     match outcome {
         Outcome::Built(_) => one(LogLevel::Info, format_args!("Built (took {})", human(duration))),
         Outcome::Unchanged(_) => one(LogLevel::Info, format_args!("Unchanged, nothing to build")),
-        Outcome::Failed(failure) | Outcome::PushFailed(failure) => {
+        Outcome::Failed(failure) | Outcome::SmokeError(failure) | Outcome::PushFailed(failure) => {
             failure_lines(LogLevel::Error, unit, failure)
         }
         Outcome::ParentFailed { root_cause } => {

@@ -8,6 +8,7 @@ use crate::model::failure::Failure;
 use crate::model::ids::{ContentKey, Digest};
 use crate::model::outcome::{Outcome, UnitImage};
 use crate::model::plan::{BuildPlan, PlannedUnit};
+use crate::model::smoke::SmokeResult;
 
 /// A stretch of time that one worker spent on one unit. Times count from the run's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,10 @@ pub struct UnitTimes {
     pub parents: Vec<usize>,
     /// Time of building it or of finding it unchanged; none when no worker took it.
     pub build: Option<Span>,
+    /// Time of the smoke test; none when there was none.
+    pub smoke: Option<Span>,
+    /// What the smoke test has found.
+    pub found: SmokeResult,
     /// Time of the push; none when it was not pushed.
     pub push: Option<Span>,
     /// Builds that were started.
@@ -76,7 +81,7 @@ pub struct UnitTimes {
 impl UnitTimes {
     /// When the run was done with it; none when no worker took it.
     pub fn end(&self) -> Option<Duration> {
-        Some(self.push.or(self.build)?.end)
+        Some(self.push.or(self.smoke).or(self.build)?.end)
     }
 }
 
@@ -116,6 +121,8 @@ impl Timeline {
             planned: planned.clone(),
             parents: planned.needs().filter_map(|id| to_build.get(&id).copied()).collect(),
             build: None,
+            smoke: None,
+            found: SmokeResult::default(),
             push: None,
             attempts: 0,
             retries: Vec::new(),
@@ -148,6 +155,8 @@ impl Timeline {
             | Event::Step { unit, .. }
             | Event::Line { unit, .. }
             | Event::Retrying { unit, .. }
+            | Event::SmokeStarted { unit, .. }
+            | Event::SmokeEnded { unit, .. }
             | Event::PushStarted { unit, .. }
             | Event::Pushed { unit, .. }
             | Event::Finished { unit, .. } => unit,
@@ -189,7 +198,11 @@ impl Timeline {
             units.push(parent);
         }
         units.reverse();
-        let spans = units.iter().filter_map(|unit| self.units[*unit].build).chain(self.units[last].push);
+        let spans = units
+            .iter()
+            .filter_map(|unit| self.units[*unit].build)
+            .chain(self.units[last].smoke)
+            .chain(self.units[last].push);
         let work: Duration = spans.map(|span| span.length()).sum();
         CriticalPath { units, work, waiting: end.saturating_sub(work) }
     }
@@ -214,6 +227,11 @@ impl UnitTimes {
             Event::Retrying { attempt, failure, delay, .. } => {
                 self.retries.push(Retry { attempt: *attempt, at, failure: failure.clone(), delay: *delay });
             }
+            Event::SmokeStarted { worker, .. } => self.smoke = Some(Span::begun(*worker, at)),
+            Event::SmokeEnded { result, .. } => {
+                self.found.clone_from(result);
+                close(&mut self.smoke, at);
+            }
             Event::PushStarted { worker, .. } => self.push = Some(Span::begun(*worker, at)),
             Event::Pushed { digest, list, .. } => {
                 self.digest.clone_from(digest);
@@ -225,9 +243,11 @@ impl UnitTimes {
                     self.key = Some(image.key.clone());
                     self.image = Some(image.clone());
                 }
-                let ended =
-                    if matches!(outcome, Outcome::PushFailed(_)) { &mut self.push } else { &mut self.build };
-                close(ended, at);
+                match outcome {
+                    Outcome::SmokeError(_) => close(&mut self.smoke, at),
+                    Outcome::PushFailed(_) => close(&mut self.push, at),
+                    _ => close(&mut self.build, at),
+                }
             }
             Event::RunStarted { .. }
             | Event::FailedFast { .. }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
+use super::gate::{AtGate, Gate, GateNews};
 use super::pushes::Pushes;
 use super::queue::Queue;
 use super::slots::Places;
@@ -19,6 +20,7 @@ use crate::model::failure::{Failure, FailureKind};
 use crate::model::ids::ImageName;
 use crate::model::outcome::Outcome;
 use crate::model::plan::{BuildPlan, PlannedUnit};
+use crate::model::smoke::SmokeResult;
 
 /// Limits of a run.
 #[derive(Debug, Clone)]
@@ -34,22 +36,24 @@ pub struct ScheduleLimits {
 }
 
 /// Runs every unit of the plan that is to be built. Events go to `events` in the order they happen; each unit's end is
-/// told exactly once, and once more when its push fails. When `stop` becomes true nothing new starts and what runs is
+/// told exactly once, and once more when its smoke test or push fails. With a `gate`, units are tested once all builds are
+/// over, and pushed if they pass. When `stop` becomes true nothing new starts and what runs is
 /// dropped. `cost` is how long a unit is expected to take, in any one scale: the unit with the most expensive path below
 /// it goes first.
 pub async fn run(
     plan: &BuildPlan,
     worker: Arc<dyn Worker>,
+    gate: Option<Arc<dyn Gate>>,
     cost: impl Fn(&UnitId) -> u64,
     limits: ScheduleLimits,
     mut stop: watch::Receiver<bool>,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let mut state = RunState::new(plan, worker, cost, limits, events);
+    let mut state = RunState::new(plan, worker, gate, cost, limits, events);
     state.tell(Event::RunStarted { units: state.units.len() });
     while !*stop.borrow() {
         state.start();
-        if state.builds.is_empty() && state.pushes.is_empty() {
+        if state.builds.is_empty() && state.pushes.is_empty() && !state.is_testing() {
             break;
         }
         tokio::select! {
@@ -57,6 +61,7 @@ pub async fn run(
             () = stopped(&mut stop) => {}
             Some(ended) = state.builds.join_next_with_id() => state.build_ended(ended),
             Some(ended) = state.pushes.join_next_with_id() => state.push_ended(ended),
+            news = next_news(&mut state.gate) => state.heard_of_tests(news),
         }
     }
     if *stop.borrow() {
@@ -86,6 +91,7 @@ struct RunState {
     builds: JoinSet<Result<Success, Failure>>,
     pushes: JoinSet<Result<Pushed, Failure>>,
     to_push: Pushes,
+    gate: Option<AtGate>,
     tasks: HashMap<task::Id, RunningTask>,
     builders: Places,
     pushers: Places,
@@ -99,6 +105,7 @@ impl RunState {
     fn new(
         plan: &BuildPlan,
         worker: Arc<dyn Worker>,
+        gate: Option<Arc<dyn Gate>>,
         cost: impl Fn(&UnitId) -> u64,
         limits: ScheduleLimits,
         events: mpsc::UnboundedSender<Event>,
@@ -120,6 +127,7 @@ impl RunState {
             builds: JoinSet::new(),
             pushes: JoinSet::new(),
             to_push: Pushes::new(parents),
+            gate: gate.map(AtGate::new),
             tasks: HashMap::new(),
             builders: Places::default(),
             pushers: Places::default(),
@@ -150,6 +158,11 @@ impl RunState {
                 .builds
                 .spawn(async move { tries.run(|worker, unit, tell| worker.work(unit, tell)).await });
             self.tasks.insert(task.id(), RunningTask { unit, since: Instant::now(), worker });
+        }
+        if self.builds.is_empty()
+            && let Some(gate) = &mut self.gate
+        {
+            gate.open(&self.units);
         }
         while self.pushes.len() < self.limits.push_threads.unwrap_or(0)
             && let Some(unit) = self.to_push.take()
@@ -202,10 +215,69 @@ impl RunState {
             }
         };
         self.queue.finish(unit);
+        let is_tested = self.gate.as_mut().is_some_and(|gate| gate.add(unit, &self.units[unit]));
+        if !is_tested {
+            self.may_be_pushed(unit);
+        }
+        self.finish(unit, outcome, duration);
+    }
+
+    fn may_be_pushed(&mut self, unit: usize) {
         if self.limits.push_threads.is_some() {
             self.to_push.add(unit);
         }
-        self.finish(unit, outcome, duration);
+    }
+
+    fn is_testing(&self) -> bool {
+        self.gate.as_ref().is_some_and(AtGate::is_open)
+    }
+
+    /// Tells what is heard from the gate; nothing comes once it is done.
+    fn heard_of_tests(&mut self, news: Option<GateNews>) {
+        let Some(gate) = &mut self.gate else { return };
+        match news {
+            Some(GateNews::Started(unit)) => {
+                if let Some(index) = gate.index(&unit) {
+                    let worker = gate.begin(index);
+                    self.tell(Event::SmokeStarted { unit, worker });
+                }
+            }
+            Some(GateNews::Said(unit, text)) => self.tell(Event::Line { unit, text }),
+            Some(GateNews::Warning(text)) => self.tell(Event::Warning { text }),
+            Some(GateNews::Ended(unit, result)) => self.test_ended(unit, result),
+            None => {
+                for unit in gate.left() {
+                    self.not_tested(&unit, Failure::bug("its smoke test has come to no end"));
+                }
+            }
+        }
+    }
+
+    fn test_ended(&mut self, unit: UnitId, result: SmokeResult) {
+        let Some(gate) = &mut self.gate else { return };
+        let Some(index) = gate.index(&unit) else { return };
+        let (duration, failure) = (gate.end(&unit), result.failure());
+        self.tell(Event::SmokeEnded { unit, result });
+        match failure {
+            Some(failure) => self.keep_from_pushes(index, failure, duration),
+            None => self.may_be_pushed(index),
+        }
+    }
+
+    /// A unit whose test has no result.
+    fn not_tested(&mut self, unit: &UnitId, failure: Failure) {
+        if let Some(gate) = &mut self.gate
+            && let Some(index) = gate.index(unit)
+        {
+            let duration = gate.end(unit);
+            self.keep_from_pushes(index, failure, duration);
+        }
+    }
+
+    /// A unit that is not pushed holds up none that is built on it.
+    fn keep_from_pushes(&mut self, unit: usize, failure: Failure, duration: Duration) {
+        self.to_push.end(unit);
+        self.finish(unit, Outcome::SmokeError(failure), duration);
     }
 
     fn push_ended(&mut self, ended: JoinedTask<Result<Pushed, Failure>>) {
@@ -243,10 +315,25 @@ impl RunState {
         }
     }
 
+    /// Hears the gate, which was asked to stop too, to its end, so that nothing of what it has started is left.
+    async fn end_tests(&mut self) {
+        while self.is_testing() {
+            let Some(news) = next_news(&mut self.gate).await else { break };
+            self.heard_of_tests(Some(news));
+        }
+        let left = self.gate.as_ref().map(AtGate::left).unwrap_or_default();
+        for unit in left {
+            let failure =
+                Failure::permanent(FailureKind::Smoke, "interrupted before its smoke test was over");
+            self.not_tested(&unit, failure);
+        }
+    }
+
     /// Drops what runs, which cancels it at the engine, and tells the end of everything that has none yet.
     async fn end(mut self) {
         self.builds.shutdown().await;
         self.pushes.shutdown().await;
+        self.end_tests().await;
         let running: HashMap<usize, Instant> =
             self.tasks.drain().map(|(_, task)| (task.unit, task.since)).collect();
         for unit in 0..self.units.len() {
@@ -258,6 +345,14 @@ impl RunState {
                 self.finish(unit, Outcome::PushFailed(failure), duration);
             }
         }
+    }
+}
+
+/// The next piece of news from the gate; waits for ever while nothing is tested.
+async fn next_news(gate: &mut Option<AtGate>) -> Option<GateNews> {
+    match gate {
+        Some(gate) if gate.is_open() => gate.next().await,
+        _ => std::future::pending().await,
     }
 }
 

@@ -80,7 +80,7 @@ impl Shape {
         let (events, mut heard) = mpsc::unbounded_channel();
         let (_keep, stop) = watch::channel(false);
         let started = Instant::now();
-        run(&self.plan, Arc::new(Builder(self.durations.clone())), cost, limits, stop, events).await;
+        run(&self.plan, Arc::new(Builder(self.durations.clone())), None, cost, limits, stop, events).await;
         let took = started.elapsed();
         let mut built = 0;
         while let Some(event) = heard.recv().await {

@@ -42,10 +42,11 @@ pub struct Mark {
     name: String,
 }
 
-/// Kind of work; lanes of builds come first.
+/// Kind of work; lanes are in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Work {
     Build,
+    Smoke,
     Push,
 }
 
@@ -53,17 +54,23 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Work::Build => "build",
+            Work::Smoke => "smoke",
             Work::Push => "push",
         })
     }
 }
 
 impl View<'_> {
-    /// A lane for each worker that builds, then one for each that pushes.
+    /// A lane for each worker that builds, then for each smoke test at once, then for each worker that pushes.
     pub(super) fn lanes(&self) -> Vec<Lane> {
         let mut lanes: BTreeMap<(Work, usize), Vec<Bar>> = BTreeMap::new();
         for (at, image) in self.shown() {
-            for (work, span) in [(Work::Build, self.build(image)), (Work::Push, self.push(image))] {
+            let spans = [
+                (Work::Build, self.build(image)),
+                (Work::Smoke, self.smoke(image)),
+                (Work::Push, self.push(image)),
+            ];
+            for (work, span) in spans {
                 let Some(span) = span else { continue };
                 lanes.entry((work, span.worker)).or_default().push(self.bar(at, image, work, span));
             }
@@ -74,14 +81,15 @@ impl View<'_> {
 
     fn bar(&self, at: usize, image: &ReportedImage, work: Work, span: Span) -> Bar {
         let outcome = match (image.outcome, work) {
-            // It was built before its push failed.
-            (Some(OutcomeKind::PushFailed), Work::Build) => OutcomeKind::Built.to_string(),
+            // It was built before, and passed its smoke test.
+            (Some(OutcomeKind::SmokeError), Work::Build)
+            | (Some(OutcomeKind::PushFailed), Work::Build | Work::Smoke) => OutcomeKind::Built.to_string(),
             _ => word(image),
         };
         // No child waits for a push, so only the last one can matter.
         let critical = self.path.contains(&at) && (work == Work::Build || self.path.last() == Some(&at));
         let mut class = class(outcome, critical);
-        if work == Work::Push {
+        if work != Work::Build {
             class.push_str(" push");
         }
         if !image.retries.is_empty() {
@@ -102,6 +110,7 @@ impl View<'_> {
         let [took, start, end] = [span.length(), span.start, span.end].map(human);
         let what = match work {
             Work::Build => word(image),
+            Work::Smoke => "smoke test".to_owned(),
             Work::Push => "pushed".to_owned(),
         };
         let mut lines = vec![self.name(image), format!("{what} in {took}, {start} to {end}")];

@@ -67,6 +67,7 @@ impl View<'_> {
                     |steps| f64::from(steps.cached) / f64::from(steps.total),
                 ),
                 cell(image.size.filter(|size| *size > 0), megabytes, |size| size as f64),
+                time(self.smoke(image).map(|smoke| smoke.length())),
                 time(push.map(|push| push.length())),
             ],
         }

@@ -58,6 +58,13 @@ impl<'a> View<'a> {
         Some(Span { worker: image.worker?, start, end })
     }
 
+    /// An image's time in its smoke test; none when there was none.
+    pub fn smoke(&self, image: &ReportedImage) -> Option<Span> {
+        let smoke = image.smoke.as_ref()?;
+        let (start, end) = (self.since_start(smoke.start), self.since_start(smoke.end));
+        Some(Span { worker: smoke.worker, start, end })
+    }
+
     /// An image's time at a worker that pushes; none when it was not pushed.
     pub fn push(&self, image: &ReportedImage) -> Option<Span> {
         let push = image.push.as_ref()?;

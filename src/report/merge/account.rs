@@ -34,7 +34,8 @@ impl Account<'_> {
         let (fails_run, outcome, end) = match self {
             Account::Report { image, .. } => {
                 let outcome = image.outcome.unwrap_or(OutcomeKind::Cancelled);
-                let end = image.push.as_ref().map(|push| push.end).or(image.end);
+                let end = image.push.as_ref().map(|push| push.end);
+                let end = end.or(image.smoke.as_ref().map(|smoke| smoke.end)).or(image.end);
                 (image.fails_run, outcome, end)
             }
             Account::Summary { failed: None, .. } => (false, OutcomeKind::Built, None),
@@ -43,8 +44,9 @@ impl Account<'_> {
             }
         };
         let severity = match (self.disposition(), outcome) {
-            (Disposition::Build, OutcomeKind::Failed) => 8,
-            (Disposition::Build, OutcomeKind::ParentFailed) => 7,
+            (Disposition::Build, OutcomeKind::Failed) => 9,
+            (Disposition::Build, OutcomeKind::ParentFailed) => 8,
+            (Disposition::Build, OutcomeKind::SmokeError) => 7,
             (Disposition::Build, OutcomeKind::PushFailed) => 6,
             (Disposition::Build, OutcomeKind::Cancelled) => 5,
             (Disposition::Build, OutcomeKind::Built) => 4,

@@ -16,6 +16,8 @@ use crate::report::timeline::Timeline;
 pub struct FirstWorkers {
     /// Of those that build.
     pub build: usize,
+    /// Of smoke tests.
+    pub smoke: usize,
     /// Of those that push.
     pub push: usize,
 }
@@ -51,6 +53,7 @@ impl Replay {
         self.build(&unit, image, first.build);
         let Some(outcome) = image.full_outcome() else { return };
         self.build_ended(&unit, image, &outcome);
+        self.smoke(&unit, image, &outcome, first.smoke);
         self.push(&unit, image, &outcome, first.push);
     }
 
@@ -86,11 +89,26 @@ impl Replay {
         let end = self.at(image.end);
         match outcome {
             // To the timeline only, for the summary would forget the log with a success.
-            Outcome::PushFailed(_) => {
+            Outcome::SmokeError(_) | Outcome::PushFailed(_) => {
                 let built = Outcome::Built(image.image().unwrap_or_default());
                 self.timeline.event(&finished(unit, image, built), end);
             }
             _ => self.tell(&finished(unit, image, outcome.clone()), end),
+        }
+    }
+
+    fn smoke(&mut self, unit: &UnitId, image: &ReportedImage, outcome: &Outcome, first_worker: usize) {
+        if let Some(smoke) = &image.smoke {
+            // To the timeline only, for the summary would forget the log with the start of it.
+            let started = Event::SmokeStarted { unit: unit.clone(), worker: first_worker + smoke.worker };
+            let ended = Event::SmokeEnded { unit: unit.clone(), result: smoke.result.clone() };
+            let (start, end) = (self.at(Some(smoke.start)), self.at(Some(smoke.end)));
+            self.timeline.event(&started, start);
+            self.timeline.event(&ended, end);
+        }
+        if matches!(outcome, Outcome::SmokeError(_)) {
+            let end = self.at(image.smoke.as_ref().map(|smoke| smoke.end).or(image.end));
+            self.tell(&finished(unit, image, outcome.clone()), end);
         }
     }
 

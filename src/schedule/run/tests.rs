@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use crate::model::outcome::UnitImage;
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::{Arch, Platform};
+use crate::model::smoke::SmokeCheck;
 use crate::schedule::worker::{Tell, UnitProgress};
 
 /// Answers each image's tries in turn, and notes what ran at once.
@@ -73,6 +74,7 @@ async fn outcomes(plan: &BuildPlan, fake: Arc<Fake>, threads: usize) -> (Vec<(St
     run(
         plan,
         fake,
+        None,
         |_| 1,
         ScheduleLimits { threads, push_threads: None, retries: 2, fail_fast: None },
         stop,
@@ -165,6 +167,7 @@ async fn what_is_up_to_date_is_pushed_and_a_failed_push_costs_nothing_else() {
     run(
         &plan,
         Arc::new(fake),
+        None,
         |_| 1,
         ScheduleLimits { threads: 2, push_threads: Some(1), retries: 1, fail_fast: None },
         stop,
@@ -201,6 +204,7 @@ async fn stopping_cancels_what_runs_and_what_waits() {
         run(
             &plan,
             fake,
+            None,
             |_| 1,
             ScheduleLimits { threads: 2, push_threads: Some(1), retries: 0, fail_fast: None },
             stopped,
@@ -232,7 +236,7 @@ async fn failing_fast(
     let (_keep, stop) = watch::channel(false);
     let fail_fast = Some(tolerated.iter().map(|image| (*image).into()).collect());
     let limits = ScheduleLimits { threads: 2, push_threads: Some(1), retries: 0, fail_fast };
-    run(plan, Arc::new(fake), |_| 1, limits, stop, sender).await;
+    run(plan, Arc::new(fake), None, |_| 1, limits, stop, sender).await;
     let (mut ends, mut pushed) = (Vec::new(), Vec::new());
     while let Some(event) = receiver.recv().await {
         match event {
@@ -289,4 +293,100 @@ async fn a_failed_push_ends_the_run_as_a_failed_build_does() {
     let last = ends.last().expect("ends");
     assert_eq!(*last, ("d".to_string(), Outcome::Cancelled { root_cause: Some("a".into()) }));
     assert!(ends.contains(&("a".to_string(), Outcome::PushFailed(failure(false)))));
+}
+
+/// Finds fault with images whose name begins with `ill`, and does not take those of `other`. Hangs at `endless` until it is
+/// asked to stop.
+struct FakeGate(watch::Receiver<bool>);
+
+impl Gate for FakeGate {
+    fn takes(&self, unit: &PlannedUnit) -> bool {
+        unit.image != "other"
+    }
+
+    fn test<'a>(
+        &'a self,
+        units: Vec<PlannedUnit>,
+        news: mpsc::UnboundedSender<GateNews>,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            for unit in units {
+                news.send(GateNews::Started(unit.id())).expect("heard");
+                if unit.image == "endless" {
+                    let _ = self.0.clone().wait_for(|stop| *stop).await;
+                    return;
+                }
+                assert_ne!(unit.image, "bewitched", "this gate panics");
+                let fault = unit.image.starts_with("ill").then(|| "ill".to_string());
+                let checks = vec![SmokeCheck::new("health", fault)];
+                news.send(GateNews::Ended(unit.id(), SmokeResult { stack: None, checks })).expect("heard");
+            }
+        })
+    }
+}
+
+/// What happens to units, in order, when they are tested and pushed.
+async fn tested(images: &[(&str, Option<&str>)], stop_after: Option<Duration>) -> Vec<String> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let limits = ScheduleLimits { threads: 4, push_threads: Some(1), retries: 0, fail_fast: None };
+    let gate: Arc<dyn Gate> = Arc::new(FakeGate(stopped.clone()));
+    let plan = plan(images);
+    let running = run(&plan, Arc::new(Fake::default()), Some(gate), |_| 1, limits, stopped, sender);
+    let stopping = async {
+        if let Some(after) = stop_after {
+            tokio::time::sleep(after).await;
+            stop.send(true).expect("the run listens");
+        }
+    };
+    tokio::join!(running, stopping);
+    let mut told = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        told.extend(match event {
+            Event::Finished { unit, outcome, .. } => Some(format!("{} {}", unit.image, outcome.kind())),
+            Event::SmokeStarted { unit, .. } => Some(format!("{} is tested", unit.image)),
+            Event::Pushed { unit, .. } => Some(format!("{} is pushed", unit.image)),
+            _ => None,
+        });
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_its_test_is_not_pushed_and_holds_up_nobody() {
+    let told = tested(&[("base", None), ("ill", Some("base")), ("child", Some("ill"))], None).await;
+    assert_eq!(
+        told,
+        [
+            "base built",
+            "ill built",
+            "child built",
+            "base is tested",
+            "ill is tested",
+            "ill smoke_error",
+            "child is tested",
+            "base is pushed",
+            "child is pushed",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_gate_does_not_take_is_pushed_while_others_are_built() {
+    let told = tested(&[("other", None), ("child", Some("other"))], None).await;
+    assert_eq!(told, ["other built", "other is pushed", "child built", "child is tested", "child is pushed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_to_no_end_at_the_gate_is_not_pushed() {
+    let told = tested(&[("a", None), ("bewitched", Some("a")), ("b", Some("bewitched"))], None).await;
+    let ends: Vec<&str> = told.iter().map(String::as_str).filter(|it| it.ends_with("smoke_error")).collect();
+    assert!(
+        ends.contains(&"bewitched smoke_error") && ends.contains(&"b smoke_error") && ends.len() == 2,
+        "{told:?}"
+    );
+    assert!(told.contains(&"a is pushed".to_string()), "{told:?}");
+
+    let told = tested(&[("a", None), ("endless", Some("a"))], Some(Duration::from_secs(9))).await;
+    assert_eq!(told.last().map(String::as_str), Some("endless smoke_error"), "{told:?}");
 }
