@@ -23,6 +23,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod session;
+pub mod smoke;
 pub mod sources;
 pub mod template;
 #[cfg(test)]

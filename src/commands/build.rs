@@ -24,6 +24,7 @@ use crate::model::event::{Event, UnitId};
 use crate::model::outcome::Outcome;
 use crate::registry::Registries;
 use crate::report::Reporters;
+use crate::schedule::gate::Gate;
 use crate::schedule::history::History;
 use crate::schedule::run::{ScheduleLimits, run};
 use crate::session::contexts::{TreeScope, tree_files};
@@ -33,6 +34,7 @@ use crate::session::reporters::reporters;
 use crate::session::stdio::{tell, warn};
 use crate::session::threads::block_on;
 use crate::session::{Session, disk, kept, secrets};
+use crate::smoke::gate::SmokeGate;
 use crate::sources::cache::SourceCache;
 use crate::util::at_once;
 use crate::util::interrupt;
@@ -78,6 +80,7 @@ async fn build_images(
 ) -> Result<u8, Fatal> {
     let engine = session.engine().await?;
     let engine_name = check_engine(session.config(), engine.as_ref())?;
+    let gate = super::smoke::gate(session).await?;
     if session.config().selection.skip_existing {
         session.skip_existing(engine.as_ref()).await?;
     }
@@ -114,7 +117,7 @@ async fn build_images(
     };
     let reporters = reporters(session, engine_name, outputs)?;
     let fetching = tokio::spawn(prefetch::fetch(wanted, sources));
-    let code = drive(session, worker, reporters, &work_dir).await;
+    let code = drive(session, worker, gate, reporters, &work_dir).await;
     // Waited for, so that it takes away what it has not finished.
     fetching.abort();
     let _ = fetching.await;
@@ -207,6 +210,7 @@ fn are(images: &[&str]) -> String {
 async fn drive(
     session: &Session<'_>,
     worker: ImageWorker,
+    gate: Option<SmokeGate>,
     mut reporters: Reporters,
     work_dir: &WorkDir,
 ) -> u8 {
@@ -229,7 +233,8 @@ async fn drive(
     let warn_in_run = move |text| drop(warnings.send(Event::Warning { text }));
     let watching = async { disk::watch(&places.await, disk::free, warn_in_run).await };
     let secrets = worker.settings.secrets.clone();
-    let building = run(&session.prepared.plan, Arc::new(worker), None, cost, limits, orderly.stop(), events);
+    let gate = gate.map(|gate| Arc::new(SmokeGate { stop: orderly.stop(), ..gate }) as Arc<dyn Gate>);
+    let building = run(&session.prepared.plan, Arc::new(worker), gate, cost, limits, orderly.stop(), events);
     let running = async {
         tokio::select! {
             () = building => {}

@@ -13,6 +13,7 @@ mod print;
 mod prune;
 mod retag;
 mod show_plan;
+mod smoke;
 mod template_only;
 mod verify_registry;
 mod watch;

@@ -15,6 +15,7 @@ use OptionRole::{ImageInput, OfTask, RunOnly, Selects, Task};
 use OutputPath::{Logs, Report, SourceCache, Summary, WorkDir};
 use ValueKind::{Choice, Dict, Flag, Integer, List, Many, OptionalText, Text};
 
+const STACK: ValueKind = OptionalText { unnamed: "any" };
 const LOCK_FILE: ValueKind = OptionalText { unnamed: "build.lock" };
 
 const fn kolla(group: OptionGroup, name: &'static str, kind: ValueKind, help: &'static str) -> OptionSpec {
@@ -247,6 +248,16 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         "Registries, or networks of them, to reach without TLS, besides loopback and those of the engine",
     )
     .means(Meaning::RegistryHost),
+    ours(Build, "smoke", STACK, "Start built images in their stacks, or check them by themselves, before they are pushed")
+        .value("STACK")
+        .role(RunOnly)
+        .common(),
+    ours(Build, "smoke_dir", Many, "Directory of checks for --smoke, also of container-structure-test; may be repeated")
+        .reads(InputPath::Dir)
+        .role(RunOnly),
+    ours(Build, "smoke_timeout", Integer { min: 1 }, "Seconds that a container of --smoke may take to become healthy")
+        .value("SECONDS")
+        .role(RunOnly),
     ours(Build, "watch", Flag, "Rebuild whenever a file that images are made from changes, until interrupted"),
     kolla(Build, "retries", Integer { min: 0 }, "Retries after a failure that may be temporary")
         .short('r')

@@ -5,6 +5,7 @@ mod build;
 mod builder;
 mod output;
 mod selection;
+mod smoke;
 mod templates;
 
 use super::keys::{DEFAULT, distro_section};
@@ -99,7 +100,7 @@ fn typed(layers: Layers) -> Result<Config, ValueError> {
         maintainer: layers.option("maintainer")?.unwrap_or_default(),
         selection: selection(&layers, distro_words)?,
         templates: templates(&layers, api)?,
-        build: build(&layers, &task, platform_given)?,
+        build: build(&layers, &task, asked_by, platform_given)?,
         output: output(&layers)?,
         task,
         asked_by,

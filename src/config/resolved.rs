@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::layer::Layers;
 use super::names::Names;
@@ -228,6 +229,17 @@ pub enum ReuseChoice {
     EngineOrRegistry,
 }
 
+/// How images are tested before they are pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmokeOptions {
+    /// Name or file of the stack that they are started in; none for every stack inside the program.
+    pub stack: Option<String>,
+    /// Directories of checks.
+    pub dirs: Vec<PathBuf>,
+    /// The longest wait for a container.
+    pub timeout: Duration,
+}
+
 /// How images are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
@@ -251,6 +263,8 @@ pub struct BuildOptions {
     pub package_cache: bool,
     /// True when images are pushed once they are built.
     pub push: bool,
+    /// How images are tested before they are pushed, if they are.
+    pub smoke: Option<SmokeOptions>,
     /// Read each pushed image's digest back.
     pub verify_push: bool,
     /// File of certificate authorities for registries.

@@ -14,6 +14,8 @@ use crate::model::ids::ImageId;
 pub struct ContainerSpec {
     /// Name of the image.
     pub image: String,
+    /// Words that stand before the command; none for the image's own.
+    pub entrypoint: Option<Vec<String>>,
     /// Words of the command; none for the image's own.
     pub command: Vec<String>,
     /// Environment of its processes.
@@ -352,6 +354,77 @@ pub struct ImageDefaults {
     pub volumes: Vec<String>,
 }
 
+/// The configuration of an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageConfiguration {
+    /// Words that stand before the command.
+    pub entrypoint: Vec<String>,
+    /// Words of the command.
+    pub command: Vec<String>,
+    /// Environment.
+    pub environment: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// User; empty for root.
+    pub user: String,
+    /// Working directory; empty for the root directory.
+    pub workdir: String,
+    /// Volumes that it declares.
+    pub volumes: Vec<String>,
+    /// Ports that it exposes: `80/tcp`.
+    pub ports: Vec<String>,
+    /// True when it says how containers are asked for their health.
+    pub has_healthcheck: bool,
+}
+
+/// A file in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Kind and permissions, as the kernel has them.
+    pub mode: u32,
+    /// Number of its owner.
+    pub uid: u64,
+    /// Number of its group.
+    pub gid: u64,
+    /// Content, or the beginning of it; nothing of what is no file.
+    pub content: Vec<u8>,
+}
+
+impl FileFacts {
+    /// Kind and permissions, as `ls` shows them: `-rwxr-xr-x`.
+    pub fn permissions(&self) -> String {
+        let kind = match self.mode & 0o170_000 {
+            0o040_000 => 'd',
+            0o120_000 => 'l',
+            0o020_000 => 'c',
+            0o060_000 => 'b',
+            0o010_000 => 'p',
+            _ => '-',
+        };
+        let triple = |(shift, special, letter): (u32, u32, char)| {
+            let bits = self.mode >> shift;
+            let execute = match (bits & 1 == 1, self.mode & special != 0) {
+                (true, true) => letter,
+                (false, true) => letter.to_ascii_uppercase(),
+                (true, false) => 'x',
+                (false, false) => '-',
+            };
+            [if bits & 4 == 4 { 'r' } else { '-' }, if bits & 2 == 2 { 'w' } else { '-' }, execute]
+        };
+        let triples = [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')];
+        std::iter::once(kind).chain(triples.into_iter().flat_map(triple)).collect()
+    }
+}
+
+/// Both outputs of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContainerStreams {
+    /// Standard output.
+    pub output: String,
+    /// Standard error.
+    pub error: String,
+}
+
 /// A command that has ended in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
@@ -384,6 +457,19 @@ pub trait ContainerEngine: Engine {
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<ImageDefaults>, EngineError>>;
 
+    /// The configuration of an image; none when there is none of this name.
+    fn image_config<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ImageConfiguration>, EngineError>>;
+
+    /// A file of a container, whether it runs or not; none when there is none.
+    fn file<'a>(
+        &'a self,
+        container: &'a str,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<Option<FileFacts>, EngineError>>;
+
     /// Makes a container that does not run yet.
     fn create<'a>(&'a self, name: &'a str, spec: &'a ContainerSpec)
     -> BoxFuture<'a, Result<(), EngineError>>;
@@ -403,6 +489,10 @@ pub trait ContainerEngine: Engine {
     /// The last lines that a container wrote.
     fn container_log<'a>(&'a self, name: &'a str, lines: usize)
     -> BoxFuture<'a, Result<String, EngineError>>;
+
+    /// All that a container wrote, the end of much.
+    fn container_streams<'a>(&'a self, name: &'a str)
+    -> BoxFuture<'a, Result<ContainerStreams, EngineError>>;
 
     /// Runs a command in a container to its end, as this user; none for the container's own.
     fn execute<'a>(
@@ -437,4 +527,23 @@ pub trait ContainerEngine: Engine {
 
     /// Removes a network; one that is not there is gone.
     fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_are_shown_as_ls_does() {
+        for (mode, shown) in [
+            (0o100_644, "-rw-r--r--"),
+            (0o040_755, "drwxr-xr-x"),
+            (0o104_755, "-rwsr-xr-x"),
+            (0o102_640, "-rw-r-S---"),
+            (0o041_777, "drwxrwxrwt"),
+            (0o120_777, "lrwxrwxrwx"),
+        ] {
+            assert_eq!(FileFacts { mode, uid: 0, gid: 0, content: Vec::new() }.permissions(), shown);
+        }
+    }
 }

@@ -83,14 +83,14 @@ pub enum Event {
     SmokeStarted {
         /// Unit that is tested.
         unit: UnitId,
-        /// Its place among those that are tested at once, from 0.
+        /// The unit's place among those that are tested at once, from 0.
         worker: usize,
     },
     /// A smoke test has ended, well or not.
     SmokeEnded {
         /// Unit that was tested.
         unit: UnitId,
-        /// What was found.
+        /// Checks of the unit and their faults.
         result: SmokeResult,
     },
     /// A push was started.

@@ -18,7 +18,7 @@ pub struct SmokeResult {
 pub struct SmokeCheck {
     /// Name of the check, for people.
     pub name: String,
-    /// What is wrong; none when it was passed.
+    /// Fault that was found; none when the check was passed.
     pub fault: Option<String>,
 }
 

@@ -56,7 +56,7 @@ pub struct UnitTimes {
     pub build: Option<Span>,
     /// Time of the smoke test; none when there was none.
     pub smoke: Option<Span>,
-    /// What the smoke test has found.
+    /// Checks of the smoke test and their faults.
     pub found: SmokeResult,
     /// Time of the push; none when it was not pushed.
     pub push: Option<Span>,

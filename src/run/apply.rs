@@ -1,6 +1,6 @@
 //! Bringing a stack about: the plan, carried out against an engine [I/O].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::desired::HostView;
@@ -22,7 +22,7 @@ pub const GRACE: Duration = Duration::from_secs(10);
 const LAST_LINES: usize = 20;
 
 /// Networks that every engine has, or that are another container's.
-const BUILT_IN_NETWORKS: [&str; 6] = ["host", "none", "bridge", "default", "slirp4netns", "pasta"];
+pub const BUILT_IN_NETWORKS: [&str; 6] = ["host", "none", "bridge", "default", "slirp4netns", "pasta"];
 
 /// Why a run cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +43,8 @@ pub enum ApplyError {
 pub struct Applied {
     /// Number of containers that each action was done to.
     pub counts: RunCounts,
-    /// Names of the containers that failed.
-    pub failed: BTreeSet<String>,
+    /// Names of the containers that failed, and why.
+    pub failed: BTreeMap<String, String>,
     /// True when it was to stop before its end.
     pub interrupted: bool,
 }
@@ -167,7 +167,7 @@ impl Applier<'_> {
                     log => format!("; the end of its log:\n{}", indented(log)),
                 };
                 (self.tell)(format_args!("{}: failed: {reason}{log}", container.name));
-                applied.failed.insert(container.name.clone());
+                applied.failed.insert(container.name.clone(), reason);
             }
         }
         Ok(None)
@@ -221,7 +221,7 @@ impl Applier<'_> {
         applied: &Applied,
     ) -> Result<(), ContainerFailure> {
         for needed in self.stack.needed_by(container) {
-            if applied.failed.contains(&needed.name) {
+            if applied.failed.contains_key(&needed.name) {
                 return Err(ContainerFailure::Told(
                     format!("{}, which it needs, has failed", needed.name),
                     String::new(),

@@ -1,27 +1,28 @@
 //! `kolla-run`: containers of a stack, brought into the state that it describes.
 
-mod apply;
+pub mod apply;
 pub mod cli;
 pub mod compare;
-mod desired;
+pub mod desired;
 pub mod docker_run;
-mod examine;
-mod fields;
-mod health;
-mod inspect;
+pub mod examine;
+pub mod fields;
+pub mod health;
+pub mod inspect;
 pub mod labels;
+pub mod opened;
 mod placeholders;
-mod remove;
+pub mod remove;
 pub mod shipped;
 pub mod spec;
 pub mod stack;
-mod state;
+pub mod state;
 pub mod steps;
 mod tasks;
 #[cfg(test)]
 mod testing;
-mod text;
-mod units;
+pub mod text;
+pub mod units;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -21,7 +21,8 @@ pub async fn delete(
     tell: TellLine<'_>,
 ) -> Result<usize, EngineError> {
     let containers = owned(engine, owner).await?;
-    remove_all(engine, &containers, tell).await?;
+    let count = containers.len();
+    remove_all(engine, containers, tell).await?;
     let ours = owner.labels();
     for network in engine.networks(&ours).await? {
         engine.remove_network(&network).await?;
@@ -33,7 +34,7 @@ pub async fn delete(
             tell(format_args!("volume {volume}: removed"));
         }
     }
-    Ok(containers.len())
+    Ok(count)
 }
 
 /// Removes the containers of every stack that is not among these, and gives those that stay their names; gives how many
@@ -48,7 +49,8 @@ pub async fn clean_up(
         container.labels.get(labels::CONFIG_ID).is_some_and(|id| stay.contains(id))
     };
     let (stay, go): (Vec<_>, Vec<_>) = managed(engine, managed_by).await?.into_iter().partition(stays);
-    remove_all(engine, &go, tell).await?;
+    let count = go.len();
+    remove_all(engine, go, tell).await?;
     let mut taken: BTreeSet<String> = stay.iter().map(|container| container.name.clone()).collect();
     for container in &stay {
         let Some(wanted) = container.labels.get(labels::CONTAINER_NAME) else { continue };
@@ -58,21 +60,21 @@ pub async fn clean_up(
             tell(format_args!("{wanted}: renamed, it was {}", container.name));
         }
     }
-    Ok(go.len())
+    Ok(count)
 }
 
 /// Removes containers, several at once, for each may take its time to end.
 async fn remove_all(
     engine: &dyn ContainerEngine,
-    containers: &[ListedContainer],
+    containers: Vec<ListedContainer>,
     tell: TellLine<'_>,
 ) -> Result<(), EngineError> {
-    let removals = containers.iter().map(|container| async move {
+    let removals = stream::iter(containers).map(|container| async move {
         // By its id: its name may be another's by now.
         engine.stop(&container.id, GRACE).await?;
         engine.remove(&container.id).await?;
         tell(format_args!("{}: removed", container.name));
         Ok(())
     });
-    stream::iter(removals).buffer_unordered(at_once::QUESTIONS).try_collect().await
+    removals.buffer_unordered(at_once::QUESTIONS).try_collect().await
 }

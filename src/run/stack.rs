@@ -228,8 +228,18 @@ impl Stack {
     }
 }
 
+/// Names of the parameters of a stack; none of a text that is no stack.
+pub fn parameter_names(text: &str) -> BTreeSet<String> {
+    let whole = parse(text).unwrap_or_default();
+    let parameters = whole.get("parameters").and_then(Value::as_object);
+    parameters.into_iter().flat_map(Map::keys).cloned().collect()
+}
+
 /// Reads YAML, of which JSON is a part.
-fn parse(text: &str) -> Result<Map<String, Value>, String> {
+///
+/// # Errors
+/// It is neither, or no mapping; the reason.
+pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
     let mut yaml: serde_yaml::Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
     merge(&mut yaml).map_err(|error| error.to_string())?;
     match serde_json::to_value(&yaml).map_err(|error| error.to_string())? {

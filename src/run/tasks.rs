@@ -1,8 +1,7 @@
 //! The tasks of `kolla-run`, each told from beginning to end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::apply::{Applier, ApplyError};
@@ -13,10 +12,11 @@ use super::examine::{ExamineError, examine, managed};
 use super::health::Waiter;
 use super::inspect::{check, look_up};
 use super::labels::StackOwner;
+use super::opened::{OpenedStack, StackText, check_id, masking, unknown_stack};
 use super::remove::{clean_up, delete};
 use super::spec::LaunchAction;
-use super::stack::{Stack, StackDraft, StackError, StackInputs};
-use super::state::{StateDir, StateError};
+use super::stack::Stack;
+use super::state::StateDir;
 use super::steps::plan;
 use super::text::{self, columns, took};
 use super::{labels, shipped};
@@ -27,15 +27,14 @@ use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::model::failure::Failure;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
-use crate::model::secret::Secrets;
 use crate::report::counted;
 use crate::session::engines::tell_engine;
 use crate::session::environment::Environment;
 use crate::session::stdio::{hide, output, tell, tell_pause};
 use crate::session::threads::block_on;
 use crate::util::interrupt;
+use crate::util::nearest;
 use crate::util::retry::{Again, retry};
-use crate::util::{input, nearest};
 
 /// How long helpers that hold credentials may be silent.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,14 +52,6 @@ pub struct RunSession {
     pub state_root: PathBuf,
     /// Who looks after containers.
     pub managed_by: String,
-}
-
-/// A stack with its state, ready to be compared.
-struct OpenedStack {
-    stack: Stack,
-    state: StateDir,
-    owner: StackOwner,
-    passwords: BTreeMap<String, String>,
 }
 
 impl RunSession {
@@ -94,35 +85,16 @@ impl RunSession {
         }
     }
 
-    /// Reads a stack. Nothing is written yet.
+    /// Reads a stack, and hides its passwords from then on. Nothing is written yet.
     fn open(&self, arguments: &StackArguments) -> Result<OpenedStack, Fatal> {
-        let (file, text, directory) = text_of(&arguments.file)?;
-        let config_id = match &arguments.config_id {
-            Some(id) => id.clone(),
-            None => {
-                Path::new(&file).file_stem().map_or(file.clone(), |stem| stem.to_string_lossy().into_owned())
-            }
+        let text = StackText::read(&arguments.file)?;
+        let owner = StackOwner {
+            managed_by: self.managed_by.clone(),
+            config_id: arguments.config_id.clone().unwrap_or_else(|| text.name()),
         };
-        check_id(&config_id)?;
-        let state = StateDir::new(&self.state_root, &config_id);
-        let files_dir = state.files_dir().display().to_string();
-        let read = |path: &str| match &directory {
-            Some(directory) => input::read_to_string(&directory.join(path)),
-            None => Err(io::ErrorKind::NotFound.into()),
-        };
-        let inputs = StackInputs {
-            parameters: &arguments.parameters,
-            files_dir: &files_dir,
-            config_id: &config_id,
-            read: &read,
-        };
-        let draft = StackDraft::read(&file, &text, &inputs)?;
-        let passwords = state.passwords(&draft.passwords())?;
-        hide(&masking(&passwords)?);
-        let stack = draft.with_passwords(&passwords)?;
-        check_step(&stack, arguments.step)?;
-        let owner = StackOwner { managed_by: self.managed_by.clone(), config_id };
-        Ok(OpenedStack { stack, state, owner, passwords })
+        let opened = OpenedStack::open(&text, owner, &arguments.parameters, &self.state_root, hide)?;
+        check_step(&opened.stack, arguments.step)?;
+        Ok(opened)
     }
 
     /// Brings a stack about; gives the exit code.
@@ -160,7 +132,7 @@ impl RunSession {
                 tell(format_args!("Applied {config_id}: {counts}{time}"));
                 return Ok(0);
             }
-            let failed = applied.failed.into_iter().collect::<Vec<_>>().join(", ");
+            let failed = applied.failed.into_keys().collect::<Vec<_>>().join(", ");
             tell(format_args!("Failed to apply {config_id}: {failed} failed, {counts}{time}"));
             Ok(EXIT_FAILED)
         })
@@ -328,40 +300,6 @@ fn quoted(words: &[String]) -> String {
     words.iter().map(|word| super::units::quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// Everything that hides passwords.
-fn masking(passwords: &BTreeMap<String, String>) -> Result<Secrets, Fatal> {
-    Secrets::read(&[], &BTreeMap::new(), passwords.values().cloned())
-        .map_err(|error| Fatal::new(&error, EXIT_FAILED))
-}
-
-/// Name, text and directory of a stack: a name alone is one of those inside the program.
-fn text_of(file: &str) -> Result<(String, String, Option<PathBuf>), Fatal> {
-    let path = Path::new(file);
-    if !file.contains(['/', '.']) {
-        let text = shipped::stack(file).ok_or_else(|| unknown_stack(file))?;
-        return Ok((file.to_string(), text.to_string(), None));
-    }
-    let text = input::read_to_string(path)
-        .map_err(|error| Fatal::message(format!("failed to read the stack {file}: {error}"), EXIT_USAGE))?;
-    Ok((file.to_string(), text, path.parent().map(Path::to_path_buf)))
-}
-
-fn unknown_stack(name: &str) -> Fatal {
-    let unknown = nearest::unknown_name("stack", name, shipped::names());
-    Fatal::message(unknown, EXIT_USAGE)
-        .hinted("kolla-run stacks lists those inside the program; a file is named with its directory: ./NAME")
-}
-
-/// Names of stacks are those of directories, and of labels.
-fn check_id(id: &str) -> Result<(), Fatal> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if id.starts_with(|c: char| c.is_ascii_alphanumeric()) && id.chars().all(fits) {
-        return Ok(());
-    }
-    let message = format!("'{id}' can't be what a stack is known by: letters, digits, '_', '.' and '-' can");
-    Err(Fatal::message(message, EXIT_USAGE).hinted("name another with --config-id"))
-}
-
 fn check_step(stack: &Stack, step: Option<u32>) -> Result<(), Fatal> {
     let mut steps: Vec<u32> = stack.containers.iter().filter_map(|container| container.step).collect();
     steps.dedup();
@@ -439,22 +377,5 @@ impl From<ApplyError> for Fatal {
             ApplyError::Engine(error) => engine_error(error),
             ApplyError::State(error) => error.into(),
         }
-    }
-}
-
-impl From<StateError> for Fatal {
-    fn from(error: StateError) -> Fatal {
-        let fatal = Fatal::new(&error, EXIT_FAILED);
-        match error {
-            StateError::Locked { .. } => fatal.hinted("wait for its end; a lock goes with its process"),
-            StateError::Io { .. } => fatal.hinted("name another directory with --state-dir"),
-            _ => fatal,
-        }
-    }
-}
-
-impl From<StackError> for Fatal {
-    fn from(error: StackError) -> Fatal {
-        Fatal::new(&error, EXIT_USAGE)
     }
 }

@@ -50,6 +50,25 @@ pub async fn every(config: &Config, environment: &Environment, doing: &str) -> R
     Ok(engines)
 }
 
+/// The one engine there is, for containers that mount files of this machine.
+pub async fn for_containers(config: &Config, environment: &Environment) -> Result<Docker, Fatal> {
+    let mut hosts = hosts(config, environment)?;
+    let refused = |message: String| {
+        Err(Fatal::message(message, EXIT_USAGE)
+            .hinted("test the images in a run with an engine of this machine"))
+    };
+    match (hosts.pop(), hosts.is_empty()) {
+        (Some((host, _)), true) if matches!(host.endpoint, Endpoint::Unix(_)) => {
+            host.connect().await.map_err(|error| unreachable(config, &error))
+        }
+        (Some((host, _)), true) => refused(format!(
+            "--smoke starts containers that mount files of this machine, which the engine at {} does not have",
+            host.endpoint
+        )),
+        _ => refused("--smoke starts containers in one engine, and several are named".to_string()),
+    }
+}
+
 /// The engines that are named, and what they are to build for. Nothing is contacted yet.
 fn hosts(config: &Config, environment: &Environment) -> Result<Vec<(DockerHost, Option<Arch>)>, Fatal> {
     let (credentials, patience) = (credentials(config, environment), patience(config));

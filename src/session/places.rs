@@ -64,6 +64,11 @@ pub fn written(config: &Config, environment: &Environment) -> Result<Vec<(Writin
         list.add(Writing::File, "the durations of builds", &durations)?;
         list.add(Writing::Ours, "the records of inputs", &records)?;
     }
+    if config.build.smoke.is_some()
+        && let Some(state) = &environment.state_dir
+    {
+        list.add(Writing::Ours, "the state of stacks", state)?;
+    }
     Ok(list.places)
 }
 
@@ -83,6 +88,10 @@ fn read(session: &Session, written: &[(Writing, UsedPlace)]) -> Result<Vec<(Read
         if let SecretOrigin::File(path) = &secret.origin {
             list.add(Reading::File, &format!("--secret id={}", secret.id), path)?;
         }
+    }
+    let stack = config.build.smoke.as_ref().and_then(|smoke| smoke.stack.as_ref());
+    if let Some(file) = stack.filter(|stack| stack.contains(['/', '.'])) {
+        list.add(Reading::File, &format!("--smoke {file}"), Path::new(file))?;
     }
     if reads_lock_file(&config.task) || matches!(config.task, Task::Lock(_)) {
         list.sources(session)?;

@@ -53,6 +53,8 @@ mod reproducible;
 mod retag;
 mod reuse;
 mod secrets;
+mod smoke;
+mod smoke_real;
 mod sources;
 mod stacks;
 mod stacks_real;

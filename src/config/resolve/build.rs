@@ -1,13 +1,21 @@
 //! How images are built [pure].
 
 use super::builder::{builder, package_cache};
+use super::smoke::smoke;
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Layers, ValueError};
+use crate::config::options::OptionSpec;
 use crate::config::resolved::{BuildOptions, EngineChoice, ReuseChoice, Task};
 use crate::model::ids::ImageName;
 
-/// Options of the build; `platform_given` is true for platforms that were asked for.
-pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Result<BuildOptions, ValueError> {
+/// Options of the build; `asked_by` is the option that asks for another task, `platform_given` is true for platforms that
+/// were asked for.
+pub(super) fn build(
+    layers: &Layers,
+    task: &Task,
+    asked_by: Option<&OptionSpec>,
+    platform_given: bool,
+) -> Result<BuildOptions, ValueError> {
     let engine = match layers.choice("engine")?.as_deref() {
         Some("podman") => EngineChoice::Podman(layers.option("podman_base_url")?.unwrap_or_default()),
         _ => EngineChoice::Docker,
@@ -26,6 +34,7 @@ pub(super) fn build(layers: &Layers, task: &Task, platform_given: bool) -> Resul
         },
         pull: layers.flag("pull")?,
         push: layers.flag("push")?,
+        smoke: smoke(layers, asked_by)?,
         verify_push: layers.flag("verify_push")?,
         registry_ca: layers.path("registry_ca")?,
         insecure_registries: layers.list(DEFAULT, "insecure_registries")?,

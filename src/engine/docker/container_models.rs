@@ -10,8 +10,8 @@ use bollard::models::{
 };
 
 use super::super::container::{
-    ContainerFacts, ContainerSpec, ContainerStatus, Health, Healthcheck, ImageDefaults, Limits,
-    MountedVolume, Namespaces, NumericLimit, RestartPolicy, Ulimit, VolumeSource,
+    ContainerFacts, ContainerSpec, ContainerStatus, Health, Healthcheck, ImageConfiguration, ImageDefaults,
+    Limits, MountedVolume, Namespaces, NumericLimit, RestartPolicy, Ulimit, VolumeSource,
 };
 
 /// An option of Docker's command line, which stands for two lists of the API that are empty.
@@ -23,6 +23,7 @@ pub(super) fn body_of(spec: &ContainerSpec) -> ContainerCreateBody {
     let anonymous = anonymous.map(|volume| volume.target.clone()).collect();
     ContainerCreateBody {
         image: Some(spec.image.clone()),
+        entrypoint: spec.entrypoint.clone(),
         cmd: some_list(&spec.command),
         env: Some(spec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(spec.labels.clone().into_iter().collect()),
@@ -145,6 +146,30 @@ pub(super) fn defaults_of(image: ImageInspect) -> ImageDefaults {
     }
 }
 
+/// The configuration of an image.
+pub(super) fn config_of(image: ImageInspect) -> ImageConfiguration {
+    let config = image.config.unwrap_or_default();
+    ImageConfiguration {
+        entrypoint: config.entrypoint.unwrap_or_default(),
+        command: config.cmd.unwrap_or_default(),
+        environment: config.env.into_iter().flatten().map(variable).collect(),
+        labels: config.labels.into_iter().flatten().collect(),
+        user: config.user.unwrap_or_default(),
+        workdir: config.working_dir.unwrap_or_default(),
+        volumes: config.volumes.unwrap_or_default(),
+        ports: config.exposed_ports.unwrap_or_default(),
+        has_healthcheck: config.healthcheck.and_then(healthcheck_of).is_some_and(|check| !check.is_none()),
+    }
+}
+
+/// A variable of an environment, as `NAME=VALUE`.
+fn variable(variable: String) -> (String, String) {
+    match variable.split_once('=') {
+        Some((name, value)) => (name.to_string(), value.to_string()),
+        None => (variable, String::new()),
+    }
+}
+
 /// The facts of a container, from the engine's description of it.
 pub(super) fn facts_of(container: ContainerInspectResponse) -> ContainerFacts {
     let config = container.config.unwrap_or_default();
@@ -152,10 +177,6 @@ pub(super) fn facts_of(container: ContainerInspectResponse) -> ContainerFacts {
     let state = container.state.unwrap_or_default();
     let restart = restart_policy(host.restart_policy.as_ref());
     let named = |mode: &Option<String>| mode.clone().filter(|mode| !mode.is_empty());
-    let variable = |variable: String| match variable.split_once('=') {
-        Some((name, value)) => (name.to_string(), value.to_string()),
-        None => (variable, String::new()),
-    };
     let spec = ContainerSpec {
         image: config.image.clone().unwrap_or_default(),
         command: config.cmd.clone().unwrap_or_default(),

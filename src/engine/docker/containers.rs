@@ -1,25 +1,27 @@
 //! Containers, volumes and networks of an engine.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
 use bollard::exec::StartExecResults;
 use bollard::models::{ExecConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
+    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptions, RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
 use super::super::EngineError;
 use super::super::container::{
-    ContainerEngine, ContainerFacts, ContainerSpec, Executed, ImageDefaults, Labels, ListedContainer,
+    ContainerEngine, ContainerFacts, ContainerSpec, ContainerStreams, Executed, FileFacts,
+    ImageConfiguration, ImageDefaults, Labels, ListedContainer,
 };
 use super::client::Docker;
-use super::container_models::{body_of, defaults_of, facts_of, plain_name};
+use super::container_models::{body_of, config_of, defaults_of, facts_of, plain_name};
 
 /// So much of what a container or a command in it wrote is kept, the end.
 const KEPT_OUTPUT: usize = 1 << 20;
@@ -35,6 +37,29 @@ fn pairs(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
 
 fn is_missing(error: &BollardError) -> bool {
     matches!(error, BollardError::DockerResponseServerError { status_code: 404, .. })
+}
+
+/// The first member of an archive whose end may be missing.
+fn first_member(archive: &[u8]) -> std::io::Result<FileFacts> {
+    let mut archive = tar::Archive::new(archive);
+    let mut entry = archive.entries()?.next().ok_or(std::io::ErrorKind::UnexpectedEof)??;
+    let (header, kind) = (entry.header(), entry.header().entry_type());
+    let kind_bits = match kind {
+        tar::EntryType::Directory => 0o040_000,
+        tar::EntryType::Symlink => 0o120_000,
+        tar::EntryType::Char => 0o020_000,
+        tar::EntryType::Block => 0o060_000,
+        tar::EntryType::Fifo => 0o010_000,
+        _ => 0o100_000,
+    };
+    let mode = header.mode()? & 0o7777 | kind_bits;
+    let (uid, gid) = (header.uid()?, header.gid()?);
+    let mut content = Vec::new();
+    if kind.is_file() {
+        // What was cut off is missing at its end.
+        let _ = entry.read_to_end(&mut content);
+    }
+    Ok(FileFacts { mode, uid, gid, content })
 }
 
 impl Docker {
@@ -64,6 +89,32 @@ impl Docker {
             }
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Text that was written to one of a container's outputs.
+    async fn stream_of(&self, name: &str, is_error: bool) -> Result<String, EngineError> {
+        let options = LogsOptionsBuilder::new().stdout(!is_error).stderr(is_error).build();
+        self.collect(Box::pin(self.client.logs(name, Some(options)))).await
+    }
+
+    async fn read_file(&self, container: &str, path: &str) -> Result<Option<FileFacts>, EngineError> {
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let mut pieces = Box::pin(self.client.download_from_container(container, Some(options)));
+        let mut archive = Vec::new();
+        // A directory comes with all that is in it, of which the first member is enough.
+        while archive.len() < KEPT_OUTPUT
+            && let Some(piece) = pieces.next().await
+        {
+            match self.or_missing(piece)? {
+                Some(piece) => archive.extend_from_slice(&piece),
+                None => return Ok(None),
+            }
+        }
+        let garbage = |error: std::io::Error| EngineError::Garbage {
+            endpoint: self.endpoint.clone(),
+            reason: format!("{path}: {error}"),
+        };
+        first_member(&archive).map(Some).map_err(garbage)
     }
 
     async fn run_in(
@@ -123,6 +174,21 @@ impl ContainerEngine for Docker {
         async move { Ok(self.or_missing(self.client.inspect_image(name).await)?.map(defaults_of)) }.boxed()
     }
 
+    fn image_config<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ImageConfiguration>, EngineError>> {
+        async move { Ok(self.or_missing(self.client.inspect_image(name).await)?.map(config_of)) }.boxed()
+    }
+
+    fn file<'a>(
+        &'a self,
+        container: &'a str,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<Option<FileFacts>, EngineError>> {
+        self.read_file(container, path).boxed()
+    }
+
     fn create<'a>(
         &'a self,
         name: &'a str,
@@ -180,6 +246,19 @@ impl ContainerEngine for Docker {
             let options =
                 LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
             self.collect(Box::pin(self.client.logs(name, Some(options)))).await
+        }
+        .boxed()
+    }
+
+    fn container_streams<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<ContainerStreams, EngineError>> {
+        async move {
+            Ok(ContainerStreams {
+                output: self.stream_of(name, false).await?,
+                error: self.stream_of(name, true).await?,
+            })
         }
         .boxed()
     }

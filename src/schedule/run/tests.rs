@@ -325,7 +325,7 @@ impl Gate for FakeGate {
     }
 }
 
-/// What happens to units, in order, when they are tested and pushed.
+/// Events of units, in order, when they are tested and pushed.
 async fn tested(images: &[(&str, Option<&str>)], stop_after: Option<Duration>) -> Vec<String> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);

@@ -184,9 +184,17 @@ fn eventful_report() -> Value {
         .fail("nova-base", mistake);
     let project = Project::new()
         .image("memcached", Some("base"), "COPY --from={{ namespace }}/keystone:{{ tag }} /a /b\n")
+        .file("s.yaml", "docker_config: {base: {image: base}}")
         .with_engine(&daemon);
     project
-        .run(["--push", "--noverify-push", "--retries=1", "--report=report.json", "--nobuildkit"])
+        .run([
+            "--push",
+            "--noverify-push",
+            "--retries=1",
+            "--report=report.json",
+            "--nobuildkit",
+            "--smoke=s.yaml",
+        ])
         .exits(1);
     json(&project.read("report.json"))
 }
@@ -207,6 +215,7 @@ fn every_key_of_a_report_is_described_and_no_other() {
         ("### images", keys(images)),
         ("#### failure", keys(of_images("failure"))),
         ("#### retries", keys(retries)),
+        ("#### smoke", keys(of_images("smoke"))),
         ("#### push", keys(of_images("push"))),
     ] {
         assert_eq!(found, first_column(&document, heading), "{heading}");

@@ -55,6 +55,19 @@ const FILES: [(&str, &str); 12] = [
     ("home/.gitconfig", "[init]\ndefaultBranch = main\n"),
 ];
 
+/// Files that images of documents have.
+const IN_IMAGES: [&str; 4] = [
+    "/etc/os-release",
+    "/usr/local/bin/kolla_extend_start",
+    "/usr/local/bin/kolla_set_configs",
+    "/usr/local/bin/kolla_start",
+];
+
+/// What images of documents are configured to do.
+fn image_config() -> serde_json::Value {
+    serde_json::json!({"Entrypoint": ["dumb-init", "--single-child", "--"], "Cmd": ["kolla_start"]})
+}
+
 /// A build.toml that has every source of the shipped one come from a directory of this machine.
 fn local_sources() -> String {
     let shipped = std::fs::read_to_string(repository().join("build.toml")).unwrap();
@@ -87,6 +100,11 @@ impl World {
         let registry = FakeRegistry::start();
         let engine = |arch: Arch| {
             let engine = FakeDocker::start().with_registry(&registry).open_sessions();
+            {
+                let machine = &mut engine.state().machine;
+                machine.files = IN_IMAGES.map(|path| (path.to_string(), String::new())).into();
+                machine.image_configs.insert("*".to_string(), image_config());
+            }
             BASE_IMAGES.into_iter().fold(engine, |engine, image| engine.hold(image, arch.debian()))
         };
         let engines = [Arch::X86_64, Arch::X86_64, Arch::Aarch64].map(engine);

@@ -53,6 +53,10 @@ pub struct Machine {
     pub behaviours: BTreeMap<String, Behaviour>,
     /// Exit codes of commands run in containers, by their last word.
     pub exec_codes: BTreeMap<String, i64>,
+    /// Content of files, the same in every container.
+    pub files: BTreeMap<String, String>,
+    /// What images have in their configuration beside labels, by name; `*` for all others.
+    pub image_configs: BTreeMap<String, Value>,
     /// The next request that begins so kills the daemon.
     pub dies_at: Option<String>,
     execs: Vec<i64>,
@@ -153,6 +157,14 @@ impl Shared {
                 exchange.chunk(&frame(&text))?;
                 return exchange.end().map(|()| true);
             }
+            ("GET", ["containers", name, "archive"]) => match self.archived(exchange, name) {
+                Ok(archive) => {
+                    exchange.begin()?;
+                    exchange.chunk(&archive)?;
+                    return exchange.end().map(|()| true);
+                }
+                Err(missing) => missing,
+            },
             ("POST", ["containers", name, "start"]) => self.start_container(name),
             ("POST", ["containers", name, "stop"]) => self.stop_container(name),
             ("POST", ["containers", name, "rename"]) => {
@@ -191,14 +203,32 @@ impl Shared {
         (200, listed.collect())
     }
 
+    /// A file of a container, as an archive.
+    fn archived(&self, exchange: &Exchange, name: &str) -> Result<Vec<u8>, (u16, Value)> {
+        let (state, path) = (self.state(), exchange.query.get("path").cloned().unwrap_or_default());
+        state.name_of(name).ok_or_else(|| missing("container", name))?;
+        let content = state.machine.files.get(&path).ok_or_else(|| missing("file", &path))?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        let mut archive = tar::Builder::new(Vec::new());
+        archive
+            .append_data(&mut header, path.trim_start_matches('/'), content.as_bytes())
+            .expect("in memory");
+        Ok(archive.into_inner().expect("in memory"))
+    }
+
     fn create(&self, exchange: &mut Exchange) -> io::Result<(u16, Value)> {
         let name = exchange.query.get("name").cloned().unwrap_or_default();
-        let body = json_body(exchange)?;
+        let mut body = json_body(exchange)?;
         let mut state = self.state();
         let image = body["Image"].as_str().unwrap_or_default();
         let Some(image_id) = state.images.get(image).map(|image| image.id.clone()) else {
             return Ok(missing("image", image));
         };
+        if let Some(volumes) = state.machine.image_configs.get(image).map(|config| &config["Volumes"]) {
+            body["Volumes"] = volumes.clone();
+        }
         if state.machine.containers.contains_key(&name) {
             let message = format!("Conflict. The container name \"/{name}\" is already in use");
             return Ok((409, json!({"message": message})));
@@ -239,7 +269,11 @@ impl Shared {
         if let Behaviour::Refused(message) = behaviour {
             return (500, json!({"message": message}));
         }
+        let program: Vec<String> =
+            serde_json::from_value(container.body["Entrypoint"].clone()).unwrap_or_default();
+        let code = program.last().and_then(|word| state.machine.exec_codes.get(word).copied());
         let (status, code) = match behaviour {
+            Behaviour::Well if !program.is_empty() => ("exited", code.unwrap_or(0)),
             Behaviour::Ends(code) => ("exited", code),
             Behaviour::Well if container.is_waited_for() => ("exited", 0),
             _ => ("running", 0),

@@ -114,10 +114,21 @@ impl Shared {
         match image {
             Some(image) => exchange.answer(
                 200,
-                &json!({"Id": image.id, "Architecture": image.architecture, "Os": "linux", "Size": 1000, "RootFS": {"Type": "layers", "Layers": ["sha256:1", "sha256:2"]}, "RepoDigests": image.repo_digests, "Config": {"Labels": image.labels}}),
+                &json!({"Id": image.id, "Architecture": image.architecture, "Os": "linux", "Size": 1000, "RootFS": {"Type": "layers", "Layers": ["sha256:1", "sha256:2"]}, "RepoDigests": image.repo_digests, "Config": self.config_of(name, &image)}),
             ),
             None => exchange.answer(404, &json!({"message": format!("No such image: {name}")})),
         }
+    }
+
+    /// Configuration of an image: its labels, and what a test has said.
+    fn config_of(&self, name: &str, image: &Image) -> serde_json::Value {
+        let state = self.state();
+        let said =
+            ["*", name].iter().filter_map(|key| state.machine.image_configs.get(*key)).next_back().cloned();
+        drop(state);
+        let mut config = said.unwrap_or_else(|| json!({}));
+        config["Labels"] = json!(image.labels);
+        config
     }
 
     /// The registry has what is here already, and nothing else.
