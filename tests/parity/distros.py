@@ -139,7 +139,10 @@ def facts(dockerfile):
             found.add(Fact("parent", parent))
         elif word == "RUN":
             for words in commands(rest):
-                found.update(of_command(words))
+                told = of_command(words)
+                # What a step installs and removes is not in the image.
+                found -= {Fact("package", fact.value) for fact in told if fact.kind == "removed"}
+                found.update(fact for fact in told if fact.kind != "removed")
         elif word in COMMANDS:
             last[word] = listed(rest)
         elif word in ("ADD", "COPY"):
