@@ -211,6 +211,8 @@ impl Shared {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
         let mut archive = tar::Builder::new(Vec::new());
         archive
             .append_data(&mut header, path.trim_start_matches('/'), content.as_bytes())
