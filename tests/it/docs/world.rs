@@ -22,13 +22,14 @@ const BASE_IMAGES: [&str; 3] = ["quay.io/rockylinux/rockylinux:10", BASE_IMAGE, 
 const LAST_LINES: usize = 12;
 
 /// Programs that documents call, and that do nothing here, or print this.
-const STAND_INS: [(&str, &str); 8] = [
+const STAND_INS: [(&str, &str); 9] = [
     ("apt", ""),
     ("cargo", ""),
     ("docker", ""),
     ("kolla-ansible", ""),
     ("make", ""),
     ("openssl", "0123abcd"),
+    ("openstack", ""),
     ("sha256sum", ""),
     ("tar", ""),
 ];
