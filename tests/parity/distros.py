@@ -14,17 +14,15 @@ import os
 import pathlib
 import re
 import shlex
-import shutil
 import sys
 import tempfile
 import tomllib
 
 sys.dont_write_bytecode = True
 
-from cases import combinations
 from programs import HERE, ROOT, SCRATCH, OurKolla, PythonKolla
+from two_trees import rendered
 
-TREE = ROOT / "docker"
 REASONS = HERE / "distros.toml"
 COMMANDS = ("CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
 INSTALLERS = ("apt", "apt-get", "dnf")
@@ -222,31 +220,12 @@ class Reasons:
                         yield f"  explains nothing: {side} {entry['kind']} {pattern} ({entry['reason']})\n"
 
 
-def rendered(python, ours, scratch):
-    """(case, images() of Kolla's tree, of ours), of each distro and architecture."""
-    cases = combinations()
-    jobs = []
-    for case in cases:
-        directory = scratch / case.name
-        directory.mkdir()
-        args = [*case.command_line(directory), "--template-only", "--work-dir"]
-        jobs.append({"args": [*args, str(directory / "theirs")], "tree": None})
-        done = ours.run([*args, str(directory / "ours"), "--images-dir", str(TREE)], scratch)
-        if done["failed"]:
-            sys.exit(f"our tree can't be rendered for {case.name}: {done['error']}")
-    for case, done in zip(cases, python.run_many(jobs, scratch)):
-        if done["failed"]:
-            sys.exit(f"Kolla's tree can't be rendered for {case.name}: {done['error']}")
-        directory = scratch / case.name
-        yield case, images(directory / "theirs/docker"), images(directory / "ours/docker")
-        shutil.rmtree(directory)
-
-
 def compare(python, ours, scratch):
     """({(image, side, fact): where}, explained ones, all of Kolla's facts, what is wrong as lines)."""
     reasons, found, total = Reasons(REASONS), {}, 0
     unexplained = {}
     for case, theirs, own in rendered(python, ours, scratch):
+        theirs, own = images(theirs), images(own)
         total += sum(len(told) for _, told in theirs.values())
         for image, side, fact in differences(theirs, own):
             found.setdefault((image, side, fact), []).append(case.name)

@@ -9,18 +9,16 @@ in missing.toml, with a reason; what is excused and not missing is told too. Wit
 import argparse
 import pathlib
 import re
-import shutil
 import sys
 import tempfile
 import tomllib
 
 sys.dont_write_bytecode = True
 
-from cases import ARCHES, BASES, Case
 from programs import HERE, ROOT, SCRATCH, OurKolla, PythonKolla
 from tree import block_names, customizable_lists, templates
+from two_trees import TREE, rendered
 
-TREE = ROOT / "docker"
 EXCUSES = HERE / "missing.toml"
 README = TREE / "README.md"
 BEGIN, END = "<!-- missing: written by tests/parity/interface.py --write -->\n", "<!-- end -->"
@@ -79,39 +77,20 @@ class Excuses:
         return f"| image | not there | on | why |\n|---|---|---|---|\n{rows}"
 
 
-def rendered(python, ours, scratch):
-    """What either tree shows of each name: pairs of found(), by base and arch."""
-    file = scratch / "marks.j2"
-    file.write_text(override([TREE, python.tree]))
-    combinations = [(base, arch) for base in BASES for arch in ARCHES]
-    places = {place: scratch / "-".join(place) for place in combinations}
-    arguments = {
-        (base, arch): [*Case("marks", base=base, arch=arch).command_line(places[base, arch]),
-                       "--template-override", str(file), "--template-only", "--work-dir"]
-        for base, arch in combinations
-    }
-    for place in places.values():
-        place.mkdir()
-    jobs = [{"args": [*arguments[place], str(places[place] / "theirs")], "tree": None} for place in combinations]
-    results = python.run_many(jobs, scratch)
-    for place, theirs in zip(combinations, results):
-        done = ours.run([*arguments[place], str(places[place] / "ours"), "--images-dir", str(TREE)], scratch)
-        if theirs["failed"] or done["failed"]:
-            sys.exit(f"{place} can't be rendered: {theirs['error']} {done['error']}")
-        yield *place, found(places[place] / "theirs/docker"), found(places[place] / "ours/docker")
-
-
 def compare(python, ours, scratch):
     """(names that are the same, all of Kolla's, what differs as lines)."""
     excuses, same, total, lacking = Excuses(EXCUSES), 0, 0, {}
-    for base, arch, theirs, own in rendered(python, ours, scratch):
+    marks = scratch / "marks.j2"
+    marks.write_text(override([TREE, python.tree]))
+    for case, theirs, own in rendered(python, ours, scratch, ["--template-override", str(marks)]):
+        theirs, own = found(theirs), found(own)
         for image in sorted(theirs.keys() & own.keys()):
             total += len(theirs[image])
             missing = theirs[image] - own[image]
             same += len(theirs[image]) - len(missing)
             for name in sorted(missing):
-                if not excuses.covers(image, base, arch, name):
-                    lacking.setdefault((image, name), []).append(f"{base}+{arch}")
+                if not excuses.covers(image, case.base, case.arch, name):
+                    lacking.setdefault((image, name), []).append(f"{case.base}+{case.arch}")
     images = {name for name, _ in templates(TREE)}
     lines = [f"  {image} lacks {name} ({', '.join(places)})\n" for (image, name), places in sorted(lacking.items())]
     # An excuse may be there before its image is.
