@@ -1,6 +1,6 @@
 //! A container as a `docker run` line, for people who want to try it by hand [pure].
 
-use super::units::quoted;
+use super::units::{quoted, quoted_line};
 use crate::engine::container::{ContainerSpec, NumericLimit, RestartPolicy};
 
 /// The command line that makes the same container, on several lines of a shell.
@@ -88,7 +88,7 @@ impl Line {
         // The option takes one text, for a shell.
         let command = match check.test.split_first() {
             Some((kind, [command])) if kind == "CMD-SHELL" => command.clone(),
-            _ => check.command().iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+            _ => quoted_line(&check.command()),
         };
         self.option("--health-cmd", Some(&command));
         for (name, duration) in [

@@ -26,7 +26,7 @@ pub struct StackText {
 impl StackText {
     /// Finds a stack: a name alone is one of those inside the program.
     pub fn read(file: &str) -> Result<StackText, Fatal> {
-        if !file.contains(['/', '.']) {
+        if !input::is_path(file) {
             let text = shipped::stack(file).ok_or_else(|| unknown_stack(file))?;
             return Ok(StackText { file: file.to_string(), text: text.to_string(), directory: None });
         }

@@ -19,6 +19,7 @@ use super::stack::Stack;
 use super::state::StateDir;
 use super::steps::plan;
 use super::text::{self, columns, took};
+use super::units::quoted_line;
 use super::{labels, shipped};
 use crate::engine::container::{ContainerEngine, ListedContainer};
 use crate::engine::docker::{Credentials, Docker, DockerHost, Endpoint};
@@ -164,7 +165,7 @@ impl RunSession {
         })?;
         let spec = self.view(&opened).spec(container).map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
         let line = match container.settings.action {
-            LaunchAction::Exec => format!("docker exec {}\n", quoted(&spec.command)),
+            LaunchAction::Exec => format!("docker exec {}\n", quoted_line(&spec.command)),
             LaunchAction::Run => docker_run(name, &spec, container.settings.detach),
         };
         output(&masking(&opened.passwords)?.hide(line))
@@ -294,10 +295,6 @@ pub fn stacks(name: Option<&str>) -> Result<u8, Fatal> {
 fn ids_of(containers: &[ListedContainer]) -> Vec<String> {
     let ids = containers.iter().filter_map(|container| container.labels.get(labels::CONFIG_ID).cloned());
     ids.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-fn quoted(words: &[String]) -> String {
-    words.iter().map(|word| super::units::quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn check_step(stack: &Stack, step: Option<u32>) -> Result<(), Fatal> {

@@ -19,6 +19,7 @@ use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::bake::BAKE_FILE;
 use crate::export::pipeline::file_names;
 use crate::model::secret::SecretOrigin;
+use crate::util::input;
 use crate::util::location::locate;
 use crate::util::places::{Overlap, Reading, UsedPlace, Writing, overlap};
 
@@ -90,7 +91,7 @@ fn read(session: &Session, written: &[(Writing, UsedPlace)]) -> Result<Vec<(Read
         }
     }
     let stack = config.build.smoke.as_ref().and_then(|smoke| smoke.stack.as_ref());
-    if let Some(file) = stack.filter(|stack| stack.contains(['/', '.'])) {
+    if let Some(file) = stack.filter(|stack| input::is_path(stack)) {
         list.add(Reading::File, &format!("--smoke {file}"), Path::new(file))?;
     }
     if reads_lock_file(&config.task) || matches!(config.task, Task::Lock(_)) {

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use crate::engine::container::{FileFacts, ImageConfiguration};
 use crate::model::smoke::SmokeCheck;
-use crate::run::units::quoted;
+use crate::run::units::quoted_line;
 
 /// Everything that is asked of an image by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,8 +114,7 @@ pub struct ProgramEnd {
 impl CommandCheck {
     /// Name of the check, for people.
     pub fn title(&self) -> String {
-        let words = || self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-        self.name.clone().unwrap_or_else(words)
+        self.name.clone().unwrap_or_else(|| quoted_line(&self.words))
     }
 
     /// The check, once the program has ended.
@@ -286,11 +285,7 @@ impl MetadataCheck {
     pub fn judge(&self, config: &ImageConfiguration) -> SmokeCheck {
         let differs =
             |is: &str, wanted: &str| (is != wanted).then(|| format!("it is '{is}', and not '{wanted}'"));
-        let words = |is: &[String], wanted: &[String]| {
-            let shown =
-                |words: &[String]| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-            differs(&shown(is), &shown(wanted))
-        };
+        let words = |is: &[String], wanted: &[String]| differs(&quoted_line(is), &quoted_line(wanted));
         let among = |all: &[String], one: &str, wanted: bool| {
             let is_there = all.iter().any(|it| it.split('/').next() == Some(one) || it == one);
             (is_there != wanted).then(|| if is_there { "it is there" } else { "it is not there" }.to_string())

@@ -7,6 +7,11 @@ use std::path::Path;
 
 use rustix::fs::{OFlags, fcntl_setfl};
 
+/// True for the path of a file where a name would do too: it has a '/' or a '.'.
+pub fn is_path(text: &str) -> bool {
+    text.contains(['/', '.'])
+}
+
 /// Opens a file to read it. What is none is refused rather than waited for: a FIFO that nobody writes, a device that
 /// never ends. What the shell hands over (`<(command)`, /dev/stdin) is read, and so is /dev/null, which is empty.
 ///
