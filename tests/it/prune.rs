@@ -71,6 +71,29 @@ fn a_dry_run_shows_what_the_real_one_then_removes() {
 }
 
 #[test]
+fn an_engine_that_others_ask_just_now_is_asked_again() {
+    let daemon = FakeDocker::with_base_image()
+        .refuse_once("GET /images/json", 404, "no such image")
+        .refuse_once("GET /system/df", 500, "a disk usage operation is already running")
+        .refuse_once("POST /build/prune", 409, "a prune operation is already running");
+    let record = CacheRecord {
+        id: "pip".to_string(),
+        description: "cached mount /dev/kolla-build/pip from exec /bin/sh -c pip".to_string(),
+        last_used: None,
+        layer_of: None,
+    };
+    daemon.state().cache.push(record);
+    let project = Project::empty().image("base", None, "RUN true\n").with_engine(&daemon);
+    project.run(["--prune", "--prune-package-cache=0"]).exits(0);
+    assert!(daemon.state().cache.is_empty());
+    assert_eq!(daemon.state().refusals, []);
+
+    let daemon = daemon.refuse_once("GET /system/df", 500, "the database is locked");
+    let run = project.run(["--prune"]).exits(1);
+    assert!(run.stderr.contains("the database is locked"), "{run}");
+}
+
+#[test]
 fn other_tags_go_when_they_are_named_and_other_namespaces_never() {
     let daemon = FakeDocker::with_base_image();
     let project = project(&daemon);

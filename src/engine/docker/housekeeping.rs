@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::super::EngineError;
 use super::client::Docker;
 use crate::model::ids::ImageId;
+use crate::util::retry::{Again, retry};
 
 /// An image that the engine holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,8 +48,9 @@ pub struct CacheRecord {
     pub size: u64,
 }
 
-/// How often images are listed before what the engine says counts.
-const LISTINGS: usize = 5;
+/// How often an engine is asked again while others keep it from an answer: for a minute, which is what a full one takes to
+/// count.
+const RETRIES: u32 = 6;
 
 /// How many cache records one request names: with their 25 characters each they must fit into a request's first line.
 const RECORDS_AT_ONCE: usize = 200;
@@ -100,19 +102,31 @@ impl From<Record> for CacheRecord {
     }
 }
 
+/// The answer to a question about all that the engine holds, asked again as long as it is only others that it fails over.
+async fn ask_beside_others<T, Asked: Future<Output = Result<T, EngineError>>>(
+    ask: impl Fn() -> Asked,
+) -> Result<T, EngineError> {
+    retry(RETRIES, |error| Again::if_transient(is_fault_of_others(error)), |_, _| {}, ask).await
+}
+
+fn is_fault_of_others(error: &EngineError) -> bool {
+    match error {
+        // Containerd's store fails over an image that goes away while it lists them.
+        EngineError::Refused { status: 404, .. } => true,
+        // Docker counts what is used, and removes, for one client at a time: up to 20.10 the second one gets this.
+        EngineError::Refused { message, .. } => message.contains("operation is already running"),
+        _ => false,
+    }
+}
+
 impl Docker {
     /// The images that the engine holds; with `intermediate`, those too that are but steps to others.
     pub async fn images(&self, intermediate: bool) -> Result<Vec<HeldImage>, EngineError> {
         let options = ListImagesOptionsBuilder::new().all(intermediate).build();
-        let mut tries = LISTINGS;
-        let images = loop {
-            tries -= 1;
-            match self.client.list_images(Some(options.clone())).await {
-                // Containerd's store fails over an image that goes away while it lists them.
-                Err(BollardError::DockerResponseServerError { status_code: 404, .. }) if tries > 0 => {}
-                listed => break listed.map_err(|error| self.to_engine_error(error))?,
-            }
+        let list = || async {
+            self.client.list_images(Some(options.clone())).await.map_err(|error| self.to_engine_error(error))
         };
+        let images = ask_beside_others(list).await?;
         // Engines before 25 name what has no name so.
         let named = |names: Vec<String>| names.into_iter().filter(|name| !name.contains("<none>")).collect();
         let held = |image: bollard::models::ImageSummary| HeldImage {
@@ -156,7 +170,7 @@ impl Docker {
     /// BuildKit's cache; empty with an engine that has none.
     pub async fn build_cache(&self) -> Result<Vec<CacheRecord>, EngineError> {
         // bollard knows only the newest form of the answer.
-        let usage: DiskUsage = self.get_json("/system/df?type=build-cache").await?;
+        let usage: DiskUsage = ask_beside_others(|| self.get_json("/system/df?type=build-cache")).await?;
         let newer = usage.build_cache_usage.and_then(|usage| usage.items);
         Ok(usage.build_cache.or(newer).into_iter().flatten().map(CacheRecord::from).collect())
     }
@@ -170,8 +184,13 @@ impl Docker {
             let these = format!("^({})$", some.join("|"));
             let filters = BTreeMap::from([("id", vec![these.as_str()])]).into_iter().collect();
             let options = PruneBuildOptionsBuilder::new().filters(&filters).build();
-            let pruned =
-                self.client.prune_build(Some(options)).await.map_err(|error| self.to_engine_error(error))?;
+            let prune = || async {
+                self.client
+                    .prune_build(Some(options.clone()))
+                    .await
+                    .map_err(|error| self.to_engine_error(error))
+            };
+            let pruned = ask_beside_others(prune).await?;
             gone += pruned.caches_deleted.map_or(0, |deleted| deleted.len());
             freed += pruned.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
         }

@@ -137,6 +137,8 @@ pub struct State {
     pub push_faults: HashMap<String, Fault>,
     /// By the beginning of requests (`GET /info`), without the version.
     pub stalls: Vec<(String, Stall)>,
+    /// By the beginning of requests as well: what is answered once, in place of the answer.
+    pub refusals: Vec<(String, u16, String)>,
     /// Stands in everything that it says of itself and others.
     pub scrawl: String,
     pub delay: Duration,
@@ -250,6 +252,12 @@ impl FakeDocker {
     /// Requests that begin so (`GET /info`) get an answer that does not end.
     pub fn stall(self, request: &str, stall: Stall) -> FakeDocker {
         self.state().stalls.push((request.to_string(), stall));
+        self
+    }
+
+    /// The next request that begins so is refused with a status and a message, and those after it are not.
+    pub fn refuse_once(self, request: &str, status: u16, message: &str) -> FakeDocker {
+        self.state().refusals.push((request.to_string(), status, message.to_string()));
         self
     }
 

@@ -23,8 +23,12 @@ impl Shared {
         let Some(mut exchange) = Exchange::accept(socket)? else { return Ok(()) };
         self.state().requests.push(format!("{} {}", exchange.method, exchange.path));
         let path = without_version(&exchange.path).to_string();
-        if let Some(stall) = self.stall_of(&format!("{} {path}", exchange.method)) {
+        let request = format!("{} {path}", exchange.method);
+        if let Some(stall) = self.stall_of(&request) {
             return stall_in(&mut exchange, stall);
+        }
+        if let Some((status, message)) = self.refusal_of(&request) {
+            return exchange.answer(status, &json!({"message": message}));
         }
         if self.machine(&mut exchange, &path)? {
             return Ok(());
@@ -87,6 +91,13 @@ impl Shared {
     fn stall_of(&self, request: &str) -> Option<Stall> {
         let state = self.state();
         state.stalls.iter().find(|(start, _)| request.starts_with(start)).map(|(_, stall)| *stall)
+    }
+
+    fn refusal_of(&self, request: &str) -> Option<(u16, String)> {
+        let refusals = &mut self.state().refusals;
+        let at = refusals.iter().position(|(start, ..)| request.starts_with(start))?;
+        let (_, status, message) = refusals.remove(at);
+        Some((status, message))
     }
 
     fn is_silent(&self) -> bool {
