@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/target/pycache
 # One profile for the tool and its tests: nothing is compiled twice, and the tests drive the binary that people run.
 CARGO_FLAGS := --release --locked
 
-# The images that `make images` builds.
+# The images that `make images` builds; `all` for the whole tree.
 PROFILE := cloud
 
 # $(call shell_scripts,DIRECTORY...)
@@ -22,7 +22,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud cloud-clean demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images compiler python engine
+.PHONY: help build demo cloud cloud-clean demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -67,7 +67,7 @@ test: build python engine ## Run every test (replaces a running demo)
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
 	tests/images/check_self kolla/base:demo
 	tests/images/check $$(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=kolla/*:demo')
-	REAL_DOCKER=1 $(DEFAULT_SIGNALS) tests/host/with-registry tests/host/with-engines tests/host/with-sshd cargo test $(CARGO_FLAGS) -- --include-ignored
+	REAL_DOCKER=1 $(DEFAULT_SIGNALS) tests/host/with-registry tests/host/with-engines tests/host/with-sshd tests/host/with-emulation cargo test $(CARGO_FLAGS) -- --include-ignored
 
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
 	tests/parity/run --all
@@ -87,7 +87,12 @@ bench-bake: build engine ## Measure 188 images with nothing changed, beside dock
 	benches/bake
 
 images: build python engine ## Build and check the images of PROFILE (cloud); write docker/IMAGES.md
-	tests/images/build $(PROFILE)
+	tests/images/build $$(uname -m) $(if $(filter all,$(PROFILE)),,--profile $(PROFILE))
+
+images-aarch64: build python engine ## Build keystone, memcached and what they need for aarch64, under emulation elsewhere
+	tests/host/emulation aarch64
+	tests/host/base-image arm64v8/debian:trixie
+	tests/images/build aarch64 --base-image arm64v8/debian --base-tag trixie '^keystone$$' '^memcached$$'
 
 refresh: python ## Move pinned sources, constraints and uv to what the package index has (packaging/refresh --help)
 	packaging/refresh

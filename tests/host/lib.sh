@@ -61,5 +61,20 @@ debian_sources() {
     [ -z "$security" ] || printf 'deb %s %s main\n' "$security" "$suite-security"
 }
 
+# mmdebstrap_from_mirror SUITE TARGET OPTION...: makes a root, or unpacks packages, of a suite from the mirror that this host uses.
+mmdebstrap_from_mirror() {
+    local suite=$1 target=$2 sources status=0
+    shift 2
+    # arch-test: it asks that before it makes a root for another architecture.
+    have mmdebstrap && have arch-test || apt_install mmdebstrap arch-test debian-archive-keyring
+    sources=$(mktemp)
+    debian_sources "$suite" >"$sources"
+    local arguments=("$suite" "$target")
+    [ ! -s "$sources" ] || arguments+=("$sources")
+    quietly mmdebstrap "$@" "${arguments[@]}" || status=$?
+    rm -f "$sources"
+    return "$status"
+}
+
 # What Podman has to know of the registry without TLS, in the words of registries.conf.
 plain_registry_for_podman() { printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$plain_registry"; }

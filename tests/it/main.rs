@@ -17,6 +17,7 @@ mod disk;
 mod docker_config;
 mod docker_real;
 mod docs;
+mod emulation;
 mod endpoints;
 mod ends;
 mod engine;

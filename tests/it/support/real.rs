@@ -51,7 +51,7 @@ pub fn run_in(image: &str, command: &str) -> String {
         "--network",
         "none",
         "--user",
-        "root",
+        "0",
         "--entrypoint",
         "sh",
         image,
