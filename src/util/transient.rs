@@ -153,6 +153,13 @@ static NETWORK_SYMPTOMS: LazyLock<Regex> = LazyLock::new(|| {
     loosely(&symptoms.join("|"))
 });
 
+/// The end of such a message, or all of it.
+static LOST_CONTENT: LazyLock<Regex> = LazyLock::new(|| {
+    let lost =
+        r"^not found$|(^|: )(content digest|parent snapshot) sha256:[0-9a-f]+( does not exist)?: not found$";
+    Regex::new(lost).expect("the pattern is valid")
+});
+
 fn loosely(symptoms: &str) -> Regex {
     Regex::new(&format!("(?i){}", symptoms.replace(' ', r"\s+"))).expect("the pattern is valid")
 }
@@ -178,9 +185,7 @@ pub fn tells_of_full_disk<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool 
 /// True when an engine says of a failed build only that it no longer has what it has just written: beside containerd's
 /// store that may be collected as garbage when another image goes away meanwhile (seen with Docker 26.1).
 pub fn tells_of_lost_content(message: &str) -> bool {
-    let message = message.trim();
-    message == "not found"
-        || message.starts_with("content digest sha256:") && message.ends_with(": not found")
+    LOST_CONTENT.is_match(message.trim())
 }
 
 /// True when the last lines of a failed build's log tell of programs for another processor.
@@ -198,7 +203,12 @@ mod tests {
 
     #[test]
     fn content_that_an_engine_has_lost_is_not_what_was_never_there() {
-        for message in ["not found", "content digest sha256:0fde7db4: not found"] {
+        for message in [
+            "not found",
+            "content digest sha256:0fde7db4: not found",
+            "exporting to image: failed to prepare extraction snapshot \"extract-44-wRBu sha256:eecf82fe\": \
+             parent snapshot sha256:73eebb73 does not exist: not found",
+        ] {
             assert!(tells_of_lost_content(message), "{message}");
         }
         for message in
