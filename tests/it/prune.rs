@@ -88,7 +88,8 @@ fn an_engine_that_others_ask_just_now_is_asked_again() {
     assert!(daemon.state().cache.is_empty());
     assert_eq!(daemon.state().refusals, []);
 
-    let daemon = daemon.refuse_once("GET /system/df", 500, "the database is locked");
+    let locked = ("GET /system/df".to_string(), 500, "the database is locked".to_string());
+    daemon.state().refusals.push(locked);
     let run = project.run(["--prune"]).exits(1);
     assert!(run.stderr.contains("the database is locked"), "{run}");
 }
