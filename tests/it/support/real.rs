@@ -45,19 +45,7 @@ pub fn inspect(image: &str) -> serde_json::Value {
 /// What a command prints in a container of the image, without network.
 #[track_caller]
 pub fn run_in(image: &str, command: &str) -> String {
-    docker(&[
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "--user",
-        "0",
-        "--entrypoint",
-        "sh",
-        image,
-        "-c",
-        command,
-    ])
+    docker(&["run", "--rm", "--network", "none", "--user", "0", "--entrypoint", "sh", image, "-c", command])
 }
 
 /// Images that go with this value.
