@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -21,6 +22,7 @@ IDENTITIES = (
 # Their packages' own, which services need: sudo, and what checks a user's password for it.
 SETUID = {"sudo", "unix_chkpwd", "sudoedit"}
 COMPILERS = ("cc", "gcc", "g++", "clang", "rustc", "go")
+VENV = "/var/lib/kolla/venv/bin/python3"
 # Healthchecks that ask what can't answer: they say no.
 NO = {
     "healthcheck_curl": ["http://127.0.0.1:1/"],
@@ -65,11 +67,18 @@ def try_programs():
             done = subprocess.run([program, *arguments], capture_output=True, text=True)
             if done.returncode != 1:
                 yield f"{program} ended with {done.returncode}: {done.stderr[-200:]}"
-    venv = "/var/lib/kolla/venv/bin/python3"
-    if os.path.exists(venv):
-        done = subprocess.run([venv, "-m", "pip", "check", "--disable-pip-version-check"], capture_output=True, text=True)
-        if done.returncode:
-            yield from done.stdout.splitlines()
+    if os.path.exists(VENV):
+        # The distribution's packages, which the environment sees, have what they want in the distribution's own Python.
+        local = {canonical(line.partition("==")[0]) for line in pip("list", "--local", "--format=freeze").splitlines()}
+        yield from (line for line in pip("check").splitlines() if canonical(line.split()[0]) in local)
+
+
+def canonical(package):
+    return re.sub("[-_.]+", "-", package).lower()
+
+
+def pip(*arguments):
+    return subprocess.run([VENV, "-m", "pip", "--disable-pip-version-check", *arguments], capture_output=True, text=True).stdout
 
 
 for problem in {"root": look, "user": try_programs}[sys.argv[1]]():
