@@ -76,17 +76,5 @@ mmdebstrap_from_mirror() {
     return "$status"
 }
 
-# limit OPTION_OF_ULIMIT: the most that this process may have, in the words of Podman.
-limit() { ulimit -H "$1" | sed s/unlimited/-1/; }
-
-# How Podman is to make containers, in the words of containers.conf. It raises limits to those of a bare machine, which it may
-# not do everywhere; with the host's network it needs no firewall.
-podman_containers() {
-    local files processes
-    files=$(limit -n) processes=$(limit -u)
-    printf '[containers]\nnetns = "host"\ndefault_ulimits = ["nofile=%s:%s", "nproc=%s:%s"]\n' \
-        "$files" "$files" "$processes" "$processes"
-}
-
 # What Podman has to know of the registry without TLS, in the words of registries.conf.
 plain_registry_for_podman() { printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$plain_registry"; }
