@@ -8,6 +8,7 @@ use bollard::models::{
     HealthStatusEnum, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ImageInspect,
     ResourcesUlimits, RestartPolicy as Restart, RestartPolicyNameEnum,
 };
+use serde_json::Value;
 
 use super::super::container::{
     ContainerFacts, ContainerSpec, ContainerStatus, Health, Healthcheck, ImageConfiguration, ImageDefaults,
@@ -292,6 +293,30 @@ fn limits_of(host: &HostConfig) -> Limits {
     }
 }
 
+/// Puts Docker's word in the place of a state that only Podman has, in an answer about a container or in a list of them.
+pub(super) fn name_states_as_docker(answer: &mut Value) {
+    match answer {
+        Value::Array(containers) => containers.iter_mut().for_each(name_states_as_docker),
+        Value::Object(container) => match container.get_mut("State") {
+            Some(Value::Object(state)) => state.get_mut("Status").into_iter().for_each(name_as_docker),
+            Some(state) => name_as_docker(state),
+            None => {}
+        },
+        _ => {}
+    }
+}
+
+fn name_as_docker(state: &mut Value) {
+    let word = match state.as_str() {
+        Some("configured" | "initialized") => "created",
+        // It has ended, and Podman has not cleaned up after it yet.
+        Some("stopped") => "exited",
+        Some("unknown") => "dead",
+        _ => return,
+    };
+    *state = Value::from(word);
+}
+
 fn status_of(state: &ContainerState) -> ContainerStatus {
     match state.status {
         Some(ContainerStateStatusEnum::RUNNING) => ContainerStatus::Running,
@@ -299,7 +324,6 @@ fn status_of(state: &ContainerState) -> ContainerStatus {
         Some(ContainerStateStatusEnum::RESTARTING) => ContainerStatus::Restarting,
         Some(ContainerStateStatusEnum::EXITED) => ContainerStatus::Exited,
         Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD) => ContainerStatus::Dead,
-        // Podman has more words for what was not started yet or has just ended.
         _ if state.running == Some(true) => ContainerStatus::Running,
         _ => ContainerStatus::Created,
     }
@@ -316,7 +340,23 @@ fn health_of(status: HealthStatusEnum) -> Option<Health> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn states_of_podman_are_read_as_those_of_docker() {
+        let cases =
+            [("stopped", "exited"), ("configured", "created"), ("unknown", "dead"), ("running", "running")];
+        for (podman, docker) in cases {
+            let mut answer = json!({"State": {"Status": podman, "ExitCode": 3}});
+            name_states_as_docker(&mut answer);
+            assert_eq!(answer, json!({"State": {"Status": docker, "ExitCode": 3}}));
+            let mut answer = json!([{"Id": "1"}, {"State": podman}]);
+            name_states_as_docker(&mut answer);
+            assert_eq!(answer, json!([{"Id": "1"}, {"State": docker}]));
+        }
+    }
 
     /// What the engine would tell of a container that was made of this.
     fn told(spec: &ContainerSpec) -> ContainerSpec {

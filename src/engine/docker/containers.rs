@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
 use bollard::exec::StartExecResults;
-use bollard::models::{ExecConfig, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::models::{ContainerSummary, ExecConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder,
-    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ListNetworksOptionsBuilder,
+    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
+use form_urlencoded::Serializer;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::super::EngineError;
 use super::super::container::{
@@ -21,7 +24,8 @@ use super::super::container::{
     ImageConfiguration, ImageDefaults, Labels, ListedContainer,
 };
 use super::client::Docker;
-use super::container_models::{body_of, config_of, defaults_of, facts_of, plain_name};
+use super::container_models::{body_of, config_of, defaults_of, facts_of, name_states_as_docker, plain_name};
+use super::fault;
 
 /// So much of what a container or a command in it wrote is kept, the end.
 const KEPT_OUTPUT: usize = 1 << 20;
@@ -70,6 +74,13 @@ impl Docker {
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(self.to_engine_error(error)),
         }
+    }
+
+    /// An answer about containers. bollard knows the states that Docker has, and none that only Podman has.
+    pub(super) async fn get_containers<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+        let mut answer: Value = self.get_json(path).await?;
+        name_states_as_docker(&mut answer);
+        serde_json::from_value(answer).map_err(|error| fault::garbage(&self.endpoint, error.to_string()))
     }
 
     fn checked<T>(&self, result: Result<T, BollardError>) -> Result<T, EngineError> {
@@ -150,8 +161,10 @@ impl ContainerEngine for Docker {
         label: (&'a str, &'a str),
     ) -> BoxFuture<'a, Result<Vec<ListedContainer>, EngineError>> {
         async move {
-            let options = ListContainersOptionsBuilder::new().all(true).filters(&filter([label])).build();
-            let found = self.checked(self.client.list_containers(Some(options)).await)?;
+            let filters = json!(filter([label])).to_string();
+            let query = Serializer::new(String::new()).append_pair("filters", &filters).finish();
+            let found: Vec<ContainerSummary> =
+                self.get_containers(&format!("/containers/json?all=true&{query}")).await?;
             let listed = found.into_iter().map(|container| ListedContainer {
                 name: plain_name(container.names.iter().flatten().next().map_or("", String::as_str)),
                 id: container.id.unwrap_or_default(),
@@ -163,8 +176,14 @@ impl ContainerEngine for Docker {
     }
 
     fn container<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ContainerFacts>, EngineError>> {
-        async move { Ok(self.or_missing(self.client.inspect_container(name, None).await)?.map(facts_of)) }
-            .boxed()
+        async move {
+            match self.get_containers(&format!("/containers/{name}/json")).await {
+                Ok(container) => Ok(Some(facts_of(container))),
+                Err(EngineError::Refused { status: 404, .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+        .boxed()
     }
 
     fn image_defaults<'a>(

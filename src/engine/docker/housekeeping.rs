@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use bollard::errors::Error as BollardError;
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions,
-};
+use bollard::models::ContainerSummary;
+use bollard::query_parameters::{ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptions};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -141,9 +140,7 @@ impl Docker {
 
     /// The ids of images that containers are made from, running or not, each with the name of such a container.
     pub async fn images_in_use(&self) -> Result<BTreeMap<ImageId, String>, EngineError> {
-        let options = ListContainersOptionsBuilder::new().all(true).build();
-        let containers =
-            self.client.list_containers(Some(options)).await.map_err(|error| self.to_engine_error(error))?;
+        let containers: Vec<ContainerSummary> = self.get_containers("/containers/json?all=true").await?;
         let used = containers.into_iter().filter_map(|container| {
             let name = container.names.into_iter().flatten().next().or(container.id).unwrap_or_default();
             Some((container.image_id?.into(), name.trim_start_matches('/').to_string()))
