@@ -51,11 +51,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_profiles_are_those_of_kolla_and_the_cloud() {
+    fn the_shipped_profiles_are_those_of_kolla_the_cloud_and_the_services() {
         let entries = embedded().expect("readable");
-        let mut names: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["aux", "cloud", "default", "infra", "main"]);
+        let names: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        for name in ["aux", "cloud", "default", "infra", "main", "nova"] {
+            assert!(names.contains(&name), "{name}");
+        }
+        for (file, name) in EMBEDDED.files().zip(names) {
+            assert_eq!(file.path().file_stem().and_then(|stem| stem.to_str()), Some(name));
+        }
         assert!(entries.iter().all(|entry| !entry.text.is_empty()));
     }
 

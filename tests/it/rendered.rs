@@ -1,5 +1,7 @@
 //! What the shipped tree renders to.
 
+use std::collections::BTreeSet;
+
 use crate::support::project::Project;
 
 const IMAGES: [&str; 6] =
@@ -21,6 +23,14 @@ fn rendered(arguments: &[&str]) -> String {
     let project = Project::shipped();
     project.run([&["--template-only", "--work-dir", "work"], arguments].concat()).exits(0);
     dockerfiles(&project, "work/docker")
+}
+
+/// The names of images of the shipped tree that would be built.
+fn listed(arguments: &[&str]) -> Vec<String> {
+    let run =
+        Project::shipped().run([&["--list-images", "--enable-unbuildable"], arguments].concat()).exits(0);
+    let name = |line: &str| line.split(" : ").nth(1).expect("a number and a name").to_string();
+    run.stdout.lines().map(name).collect()
 }
 
 /// The lines that the second text has in place of the first's.
@@ -105,4 +115,29 @@ fn debug_tools_changes_keystone_base_and_keeps_what_was_there() {
     for word in ["less", "strace", "tree", "LABEL kolla_debug_tools=", "pip freeze"] {
         assert!(text.contains(word), "{word}: {text}");
     }
+}
+
+/// Profiles of Kolla's, and one of images of many services.
+const OF_MANY_SERVICES: [&str; 5] = ["aux", "cloud", "default", "infra", "main"];
+
+#[test]
+fn every_service_has_a_profile_of_all_its_images() {
+    let all = listed(&[]);
+    let mut services: BTreeSet<&str> = all.iter().filter_map(|name| name.strip_suffix("-base")).collect();
+    services.remove("openstack");
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/profiles")).expect("profiles") {
+        let path = file.expect("a file").path();
+        let profile = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_string();
+        if OF_MANY_SERVICES.contains(&profile.as_str()) {
+            continue;
+        }
+        let of_service = |names: Vec<String>| -> BTreeSet<String> {
+            names.into_iter().filter(|name| name.starts_with(&profile)).collect()
+        };
+        let wanted = of_service(all.clone());
+        assert!(!wanted.is_empty(), "{profile}");
+        assert_eq!(of_service(listed(&["--profile", &profile])), wanted, "{profile}");
+        services.remove(profile.as_str());
+    }
+    assert_eq!(services, BTreeSet::new(), "have no profile");
 }
