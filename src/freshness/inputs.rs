@@ -112,24 +112,18 @@ impl Evaluator {
 /// The Dockerfile in a context, and the digests of all else: what archives of sources hold is known by the sources.
 async fn read_context(context: &Path, recipe: &Recipe) -> Result<(String, Vec<(String, String)>), Failure> {
     let archives: Vec<String> = recipe.archives().collect();
-    let context = context.to_path_buf();
-    blocking(move || {
-        let dockerfile = input::read_to_string(&context.join("Dockerfile"))?;
+    let directory = context.to_path_buf();
+    let read = move || {
+        let dockerfile = input::read_to_string(&directory.join("Dockerfile"))?;
         let excluded: Vec<&Path> = archives.iter().map(Path::new).chain([Path::new("Dockerfile")]).collect();
-        let digest = digest::digest_entries(&context, &excluded)?;
-        Ok((dockerfile, digest.into_iter().collect()))
-    })
-    .await
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            Err(Failure::permanent(FailureKind::Local, format!("failed to read the build context: {error}")))
-        }
+        let digest = digest::digest_entries(&directory, &excluded)?;
+        std::io::Result::Ok((dockerfile, digest.into_iter().collect()))
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read.map_err(|error| {
+            let told = format!("failed to read the build context {}: {error}", context.display());
+            Failure::permanent(FailureKind::Local, told)
+        }),
         Err(error) => Err(Failure::bug(error)),
     }
 }
