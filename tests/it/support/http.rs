@@ -7,6 +7,11 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+/// What Go's server reads of a request that it has answered already, and how long it leaves the client to read the answer before
+/// it closes with more unread.
+const MOST_READ_IN_VAIN: u64 = 256 * 1024;
+const PAUSE_BEFORE_CLOSING: Duration = Duration::from_millis(500);
+
 /// A connected socket.
 pub trait Socket: Read + Write + Send {
     fn duplicate(&self) -> io::Result<Box<dyn Socket>>;
@@ -111,8 +116,10 @@ impl Exchange {
             "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         )?;
-        // As Go's server does: closing with much unread would take the answer from the client.
-        io::copy(&mut self.body().take(256 * 1024), &mut io::sink())?;
+        // Closing with something unread can take the answer from the client.
+        if io::copy(&mut self.body().take(MOST_READ_IN_VAIN), &mut io::sink())? == MOST_READ_IN_VAIN {
+            std::thread::sleep(PAUSE_BEFORE_CLOSING);
+        }
         Ok(())
     }
 
