@@ -182,6 +182,10 @@ impl Found {
                 match engine.remove_image(name).await {
                     // Gone with another name of it, or by somebody else's hand.
                     Ok(()) | Err(EngineError::Refused { status: 404, .. }) => {}
+                    Err(EngineError::Refused { status: 409, message }) => {
+                        tell(format_args!("kept {} ({name}), as it came into use: {message}", removal.image));
+                        removed = false;
+                    }
                     Err(error) => {
                         tell(format_args!("error: failed to remove {} ({name}): {error}", removal.image));
                         (removed, errors) = (false, errors + 1);

@@ -95,6 +95,21 @@ fn an_engine_that_others_ask_just_now_is_asked_again() {
 }
 
 #[test]
+fn an_image_that_comes_into_use_meanwhile_stays() {
+    let daemon = FakeDocker::with_base_image().refuse_once(
+        "DELETE /images/",
+        409,
+        "conflict: image is being used by stopped container 1",
+    );
+    let project = project(&daemon);
+    let old = daemon.state().untagged[0].id.clone();
+    let run = project.run(["--prune"]).exits(0);
+    assert!(run.stderr.contains(&format!("kept keystone ({old}), as it came into use: conflict: ")), "{run}");
+    assert!(run.tells("Removed 0 images and 0 records of the build cache"), "{run}");
+    assert_eq!(daemon.state().untagged.len(), 1);
+}
+
+#[test]
 fn other_tags_go_when_they_are_named_and_other_namespaces_never() {
     let daemon = FakeDocker::with_base_image();
     let project = project(&daemon);
@@ -117,7 +132,7 @@ fn other_tags_go_when_they_are_named_and_other_namespaces_never() {
 }
 
 #[test]
-fn what_a_container_uses_stays_and_what_can_t_be_removed_is_told() {
+fn what_a_container_uses_stays() {
     let daemon = FakeDocker::with_base_image();
     let project = project(&daemon);
     let old = daemon.state().untagged[0].id.clone();
