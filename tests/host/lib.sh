@@ -66,7 +66,7 @@ mmdebstrap_from_mirror() {
     local suite=$1 target=$2 sources status=0
     shift 2
     # arch-test: it asks that before it makes a root for another architecture.
-    have mmdebstrap && have arch-test || apt_install mmdebstrap arch-test debian-archive-keyring
+    if ! have mmdebstrap || ! have arch-test; then apt_install mmdebstrap arch-test debian-archive-keyring; fi
     sources=$(mktemp)
     debian_sources "$suite" >"$sources"
     local arguments=("$suite" "$target")
