@@ -23,7 +23,7 @@ from pathlib import Path
 
 UV = "/usr/local/share/kolla/uv.txt"
 SITE = Path(sysconfig.get_path("purelib"))
-LARGE_TESTS = 1 << 20
+LARGE_TESTS = 64 << 10
 
 # Keys of pip's configuration without meaning for what is installed.
 NO_MATTER = {

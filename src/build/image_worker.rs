@@ -35,8 +35,8 @@ use crate::schedule::worker::{Pushed, Success, Tell, UnitProgress, Worker};
 use crate::sources::cache::SourceCache;
 use crate::util::input;
 use crate::util::transient::{
-    has_network_symptoms, tells_of_foreign_programs, tells_of_full_disk, tells_of_lost_content,
-    without_quoted_steps,
+    FULL_DISK_HINT, has_network_symptoms, tells_of_foreign_programs, tells_of_full_disk,
+    tells_of_lost_content, without_quoted_steps,
 };
 
 /// How many of a build's last lines are searched for signs of a network at fault.
@@ -384,8 +384,5 @@ fn about_full_disk(failure: Failure) -> Failure {
     if failure.kind != FailureKind::Disk && !tells_of_full_disk(failure.message.lines()) {
         return failure;
     }
-    Failure { kind: FailureKind::Disk, transient: false, ..failure }.hinted(
-        "a disk is full: df -h shows which, docker system df what the engine keeps; when there is space again, the next \
-         run goes on where this one stopped",
-    )
+    Failure { kind: FailureKind::Disk, transient: false, ..failure }.hinted(FULL_DISK_HINT)
 }

@@ -14,6 +14,7 @@ use super::text::{RunCounts, indented, made, step_line, took};
 use crate::engine::EngineError;
 use crate::engine::container::{ContainerSpec, VolumeSource};
 use crate::session::stdio::TellLine;
+use crate::util::transient::{FULL_DISK_HINT, tells_of_full_disk};
 
 /// Time that a container has to end by itself when its stack says nothing.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -162,11 +163,15 @@ impl Applier<'_> {
             Err(ContainerFailure::Fatal(error)) => return Err(error),
             Err(ContainerFailure::Interrupted) => applied.interrupted = true,
             Err(ContainerFailure::Told(reason, log)) => {
+                let is_full = tells_of_full_disk(reason.lines().chain(log.lines()));
                 let log = match log.trim_end() {
                     "" => String::new(),
                     log => format!("; the end of its log:\n{}", indented(log)),
                 };
                 (self.tell)(format_args!("{}: failed: {reason}{log}", container.name));
+                if is_full {
+                    (self.tell)(format_args!("  hint: {FULL_DISK_HINT}"));
+                }
                 applied.failed.insert(container.name.clone(), reason);
             }
         }

@@ -182,6 +182,10 @@ pub fn tells_of_full_disk<'a>(lines: impl IntoIterator<Item = &'a str>) -> bool 
     have_any(lines, &["no space left on device", "disk quota exceeded"])
 }
 
+/// What to do about it.
+pub const FULL_DISK_HINT: &str = "a disk is full: df -h shows which, docker system df what the engine keeps; when there is \
+    space again, the next run goes on where this one stopped";
+
 /// True when an engine says of a failed build only that it no longer has what it has just written: beside containerd's
 /// store that may be collected as garbage when another image goes away meanwhile (seen with Docker 26.1).
 pub fn tells_of_lost_content(message: &str) -> bool {

@@ -1,7 +1,10 @@
 //! `kolla-run` against a real daemon, which must hold `debian:trixie`.
 
+use std::net::TcpListener;
+
 use crate::support::project::Run;
 use crate::support::real::{self, docker, endpoint, nonce};
+use crate::support::spare_engine::SpareEngine;
 use crate::support::stack::StackDir;
 
 /// A stack whose names are nobody else's.
@@ -124,4 +127,81 @@ fn a_killed_run_is_healed() {
     let again = run(&dir, &id, &["apply", "s.yaml"]).exits(0);
     assert!(again.stderr.contains(&format!("{once}: made anew: container_state is running")), "{again}");
     run(&dir, &id, &["delete", "s", "--volumes"]).exits(0);
+}
+
+/// A stack of one container.
+fn server(id: &str, settings: &str) -> String {
+    format!("docker_config: {{{id}_server: {{image: 'debian:trixie', stop_grace_period: 1, {settings}}}}}")
+}
+
+#[test]
+#[ignore = "needs a real Docker engine"]
+fn a_port_that_is_taken_is_told_in_the_words_of_the_log_and_healed_once_it_is_free() {
+    let id = format!("kolla-run-test-{}", nonce());
+    let _leftovers = Leftovers(id.clone());
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound");
+    let listen = format!(
+        "use IO::Socket::INET; IO::Socket::INET->new(LocalAddr => q({address}), Listen => 1, ReuseAddr => 1) or die \
+         qq(cannot listen: $!\\n); sleep 600"
+    );
+    let stack = server(&id, &format!("net: host, command: [perl, -e, '{listen}']"));
+    let dir = StackDir::new(&stack, &endpoint());
+    let failed = run(&dir, &id, &["apply", "s.yaml"]).exits(1);
+    let ended = format!("{id}_server: failed: it has ended with exit code ");
+    assert!(failed.tells(&ended) && failed.tells("    cannot listen: Address already in use"), "{failed}");
+    drop(taken);
+    let healed = run(&dir, &id, &["apply", "s.yaml"]).exits(0);
+    assert!(healed.tells(&format!("{id}_server: running")), "{healed}");
+}
+
+#[test]
+#[ignore = "needs a real Docker engine"]
+fn a_container_that_never_gets_healthy_is_told_with_what_its_healthcheck_says() {
+    let id = format!("kolla-run-test-{}", nonce());
+    let _leftovers = Leftovers(id.clone());
+    let check = "healthcheck: {test: 'test -e /well || { echo not well; false; }', interval: 1, retries: 1}";
+    let stack = server(&id, &format!("command: [bash, -c, 'echo waiting; sleep 600'], {check}"));
+    let dir = StackDir::new(&stack, &endpoint());
+    let failed = run(&dir, &id, &["apply", "s.yaml", "--timeout", "5"]).exits(1);
+    let never = format!(
+        "{id}_server: failed: it has not become healthy within 5 s; its healthcheck says: not well; the end of its log:"
+    );
+    assert!(failed.tells(&never) && failed.tells("    waiting"), "{failed}");
+    // It is left as it is for whoever looks into it, and the next run waits for it again.
+    docker(&["exec", &format!("{id}_server"), "touch", "/well"]);
+    let healed = run(&dir, &id, &["apply", "s.yaml"]).exits(0);
+    assert!(healed.tells(&format!("{id}_server: healthy")), "{healed}");
+}
+
+#[test]
+#[ignore = "needs a real Docker engine, and a user that may mount"]
+fn a_full_disk_of_the_engine_is_told_and_healed_once_there_is_space() {
+    let engine = SpareEngine::with_disk_of("1g");
+    engine.load(&["debian:trixie"]);
+    let filler = engine.data_root().join("filler");
+    let fill = || {
+        // Until nothing more goes in.
+        let file = std::fs::File::create(&filler).expect("a file");
+        let mut zeros = std::io::Read::take(std::io::repeat(0), 2 << 30);
+        std::io::copy(&mut zeros, &mut &file).expect_err("the disk is full");
+    };
+    let hint = "  hint: a disk is full: ";
+    let dir = StackDir::new(&server("full", "net: none, command: [sleep, '600']"), &engine.endpoint());
+    fill();
+    let refused = dir.run(&["apply", "s.yaml"]).exits(1);
+    assert!(refused.tells("full_server: failed: ") && refused.tells(hint), "{refused}");
+    assert!(refused.stderr.contains("no space left on device"), "{refused}");
+    let left = engine.docker().args(["ps", "--all", "--quiet"]).output().expect("docker");
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    std::fs::remove_file(&filler).expect("it is there");
+    let healed = dir.run(&["apply", "s.yaml"]).exits(0);
+    assert!(healed.tells("full_server: running"), "{healed}");
+
+    // And one whose program fills it.
+    let stack = server("full", "net: none, detach: false, command: [dd, 'if=/dev/zero', of=/large, bs=1M]");
+    dir.write("s.yaml", &stack);
+    let failed = dir.run(&["apply", "s.yaml"]).exits(1);
+    assert!(failed.tells("full_server: failed: exit code 1 (allowed: 0)") && failed.tells(hint), "{failed}");
+    dir.run(&["delete", "s", "--volumes"]).exits(0);
 }

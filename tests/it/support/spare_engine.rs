@@ -54,16 +54,41 @@ impl SpareEngine {
 
     /// Starts one with more arguments.
     pub fn start_with(arguments: &'static [&'static str]) -> SpareEngine {
-        real::endpoint();
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut engine = SpareEngine { directory, bridge: Bridge::create(), arguments, daemon: None };
+        let mut engine = SpareEngine::prepare(arguments);
         engine.restart();
         engine
+    }
+
+    /// Starts one that keeps all it has on a disk of this size (`512m`).
+    pub fn with_disk_of(size: &str) -> SpareEngine {
+        let mut engine = SpareEngine::prepare(&[]);
+        let data = engine.data_root();
+        std::fs::create_dir(&data).expect("a directory");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"])
+            .arg(data)
+            .status();
+        assert!(mount.expect("the command mount").success(), "this needs a user that may mount");
+        engine.restart();
+        engine
+    }
+
+    fn prepare(arguments: &'static [&'static str]) -> SpareEngine {
+        real::endpoint();
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        SpareEngine { directory, bridge: Bridge::create(), arguments, daemon: None }
     }
 
     /// Starts one that holds these images of the default daemon.
     pub fn with_images(images: &[&str]) -> SpareEngine {
         let engine = SpareEngine::start();
+        engine.load(images);
+        engine
+    }
+
+    /// Gives it these images of the default daemon.
+    #[track_caller]
+    pub fn load(&self, images: &[&str]) {
         let mut save = Command::new("docker")
             .args(["image", "save"])
             .args(images)
@@ -71,9 +96,13 @@ impl SpareEngine {
             .spawn()
             .expect("docker");
         let saved = save.stdout.take().expect("piped");
-        let load = engine.docker().args(["image", "load", "--quiet"]).stdin(saved).output().expect("docker");
+        let load = self.docker().args(["image", "load", "--quiet"]).stdin(saved).output().expect("docker");
         assert!(load.status.success() && save.wait().expect("docker").success(), "{load:?}");
-        engine
+    }
+
+    /// Directory that holds what it keeps.
+    pub fn data_root(&self) -> PathBuf {
+        self.path("data")
     }
 
     /// For `DOCKER_HOST`.
@@ -111,7 +140,7 @@ impl SpareEngine {
         let log = File::create(self.path("log")).expect("a file");
         let daemon = Command::new("dockerd")
             .arg("--data-root")
-            .arg(self.path("data"))
+            .arg(self.data_root())
             .arg("--exec-root")
             .arg(self.path("exec"))
             .arg("--pidfile")

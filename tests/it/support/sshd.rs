@@ -71,8 +71,12 @@ impl Sshd {
             .stderr(log)
             .spawn()
             .expect("the server starts");
-        let sshd = Sshd { port, user, server, directory };
-        wait_until("the ssh server to answer", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let mut sshd = Sshd { port, user, server, directory };
+        wait_until("the ssh server to answer", || {
+            let ended = sshd.server.try_wait().expect("a child of this process");
+            assert!(ended.is_none(), "the ssh server has ended");
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         sshd
     }
 
@@ -108,6 +112,10 @@ impl Drop for Sshd {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.path("log")).unwrap_or_default();
+            eprintln!("the ssh server's log:\n{log}");
+        }
     }
 }
 
