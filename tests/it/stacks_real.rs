@@ -198,8 +198,10 @@ fn a_full_disk_of_the_engine_is_told_and_healed_once_there_is_space() {
     let healed = dir.run(&["apply", "s.yaml"]).exits(0);
     assert!(healed.tells("full_server: running"), "{healed}");
 
-    // And one whose program fills it.
-    let stack = server("full", "net: none, detach: false, command: [dd, 'if=/dev/zero', of=/large, bs=1M]");
+    // And one whose program has a disk of its own to fill.
+    let fills =
+        "net: none, detach: false, tmpfs: ['/small:size=1m'], command: [dd, 'if=/dev/zero', of=/small/file]";
+    let stack = server("full", fills);
     dir.write("s.yaml", &stack);
     let failed = dir.run(&["apply", "s.yaml"]).exits(1);
     assert!(failed.tells("full_server: failed: exit code 1 (allowed: 0)") && failed.tells(hint), "{failed}");
