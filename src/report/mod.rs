@@ -15,6 +15,7 @@ pub mod logs;
 pub mod merge;
 pub mod progress;
 pub mod summary;
+pub mod tally;
 mod templates;
 #[cfg(test)]
 mod testing;

@@ -54,8 +54,7 @@ impl LiveProgress {
 
     fn on(target: ProgressDrawTarget, summary: bool) -> LiveProgress {
         let bars = MultiProgress::with_draw_target(target);
-        // Not as wide as the terminal: the `^C` that a terminal shows after it must not begin a new line.
-        let total = bars.add(ProgressBar::new(0).with_style(style("{bar:20} {pos}/{len}  {took}  {msg}")));
+        let total = bars.add(ProgressBar::new(0).with_style(total_style()));
         LiveProgress {
             bars,
             total,
@@ -229,6 +228,12 @@ fn looks(line: &LogLine) -> String {
         LogLevel::Warning => painted(Colour::Yellow, &line.text),
         LogLevel::Info | LogLevel::Debug => line.text.clone(),
     }
+}
+
+/// How a line looks that counts what is done. It is not as wide as the terminal: the `^C` that a terminal shows after it must
+/// not begin a new line.
+pub fn total_style() -> ProgressStyle {
+    style("{bar:20} {pos}/{len}  {took}  {msg}")
 }
 
 fn style(template: &str) -> ProgressStyle {

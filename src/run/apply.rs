@@ -13,6 +13,7 @@ use super::steps::{Action, PlannedContainer, PlannedStep, RemovalReason, StackPl
 use super::text::{RunCounts, indented, made, step_line, took};
 use crate::engine::EngineError;
 use crate::engine::container::{ContainerSpec, VolumeSource};
+use crate::report::tally::Tally;
 use crate::session::stdio::TellLine;
 use crate::util::transient::{FULL_DISK_HINT, tells_of_full_disk};
 
@@ -60,6 +61,8 @@ pub struct Applier<'a> {
     pub waiter: Waiter<'a>,
     /// Tells people a line.
     pub tell: TellLine<'a>,
+    /// Shows how many containers are as they are to be, and which one is seen to.
+    pub tally: &'a Tally,
 }
 
 /// Why one container is not as it is to be; the others go on.
@@ -88,6 +91,7 @@ impl Applier<'_> {
         let examined = examine(self.waiter.engine, self.stack, self.view).await?;
         let plan = plan(self.stack, &examined.existing, step);
         let mut applied = Applied::default();
+        self.tally.begin(plan.steps.iter().map(|step| step.containers.len()).sum());
         self.tidy(&plan, &mut applied).await?;
         for (number, step) in plan.steps.iter().enumerate() {
             if !applied.failed.is_empty() || applied.interrupted {
@@ -135,14 +139,18 @@ impl Applier<'_> {
                 applied.interrupted = true;
                 return Ok(());
             }
+            self.tally.doing(&planned.container.name);
             let done = self.bring_about(planned, examined, applied).await;
-            if self.settle(planned.container, done, applied)? == Some(true) {
-                started.push(planned.container);
+            match self.settle(planned.container, done, applied)? {
+                Some(true) => started.push(planned.container),
+                _ => self.tally.one_done(),
             }
         }
         for container in started {
             let begun = Instant::now();
+            self.tally.doing(format_args!("waiting for {}", container.name));
             let up = self.wait_for(container).await;
+            self.tally.one_done();
             if self.settle(container, up, applied)?.is_some() {
                 let word = if container.settings.spec.healthcheck.is_some() { "healthy" } else { "running" };
                 (self.tell)(format_args!("{}: {word}{}", container.name, took(begun.elapsed())));

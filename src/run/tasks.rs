@@ -1,6 +1,7 @@
 //! The tasks of `kolla-run`, each told from beginning to end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -28,9 +29,11 @@ use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::model::failure::Failure;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
-use crate::report::counted;
+use crate::report::tally::Tally;
+use crate::report::{ConsoleKind, console_kind, counted};
 use crate::session::engines::tell_engine;
 use crate::session::environment::Environment;
+use crate::session::reporters::surroundings;
 use crate::session::stdio::{hide, output, tell, tell_pause};
 use crate::session::threads::block_on;
 use crate::util::interrupt;
@@ -119,8 +122,15 @@ impl RunSession {
             opened.state.write_files(&opened.stack.files)?;
             let waiter = Waiter { engine: &engine, patience: timeout, stop: orderly.stop() };
             let view = self.view(&opened);
-            let applier = Applier { stack: &opened.stack, view, waiter, tell: &|line| tell(line) };
-            let applied = applier.apply(arguments.step).await?;
+            let tally = match console_kind(surroundings(&self.environment)) {
+                ConsoleKind::Live => Tally::stderr(),
+                ConsoleKind::Plain => Tally::hidden(),
+            };
+            let tell_above = |line: fmt::Arguments<'_>| tally.aside(|| tell(line));
+            let applier = Applier { stack: &opened.stack, view, waiter, tell: &tell_above, tally: &tally };
+            let applied = applier.apply(arguments.step).await;
+            drop(tally);
+            let applied = applied?;
             let time = took(begun.elapsed());
             let counts = applied.counts;
             if applied.interrupted {

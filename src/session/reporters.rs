@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use super::Session;
+use super::environment::Environment;
 use super::outputs::Outputs;
 use super::stdio::warn;
 use crate::config::resolved::SummaryOutput;
@@ -15,17 +16,21 @@ use crate::report::progress::LiveProgress;
 use crate::report::summary::{Summary, SummaryOptions};
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
 
+/// The terminal that standard error may be, as far as the environment tells.
+pub fn surroundings(environment: &Environment) -> Surroundings {
+    Surroundings {
+        terminal: std::io::stderr().is_terminal() && !environment.is_dumb_terminal,
+        ci: environment.is_ci,
+        no_color: environment.no_color,
+        ..Surroundings::default()
+    }
+}
+
 /// Everyone who is told of a build with this engine.
 pub fn reporters(session: &Session, engine: String, outputs: Outputs) -> Result<Reporters, Fatal> {
     let (config, environment) = (session.config(), session.environment);
     let output = &config.output;
-    let surroundings = Surroundings {
-        terminal: std::io::stderr().is_terminal() && !environment.is_dumb_terminal,
-        ci: environment.is_ci,
-        no_color: environment.no_color,
-        quiet: output.quiet,
-        debug: output.debug,
-    };
+    let surroundings = Surroundings { quiet: output.quiet, debug: output.debug, ..surroundings(environment) };
     let (quiet, debug, summary) = (output.quiet, output.debug, output.summary != SummaryOutput::Off);
     let mut reporters: Vec<Box<dyn Reporter>> = vec![match console_kind(surroundings) {
         ConsoleKind::Live => Box::new(LiveProgress::stderr(summary)),

@@ -12,6 +12,7 @@ use crate::engine::EngineError;
 use crate::engine::container::ContainerEngine;
 use crate::model::ids::ImageName;
 use crate::model::smoke::SmokeCheck;
+use crate::report::tally::Tally;
 use crate::run::apply::{Applied, Applier, ApplyError, GRACE};
 use crate::run::desired::HostView;
 use crate::run::examine::{ExamineError, examine, owned};
@@ -94,7 +95,8 @@ impl StackTester<'_> {
         let OpenedStack { state, passwords, stack, .. } = self.opened;
         state.keep_passwords(passwords)?;
         state.write_files(&stack.files)?;
-        let applier = Applier { stack, view: self.view(), waiter: self.waiter(), tell: self.tell };
+        let (view, waiter, tally) = (self.view(), self.waiter(), Tally::hidden());
+        let applier = Applier { stack, view, waiter, tell: self.tell, tally: &tally };
         let applied = applier.apply(None).await?;
         if applied.interrupted {
             return Err(TestError::Interrupted);

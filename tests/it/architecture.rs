@@ -165,7 +165,7 @@ const RIGHTS: [Right; 10] = [
     Right {
         what: "draw progress bars",
         code: r"\bindicatif\b",
-        who: &["report/progress.rs", "commands/prune.rs"],
+        who: &["report/progress.rs", "report/tally.rs", "commands/prune.rs"],
     },
     Right { what: "know MiniJinja", code: r"\bminijinja\b", who: &["template/", "report/templates.rs"] },
     Right {
