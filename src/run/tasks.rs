@@ -29,11 +29,10 @@ use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::model::failure::Failure;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
-use crate::report::tally::Tally;
-use crate::report::{ConsoleKind, console_kind, counted};
+use crate::report::counted;
 use crate::session::engines::tell_engine;
 use crate::session::environment::Environment;
-use crate::session::reporters::surroundings;
+use crate::session::reporters::tally;
 use crate::session::stdio::{hide, output, tell, tell_pause};
 use crate::session::threads::block_on;
 use crate::util::interrupt;
@@ -122,10 +121,7 @@ impl RunSession {
             opened.state.write_files(&opened.stack.files)?;
             let waiter = Waiter { engine: &engine, patience: timeout, stop: orderly.stop() };
             let view = self.view(&opened);
-            let tally = match console_kind(surroundings(&self.environment)) {
-                ConsoleKind::Live => Tally::stderr(),
-                ConsoleKind::Plain => Tally::hidden(),
-            };
+            let tally = tally(&self.environment);
             let tell_above = |line: fmt::Arguments<'_>| tally.aside(|| tell(line));
             let applier = Applier { stack: &opened.stack, view, waiter, tell: &tell_above, tally: &tally };
             let applied = applier.apply(arguments.step).await;

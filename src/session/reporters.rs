@@ -14,10 +14,19 @@ use crate::report::ended_run::RunFacts;
 use crate::report::files::ReportFiles;
 use crate::report::progress::LiveProgress;
 use crate::report::summary::{Summary, SummaryOptions};
+use crate::report::tally::Tally;
 use crate::report::{ConsoleKind, Reporter, Reporters, Surroundings, console_kind};
 
+/// The tally of a run, which only a terminal shows.
+pub fn tally(environment: &Environment) -> Tally {
+    match console_kind(surroundings(environment)) {
+        ConsoleKind::Live => Tally::stderr(),
+        ConsoleKind::Plain => Tally::hidden(),
+    }
+}
+
 /// The terminal that standard error may be, as far as the environment tells.
-pub fn surroundings(environment: &Environment) -> Surroundings {
+fn surroundings(environment: &Environment) -> Surroundings {
     Surroundings {
         terminal: std::io::stderr().is_terminal() && !environment.is_dumb_terminal,
         ci: environment.is_ci,

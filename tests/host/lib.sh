@@ -76,5 +76,15 @@ mmdebstrap_from_mirror() {
     return "$status"
 }
 
+# What Podman's service needs where it may not raise limits to those of a bare machine; Podman 4 has this many processes at
+# most itself. With the host's network it needs no firewall.
+podman_configuration() {
+    local files processes
+    files=$(ulimit -H -n | sed s/unlimited/-1/) processes=$(ulimit -H -u)
+    [ "$processes" != unlimited ] && [ "$processes" -lt 32768 ] || processes=32768
+    printf '[containers]\nnetns = "host"\ndefault_ulimits = ["nofile=%s:%s", "nproc=%s:%s"]\n' \
+        "$files" "$files" "$processes" "$processes"
+}
+
 # What Podman has to know of the registry without TLS, in the words of registries.conf.
 plain_registry_for_podman() { printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$plain_registry"; }

@@ -119,6 +119,7 @@ const RIGHTS: [Right; 10] = [
             "session/reporters.rs",
             "report/console.rs",
             "report/progress.rs",
+            "report/tally.rs",
             // The summary, which programs read.
             "report/json.rs",
             // Files that are /dev/stdout or /dev/stderr.
@@ -219,7 +220,14 @@ const PURE: [(&str, &[&str]); 22] = [
     ("registry/manifest.rs", &[]),
     (
         "report/",
-        &["report/console.rs", "report/files.rs", "report/json.rs", "report/logs.rs", "report/progress.rs"],
+        &[
+            "report/console.rs",
+            "report/files.rs",
+            "report/json.rs",
+            "report/logs.rs",
+            "report/progress.rs",
+            "report/tally.rs",
+        ],
     ),
     (
         "run/",

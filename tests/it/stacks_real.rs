@@ -178,7 +178,7 @@ fn a_container_that_never_gets_healthy_is_told_with_what_its_healthcheck_says() 
 #[ignore = "needs a real Docker engine, and a user that may mount"]
 fn a_full_disk_of_the_engine_is_told_and_healed_once_there_is_space() {
     let engine = SpareEngine::with_disk_of("1g");
-    engine.load(&["debian:trixie"]);
+    real::hand_over(&["debian:trixie"], &engine.endpoint());
     let filler = engine.data_root().join("filler");
     let fill = || {
         // Until nothing more goes in.
@@ -206,4 +206,32 @@ fn a_full_disk_of_the_engine_is_told_and_healed_once_there_is_space() {
     let failed = dir.run(&["apply", "s.yaml"]).exits(1);
     assert!(failed.tells("full_server: failed: exit code 1 (allowed: 0)") && failed.tells(hint), "{failed}");
     dir.run(&["delete", "s", "--volumes"]).exits(0);
+}
+
+/// A port of this machine that nothing listens on.
+fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+    listener.expect("a port").port().to_string()
+}
+
+/// Podman makes containers in another way than Docker, and tells of them in other words.
+#[test]
+#[ignore = "needs a real Docker engine with the demo's images (tests/demo/build), and two Podman services"]
+fn keystone_runs_on_podman_4_and_5() {
+    for podman in ["REAL_PODMAN", "REAL_NEWER_PODMAN"].map(real::named) {
+        let images = ["kolla/mariadb-server:demo", "kolla/memcached:demo", "kolla/keystone:demo"];
+        real::hand_over(&images, &podman);
+        let dir = StackDir::new("", &podman);
+        let ports =
+            ["mariadb_port", "memcached_port", "keystone_port"].map(|name| format!("{name}={}", free_port()));
+        let mut apply = vec!["apply", "keystone"];
+        apply.extend(ports.iter().flat_map(|port| ["--set", port]));
+        let first = dir.run(&apply).exits(0);
+        assert!(first.tells("keystone: healthy") && first.tells("Applied keystone: 8 made,"), "{first}");
+        let second = dir.run(&apply).exits(0);
+        assert!(second.tells("Applied keystone: 0 made, 0 made anew, 8 unchanged"), "{second}");
+        let check = dir.run(&["check", "keystone"]).exits(0);
+        assert!(check.tells("4 checked, 0 wrong"), "{check}");
+        dir.run(&["delete", "keystone", "--volumes"]).exits(0);
+    }
 }

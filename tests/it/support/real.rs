@@ -1,7 +1,7 @@
 //! A real Docker daemon, for the tests that need one. They are marked `#[ignore]`, so that they run only when they are asked
 //! for (`make test`), and fail where what they need is missing.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Endpoint of the real daemon. It may be somebody's own, so tests use it only with leave to.
@@ -33,6 +33,24 @@ pub fn docker(arguments: &[&str]) -> String {
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "docker {arguments:?}: {stdout}\n{stderr}");
     stdout
+}
+
+/// Gives another engine these images of the real daemon.
+#[track_caller]
+pub fn hand_over(images: &[&str], endpoint: &str) {
+    let mut save = Command::new("docker")
+        .args(["--host", &self::endpoint(), "image", "save"])
+        .args(images)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a docker command");
+    let saved = save.stdout.take().expect("piped");
+    let load = Command::new("docker")
+        .args(["--host", endpoint, "image", "load", "--quiet"])
+        .stdin(saved)
+        .output()
+        .expect("a docker command");
+    assert!(load.status.success() && save.wait().expect("it was started").success(), "{images:?}: {load:?}");
 }
 
 /// What the engine knows of an image.

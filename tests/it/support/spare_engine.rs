@@ -82,22 +82,8 @@ impl SpareEngine {
     /// Starts one that holds these images of the default daemon.
     pub fn with_images(images: &[&str]) -> SpareEngine {
         let engine = SpareEngine::start();
-        engine.load(images);
+        real::hand_over(images, &engine.endpoint());
         engine
-    }
-
-    /// Gives it these images of the default daemon.
-    #[track_caller]
-    pub fn load(&self, images: &[&str]) {
-        let mut save = Command::new("docker")
-            .args(["image", "save"])
-            .args(images)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("docker");
-        let saved = save.stdout.take().expect("piped");
-        let load = self.docker().args(["image", "load", "--quiet"]).stdin(saved).output().expect("docker");
-        assert!(load.status.success() && save.wait().expect("docker").success(), "{load:?}");
     }
 
     /// Directory that holds what it keeps.
