@@ -168,10 +168,11 @@ fn a_container_that_never_gets_healthy_is_told_with_what_its_healthcheck_says() 
         "{id}_server: failed: it has not become healthy within 5 s; its healthcheck says: not well; the end of its log:"
     );
     assert!(failed.tells(&never) && failed.tells("    waiting"), "{failed}");
-    // It is left as it is for whoever looks into it, and the next run waits for it again.
+    // It is left as it is for whoever looks into it, and the next run waits for it again, unless the engine is quicker.
     docker(&["exec", &format!("{id}_server"), "touch", "/well"]);
     let healed = run(&dir, &id, &["apply", "s.yaml"]).exits(0);
-    assert!(healed.tells(&format!("{id}_server: healthy")), "{healed}");
+    assert!(healed.tells("Applied s: 0 made, 0 made anew, 1 unchanged"), "{healed}");
+    run(&dir, &id, &["check"]).exits(0);
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn keystone_runs_on_podman_4_and_5() {
         let second = dir.run(&apply).exits(0);
         assert!(second.tells("Applied keystone: 0 made, 0 made anew, 8 unchanged"), "{second}");
         let check = dir.run(&["check", "keystone"]).exits(0);
-        assert!(check.tells("4 checked, 0 wrong"), "{check}");
+        assert!(check.tells("3 checked, 0 wrong"), "{check}");
         dir.run(&["delete", "keystone", "--volumes"]).exits(0);
     }
 }
