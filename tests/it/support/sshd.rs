@@ -74,7 +74,8 @@ impl Sshd {
         let mut sshd = Sshd { port, user, server, directory };
         wait_until("the ssh server to answer", || {
             let ended = sshd.server.try_wait().expect("a child of this process");
-            assert!(ended.is_none(), "the ssh server has ended");
+            let log = || std::fs::read_to_string(sshd.path("log")).unwrap_or_default();
+            assert!(ended.is_none(), "the ssh server has ended: {}", log());
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
         sshd
@@ -112,10 +113,6 @@ impl Drop for Sshd {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.path("log")).unwrap_or_default();
-            eprintln!("the ssh server's log:\n{log}");
-        }
     }
 }
 
