@@ -15,7 +15,7 @@ use crate::model::failure::Failure;
 use crate::model::outcome::Outcome;
 
 /// How often the times that are shown move on.
-const TICK: Duration = Duration::from_millis(250);
+pub const TICK: Duration = Duration::from_millis(250);
 /// Names longer than this are cut in the lines of running builds.
 const WIDEST_NAME: usize = 28;
 

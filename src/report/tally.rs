@@ -1,14 +1,10 @@
 //! A line at the foot of a terminal that says how many of so many are done, and what goes on just now.
 
 use std::fmt;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::progress::total_style;
-
-/// How often the time that is shown moves on.
-const TICK: Duration = Duration::from_millis(250);
+use super::progress::{TICK, total_style};
 
 /// The line; it goes with this value.
 pub struct Tally(ProgressBar);

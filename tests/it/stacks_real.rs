@@ -209,12 +209,6 @@ fn a_full_disk_of_the_engine_is_told_and_healed_once_there_is_space() {
     dir.run(&["delete", "s", "--volumes"]).exits(0);
 }
 
-/// A port of this machine that nothing listens on.
-fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
-    listener.expect("a port").port().to_string()
-}
-
 /// Podman makes containers in another way than Docker, and tells of them in other words.
 #[test]
 #[ignore = "needs a real Docker engine with the demo's images (tests/demo/build), and two Podman services"]
@@ -223,8 +217,8 @@ fn keystone_runs_on_podman_4_and_5() {
         let images = ["kolla/mariadb-server:demo", "kolla/memcached:demo", "kolla/keystone:demo"];
         real::hand_over(&images, &podman);
         let dir = StackDir::new("", &podman);
-        let ports =
-            ["mariadb_port", "memcached_port", "keystone_port"].map(|name| format!("{name}={}", free_port()));
+        let ports = ["mariadb_port", "memcached_port", "keystone_port"]
+            .map(|name| format!("{name}={}", real::free_port()));
         let mut apply = vec!["apply", "keystone"];
         apply.extend(ports.iter().flat_map(|port| ["--set", port]));
         let first = dir.run(&apply).exits(0);

@@ -1,6 +1,7 @@
 //! A real Docker daemon, for the tests that need one. They are marked `#[ignore]`, so that they run only when they are asked
 //! for (`make test`), and fail where what they need is missing.
 
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,12 @@ pub fn endpoint() -> String {
 #[track_caller]
 pub fn named(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("this test needs {variable}, which make test sets"))
+}
+
+/// A port of this machine: free now, and nobody else is given it so soon.
+#[track_caller]
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port()
 }
 
 /// A text that no earlier run has built with.

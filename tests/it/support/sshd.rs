@@ -1,10 +1,10 @@
 //! OpenSSH's server on loopback, with keys, known hosts and configuration of its own.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::real::{named, wait_until};
+use super::real::{free_port, named, wait_until};
 
 /// The server; it goes with this value.
 pub struct Sshd {
@@ -40,8 +40,7 @@ impl Sshd {
                 .arg(directory.path().join(key)));
         }
         let user = run(Command::new("id").arg("-un")).trim().to_string();
-        // Free now, and nobody else is given it so soon.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let port = free_port();
         let file = |name: &str| directory.path().join(name).display().to_string();
         std::fs::copy(file("client_key.pub"), file("authorized_keys")).expect("a file");
         // StrictModes would not have keys below /tmp, which is everybody's.
