@@ -5,8 +5,8 @@
 
 uv comes from the index that pip is configured for, in the version that uv.txt pins, and goes with this process. pip
 itself installs what uv can't: see reasons below, or set KOLLA_PIP=pip. Caches (PIP_CACHE_DIR and UV_CACHE_DIR, or root's
-own) are used where they are mounted, and never made. What is installed is compiled once, and without large test suites;
-what building it has left in directories of sources goes.
+own) are used where they are mounted, and never made. What is installed is compiled once, and without large test suites,
+sources of translations and symbols of debuggers; what building it has left in directories of sources goes.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -217,6 +218,42 @@ def leave_out_large_tests(site=SITE):
             shutil.rmtree(tests)
 
 
+def leave_out_sources_of_translations(site=SITE):
+    for source in list(site.rglob("*.po")):
+        source.unlink()
+
+
+def end_of_what_is_loaded(library):
+    """How many bytes of a 64-bit little-endian ELF file its program headers account for; none of any other file.
+
+    Sections behind them, and the table that names all sections, are for linkers and debuggers. Format: elf(5)."""
+    header = library.read(64)
+    if header[:6] != b"\x7fELF\x02\x01":
+        return None
+    table, _, _, _, size, count = struct.unpack_from("<QQIHHH", header, 32)
+    library.seek(table)
+    segments = (struct.unpack_from("<8xQ16xQ", library.read(size)) for _ in range(count))
+    return max([table + size * count, *(offset + length for offset, length in segments)])
+
+
+def leave_out_symbols(site=SITE):
+    for path in site.rglob("*.so*"):
+        if path.is_symlink() or not path.is_file():
+            continue
+        with path.open("rb") as library:
+            end = end_of_what_is_loaded(library)
+        # A file that is as it should be may be another layer's, which writing to it would copy.
+        if end is None or end >= path.stat().st_size:
+            continue
+        with path.open("r+b") as library:
+            library.truncate(end)
+            # There is no table of sections any more: e_shoff; e_shnum and e_shstrndx.
+            library.seek(40)
+            library.write(bytes(8))
+            library.seek(60)
+            library.write(bytes(4))
+
+
 def builds(arguments):
     """Where setuptools builds what is installed from directories of sources, as far as nothing is there yet."""
     sources = (Path(argument.partition("[")[0]) for argument in arguments)
@@ -234,6 +271,8 @@ def main(arguments):
     if status:
         return status
     leave_out_large_tests()
+    leave_out_sources_of_translations()
+    leave_out_symbols()
     for directory in left_by_builds:
         shutil.rmtree(directory, ignore_errors=True)
     # Services can't write byte code. What has been compiled before is left as it is; what is no Python stays so.

@@ -5,6 +5,7 @@ The image named is base; packages are installed in the openstack-base beside it,
 """
 
 import argparse
+import ctypes
 import importlib.machinery
 import importlib.util
 import pathlib
@@ -42,6 +43,29 @@ class Leftovers(unittest.TestCase):
         pip_install.leave_out_large_tests(self.scratch)
         self.assertTrue((self.scratch / "numpy/tests/test_it.py").exists())
         self.assertFalse((self.scratch / "numpy/core/tests").exists())
+
+    def test_of_translations_only_what_is_read_stays(self):
+        messages = self.scratch / "horizon/locale/de/LC_MESSAGES"
+        messages.mkdir(parents=True)
+        for name in ("django.po", "django.mo"):
+            (messages / name).touch()
+        pip_install.leave_out_sources_of_translations(self.scratch)
+        self.assertEqual([file.name for file in messages.iterdir()], ["django.mo"])
+
+    def test_libraries_go_on_working_without_symbols(self):
+        source, library = self.scratch / "answer.c", self.scratch / "answer.so"
+        source.write_text("static int secret(void) { return 42; } int answer(void) { return secret(); }")
+        subprocess.run(["cc", "-g", "-O0", "-shared", "-fPIC", f"-o{library}", source], check=True)
+        (self.scratch / "script.so").write_text("INPUT(answer.so)")
+        whole = library.stat().st_size
+        pip_install.leave_out_symbols(self.scratch)
+        stripped = library.stat()
+        self.assertLess(stripped.st_size, whole)
+        self.assertNotIn(b"secret", library.read_bytes())
+        self.assertEqual(ctypes.CDLL(str(library)).answer(), 42)
+        self.assertEqual((self.scratch / "script.so").read_text(), "INPUT(answer.so)")
+        pip_install.leave_out_symbols(self.scratch)
+        self.assertEqual(library.stat().st_mtime_ns, stripped.st_mtime_ns)
 
 
 class Configuration(unittest.TestCase):
