@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -124,12 +125,14 @@ impl From<ValueError> for ValueErrors {
 pub struct Layers {
     options: OptionTable,
     entries: Vec<Entry>,
+    /// Sections of the entries: there may be many images, and most have none.
+    sections: BTreeSet<String>,
 }
 
 impl Layers {
     /// No layers yet, of a program that has these options.
     pub fn of(options: OptionTable) -> Layers {
-        Layers { options, entries: Vec::new() }
+        Layers { options, ..Layers::default() }
     }
 
     /// The options that the program has.
@@ -139,12 +142,27 @@ impl Layers {
 
     /// Adds a layer that counts more than all before it.
     pub fn push(&mut self, layer: impl IntoIterator<Item = Entry>) {
-        self.entries.extend(layer);
+        self.insert(self.entries.len(), layer);
     }
 
     /// Puts a layer below all others.
     pub fn push_below(&mut self, layer: impl IntoIterator<Item = Entry>) {
-        self.entries.splice(0..0, layer);
+        self.insert(0, layer);
+    }
+
+    fn insert(&mut self, place: usize, layer: impl IntoIterator<Item = Entry>) {
+        let layer: Vec<Entry> = layer.into_iter().collect();
+        for entry in &layer {
+            if !self.sections.contains(&entry.section) {
+                self.sections.insert(entry.section.clone());
+            }
+        }
+        self.entries.splice(place..place, layer);
+    }
+
+    fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) {
+        self.entries.retain(keep);
+        self.sections = self.entries.iter().map(|entry| entry.section.clone()).collect();
     }
 
     /// Takes the facts of an image tree in place of those that the program brings along: all users, sources, distros
@@ -152,7 +170,7 @@ impl Layers {
     pub fn replace_built_in(&mut self, facts: Vec<Entry>) {
         let replaced: BTreeSet<_> = facts.iter().map(fact_kind).collect();
         let replaced: BTreeSet<_> = replaced.iter().map(|(kind, key)| (*kind, key.as_str())).collect();
-        self.entries.retain(|entry| {
+        self.retain(|entry| {
             let (kind, key) = fact_kind(entry);
             entry.place != SetAt::BuiltIn || !replaced.contains(&(kind, key.as_str()))
         });
@@ -161,7 +179,7 @@ impl Layers {
 
     /// Forgets every value of an option.
     pub fn remove_option(&mut self, key: &str) {
-        self.entries.retain(|entry| entry.section != DEFAULT || entry.key != key);
+        self.retain(|entry| entry.section != DEFAULT || entry.key != key);
     }
 
     /// Every entry, the least important first.
@@ -170,12 +188,21 @@ impl Layers {
     }
 
     /// The names of all sections.
-    pub fn sections(&self) -> BTreeSet<&str> {
-        self.entries.iter().map(|entry| entry.section.as_str()).collect()
+    pub fn sections(&self) -> &BTreeSet<String> {
+        &self.sections
+    }
+
+    /// The names of the sections that begin so, and go on.
+    pub fn sections_from<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let from = self.sections.range::<str, _>((Bound::Excluded(prefix), Bound::Unbounded));
+        from.map(String::as_str).take_while(move |section| section.starts_with(prefix))
     }
 
     /// The entry that counts.
     pub fn entry(&self, section: &str, key: &str) -> Option<&Entry> {
+        if !self.sections.contains(section) {
+            return None;
+        }
         self.entries.iter().rev().find(|entry| entry.section == section && entry.key == key)
     }
 

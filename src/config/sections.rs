@@ -116,10 +116,8 @@ impl Config {
     /// Sources of an image's plugins, or of its additions, in order of their sections.
     fn extras(&self, image: &str, kind: &str, platform: Platform) -> Result<Vec<Source>, ValueError> {
         let prefix = format!("{image}-{kind}-");
-        let sections = self.layers().entries().iter().map(|entry| entry.section.as_str());
-        let found: BTreeSet<&str> =
-            sections.filter(|section| section.len() > prefix.len() && section.starts_with(&prefix)).collect();
-        found.into_iter().filter_map(|section| self.source(section, platform).transpose()).collect()
+        let sections = self.layers().sections_from(&prefix);
+        sections.filter_map(|section| self.source(section, platform).transpose()).collect()
     }
 }
 

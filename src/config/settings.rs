@@ -29,8 +29,8 @@ pub fn settings(layers: &Layers) -> Result<Vec<Setting<'_>>, ValueError> {
             Some(entry) => settings.extend(values(layers, option, entry)?.into_iter().map(Some).map(setting)),
         }
     }
-    for section in layers.sections().into_iter().filter(|name| *name != DEFAULT) {
-        let in_section = layers.entries().iter().filter(|entry| entry.section == section);
+    for section in layers.sections().iter().filter(|name| *name != DEFAULT) {
+        let in_section = layers.entries().iter().filter(|entry| entry.section == *section);
         let keys: BTreeSet<&str> = in_section.map(|entry| entry.key.as_str()).collect();
         for key in keys {
             let text = match key {

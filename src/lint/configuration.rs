@@ -17,7 +17,7 @@ use crate::util::secrets::masked;
 pub fn about(config: &Config, images: &[&str], plan: &BuildPlan) -> Result<Vec<String>, ValueError> {
     let layers = config.layers();
     let prefix = distro_section("");
-    let distros = layers.sections().into_iter().filter_map(|section| section.strip_prefix(&prefix));
+    let distros = layers.sections().iter().filter_map(|section| section.strip_prefix(&prefix));
     let distros: Vec<&str> =
         distros.chain(config.selection.distro_words.iter().map(String::as_str)).collect();
     let mut warnings = unknown_settings(layers, images);

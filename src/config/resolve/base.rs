@@ -50,7 +50,7 @@ pub(super) fn distro(layers: &Layers) -> Result<String, ValueError> {
     let base = layers.choice("base")?.unwrap_or_else(|| "rocky".to_string());
     let prefix = distro_section("");
     let known: Vec<&str> =
-        layers.sections().into_iter().filter_map(|section| section.strip_prefix(&prefix)).collect();
+        layers.sections().iter().filter_map(|section| section.strip_prefix(&prefix)).collect();
     match layers.entry(DEFAULT, "base") {
         Some(entry) if !known.contains(&base.as_str()) => {
             let hint = nearest::hint(&base, known.iter().copied());
