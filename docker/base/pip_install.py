@@ -11,6 +11,7 @@ sources of translations and symbols of debuggers; what building it has left in d
 
 import argparse
 import ast
+import hashlib
 import importlib.metadata
 import os
 import re
@@ -169,11 +170,28 @@ def first_unmet(excluded, extras):
     return None
 
 
-def uv_command(parsed, wanted, excluded, work):
+def uv_program(work):
+    """The pinned uv: as an earlier step has left it in uv's cache, else from the index."""
+    cache, pin = mounted_cache("uv"), hashlib.sha256(Path(UV).read_bytes()).hexdigest()
+    kept = cache and cache / f"kolla-uv-{pin}"
+    if kept and kept.exists():
+        return kept
+    fetch = ["--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps", f"--target={work}", f"--requirement={UV}"]
+    if pip("install", *pip_options(), *fetch).returncode:
+        raise OnlyPip("there is no uv to be had")
+    program = work / "bin/uv"
+    if kept:
+        # Other steps may be at it too, and none may see half a program.
+        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as copy:
+            shutil.copy2(program, copy.name)
+        os.replace(copy.name, kept)
+    return program
+
+
+def uv_arguments(parsed, wanted, excluded, work):
     exclusions = work / "excluded.txt"
     exclusions.write_text("\n".join(sorted(excluded)))
-    uv = str(work / "bin/uv")
-    command = [uv, "pip", "install", "--no-progress", f"--python={sys.executable}", f"--excludes={exclusions}"]
+    command = ["pip", "install", "--no-progress", f"--python={sys.executable}", f"--excludes={exclusions}"]
     command += [f"--constraints={file}" for file in parsed.constraint]
     command += [f"--requirements={file}" for file in parsed.requirement]
     command += [f"--editable={path}" for path in parsed.editable]
@@ -189,15 +207,13 @@ def install_by_uv(arguments, work):
     parsed = parse(arguments)
     listed = pip("config", "list", check=True, capture_output=True, text=True).stdout
     variables, options = uv_settings(pip_configuration(listed), os.environ)
-    fetch = ["--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps", f"--target={work}", f"--requirement={UV}"]
-    if pip("install", *pip_options(), *fetch).returncode:
-        raise OnlyPip("there is no uv to be had")
+    uv = uv_program(work)
     cache = mounted_cache("uv")
     variables |= {"UV_CACHE_DIR": str(cache), "UV_LINK_MODE": "copy"} if cache else {"UV_NO_CACHE": "true"}
     wanted = names([*parsed.requirements, *lines(parsed.requirement)])
     # What constraints name is installed in that version, whatever the distribution has.
     excluded = of_the_distribution() - wanted - names(lines(parsed.constraint))
-    command = [*uv_command(parsed, wanted, excluded, work), *options]
+    command = [str(uv), *uv_arguments(parsed, wanted, excluded, work), *options]
     # uv leaves locks behind, those of builds in the directory for temporary files.
     variables |= {"UV_PYTHON_DOWNLOADS": "never", "TMPDIR": str(work)}
     status = subprocess.run(command, env=os.environ | variables).returncode
@@ -212,17 +228,6 @@ def size(directory):
     return sum(file.lstat().st_size for file in directory.rglob("*") if not file.is_dir())
 
 
-def leave_out_large_tests(site=SITE):
-    for tests in list(site.rglob("tests")):
-        if tests.is_dir() and size(tests) > LARGE_TESTS:
-            shutil.rmtree(tests)
-
-
-def leave_out_sources_of_translations(site=SITE):
-    for source in list(site.rglob("*.po")):
-        source.unlink()
-
-
 def end_of_what_is_loaded(library):
     """How many bytes of a 64-bit little-endian ELF file its program headers account for; none of any other file.
 
@@ -230,28 +235,40 @@ def end_of_what_is_loaded(library):
     header = library.read(64)
     if header[:6] != b"\x7fELF\x02\x01":
         return None
-    table, _, _, _, size, count = struct.unpack_from("<QQIHHH", header, 32)
+    table, size, count = struct.unpack_from("<Q14xHH", header, 32)
     library.seek(table)
     segments = (struct.unpack_from("<8xQ16xQ", library.read(size)) for _ in range(count))
     return max([table + size * count, *(offset + length for offset, length in segments)])
 
 
-def leave_out_symbols(site=SITE):
-    for path in site.rglob("*.so*"):
-        if path.is_symlink() or not path.is_file():
-            continue
-        with path.open("rb") as library:
-            end = end_of_what_is_loaded(library)
-        # A file that is as it should be may be another layer's, which writing to it would copy.
-        if end is None or end >= path.stat().st_size:
-            continue
-        with path.open("r+b") as library:
-            library.truncate(end)
-            # There is no table of sections any more: e_shoff; e_shnum and e_shstrndx.
-            library.seek(40)
-            library.write(bytes(8))
-            library.seek(60)
-            library.write(bytes(4))
+def leave_out_symbols(path):
+    if path.is_symlink() or not path.is_file():
+        return
+    with path.open("rb") as library:
+        end = end_of_what_is_loaded(library)
+    # A file that is as it should be may be another layer's, which writing to it would copy.
+    if end is None or end >= path.stat().st_size:
+        return
+    with path.open("r+b") as library:
+        library.truncate(end)
+        # There is no table of sections any more: e_shoff; e_shnum and e_shstrndx.
+        library.seek(40)
+        library.write(bytes(8))
+        library.seek(60)
+        library.write(bytes(4))
+
+
+def leave_out_what_nothing_reads(site=SITE):
+    """Large test suites, sources of translations, and symbols of libraries."""
+    for directory, directories, files in os.walk(site):
+        if "tests" in directories and size(Path(directory, "tests")) > LARGE_TESTS:
+            shutil.rmtree(Path(directory, "tests"))
+            directories.remove("tests")
+        for name in files:
+            if name.endswith(".po"):
+                Path(directory, name).unlink()
+            elif ".so" in name:
+                leave_out_symbols(Path(directory, name))
 
 
 def builds(arguments):
@@ -270,9 +287,7 @@ def main(arguments):
             status = pip("install", "--upgrade", *pip_options(), *arguments).returncode
     if status:
         return status
-    leave_out_large_tests()
-    leave_out_sources_of_translations()
-    leave_out_symbols()
+    leave_out_what_nothing_reads()
     for directory in left_by_builds:
         shutil.rmtree(directory, ignore_errors=True)
     # Services can't write byte code. What has been compiled before is left as it is; what is no Python stays so.

@@ -40,7 +40,7 @@ class Leftovers(unittest.TestCase):
         for name, size in (("numpy/tests", 10), ("numpy/core/tests", pip_install.LARGE_TESTS + 1)):
             (self.scratch / name).mkdir(parents=True)
             (self.scratch / name / "test_it.py").write_bytes(bytes(size))
-        pip_install.leave_out_large_tests(self.scratch)
+        pip_install.leave_out_what_nothing_reads(self.scratch)
         self.assertTrue((self.scratch / "numpy/tests/test_it.py").exists())
         self.assertFalse((self.scratch / "numpy/core/tests").exists())
 
@@ -49,7 +49,7 @@ class Leftovers(unittest.TestCase):
         messages.mkdir(parents=True)
         for name in ("django.po", "django.mo"):
             (messages / name).touch()
-        pip_install.leave_out_sources_of_translations(self.scratch)
+        pip_install.leave_out_what_nothing_reads(self.scratch)
         self.assertEqual([file.name for file in messages.iterdir()], ["django.mo"])
 
     def test_libraries_go_on_working_without_symbols(self):
@@ -58,13 +58,13 @@ class Leftovers(unittest.TestCase):
         subprocess.run(["cc", "-g", "-O0", "-shared", "-fPIC", f"-o{library}", source], check=True)
         (self.scratch / "script.so").write_text("INPUT(answer.so)")
         whole = library.stat().st_size
-        pip_install.leave_out_symbols(self.scratch)
+        pip_install.leave_out_what_nothing_reads(self.scratch)
         stripped = library.stat()
         self.assertLess(stripped.st_size, whole)
         self.assertNotIn(b"secret", library.read_bytes())
         self.assertEqual(ctypes.CDLL(str(library)).answer(), 42)
         self.assertEqual((self.scratch / "script.so").read_text(), "INPUT(answer.so)")
-        pip_install.leave_out_symbols(self.scratch)
+        pip_install.leave_out_what_nothing_reads(self.scratch)
         self.assertEqual(library.stat().st_mtime_ns, stripped.st_mtime_ns)
 
 
