@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 
@@ -23,6 +24,8 @@ IDENTITIES = (
 SETUID = {"sudo", "unix_chkpwd", "sudoedit"}
 COMPILERS = ("cc", "gcc", "g++", "clang", "rustc", "go")
 VENV = "/var/lib/kolla/venv/bin/python3"
+# Plugins that are loaded where they are configured; their packages only recommend what they are linked with.
+PLUGINS = ("/usr/lib/collectd/",)
 # Healthchecks that ask what can't answer: they say no.
 NO = {
     "healthcheck_curl": ["http://127.0.0.1:1/"],
@@ -41,6 +44,41 @@ def files():
             yield file, os.lstat(file)
 
 
+def needed(file):
+    """Names of the libraries that an ELF file is linked with, if it is one, of 64 bits and little-endian. Format: elf(5)."""
+    with open(file, "rb") as opened:
+        header = opened.read(64)
+        if header[:6] != b"\x7fELF\x02\x01":
+            return []
+        table, size, count = struct.unpack_from("<Q14xHH", header, 32)
+        opened.seek(table)
+        segments = [struct.unpack_from("<I4xQQ8xQ", opened.read(size)) for _ in range(count)]
+        entries = []
+        for kind, offset, _, length in segments:
+            if kind == 2:  # PT_DYNAMIC
+                opened.seek(offset)
+                entries = list(struct.iter_unpack("<qQ", opened.read(length // 16 * 16)))
+        strings = next((value for tag, value in entries if tag == 5), None)  # DT_STRTAB
+        # Addresses of what is loaded, as places in the file.
+        places = [offset + strings - address for kind, offset, address, length in segments
+                  if kind == 1 and strings is not None and address <= strings < address + length]
+        if not places:
+            return []
+        opened.seek(places[0])
+        text = opened.read(next(value for tag, value in entries if tag == 10))  # DT_STRSZ
+    return [text[value:text.index(b"\0", value)].decode() for tag, value in entries if tag == 1]  # DT_NEEDED
+
+
+def unlinked(regular_files):
+    """What is linked with a library that is nowhere in the image."""
+    names = {os.path.basename(file) for file in regular_files}
+    for file in regular_files:
+        if (".so" in file or os.access(file, os.X_OK)) and not file.startswith(PLUGINS):
+            lacking = sorted({os.path.basename(library) for library in needed(file)} - names)
+            if lacking:
+                yield f"{file} is linked with {', '.join(lacking)}, which is not there"
+
+
 def look():
     for pattern in CACHES:
         found = glob.glob(pattern)
@@ -48,13 +86,17 @@ def look():
             yield f"{found[0]} is left"
     for pattern in IDENTITIES:
         yield from (f"{file} is of one machine" for file in glob.glob(pattern) if os.path.getsize(file))
+    regular_files = []
     for file, info in files():
         mode = info.st_mode
+        if os.path.isfile(file):
+            regular_files.append(file)
         if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID) and os.path.basename(file) not in SETUID:
             yield f"{file} runs as another user for everybody ({mode & 0o7777:o})"
         sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
         if mode & stat.S_IWOTH and not stat.S_ISLNK(mode) and not sticky:
             yield f"{file} may be written by everybody ({mode & 0o7777:o})"
+    yield from unlinked(regular_files)
     for program in COMPILERS:
         if shutil.which(program):
             yield f"there is a compiler: {program}"
