@@ -268,6 +268,17 @@ mod tests {
     }
 
     #[test]
+    fn the_tree_inside_is_that_of_the_repository_with_its_modes() {
+        let (inside, checkout) = (TemplateCatalog::embedded(), TemplateCatalog::from_dir(Path::new("docker")));
+        let checkout = checkout.expect("the repository's tree");
+        assert!(inside.files.keys().eq(checkout.files.keys()));
+        for (path, file) in &inside.files {
+            // Of the modes in a checkout git tells no more.
+            assert_eq!(file.mode & 0o100, checkout.files[path].mode & 0o100, "{path}");
+        }
+    }
+
+    #[test]
     fn an_overlay_replaces_and_adds_file_by_file() {
         let (tree, over) = (tempfile::tempdir().expect("tmp"), tempfile::tempdir().expect("tmp"));
         write(tree.path(), "base/Dockerfile.j2", "old");
