@@ -24,8 +24,8 @@ IDENTITIES = (
 SETUID = {"sudo", "unix_chkpwd", "sudoedit"}
 COMPILERS = ("cc", "gcc", "g++", "clang", "rustc", "go")
 VENV = "/var/lib/kolla/venv/bin/python3"
-# Plugins that are loaded where they are configured; their packages only recommend what they are linked with.
-PLUGINS = ("/usr/lib/collectd/",)
+# Plugins that are loaded where they are configured, by packages that do not depend on what they are linked with.
+PLUGINS = re.compile("/usr/lib(64|/[^/]*-linux-gnu)?/(collectd|ceph/compressor)/")
 # Healthchecks that ask what can't answer: they say no.
 NO = {
     "healthcheck_curl": ["http://127.0.0.1:1/"],
@@ -73,7 +73,7 @@ def unlinked(regular_files):
     """What is linked with a library that is nowhere in the image."""
     names = {os.path.basename(file) for file in regular_files}
     for file in regular_files:
-        if (".so" in file or os.access(file, os.X_OK)) and not file.startswith(PLUGINS):
+        if (".so" in file or os.access(file, os.X_OK)) and not PLUGINS.match(file):
             lacking = sorted({os.path.basename(library) for library in needed(file)} - names)
             if lacking:
                 yield f"{file} is linked with {', '.join(lacking)}, which is not there"

@@ -1,10 +1,10 @@
 //! Disks that are full, or become so, or can't be written to.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::support::docker::{FakeDocker, Fault};
+use crate::support::mount::Mount;
 use crate::support::project::Project;
 
 fn project(daemon: &FakeDocker) -> Project {
@@ -66,32 +66,6 @@ fn an_engine_whose_disk_is_full_is_told_so_and_not_asked_again() {
     }
 }
 
-/// A small file system; it goes with this value.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// Mounts one; this user must be allowed to.
-    fn new(at: PathBuf, options: &str) -> Mount {
-        std::fs::create_dir(&at).expect("a directory");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(&at).output();
-        let mounted = mounted.expect("mount");
-        assert!(mounted.status.success(), "this needs a user that may mount: {mounted:?}");
-        Mount(at)
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        let status = Command::new("mount").args(["-o", &options]).arg(&self.0).status();
-        assert!(status.expect("mount").success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 fn files(directory: &Path) -> usize {
     std::fs::read_dir(directory).expect("a directory").count()
 }
@@ -105,7 +79,7 @@ fn a_working_directory_that_is_full_ends_the_run_before_anything_is_built() {
     for (arguments, temporary) in [(&["--work-dir", "small/work"][..], false), (&[], true)] {
         let mut command = project.command(arguments);
         if temporary {
-            command.env("TMPDIR", &mount.0);
+            command.env("TMPDIR", mount.path());
         }
         let run = crate::support::project::Run::from(command.output().expect("the binary")).exits(1);
         assert!(run.tells("error: cannot write ") && run.stderr.contains("No space left on device"), "{run}");
@@ -114,7 +88,7 @@ fn a_working_directory_that_is_full_ends_the_run_before_anything_is_built() {
         assert_eq!(run.stdout, "");
         if temporary {
             // Nothing but what the run before it has written.
-            assert_eq!(files(&mount.0), 1);
+            assert_eq!(files(mount.path()), 1);
         }
     }
     // With more space the same directory will do.

@@ -11,6 +11,7 @@ pub mod git;
 mod housekeeping;
 mod http;
 mod messages;
+pub mod mount;
 pub mod project;
 pub mod proxy;
 pub mod pushed;

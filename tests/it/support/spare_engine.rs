@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::mount::Mount;
 use super::real::{self, wait_until};
 
 /// The daemon; it goes with this value, and all that it holds.
 pub struct SpareEngine {
+    // Before the directory that it is mounted in.
+    disk: Option<Mount>,
     directory: tempfile::TempDir,
     bridge: Bridge,
     arguments: &'static [&'static str],
@@ -62,13 +65,7 @@ impl SpareEngine {
     /// Starts one that keeps all it has on a disk of this size (`512m`).
     pub fn with_disk_of(size: &str) -> SpareEngine {
         let mut engine = SpareEngine::prepare(&[]);
-        let data = engine.data_root();
-        std::fs::create_dir(&data).expect("a directory");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"])
-            .arg(data)
-            .status();
-        assert!(mount.expect("the command mount").success(), "this needs a user that may mount");
+        engine.disk = Some(Mount::new(engine.data_root(), &format!("size={size}")));
         engine.restart();
         engine
     }
@@ -76,7 +73,7 @@ impl SpareEngine {
     fn prepare(arguments: &'static [&'static str]) -> SpareEngine {
         real::endpoint();
         let directory = tempfile::tempdir().expect("a temporary directory");
-        SpareEngine { directory, bridge: Bridge::create(), arguments, daemon: None }
+        SpareEngine { disk: None, directory, bridge: Bridge::create(), arguments, daemon: None }
     }
 
     /// Starts one that holds these images of the default daemon.
