@@ -1,4 +1,4 @@
-//! StackPlaces of images in stacks: which stack an image is tested in, and what has to be there before it [pure].
+//! Places of images in stacks: which stack an image is tested in, and what has to be there before it [pure].
 
 use std::collections::{BTreeMap, BTreeSet};
 
