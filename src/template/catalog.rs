@@ -269,7 +269,8 @@ mod tests {
 
     #[test]
     fn the_tree_inside_is_that_of_the_repository_with_its_modes() {
-        let (inside, checkout) = (TemplateCatalog::embedded(), TemplateCatalog::from_dir(Path::new("docker")));
+        let (inside, checkout) =
+            (TemplateCatalog::embedded(), TemplateCatalog::from_dir(Path::new("docker")));
         let checkout = checkout.expect("the repository's tree");
         assert!(inside.files.keys().eq(checkout.files.keys()));
         for (path, file) in &inside.files {
