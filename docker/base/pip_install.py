@@ -170,10 +170,9 @@ def first_unmet(excluded, extras):
     return None
 
 
-def uv_program(work):
-    """The pinned uv: as an earlier step has left it in uv's cache, else from the index."""
-    cache, pin = mounted_cache("uv"), hashlib.sha256(Path(UV).read_bytes()).hexdigest()
-    kept = cache and cache / f"kolla-uv-{pin}"
+def uv_program(work, cache):
+    """The pinned uv: as an earlier step has left it in uv's cache, if there is one, else from the index."""
+    kept = cache and cache / f"kolla-uv-{hashlib.sha256(Path(UV).read_bytes()).hexdigest()}"
     if kept and kept.exists():
         return kept
     fetch = ["--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps", f"--target={work}", f"--requirement={UV}"]
@@ -182,9 +181,8 @@ def uv_program(work):
     program = work / "bin/uv"
     if kept:
         # Other steps may be at it too, and none may see half a program.
-        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as copy:
-            shutil.copy2(program, copy.name)
-        os.replace(copy.name, kept)
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            os.replace(shutil.copy2(program, scratch), kept)
     return program
 
 
@@ -207,8 +205,8 @@ def install_by_uv(arguments, work):
     parsed = parse(arguments)
     listed = pip("config", "list", check=True, capture_output=True, text=True).stdout
     variables, options = uv_settings(pip_configuration(listed), os.environ)
-    uv = uv_program(work)
     cache = mounted_cache("uv")
+    uv = uv_program(work, cache)
     variables |= {"UV_CACHE_DIR": str(cache), "UV_LINK_MODE": "copy"} if cache else {"UV_NO_CACHE": "true"}
     wanted = names([*parsed.requirements, *lines(parsed.requirement)])
     # What constraints name is installed in that version, whatever the distribution has.
