@@ -69,11 +69,10 @@ def needed(file):
     return [text[value:text.index(b"\0", value)].decode() for tag, value in entries if tag == 1]  # DT_NEEDED
 
 
-def unlinked(regular_files):
-    """What is linked with a library that is nowhere in the image."""
-    names = {os.path.basename(file) for file in regular_files}
-    for file in regular_files:
-        if (".so" in file or os.access(file, os.X_OK)) and not PLUGINS.match(file):
+def unlinked(programs, names):
+    """What is linked with a library of none of these names."""
+    for file in programs:
+        if not PLUGINS.match(file):
             lacking = sorted({os.path.basename(library) for library in needed(file)} - names)
             if lacking:
                 yield f"{file} is linked with {', '.join(lacking)}, which is not there"
@@ -86,17 +85,20 @@ def look():
             yield f"{found[0]} is left"
     for pattern in IDENTITIES:
         yield from (f"{file} is of one machine" for file in glob.glob(pattern) if os.path.getsize(file))
-    regular_files = []
+    # What may be linked with others, and the names of all files that are there, by links too.
+    programs, names = [], set()
     for file, info in files():
         mode = info.st_mode
+        if stat.S_ISREG(mode) and (".so" in file or mode & 0o111):
+            programs.append(file)
         if os.path.isfile(file):
-            regular_files.append(file)
+            names.add(os.path.basename(file))
         if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID) and os.path.basename(file) not in SETUID:
             yield f"{file} runs as another user for everybody ({mode & 0o7777:o})"
         sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
         if mode & stat.S_IWOTH and not stat.S_ISLNK(mode) and not sticky:
             yield f"{file} may be written by everybody ({mode & 0o7777:o})"
-    yield from unlinked(regular_files)
+    yield from unlinked(programs, names)
     for program in COMPILERS:
         if shutil.which(program):
             yield f"there is a compiler: {program}"
