@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use super::{Engine, EngineError};
 use crate::model::ids::ImageId;
@@ -101,13 +102,15 @@ pub enum VolumeSource {
     Named(String),
     /// At this path of the host.
     Path(String),
+    /// In a file system of pseudo-terminals of the container's own, which Podman alone can be asked for.
+    Terminals,
 }
 
 impl MountedVolume {
     /// `SOURCE:TARGET:MODE`, as engines take it; the target alone of an anonymous one.
     pub fn bind(&self) -> String {
         match &self.source {
-            VolumeSource::Anonymous => self.target.clone(),
+            VolumeSource::Anonymous | VolumeSource::Terminals => self.target.clone(),
             VolumeSource::Named(source) | VolumeSource::Path(source) => {
                 [source, &self.target, &self.mode].map(String::as_str).join(":")
             }
@@ -451,6 +454,15 @@ pub trait ContainerEngine: Engine {
     /// Looks a container up; none when there is none of this name.
     fn container<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ContainerFacts>, EngineError>>;
 
+    /// Names of all containers, or of those that run.
+    fn container_names(&self, all: bool) -> BoxFuture<'_, Result<Vec<String>, EngineError>>;
+
+    /// A container in the engine's own words, those of Podman's own API; none when there is none of this name.
+    fn described<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, EngineError>>;
+
+    /// Every volume in the engine's own words.
+    fn described_volumes(&self) -> BoxFuture<'_, Result<Vec<Value>, EngineError>>;
+
     /// Looks an image up by the name that containers have it by.
     fn image_defaults<'a>(
         &'a self,
@@ -501,6 +513,17 @@ pub trait ContainerEngine: Engine {
         command: &'a [String],
         user: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Executed, EngineError>>;
+
+    /// Unpacks a tar archive into a directory of a container.
+    fn put_archive<'a>(
+        &'a self,
+        container: &'a str,
+        directory: &'a str,
+        archive: Vec<u8>,
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Takes a name away from an image, and removes it with its last one; one that is not there is gone.
+    fn forget_image<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// Volumes with all of these labels.
     fn volumes<'a>(&'a self, labels: &'a Labels) -> BoxFuture<'a, Result<Vec<String>, EngineError>>;

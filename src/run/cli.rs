@@ -5,10 +5,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::labels::MANAGER;
+use super::worker::module::{CallMode, MODULES};
+use super::worker::params::ACTIONS;
 
 /// A command line, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +84,26 @@ pub enum RunTask {
         /// Stack to print; none to list them.
         name: Option<String>,
     },
+    /// Answer a call of one of Ansible's modules.
+    Module {
+        /// Name of the module.
+        module: String,
+        /// File with its arguments.
+        file: PathBuf,
+        /// How it is called.
+        mode: CallMode,
+    },
+    /// Do an action of `kolla_container`.
+    Action {
+        /// Name of the action.
+        action: String,
+        /// File with the other arguments.
+        file: PathBuf,
+        /// How it is called.
+        mode: CallMode,
+    },
+    /// Write files by which Ansible finds the modules into this directory.
+    InstallModules(PathBuf),
     /// Print a completion script.
     Completion(Shell),
     /// Print the manual page.
@@ -137,6 +160,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
         },
         "delete" => RunTask::Delete { config_ids: texts(of, "config-ids"), volumes: of.get_flag("volumes") },
         "cleanup" => RunTask::Cleanup { config_ids: texts(of, "config-ids") },
+        "module" => match of.get_one::<PathBuf>("install") {
+            Some(directory) => RunTask::InstallModules(directory.clone()),
+            None => RunTask::Module {
+                module: text(of, "module").unwrap_or_default(),
+                file: file(of),
+                mode: call_mode(of),
+            },
+        },
+        "action" => RunTask::Action {
+            action: text(of, "action").unwrap_or_default(),
+            file: file(of),
+            mode: call_mode(of),
+        },
         _ => RunTask::Stacks { name: text(of, "name") },
     }))
 }
@@ -151,6 +187,15 @@ fn text(matches: &ArgMatches, name: &str) -> Option<String> {
 
 fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
     matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
+}
+
+fn file(matches: &ArgMatches) -> PathBuf {
+    matches.get_one("file").cloned().unwrap_or_default()
+}
+
+fn call_mode(matches: &ArgMatches) -> CallMode {
+    let is_set = |name: &str| matches.get_flag(name);
+    CallMode { check: is_set("check"), diff: is_set("diff"), no_systemd: is_set("no-systemd") }
 }
 
 fn is_json(matches: &ArgMatches) -> bool {
@@ -205,6 +250,38 @@ pub fn command() -> Command {
             Command::new("cleanup")
                 .about("Remove the containers of every stack that is not named")
                 .arg(config_ids("Stacks that stay")),
+            call_command(
+                "action",
+                "Do what kolla-ansible's module kolla_container does, and answer in its JSON",
+            )
+            .arg(
+                Arg::new("action")
+                    .value_name("ACTION")
+                    .required(true)
+                    .value_parser(PossibleValuesParser::new(ACTIONS.map(|(name, _)| name)))
+                    .hide_possible_values(true)
+                    .help("One of the module's 13: start_container, compare_container, ..."),
+            )
+            .arg(arguments_file().required(true)),
+            call_command("module", "Answer a call of one of kolla-ansible's modules, as Ansible makes it")
+                .arg(
+                    Arg::new("module")
+                        .value_name("MODULE")
+                        .required_unless_present("install")
+                        .value_parser(MODULES)
+                        .help("Name of the module"),
+                )
+                .arg(arguments_file().required_unless_present("install"))
+                .arg(
+                    option(
+                        "install",
+                        "DIR",
+                        "Write files into DIR by which Ansible finds the modules, and end",
+                    )
+                    .value_hint(ValueHint::DirPath)
+                    .value_parser(value_parser!(PathBuf))
+                    .conflicts_with_all(["module", "file"]),
+                ),
             Command::new("stacks")
                 .about("List the stacks inside the program, or print one")
                 .arg(Arg::new("name").value_name("NAME").help("Stack to print")),
@@ -224,6 +301,22 @@ fn stack_command(name: &'static str, about: &'static str) -> Command {
             .action(ArgAction::Append)
             .value_parser(parameter),
     ])
+}
+
+fn call_command(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).args([
+        switch("check", "Change nothing, and tell what would be"),
+        switch("diff", "Tell what differs, in the answer's diff"),
+        switch("no-systemd", "Write no units of systemd: the engine itself restarts containers"),
+    ])
+}
+
+fn arguments_file() -> Arg {
+    Arg::new("file")
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .value_parser(value_parser!(PathBuf))
+        .help("Arguments of the module, as a mapping in JSON")
 }
 
 fn global() -> [Arg; 5] {

@@ -284,7 +284,7 @@ fn mounts(volumes: &[MountedVolume], podman: bool) -> BTreeSet<String> {
         let (mode, target) = (mode(volume), trimmed(&volume.target));
         let suffix = if mode.is_empty() { String::new() } else { format!(":{mode}") };
         match &volume.source {
-            VolumeSource::Anonymous => target,
+            VolumeSource::Anonymous | VolumeSource::Terminals => target,
             VolumeSource::Named(name) => format!("{name}:{target}{suffix}"),
             VolumeSource::Path(path) => format!("{}:{target}{suffix}", trimmed(path)),
         }

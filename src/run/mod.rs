@@ -10,6 +10,7 @@ pub mod fields;
 pub mod health;
 pub mod inspect;
 pub mod labels;
+mod module_tasks;
 pub mod opened;
 mod placeholders;
 pub mod remove;
@@ -23,11 +24,13 @@ mod tasks;
 mod testing;
 pub mod text;
 pub mod units;
+pub mod worker;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use self::cli::{RunRequest, RunTask};
+use self::module_tasks::{as_module, install_modules};
 use self::tasks::{RunSession, stacks};
 use crate::engine::docker::Endpoint;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
@@ -53,7 +56,7 @@ fn try_run(
     args: impl IntoIterator<Item = OsString>,
     variables: BTreeMap<String, String>,
 ) -> Result<u8, Fatal> {
-    let request = match cli::parse(args) {
+    let request = match cli::parse(as_module(args.into_iter().collect())) {
         Ok(request) => request,
         Err(error) => {
             // Help and version come this way too; clap knows where to print each.
@@ -65,10 +68,22 @@ fn try_run(
         RunTask::Completion(shell) => return output(&cli::completion(*shell)),
         RunTask::Manual => return output(&cli::manual().map_err(|error| output_failed(&error))?),
         RunTask::Stacks { name } => return stacks(name.as_deref()),
+        RunTask::InstallModules(directory) => return install_modules(directory),
         _ => {}
     }
     threads::start()?;
-    let session = session(&request, Environment::read(variables)?)?;
+    let environment = Environment::read(variables)?;
+    let host = request.host.as_deref();
+    match &request.task {
+        RunTask::Module { module, file, mode } => {
+            return module_tasks::module(module, file, *mode, host, &environment);
+        }
+        RunTask::Action { action, file, mode } => {
+            return module_tasks::action(action, file, *mode, host, &environment);
+        }
+        _ => {}
+    }
+    let session = session(&request, environment)?;
     match &request.task {
         RunTask::Apply { stack, timeout } => session.apply(stack, *timeout),
         RunTask::Diff { stack, json } => session.diff(stack, *json),
@@ -78,7 +93,12 @@ fn try_run(
         RunTask::Logs { containers, tail } => session.logs(containers, *tail),
         RunTask::Delete { config_ids, volumes } => session.delete(config_ids, *volumes),
         RunTask::Cleanup { config_ids } => session.cleanup(config_ids),
-        RunTask::Completion(_) | RunTask::Manual | RunTask::Stacks { .. } => Ok(0),
+        RunTask::Completion(_)
+        | RunTask::Manual
+        | RunTask::Stacks { .. }
+        | RunTask::InstallModules(_)
+        | RunTask::Module { .. }
+        | RunTask::Action { .. } => Ok(0),
     }
 }
 

@@ -9,6 +9,8 @@ use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Bytes;
+use hyper::header::CONTENT_TYPE;
+use hyper::http::request;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
@@ -64,11 +66,28 @@ impl Docker {
 
     /// The engine's answer to a question that bollard can't ask.
     pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
-        let get = Request::get(path).body(bollard::body_full(Bytes::new()));
-        let get = get.map_err(|error| fault::unfit(&error.to_string()))?;
+        self.ask(Request::get(path), Vec::new()).await
+    }
+
+    /// The engine's answer to a request whose body, JSON, bollard can't write.
+    pub(super) async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, EngineError> {
+        self.ask(Request::post(path).header(CONTENT_TYPE, "application/json"), body).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: request::Builder,
+        body: Vec<u8>,
+    ) -> Result<T, EngineError> {
+        let request = request.body(bollard::body_full(Bytes::from(body)));
+        let request = request.map_err(|error| fault::unfit(&error.to_string()))?;
         let response = self
             .transport
-            .send(Exchange::Question, get)
+            .send(Exchange::Question, request)
             .await
             .map_err(|error| fault::of_transport(&self.endpoint, error))?;
         let status = response.status();

@@ -8,9 +8,9 @@ use bollard::errors::Error as BollardError;
 use bollard::exec::StartExecResults;
 use bollard::models::{ContainerSummary, ExecConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveVolumeOptions,
+    RenameContainerOptionsBuilder, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use form_urlencoded::Serializer;
 use futures_util::future::BoxFuture;
@@ -24,7 +24,9 @@ use super::super::container::{
     ImageConfiguration, ImageDefaults, Labels, ListedContainer,
 };
 use super::client::Docker;
-use super::container_models::{body_of, config_of, defaults_of, facts_of, name_states_as_docker, plain_name};
+use super::container_models::{
+    config_of, defaults_of, facts_of, name_states_as_docker, plain_name, request_of,
+};
 use super::fault;
 
 /// So much of what a container or a command in it wrote is kept, the end.
@@ -186,6 +188,39 @@ impl ContainerEngine for Docker {
         .boxed()
     }
 
+    fn container_names(&self, all: bool) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+        async move {
+            let found: Vec<ContainerSummary> =
+                self.get_containers(&format!("/containers/json?all={all}")).await?;
+            let names = found.into_iter().filter_map(|container| container.names?.into_iter().next());
+            Ok(names.map(|name| plain_name(&name)).collect())
+        }
+        .boxed()
+    }
+
+    fn described<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, EngineError>> {
+        async move {
+            let own = if self.is_podman { "/libpod" } else { "" };
+            match self.get_json(&format!("{own}/containers/{name}/json")).await {
+                Ok(container) => Ok(Some(container)),
+                Err(EngineError::Refused { status: 404, .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+        .boxed()
+    }
+
+    fn described_volumes(&self) -> BoxFuture<'_, Result<Vec<Value>, EngineError>> {
+        async move {
+            if self.is_podman {
+                return self.get_json("/libpod/volumes/json").await;
+            }
+            let mut answer: Value = self.get_json("/volumes").await?;
+            Ok(answer["Volumes"].as_array_mut().map(std::mem::take).unwrap_or_default())
+        }
+        .boxed()
+    }
+
     fn image_defaults<'a>(
         &'a self,
         name: &'a str,
@@ -214,8 +249,10 @@ impl ContainerEngine for Docker {
         spec: &'a ContainerSpec,
     ) -> BoxFuture<'a, Result<(), EngineError>> {
         async move {
-            let options = CreateContainerOptionsBuilder::new().name(name).build();
-            self.checked(self.client.create_container(Some(options), body_of(spec)).await.map(drop))
+            let query = Serializer::new(String::new()).append_pair("name", name).finish();
+            let body = serde_json::to_vec(&request_of(spec)).unwrap_or_default();
+            let _: Value = self.post_json(&format!("/containers/create?{query}"), body).await?;
+            Ok(())
         }
         .boxed()
     }
@@ -289,6 +326,28 @@ impl ContainerEngine for Docker {
         user: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Executed, EngineError>> {
         self.run_in(name, command, user).boxed()
+    }
+
+    fn put_archive<'a>(
+        &'a self,
+        container: &'a str,
+        directory: &'a str,
+        archive: Vec<u8>,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        async move {
+            let options = UploadToContainerOptionsBuilder::new().path(directory).build();
+            let body = bollard::body_full(archive.into());
+            self.checked(self.client.upload_to_container(container, Some(options), body).await)
+        }
+        .boxed()
+    }
+
+    fn forget_image<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        async move {
+            let removed = self.client.remove_image(name, None::<RemoveImageOptions>, None).await;
+            self.or_missing(removed).map(drop)
+        }
+        .boxed()
     }
 
     fn volumes<'a>(&'a self, labels: &'a Labels) -> BoxFuture<'a, Result<Vec<String>, EngineError>> {

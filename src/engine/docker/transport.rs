@@ -178,7 +178,9 @@ impl Transport {
     /// The path and query alone, under the version agreed on; bollard's URIs are absolute and name none.
     fn target_of(&self, uri: &Uri) -> Result<Uri, TransportError> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let target = format!("{}{path}", self.version_prefix);
+        // Podman's own API has versions of its own, of which the newest is meant when none is named.
+        let prefix = if path.starts_with("/libpod/") { "" } else { &self.version_prefix };
+        let target = format!("{prefix}{path}");
         target.parse().map_err(|error: InvalidUri| TransportError::Unfit(error.to_string()))
     }
 
