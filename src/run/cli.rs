@@ -103,7 +103,12 @@ pub enum RunTask {
         mode: CallMode,
     },
     /// Write files by which Ansible finds the modules into this directory.
-    InstallModules(PathBuf),
+    InstallModules {
+        /// The directory; it is made.
+        directory: PathBuf,
+        /// True when modules are to leave systemd alone.
+        no_systemd: bool,
+    },
     /// Print a completion script.
     Completion(Shell),
     /// Print the manual page.
@@ -161,7 +166,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
         "delete" => RunTask::Delete { config_ids: texts(of, "config-ids"), volumes: of.get_flag("volumes") },
         "cleanup" => RunTask::Cleanup { config_ids: texts(of, "config-ids") },
         "module" => match of.get_one::<PathBuf>("install") {
-            Some(directory) => RunTask::InstallModules(directory.clone()),
+            Some(directory) => RunTask::InstallModules {
+                directory: directory.clone(),
+                no_systemd: of.get_flag("no-systemd"),
+            },
             None => RunTask::Module {
                 module: text(of, "module").unwrap_or_default(),
                 file: file(of),

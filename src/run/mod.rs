@@ -68,7 +68,9 @@ fn try_run(
         RunTask::Completion(shell) => return output(&cli::completion(*shell)),
         RunTask::Manual => return output(&cli::manual().map_err(|error| output_failed(&error))?),
         RunTask::Stacks { name } => return stacks(name.as_deref()),
-        RunTask::InstallModules(directory) => return install_modules(directory),
+        RunTask::InstallModules { directory, no_systemd } => {
+            return install_modules(directory, *no_systemd);
+        }
         _ => {}
     }
     threads::start()?;
@@ -96,7 +98,7 @@ fn try_run(
         RunTask::Completion(_)
         | RunTask::Manual
         | RunTask::Stacks { .. }
-        | RunTask::InstallModules(_)
+        | RunTask::InstallModules { .. }
         | RunTask::Module { .. }
         | RunTask::Action { .. } => Ok(0),
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -22,9 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Podman's engine, where kolla-ansible looks for it.
 const PODMAN: &str = "unix:///run/podman/podman.sock";
-
-/// Variable that keeps calls from systemd, where an option can't be given.
-const NO_SYSTEMD: &str = "KOLLA_RUN_NO_SYSTEMD";
 
 /// The words of a command line by which the program is called as a module: by the module's name.
 pub fn as_module(args: Vec<OsString>) -> Vec<OsString> {
@@ -80,10 +77,8 @@ fn answer(
     host: Option<&str>,
     environment: &Environment,
 ) -> Result<u8, Fatal> {
-    let no_systemd =
-        mode.no_systemd || environment.variables.get(NO_SYSTEMD).is_some_and(|set| !set.is_empty());
     let answered = arguments.and_then(|arguments| {
-        let mode = CallMode { no_systemd, ..mode }.told_by(&arguments);
+        let mode = mode.told_by(&arguments);
         let call = ModuleCall::read(module, &arguments, mode)?;
         call_engine(&call, mode, host, environment)
     });
@@ -119,14 +114,14 @@ fn call_engine(
 }
 
 /// Writes files into a directory by which Ansible finds the modules.
-pub fn install_modules(directory: &PathBuf) -> Result<u8, Fatal> {
+pub fn install_modules(directory: &Path, no_systemd: bool) -> Result<u8, Fatal> {
     let failed = |file: &Path, error: std::io::Error| {
         Fatal::message(format!("cannot write {}: {error}", file.display()), EXIT_USAGE)
     };
     fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     for module in MODULES {
         let file = directory.join(module);
-        write::write_whole(&file, library_file(module)).map_err(|error| failed(&file, error))?;
+        write::write_whole(&file, library_file(module, no_systemd)).map_err(|error| failed(&file, error))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
             .map_err(|error| failed(&file, error))?;
     }

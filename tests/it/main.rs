@@ -30,6 +30,7 @@ mod lock;
 mod makespan;
 mod many_images;
 mod merge;
+mod modules;
 mod new_service;
 mod options;
 mod outputs;

@@ -198,6 +198,7 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
         }
         match self.engine.forget_image(&self.params.image).await {
             Err(EngineError::Refused { status: 409, .. }) => {
+                self.report.changed = false;
                 Err(ModuleFailure::new(format!("Image '{}' is currently in-use", self.params.image)))
             }
             removed => Ok(removed?),
@@ -224,6 +225,7 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
         }
         match self.engine.remove_volume(name).await {
             Err(EngineError::Refused { status: 409, .. }) => {
+                self.report.changed = false;
                 Err(ModuleFailure::new(format!("Volume named '{name}' is currently in-use")))
             }
             removed => Ok(removed?),

@@ -199,11 +199,13 @@ fn without_password(answer: Map<String, Value>, login: Option<&RegistryLogin>) -
 }
 
 /// The file that makes one of the modules known to Ansible: it copies a module to the machine that it works on, so that
-/// this is a few lines, and the program is installed there.
-pub fn library_file(module: &str) -> String {
+/// this is a few lines, and the program is installed there. What else is said here reaches every call, for Ansible hands on
+/// no environment.
+pub fn library_file(module: &str, no_systemd: bool) -> String {
+    let option = if no_systemd { " --no-systemd" } else { "" };
     format!(
         "#!/bin/sh\n# WANT_JSON\n# Ansible's module {module}, answered by kolla-run, which has to be installed here.\n\
-         exec \"${{KOLLA_RUN:-kolla-run}}\" module {module} \"$1\"\n"
+         exec kolla-run module{option} {module} \"$1\"\n"
     )
 }
 
