@@ -31,6 +31,9 @@ use super::ssh::{self, Complaint};
 use super::tls;
 use crate::util::scratch::Scratch;
 
+/// Version of Podman's own API: the oldest that Podman 4 and 5 know.
+const LIBPOD: &str = "/v4.0.0";
+
 /// An answer longer than this is none; lists of ten thousand images are shorter.
 const LONGEST_ANSWER: u64 = 128 << 20;
 
@@ -178,8 +181,7 @@ impl Transport {
     /// The path and query alone, under the version agreed on; bollard's URIs are absolute and name none.
     fn target_of(&self, uri: &Uri) -> Result<Uri, TransportError> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        // Podman's own API has versions of its own, of which the newest is meant when none is named.
-        let prefix = if path.starts_with("/libpod/") { "" } else { &self.version_prefix };
+        let prefix = if path.starts_with("/libpod/") { LIBPOD } else { &self.version_prefix };
         let target = format!("{prefix}{path}");
         target.parse().map_err(|error: InvalidUri| TransportError::Unfit(error.to_string()))
     }
