@@ -11,6 +11,7 @@ pub mod health;
 pub mod inspect;
 pub mod labels;
 pub mod opened;
+pub mod paunch;
 mod placeholders;
 pub mod remove;
 pub mod shipped;
@@ -26,6 +27,8 @@ pub mod units;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
+use std::path::Path;
 
 use self::cli::{RunRequest, RunTask};
 use self::tasks::{RunSession, stacks};
@@ -53,13 +56,19 @@ fn try_run(
     args: impl IntoIterator<Item = OsString>,
     variables: BTreeMap<String, String>,
 ) -> Result<u8, Fatal> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if is_paunch(args.first()) {
+        return match paunch::cli::parse(args) {
+            Ok((request, host)) => {
+                threads::start()?;
+                paunch::run(&request, host.as_deref(), &Environment::read(variables)?)
+            }
+            Err(error) => shown(error.print(), error.exit_code()),
+        };
+    }
     let request = match cli::parse(args) {
         Ok(request) => request,
-        Err(error) => {
-            // Help and version come this way too; clap knows where to print each.
-            written(error.print())?;
-            return Ok(u8::try_from(error.exit_code()).unwrap_or(EXIT_FAILED));
-        }
+        Err(error) => return shown(error.print(), error.exit_code()),
     };
     match &request.task {
         RunTask::Completion(shell) => return output(&cli::completion(*shell)),
@@ -68,18 +77,33 @@ fn try_run(
         _ => {}
     }
     threads::start()?;
-    let session = session(&request, Environment::read(variables)?)?;
+    let environment = Environment::read(variables)?;
+    if let RunTask::Paunch(paunch) = &request.task {
+        return paunch::run(paunch, request.host.as_deref(), &environment);
+    }
+    let session = session(&request, environment)?;
     match &request.task {
         RunTask::Apply { stack, timeout } => session.apply(stack, *timeout),
         RunTask::Diff { stack, json } => session.diff(stack, *json),
         RunTask::Debug { stack, container } => session.debug(stack, container),
         RunTask::List { json } => session.list(*json),
         RunTask::Check { config_ids } => session.check(config_ids),
-        RunTask::Logs { containers, tail } => session.logs(containers, *tail),
+        RunTask::Logs { containers, tail, follow } => session.logs(containers, *tail, *follow),
         RunTask::Delete { config_ids, volumes } => session.delete(config_ids, *volumes),
         RunTask::Cleanup { config_ids } => session.cleanup(config_ids),
-        RunTask::Completion(_) | RunTask::Manual | RunTask::Stacks { .. } => Ok(0),
+        RunTask::Completion(_) | RunTask::Manual | RunTask::Paunch(_) | RunTask::Stacks { .. } => Ok(0),
     }
+}
+
+/// True for a program that was called by paunch's name.
+fn is_paunch(program: Option<&OsString>) -> bool {
+    program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == paunch::cli::PROGRAM)
+}
+
+/// The end of a run that has only printed what is to be said of its command line: help and version come this way too.
+fn shown(printed: io::Result<()>, exit_code: i32) -> Result<u8, Fatal> {
+    written(printed)?;
+    Ok(u8::try_from(exit_code).unwrap_or(EXIT_FAILED))
 }
 
 fn session(request: &RunRequest, environment: Environment) -> Result<RunSession, Fatal> {
