@@ -104,10 +104,13 @@ pub enum VolumeSource {
 }
 
 impl MountedVolume {
-    /// `SOURCE:TARGET:MODE`, as engines take it; the target alone of an anonymous one.
+    /// `SOURCE:TARGET:MODE`, as engines take it, without a mode that is empty; the target alone of an anonymous one.
     pub fn bind(&self) -> String {
         match &self.source {
             VolumeSource::Anonymous => self.target.clone(),
+            VolumeSource::Named(source) | VolumeSource::Path(source) if self.mode.is_empty() => {
+                [source, &self.target].map(String::as_str).join(":")
+            }
             VolumeSource::Named(source) | VolumeSource::Path(source) => {
                 [source, &self.target, &self.mode].map(String::as_str).join(":")
             }

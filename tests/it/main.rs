@@ -37,6 +37,7 @@ mod overrides;
 mod package;
 mod package_cache;
 mod parents;
+mod paunch;
 mod pipeline;
 mod plain_text;
 mod plan;

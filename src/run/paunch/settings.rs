@@ -1,6 +1,6 @@
 //! Settings of a container, read as paunch hands them to `docker run` [pure].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -49,6 +49,12 @@ pub fn read(settings: &RawSettings, own_cpus: Option<&str>) -> Result<Settings, 
     plain.extend(cpus.map(|cpus| ("cpuset_cpus".to_string(), Value::from(cpus))));
     let mut read = Settings::read(&plain)?;
     read.exit_codes = exit_codes(settings);
+    let spec = &mut read.spec;
+    (spec.cap_add, spec.cap_drop) = (capabilities(&spec.cap_add), capabilities(&spec.cap_drop));
+    let modes = texts_of(&plain, "volumes").map(|volume| volume.splitn(3, ':').nth(2).unwrap_or_default());
+    for (volume, mode) in spec.volumes.iter_mut().zip(modes) {
+        volume.mode = mode.to_string();
+    }
     read.spec.healthcheck = given("healthcheck").and_then(Value::as_object).map(healthcheck).transpose()?;
     Ok(read)
 }
@@ -94,6 +100,22 @@ fn texts(value: &Value) -> Value {
         }
         single => Value::from(text(single)),
     }
+}
+
+/// The texts of a list of [`LISTS`].
+fn texts_of<'a>(plain: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a str> {
+    let list = plain.get(key);
+    let items = list.and_then(Value::as_array).map_or(list.as_slice(), Vec::as_slice);
+    items.iter().filter_map(Value::as_str)
+}
+
+/// Capabilities by their full names, each once.
+fn capabilities(named: &[String]) -> Vec<String> {
+    let full = |name: &String| match name.to_uppercase() {
+        name if name == "ALL" || name.starts_with("CAP_") => name,
+        name => format!("CAP_{name}"),
+    };
+    named.iter().map(full).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// A variable whose value is false is passed on from here.
@@ -153,7 +175,7 @@ mod tests {
                 "image": "x", "detach": "false", "tty": 0, "remove": 1, "restart": "always", "user": 0,
                 "environment": {"A": true, "B": 0, "C": "", "D": 1.5}, "volumes": ["/a:/b", "", null],
                 "command": "sh -c 'a b'", "ulimit": "nofile=1:2", "privileged": true, "unknown": [1],
-                "stop_grace_period": "1m", "check_interval": 5, "exit_codes": [0, 2], "depends_on": ["y"],
+                "cap_add": ["net_admin", "CAP_NET_ADMIN", "ALL"], "stop_grace_period": "1m", "check_interval": 5, "exit_codes": [0, 2], "depends_on": ["y"],
             })),
             Some("0,1"),
         )
@@ -161,6 +183,7 @@ mod tests {
         let spec = &settings.spec;
         assert!(settings.detach && spec.auto_remove && !spec.tty && spec.privileged);
         assert_eq!(spec.command, ["sh", "-c", "'a", "b'"]);
+        assert_eq!((&spec.cap_add[..], spec.volumes[0].bind().as_str()), (&["ALL", "CAP_NET_ADMIN"].map(String::from)[..], "/a:/b"));
         let expected = [("A", "True"), ("D", "1.5")].map(|(name, value)| (name.to_string(), value.to_string()));
         assert_eq!((&spec.environment, settings.passed_variables), (&expected.into(), vec!["B".to_string(), "C".to_string()]));
         assert_eq!((spec.user.as_deref(), spec.limits.cpuset_cpus.as_deref()), (Some("0"), Some("0,1")));
