@@ -22,7 +22,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud cloud-clean worker demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
+.PHONY: help build demo cloud cloud-clean worker demo-clean unit test parity paunch bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -67,6 +67,7 @@ test: build python engine ## Run every test (replaces a running demo)
 	tests/parity/run
 	tests/demo/check
 	tests/refresh/run
+	tests/paunch/compare
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
 	tests/images/check_self kolla/base:demo
 	tests/images/check $$(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=kolla/*:demo')
@@ -74,6 +75,9 @@ test: build python engine ## Run every test (replaces a running demo)
 
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
 	tests/parity/run --all
+
+paunch: build python engine ## Compare kolla-run paunch with TripleO's paunch on this machine's Docker
+	tests/paunch/compare
 
 bench: build python ## Measure rendering, planning and memory, beside Python Kolla and a plain copy
 	benches/template_only

@@ -107,10 +107,13 @@ pub enum VolumeSource {
 }
 
 impl MountedVolume {
-    /// `SOURCE:TARGET:MODE`, as engines take it; the target alone of an anonymous one.
+    /// `SOURCE:TARGET:MODE`, as engines take it, without a mode that is empty; the target alone of an anonymous one.
     pub fn bind(&self) -> String {
         match &self.source {
             VolumeSource::Anonymous | VolumeSource::Terminals => self.target.clone(),
+            VolumeSource::Named(source) | VolumeSource::Path(source) if self.mode.is_empty() => {
+                [source, &self.target].map(String::as_str).join(":")
+            }
             VolumeSource::Named(source) | VolumeSource::Path(source) => {
                 [source, &self.target, &self.mode].map(String::as_str).join(":")
             }
@@ -428,6 +431,19 @@ pub struct ContainerStreams {
     pub error: String,
 }
 
+/// A command to run in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// Words of the command.
+    pub command: Vec<String>,
+    /// User that it runs as; none for the container's own.
+    pub user: Option<String>,
+    /// Variables beside those of the container.
+    pub environment: BTreeMap<String, String>,
+    /// True for all rights of root on the host.
+    pub privileged: bool,
+}
+
 /// A command that has ended in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
@@ -502,6 +518,14 @@ pub trait ContainerEngine: Engine {
     fn container_log<'a>(&'a self, name: &'a str, lines: usize)
     -> BoxFuture<'a, Result<String, EngineError>>;
 
+    /// Hands on the last lines that a container wrote, and then each that it writes, until it ends.
+    fn follow_log<'a>(
+        &'a self,
+        name: &'a str,
+        lines: usize,
+        line: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+
     /// All that a container wrote, the end of much.
     fn container_streams<'a>(&'a self, name: &'a str)
     -> BoxFuture<'a, Result<ContainerStreams, EngineError>>;
@@ -512,6 +536,13 @@ pub trait ContainerEngine: Engine {
         name: &'a str,
         command: &'a [String],
         user: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Executed, EngineError>>;
+
+    /// The same with all that a command can be given.
+    fn execute_as<'a>(
+        &'a self,
+        name: &'a str,
+        execution: &'a Execution,
     ) -> BoxFuture<'a, Result<Executed, EngineError>>;
 
     /// Unpacks a tar archive into a directory of a container.

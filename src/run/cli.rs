@@ -10,6 +10,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::labels::MANAGER;
+use super::paunch;
+use super::paunch::cli::PaunchRequest;
 use super::worker::module::{CallMode, MODULES};
 use super::worker::params::ACTIONS;
 
@@ -66,6 +68,8 @@ pub enum RunTask {
         containers: Vec<String>,
         /// So many lines of each.
         tail: usize,
+        /// True when what they write from then on is printed too.
+        follow: bool,
     },
     /// Remove stacks and their containers.
     Delete {
@@ -109,6 +113,8 @@ pub enum RunTask {
         /// True when modules are to leave systemd alone.
         no_systemd: bool,
     },
+    /// Do as paunch does.
+    Paunch(PaunchRequest),
     /// Print a completion script.
     Completion(Shell),
     /// Print the manual page.
@@ -137,7 +143,12 @@ Exit codes: 0 every container is as it is to be; 1 a container failed, or differ
 /// Reads the command line; clap's error is ready to be shown and knows its exit code.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
-    let managed_by = text(&matches, "managed-by").unwrap_or_else(|| MANAGER.to_string());
+    let managed_by = text(&matches, "managed-by");
+    if let Some(("paunch", of)) = matches.subcommand() {
+        let (host, task) = (text(&matches, "host"), RunTask::Paunch(paunch::cli::request(of)));
+        return Ok(RunRequest { host, state_dir: None, managed_by: String::new(), task });
+    }
+    let managed_by = managed_by.unwrap_or_else(|| MANAGER.to_string());
     let (host, state_dir) = (text(&matches, "host"), matches.get_one("state-dir").cloned());
     let request = |task| RunRequest { host, state_dir, managed_by, task };
     if let Some(shell) = matches.get_one("completion") {
@@ -162,6 +173,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
         "logs" => RunTask::Logs {
             containers: texts(of, "containers"),
             tail: of.get_one("tail").copied().unwrap_or(TAIL),
+            follow: of.get_flag("follow"),
         },
         "delete" => RunTask::Delete { config_ids: texts(of, "config-ids"), volumes: of.get_flag("volumes") },
         "cleanup" => RunTask::Cleanup { config_ids: texts(of, "config-ids") },
@@ -250,6 +262,7 @@ pub fn command() -> Command {
                     number("tail", "LINES", "So many lines of each [default: 100]")
                         .value_parser(value_parser!(usize)),
                 )
+                .arg(switch("follow", "Go on with what they write, until they end").short('f'))
                 .arg(positional("containers", "CONTAINER", "Names of containers").required(true)),
             Command::new("delete")
                 .about("Remove the containers and networks of stacks")
@@ -290,6 +303,7 @@ pub fn command() -> Command {
                     .value_parser(value_parser!(PathBuf))
                     .conflicts_with_all(["module", "file"]),
                 ),
+            paunch::cli::command("paunch"),
             Command::new("stacks")
                 .about("List the stacks inside the program, or print one")
                 .arg(Arg::new("name").value_name("NAME").help("Stack to print")),

@@ -12,6 +12,7 @@ pub mod inspect;
 pub mod labels;
 mod module_tasks;
 pub mod opened;
+pub mod paunch;
 mod placeholders;
 pub mod remove;
 pub mod shipped;
@@ -28,6 +29,8 @@ pub mod worker;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
+use std::path::Path;
 
 use self::cli::{RunRequest, RunTask};
 use self::module_tasks::{as_module, install_modules};
@@ -56,13 +59,19 @@ fn try_run(
     args: impl IntoIterator<Item = OsString>,
     variables: BTreeMap<String, String>,
 ) -> Result<u8, Fatal> {
-    let request = match cli::parse(as_module(args.into_iter().collect())) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if is_paunch(args.first()) {
+        return match paunch::cli::parse(args) {
+            Ok((request, host)) => {
+                threads::start()?;
+                paunch::run(&request, host.as_deref(), &Environment::read(variables)?)
+            }
+            Err(error) => shown(error.print(), error.exit_code()),
+        };
+    }
+    let request = match cli::parse(as_module(args)) {
         Ok(request) => request,
-        Err(error) => {
-            // Help and version come this way too; clap knows where to print each.
-            written(error.print())?;
-            return Ok(u8::try_from(error.exit_code()).unwrap_or(EXIT_FAILED));
-        }
+        Err(error) => return shown(error.print(), error.exit_code()),
     };
     match &request.task {
         RunTask::Completion(shell) => return output(&cli::completion(*shell)),
@@ -83,6 +92,7 @@ fn try_run(
         RunTask::Action { action, file, mode } => {
             return module_tasks::action(action, file, *mode, host, &environment);
         }
+        RunTask::Paunch(paunch) => return paunch::run(paunch, host, &environment),
         _ => {}
     }
     let session = session(&request, environment)?;
@@ -92,7 +102,7 @@ fn try_run(
         RunTask::Debug { stack, container } => session.debug(stack, container),
         RunTask::List { json } => session.list(*json),
         RunTask::Check { config_ids } => session.check(config_ids),
-        RunTask::Logs { containers, tail } => session.logs(containers, *tail),
+        RunTask::Logs { containers, tail, follow } => session.logs(containers, *tail, *follow),
         RunTask::Delete { config_ids, volumes } => session.delete(config_ids, *volumes),
         RunTask::Cleanup { config_ids } => session.cleanup(config_ids),
         RunTask::Completion(_)
@@ -100,8 +110,22 @@ fn try_run(
         | RunTask::Stacks { .. }
         | RunTask::InstallModules { .. }
         | RunTask::Module { .. }
-        | RunTask::Action { .. } => Ok(0),
+        | RunTask::Action { .. }
+        | RunTask::Paunch(_) => Ok(0),
     }
+}
+
+/// True for a program that was called by paunch's name.
+fn is_paunch(program: Option<&OsString>) -> bool {
+    program
+        .and_then(|program| Path::new(program).file_name())
+        .is_some_and(|name| name == paunch::cli::PROGRAM)
+}
+
+/// The end of a run that has only printed what is to be said of its command line: help and version come this way too.
+fn shown(printed: io::Result<()>, exit_code: i32) -> Result<u8, Fatal> {
+    written(printed)?;
+    Ok(u8::try_from(exit_code).unwrap_or(EXIT_FAILED))
 }
 
 fn session(request: &RunRequest, environment: Environment) -> Result<RunSession, Fatal> {

@@ -160,10 +160,13 @@ const RIGHTS: [Right; 10] = [
             // The parser's command is no program.
             "cli.rs",
             "run/cli.rs",
+            "run/paunch/cli.rs",
+            // It becomes the engine's program, which has the terminal.
+            "run/paunch/debug.rs",
         ],
     },
     Right { what: "know bollard", code: r"\bbollard\b", who: &["engine/docker/"] },
-    Right { what: "know clap", code: r"\bclap\b", who: &["cli.rs", "run/cli.rs"] },
+    Right { what: "know clap", code: r"\bclap\b", who: &["cli.rs", "run/cli.rs", "run/paunch/cli.rs"] },
     Right {
         what: "draw progress bars",
         code: r"\bindicatif\b",
@@ -239,6 +242,11 @@ const PURE: [(&str, &[&str]); 22] = [
             "run/mod.rs",
             "run/module_tasks.rs",
             "run/opened.rs",
+            "run/paunch/apply.rs",
+            "run/paunch/debug.rs",
+            "run/paunch/load.rs",
+            "run/paunch/log.rs",
+            "run/paunch/mod.rs",
             "run/state.rs",
             "run/tasks.rs",
             "run/worker/actions.rs",

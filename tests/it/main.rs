@@ -38,6 +38,7 @@ mod overrides;
 mod package;
 mod package_cache;
 mod parents;
+mod paunch;
 mod pipeline;
 mod plain_text;
 mod plan;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::super::EngineError;
 use super::super::container::{
-    ContainerEngine, ContainerFacts, ContainerSpec, ContainerStreams, Executed, FileFacts,
+    ContainerEngine, ContainerFacts, ContainerSpec, ContainerStreams, Executed, Execution, FileFacts,
     ImageConfiguration, ImageDefaults, Labels, ListedContainer,
 };
 use super::client::Docker;
@@ -130,17 +130,43 @@ impl Docker {
         first_member(&archive).map(Some).map_err(garbage)
     }
 
-    async fn run_in(
+    async fn follow(
         &self,
         name: &str,
-        command: &[String],
-        user: Option<&str>,
-    ) -> Result<Executed, EngineError> {
+        lines: usize,
+        line: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<(), EngineError> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(true);
+        let options = options.tail(&lines.to_string()).build();
+        let mut pieces = Box::pin(self.client.logs(name, Some(options)));
+        let mut rest = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            rest.extend_from_slice(&self.checked(piece)?.into_bytes());
+            // A line without end is handed on in parts.
+            while let Some(end) = rest
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .or((rest.len() > KEPT_OUTPUT).then_some(KEPT_OUTPUT))
+            {
+                let of_line: Vec<u8> = rest.drain(..=end).collect();
+                line(String::from_utf8_lossy(&of_line).trim_end_matches(['\r', '\n']));
+            }
+        }
+        if !rest.is_empty() {
+            line(&String::from_utf8_lossy(&rest));
+        }
+        Ok(())
+    }
+
+    async fn run_in(&self, name: &str, execution: &Execution) -> Result<Executed, EngineError> {
+        let variables = execution.environment.iter().map(|(name, value)| format!("{name}={value}"));
         let config = ExecConfig {
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            cmd: Some(command.to_vec()),
-            user: user.map(String::from),
+            cmd: Some(execution.command.clone()),
+            user: execution.user.clone(),
+            env: Some(variables.collect::<Vec<_>>()).filter(|variables| !variables.is_empty()),
+            privileged: execution.privileged.then_some(true),
             ..ExecConfig::default()
         };
         let id = self.checked(self.client.create_exec(name, config).await)?.id;
@@ -306,6 +332,15 @@ impl ContainerEngine for Docker {
         .boxed()
     }
 
+    fn follow_log<'a>(
+        &'a self,
+        name: &'a str,
+        lines: usize,
+        line: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.follow(name, lines, line).boxed()
+    }
+
     fn container_streams<'a>(
         &'a self,
         name: &'a str,
@@ -325,7 +360,17 @@ impl ContainerEngine for Docker {
         command: &'a [String],
         user: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Executed, EngineError>> {
-        self.run_in(name, command, user).boxed()
+        let user = user.map(String::from);
+        let execution = Execution { command: command.to_vec(), user, ..Execution::default() };
+        async move { self.run_in(name, &execution).await }.boxed()
+    }
+
+    fn execute_as<'a>(
+        &'a self,
+        name: &'a str,
+        execution: &'a Execution,
+    ) -> BoxFuture<'a, Result<Executed, EngineError>> {
+        self.run_in(name, execution).boxed()
     }
 
     fn put_archive<'a>(

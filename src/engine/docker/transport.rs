@@ -50,6 +50,21 @@ pub(super) enum Exchange {
     Transfer,
     /// A build or what belongs to it: it may say nothing for an hour.
     Build,
+    /// Something that lasts as long as a container likes: a command in it, its log while it is written, its end.
+    Command,
+}
+
+impl Exchange {
+    /// Kind of a request of bollard's.
+    fn of(uri: &Uri) -> Exchange {
+        let path = uri.path();
+        let lasts = path.contains("/exec/") && path.ends_with("/start")
+            || path.contains("/containers/")
+                && (path.ends_with("/stop")
+                    || path.ends_with("/logs")
+                        && uri.query().is_some_and(|query| query.contains("follow=true")));
+        if lasts { Exchange::Command } else { Exchange::Question }
+    }
 }
 
 /// Opens connections to one endpoint.
@@ -112,7 +127,7 @@ impl Transport {
         match exchange {
             Exchange::Question => Bounds { silence: silence(Pulse::new()), length: Some(LONGEST_ANSWER) },
             Exchange::Transfer => Bounds { silence: silence(self.transfers.clone()), length: None },
-            Exchange::Build => Bounds { silence: None, length: None },
+            Exchange::Build | Exchange::Command => Bounds { silence: None, length: None },
         }
     }
 
@@ -165,7 +180,8 @@ impl Transport {
         let send = move |request: BollardRequest| {
             let transport = transport.clone();
             async move {
-                transport.send(Exchange::Question, request).await.map_err(|error| match error {
+                let kind = Exchange::of(request.uri());
+                transport.send(kind, request).await.map_err(|error| match error {
                     TransportError::Broken(err) => BollardError::HyperResponseError { err },
                     // Found again by `fault::of_bollard`.
                     unreachable => BollardError::IOError { err: io::Error::other(unreachable) },
