@@ -97,7 +97,9 @@ fn try_run(
 
 /// True for a program that was called by paunch's name.
 fn is_paunch(program: Option<&OsString>) -> bool {
-    program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == paunch::cli::PROGRAM)
+    program
+        .and_then(|program| Path::new(program).file_name())
+        .is_some_and(|name| name == paunch::cli::PROGRAM)
 }
 
 /// The end of a run that has only printed what is to be said of its command line: help and version come this way too.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ use crate::report::counted;
 use crate::session::engines::tell_engine;
 use crate::session::environment::Environment;
 use crate::session::reporters::tally;
-use crate::session::stdio::{hide, output, tell, tell_pause};
+use crate::session::stdio::{hide, output, output_by, tell, tell_pause};
 use crate::session::threads::block_on;
 use crate::util::interrupt;
 use crate::util::nearest;
@@ -240,12 +241,15 @@ impl RunSession {
             }
             if follow {
                 // Until each has ended, or nobody reads any more.
-                let tell = |name: &str, line: &str| match output(&secrets.hide(format!("{name}: {line}\n"))) {
-                    Ok(_) => {}
-                    Err(fatal) => tell(&fatal),
+                let print = |name: &str, line: &str| {
+                    let (text, mut is_read) = (secrets.hide(format!("{name}: {line}\n")), false);
+                    let printed = output_by(|out| {
+                        out.write_all(text.as_bytes()).and_then(|()| out.flush()).inspect(|()| is_read = true)
+                    });
+                    printed.map_err(|fatal| tell(&fatal)).is_ok() && is_read
                 };
                 let all = found_all.iter().map(async |(name, container)| {
-                    engine.follow_log(&container.id, tail, &|line| tell(name, line)).await
+                    engine.follow_log(&container.id, tail, &|line| print(name, line)).await
                 });
                 return try_join_all(all).await.map(|_| 0).map_err(engine_error);
             }

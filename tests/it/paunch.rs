@@ -45,7 +45,8 @@ fn apply(dir: &StackDir, id: &str) -> Run {
 #[test]
 fn a_directory_comes_about_and_only_what_was_changed_is_made_anew() {
     let daemon = daemon();
-    let server = json!({"image": "x:1", "environment": {"A": "é", "T": true}, "start_order": 2, "unknown": 1});
+    let server =
+        json!({"image": "x:1", "environment": {"A": "é", "T": true}, "start_order": 2, "unknown": 1});
     let once = json!({"image": "x:1", "detach": false, "command": "a 'b c'"});
     let dir = described(&daemon, &json!({"server": server, "once": once}));
     apply(&dir, "1").exits(0);
@@ -68,7 +69,8 @@ fn a_directory_comes_about_and_only_what_was_changed_is_made_anew() {
     let first = ids();
     // The keys' order is nothing, and nor is whether it runs.
     daemon.state().machine.containers.get_mut("server").unwrap().status = "exited";
-    let moved = json!({"start_order": 2.0, "unknown": true, "image": "x:1", "environment": {"T": 1, "A": "é"}});
+    let moved =
+        json!({"start_order": 2.0, "unknown": true, "image": "x:1", "environment": {"T": 1, "A": "é"}});
     describe(&dir, &json!({"server": moved, "once": once}));
     let second = apply(&dir, "1").exits(0);
     assert!(second.tells("server: kept") && second.tells("once: kept"), "{second}");
@@ -88,9 +90,7 @@ fn the_last_failure_is_the_exit_code_and_the_others_go_on() {
     for (name, code) in [("allowed", 3), ("first", 4), ("second", 5)] {
         daemon.state().machine.behaviours.insert(name.to_string(), Behaviour::Ends(code));
     }
-    let once = |order: i64, codes: Value| {
-        json!({"image": "x:1", "detach": false, "start_order": order, "exit_codes": codes})
-    };
+    let once = |order: i64, codes: Value| json!({"image": "x:1", "detach": false, "start_order": order, "exit_codes": codes});
     let mut containers = json!({
         "allowed": once(0, json!([3])), "first": once(1, json!([0])), "second": once(2, json!([0])),
         "told": {"action": "exec", "command": ["server", "ls"], "start_order": 4},
@@ -143,7 +143,8 @@ fn other_configs_and_managers_are_left() {
 #[test]
 fn a_link_by_paunch_s_name_takes_its_command_line() {
     let daemon = daemon();
-    let dir = described(&daemon, &json!({"a": {"image": "x:1", "command": "sleep 1", "env_file": "/secret"}}));
+    let dir =
+        described(&daemon, &json!({"a": {"image": "x:1", "command": "sleep 1", "env_file": "/secret"}}));
     symlink(env!("CARGO_BIN_EXE_kolla-run"), dir.path("paunch")).unwrap();
     let call = |arguments: &[&str]| {
         let mut command = Command::new(dir.path("paunch"));

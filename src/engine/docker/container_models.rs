@@ -202,7 +202,10 @@ pub(super) fn facts_of(container: ContainerInspectResponse) -> ContainerFacts {
         healthcheck: config.healthcheck.and_then(healthcheck_of),
         restart,
         stop_signal: named(&config.stop_signal),
-        stop_grace: config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs),
+        stop_grace: config
+            .stop_timeout
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(Duration::from_secs),
         tty: config.tty == Some(true),
         interactive: config.open_stdin == Some(true),
         auto_remove: host.auto_remove == Some(true),

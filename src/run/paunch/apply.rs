@@ -14,13 +14,13 @@ use super::super::spec::Settings;
 use super::super::tasks::{engine_error, pull_missing_image};
 use super::super::text::indented;
 use super::config::RawSettings;
-use super::decide::{self, HISTORIC_MANAGER, OutdatedBy, owned, wanted_name};
+use super::decide::{self, HISTORIC_MANAGER, owned, wanted_name};
 use super::log::PaunchLog;
 use super::python;
 use super::settings::{self, exit_codes, is_exec};
 use crate::engine::EngineError;
 use crate::engine::container::{
-    ContainerEngine, ContainerSpec, Execution, ListedContainer, Labels, VolumeSource,
+    ContainerEngine, ContainerSpec, Execution, Labels, ListedContainer, VolumeSource,
 };
 use crate::engine::docker::Docker;
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, Fatal};
@@ -93,12 +93,18 @@ impl PaunchRunner<'_> {
             if *self.stop.borrow() {
                 return Ok(EXIT_INTERRUPTED);
             }
-            if self.remove_outdated(name, settings, &owned(&held, self.managed_by, Some(config.config_id))).await? {
+            if self
+                .remove_outdated(name, settings, &owned(&held, self.managed_by, Some(config.config_id)))
+                .await?
+            {
                 held = self.containers().await?;
             }
             let launched = if is_exec(settings) {
                 self.exec(name, settings, config.config_id).await?
-            } else if owned(&held, self.managed_by, Some(config.config_id)).iter().any(|it| wanted_name(it) == name) {
+            } else if owned(&held, self.managed_by, Some(config.config_id))
+                .iter()
+                .any(|it| wanted_name(it) == name)
+            {
                 self.log.note(format_args!("{name}: kept"));
                 continue;
             } else {
@@ -188,7 +194,8 @@ impl PaunchRunner<'_> {
         for container in owned(&held, self.managed_by, Some(config.config_id)) {
             if config.cleanup && !named(wanted_name(container)) {
                 self.remove(&container.id).await?;
-                self.log.note(format_args!("{}: removed: {} does not name it", container.name, config.config_id));
+                self.log
+                    .note(format_args!("{}: removed: {} does not name it", container.name, config.config_id));
             }
         }
         Ok(())
@@ -225,7 +232,7 @@ impl PaunchRunner<'_> {
             return Ok(false);
         };
         self.remove(&facts.id).await?;
-        self.log.note(format_args!("{name}: removed: {why}", why = why as OutdatedBy));
+        self.log.note(format_args!("{name}: removed: {why}"));
         Ok(true)
     }
 
@@ -325,12 +332,18 @@ impl PaunchRunner<'_> {
         let alike = self.labelled(CONTAINER_NAME, target).await?;
         let Some(real) = decide::discover(&alike, target, config_id) else {
             let message = format!("container {name}: there is no container {target} to run its command in");
-            return Err(Fatal::message(message, EXIT_FAILED).hinted("name one of a config, by its name there"));
+            return Err(
+                Fatal::message(message, EXIT_FAILED).hinted("name one of a config, by its name there")
+            );
         };
         let execution = Execution {
             command: command.to_vec(),
-            environment: environment(name, &Settings { env_files: Vec::new(), ..settings.clone() }, self.variables)
-                .unwrap_or_default(),
+            environment: environment(
+                name,
+                &Settings { env_files: Vec::new(), ..settings.clone() },
+                self.variables,
+            )
+            .unwrap_or_default(),
             user: settings.spec.user,
             privileged: settings.spec.privileged,
         };
@@ -347,7 +360,13 @@ impl PaunchRunner<'_> {
     }
 
     /// paunch's labels of a container.
-    pub fn labels(&self, name: &str, raw: &RawSettings, config_id: &str, extra: &[(String, String)]) -> Labels {
+    pub fn labels(
+        &self,
+        name: &str,
+        raw: &RawSettings,
+        config_id: &str,
+        extra: &[(String, String)],
+    ) -> Labels {
         let data = python::json(&raw.clone().into());
         let own = [
             (CONFIG_ID, config_id),
@@ -403,7 +422,8 @@ fn refusal<T>(result: Result<T, EngineError>) -> Result<Result<T, String>, Fatal
 fn check_actions(containers: &[(String, RawSettings)]) -> Result<(), Fatal> {
     for (name, settings) in containers {
         if let Some(action) = settings.get("action").filter(|action| *action != "run" && *action != "exec") {
-            let message = format!("container {name}: action: {} is neither run nor exec", python::json(action));
+            let message =
+                format!("container {name}: action: {} is neither run nor exec", python::json(action));
             return Err(Fatal::message(message, EXIT_FAILED));
         }
     }

@@ -134,13 +134,16 @@ const AFTER_HELP: &str = "\
 Exit codes: 0, or the last one that a container gave and that its exit_codes do not have; 1 for what could not be done.";
 
 /// Reads a command line of the program by itself; clap's error is ready to be shown and knows its exit code.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(PaunchRequest, Option<String>), clap::Error> {
-    let own = command(PROGRAM)
-        .version(env!("CARGO_PKG_VERSION"))
-        .args([
-            option("managed-by", "NAME", "Name of the tool that manages the containers [default: paunch]").global(true),
-            option("host", "ENDPOINT", "Engine, in place of the one of --default-runtime").short('H').global(true),
-        ]);
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<(PaunchRequest, Option<String>), clap::Error> {
+    let own = command(PROGRAM).version(env!("CARGO_PKG_VERSION")).args([
+        option("managed-by", "NAME", "Name of the tool that manages the containers [default: paunch]")
+            .global(true),
+        option("host", "ENDPOINT", "Engine, in place of the one of --default-runtime")
+            .short('H')
+            .global(true),
+    ]);
     let matches = own.try_get_matches_from(args)?;
     let host = text(&matches, "host");
     Ok((request(&matches), host))
@@ -155,7 +158,10 @@ pub fn command(name: &'static str) -> Command {
         .arg_required_else_help(true)
         .infer_long_args(true)
         .args([
-            switch("verbose", "Means nothing: everything is told").short('v').action(ArgAction::Count).global(true),
+            switch("verbose", "Means nothing: everything is told")
+                .short('v')
+                .action(ArgAction::Count)
+                .global(true),
             switch("quiet", "Tell only what is wrong").short('q').global(true),
             switch("debug", "Means nothing: everything is told").global(true),
             option("log-file", "FILE", "Write what is told to this file too")
@@ -163,7 +169,13 @@ pub fn command(name: &'static str) -> Command {
                 .value_hint(ValueHint::FilePath)
                 .global(true),
         ])
-        .subcommands([apply(), ids("cleanup", "Remove the containers of every config that is not named"), ids("delete", "Remove the containers of configs"), list(), debug()])
+        .subcommands([
+            apply(),
+            ids("cleanup", "Remove the containers of every config that is not named"),
+            ids("delete", "Remove the containers of configs"),
+            list(),
+            debug(),
+        ])
         .mut_subcommands(|sub| sub.infer_long_args(true).arg(runtime()))
 }
 
@@ -177,13 +189,18 @@ fn apply() -> Command {
             switch("healthcheck-disabled", "Let Podman ask no container for its health"),
             switch("no-cleanup", "Leave containers that are not in the file"),
             // As the Ansible module has it.
-            switch("cleanup", "Remove containers that are not in the file, which is the default").conflicts_with("no-cleanup"),
+            switch("cleanup", "Remove containers that are not in the file, which is the default")
+                .conflicts_with("no-cleanup"),
         ])
 }
 
 fn ids(name: &'static str, about: &'static str) -> Command {
     Command::new(name).about(about).arg(
-        Arg::new("config-ids").value_name("ID").num_args(0..).action(ArgAction::Append).help("Identifiers of configs"),
+        Arg::new("config-ids")
+            .value_name("ID")
+            .num_args(0..)
+            .action(ArgAction::Append)
+            .help("Identifiers of configs"),
     )
 }
 
@@ -217,7 +234,9 @@ fn debug() -> Command {
 
 fn config(is_id_needed: bool) -> [Arg; 3] {
     [
-        option("file", "FILE", "File, or directory of hashed-NAME.json").required(true).value_hint(ValueHint::AnyPath),
+        option("file", "FILE", "File, or directory of hashed-NAME.json")
+            .required(true)
+            .value_hint(ValueHint::AnyPath),
         option("config-id", "ID", "What the containers are known by").required(is_id_needed),
         option("label", "NAME=VALUE", "Label of every container; may be repeated")
             .action(ArgAction::Append)
@@ -326,7 +345,9 @@ mod tests {
         let line = "paunch --verbose apply --file d --config-id 1 --label a=b=c --label d= --managed-by me --no-cleanup --default-runtime docker --container-log-path /l --healthcheck-disabled";
         let (request, host) = read(line).expect("a request");
         assert_eq!((request.runtime, request.managed_by.as_str(), host), (PaunchRuntime::Docker, "me", None));
-        let PaunchTask::Apply { config, cleanup, healthcheck_disabled, log_path } = request.task else { panic!("no apply") };
+        let PaunchTask::Apply { config, cleanup, healthcheck_disabled, log_path } = request.task else {
+            panic!("no apply")
+        };
         assert_eq!((config.file.as_str(), config.config_id.as_str(), cleanup), ("d", "1", false));
         assert_eq!((healthcheck_disabled, log_path), (true, Some(PathBuf::from("/l"))));
         let labels = [("a", "b=c"), ("d", "")].map(|(name, value)| (name.to_string(), value.to_string()));
@@ -339,10 +360,15 @@ mod tests {
         assert_eq!((request.runtime, request.managed_by.as_str()), (PaunchRuntime::Podman, "paunch"));
         let (request, _) = read("paunch debug --file f --cont c").expect("a request");
         let PaunchTask::Debug { config, action, container, .. } = request.task else { panic!("no debug") };
-        assert_eq!((config.config_id.as_str(), action, container.as_str()), ("debug", DebugAction::PrintCmd, "c"));
+        assert_eq!(
+            (config.config_id.as_str(), action, container.as_str()),
+            ("debug", DebugAction::PrintCmd, "c")
+        );
         let (request, _) = read("paunch cleanup a b").expect("a request");
         assert_eq!(request.task, PaunchTask::Cleanup { config_ids: vec!["a".to_string(), "b".to_string()] });
-        for wrong in ["paunch", "paunch apply --file f", "paunch list --default-runtime crio", "paunch debug --file f"] {
+        for wrong in
+            ["paunch", "paunch apply --file f", "paunch list --default-runtime crio", "paunch debug --file f"]
+        {
             assert_eq!(read(wrong).expect_err(wrong).exit_code(), 2);
         }
     }

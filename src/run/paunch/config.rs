@@ -7,8 +7,7 @@ use serde_json::{Map, Value};
 use super::super::stack;
 
 /// Beginning and end of a path that TripleO's playbooks name and that is not there: the number of a step stands between.
-const STEP_FILE: [&str; 2] =
-    ["/var/lib/tripleo-config/hashed-container-startup-config-step_", ".json"];
+const STEP_FILE: [&str; 2] = ["/var/lib/tripleo-config/hashed-container-startup-config-step_", ".json"];
 
 /// Directory of the steps that such a path stands for.
 const STEPS_DIR: &str = "/var/lib/tripleo-config/container_startup_config";
@@ -96,7 +95,8 @@ pub fn settings_of(mut file: RawSettings, name: &str) -> Option<RawSettings> {
 
 /// True for a mapping of containers, false for the settings of one.
 fn is_of_several(file: &RawSettings) -> bool {
-    !file.is_empty() && file.iter().all(|(key, value)| value.is_object() && !["image", "action"].contains(&key.as_str()))
+    !file.is_empty()
+        && file.iter().all(|(key, value)| value.is_object() && !["image", "action"].contains(&key.as_str()))
 }
 
 #[cfg(test)]
@@ -127,9 +127,8 @@ mod tests {
 
     #[test]
     fn a_file_is_of_one_container_or_of_several() {
-        let names = |text: &str| {
-            containers_in(map(text), "f").into_iter().map(|(name, _)| name).collect::<Vec<_>>()
-        };
+        let names =
+            |text: &str| containers_in(map(text), "f").into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names(r#"{"image": "x", "environment": {}}"#), ["f"]);
         assert_eq!(names("b: {image: x}\na: {image: x}"), ["b", "a"]);
         assert_eq!(names("environment: {A: b}\nimage: x"), ["f"]);

@@ -20,7 +20,8 @@ use crate::error::{EXIT_FAILED, Fatal};
 /// The settings with what is asked for in their place.
 pub fn changed(mut settings: RawSettings, changes: &DebugChanges) -> Result<RawSettings, Fatal> {
     if changes.interactive || changes.shell {
-        let terminal = json!({"interactive": true, "tty": true, "restart": "no", "detach": false, "remove": true});
+        let terminal =
+            json!({"interactive": true, "tty": true, "restart": "no", "detach": false, "remove": true});
         settings.extend(terminal.as_object().cloned().into_iter().flatten());
     }
     if changes.shell {

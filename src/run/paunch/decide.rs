@@ -86,7 +86,11 @@ pub fn discover<'a>(containers: &'a [ListedContainer], name: &str, config_id: &s
 }
 
 /// Why a container has to be made anew; none when it stays. `image` is what its image's name stands for.
-pub fn outdated(settings: &RawSettings, held: &ContainerFacts, image: Option<&ImageId>) -> Option<OutdatedBy> {
+pub fn outdated(
+    settings: &RawSettings,
+    held: &ContainerFacts,
+    image: Option<&ImageId>,
+) -> Option<OutdatedBy> {
     let data = held.spec.labels.get(CONFIG_DATA).and_then(|data| parse(data).ok());
     let Some(data) = data.filter(|data| !data.is_empty()) else { return Some(OutdatedBy::Unknown) };
     if !python::are_equal(&Value::Object(data), &Value::Object(settings.clone())) {
@@ -164,7 +168,10 @@ mod tests {
             name: "a".to_string(),
             image: ImageId::from("sha256:1".to_string()),
             spec: ContainerSpec {
-                labels: data.map(|data| (CONFIG_DATA.to_string(), data.to_string())).into_iter().collect::<Labels>(),
+                labels: data
+                    .map(|data| (CONFIG_DATA.to_string(), data.to_string()))
+                    .into_iter()
+                    .collect::<Labels>(),
                 ..ContainerSpec::default()
             },
             status: ContainerStatus::Running,

@@ -85,7 +85,8 @@ pub fn list(mut rows: Vec<ListRow>, options: &ListOptions) -> Result<String, Str
         [] => (0..COLUMNS.len()).collect(),
         named => {
             // In the order of the columns, whatever that of the options.
-            let shown: Vec<usize> = (0..COLUMNS.len()).filter(|at| named.iter().any(|name| COLUMNS[*at] == name)).collect();
+            let shown: Vec<usize> =
+                (0..COLUMNS.len()).filter(|at| named.iter().any(|name| COLUMNS[*at] == name)).collect();
             if shown.is_empty() {
                 return Err(format!("there is no column {}: {}", named.join(", "), COLUMNS.join(", ")));
             }
@@ -93,7 +94,8 @@ pub fn list(mut rows: Vec<ListRow>, options: &ListOptions) -> Result<String, Str
         }
     };
     let heading: Vec<&str> = shown.iter().map(|at| COLUMNS[*at]).collect();
-    let cells: Vec<Vec<&str>> = rows.iter().map(|row| shown.iter().map(|at| row[*at].as_str()).collect()).collect();
+    let cells: Vec<Vec<&str>> =
+        rows.iter().map(|row| shown.iter().map(|at| row[*at].as_str()).collect()).collect();
     Ok(match options.format {
         ListFormat::Csv => csv(&heading, &cells),
         ListFormat::Json => indented(&objects(&heading, &cells)) + "\n",
@@ -101,7 +103,11 @@ pub fn list(mut rows: Vec<ListRow>, options: &ListOptions) -> Result<String, Str
         ListFormat::Table if cells.is_empty() && !options.print_empty => "\n".to_string(),
         ListFormat::Table => table(&heading, &cells),
         ListFormat::Value => lines(cells.iter().map(|row| row.join(" "))),
-        ListFormat::Yaml => serde_yaml::to_string(&objects(&heading, &cells)).unwrap_or_default(),
+        ListFormat::Yaml => {
+            let mut objects = objects(&heading, &cells);
+            objects.sort_all_objects();
+            serde_yaml::to_string(&objects).unwrap_or_default()
+        }
     })
 }
 
@@ -140,7 +146,8 @@ fn table(heading: &[&str], rows: &[Vec<&str>]) -> String {
         let height = row.iter().map(|cell| cell.lines().count()).max().unwrap_or(1).max(1);
         let part = |at: usize| {
             let cells = row.iter().zip(&widths);
-            let cells = cells.map(|(cell, width)| format!(" {:width$} ", cell.lines().nth(at).unwrap_or_default()));
+            let cells =
+                cells.map(|(cell, width)| format!(" {:width$} ", cell.lines().nth(at).unwrap_or_default()));
             format!("|{}|", cells.collect::<Vec<_>>().join("|"))
         };
         (0..height).map(part).collect::<Vec<_>>().join("\n")
@@ -157,7 +164,13 @@ mod tests {
         let rows = [["1", "b", "x", "say \"a\"", "running"], ["1", "a", "x:1", "", "exited"]];
         let rows = rows.map(|row| row.map(String::from)).to_vec();
         let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
-        let options = ListOptions { format, columns: texts(columns), sort: texts(sort), descending: false, print_empty: false };
+        let options = ListOptions {
+            format,
+            columns: texts(columns),
+            sort: texts(sort),
+            descending: false,
+            print_empty: false,
+        };
         list(rows, &options).expect("a list")
     }
 
@@ -177,10 +190,19 @@ mod tests {
     #[test]
     fn other_forms_are_for_programs() {
         let two = ["command", "container"];
-        assert_eq!(shown(ListFormat::Csv, &two, &[]), "\"container\",\"command\"\n\"b\",\"say \"\"a\"\"\"\n\"a\",\"\"\n");
+        assert_eq!(
+            shown(ListFormat::Csv, &two, &[]),
+            "\"container\",\"command\"\n\"b\",\"say \"\"a\"\"\"\n\"a\",\"\"\n"
+        );
         assert_eq!(shown(ListFormat::Value, &two, &[]), "b say \"a\"\na \n");
-        assert_eq!(shown(ListFormat::JsonLine, &["status"], &[]), r#"[{"status": "running"}, {"status": "exited"}]"#.to_string() + "\n");
-        assert_eq!(shown(ListFormat::Yaml, &["image"], &[]), "- image: x\n- image: x:1\n");
+        assert_eq!(
+            shown(ListFormat::JsonLine, &["status"], &[]),
+            r#"[{"status": "running"}, {"status": "exited"}]"#.to_string() + "\n"
+        );
+        assert_eq!(
+            shown(ListFormat::Yaml, &["image", "config"], &[]),
+            "- config: '1'\n  image: x\n- config: '1'\n  image: x:1\n"
+        );
     }
 
     #[test]
@@ -193,7 +215,10 @@ mod tests {
             print_empty,
         };
         assert_eq!(list(Vec::new(), &options(&[], false)), Ok("\n".to_string()));
-        assert_eq!(list(Vec::new(), &options(&["image"], true)), Ok("+-------+\n| image |\n+-------+\n+-------+\n".to_string()));
+        assert_eq!(
+            list(Vec::new(), &options(&["image"], true)),
+            Ok("+-------+\n| image |\n+-------+\n+-------+\n".to_string())
+        );
         assert!(list(Vec::new(), &options(&["size"], false)).is_err());
     }
 }

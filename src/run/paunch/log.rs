@@ -19,9 +19,8 @@ pub struct PaunchLog {
 impl PaunchLog {
     /// Opens the file, if there is to be one.
     pub fn open(file: Option<&Path>, quiet: bool) -> Result<PaunchLog, Fatal> {
-        let file = file.map(|path| {
-            append_to(path).map_err(|error| Fatal::of_file("write", path, error, EXIT_FAILED))
-        });
+        let file = file
+            .map(|path| append_to(path).map_err(|error| Fatal::of_file("write", path, error, EXIT_FAILED)));
         Ok(PaunchLog { file: file.transpose()?, quiet })
     }
 

@@ -95,7 +95,10 @@ impl PaunchSession<'_> {
         })
     }
 
-    fn with_runner<T>(&self, work: impl AsyncFnOnce(&PaunchRunner<'_>) -> Result<T, Fatal>) -> Result<T, Fatal> {
+    fn with_runner<T>(
+        &self,
+        work: impl AsyncFnOnce(&PaunchRunner<'_>) -> Result<T, Fatal>,
+    ) -> Result<T, Fatal> {
         block_on(async {
             let engine = self.engine().await?;
             let orderly = interrupt::orderly();
@@ -120,14 +123,21 @@ impl PaunchSession<'_> {
                 Err(Fatal::message(message, EXIT_FAILED))
             }
             Some(_) => {
-                self.log.fault(format_args!("warning: --container-log-path: containers log to Podman's own place"));
+                self.log.fault(format_args!(
+                    "warning: --container-log-path: containers log to Podman's own place"
+                ));
                 Ok(())
             }
             None => Ok(()),
         }
     }
 
-    fn apply(&self, arguments: &ConfigArguments, cleanup: bool, healthcheck_disabled: bool) -> Result<u8, Fatal> {
+    fn apply(
+        &self,
+        arguments: &ConfigArguments,
+        cleanup: bool,
+        healthcheck_disabled: bool,
+    ) -> Result<u8, Fatal> {
         let mut containers = load::load(&arguments.file, None)?;
         settings::sort(&mut containers, |(_, settings)| settings);
         let config = AppliedConfig {
@@ -174,7 +184,8 @@ impl PaunchSession<'_> {
             }),
             DebugAction::Run => {
                 let line = self.with_runner(async |runner| {
-                    let (line, spec) = debug::run_line(runner, self.request.runtime, arguments, name, &settings).await?;
+                    let (line, spec) =
+                        debug::run_line(runner, self.request.runtime, arguments, name, &settings).await?;
                     match runner.missing_volume(&spec).await? {
                         None => Ok(line),
                         Some(missing) => Err(Fatal::message(

@@ -37,7 +37,10 @@ pub fn are_equal(one: &Value, other: &Value) -> bool {
             };
             one.len() == other.len() && one.iter().all(in_other)
         }
-        _ => one == other || matches!((number(one), number(other)), (Some(one), Some(other)) if one.total_cmp(&other).is_eq()),
+        _ => {
+            one == other
+                || matches!((number(one), number(other)), (Some(one), Some(other)) if one.total_cmp(&other).is_eq())
+        }
     }
 }
 

@@ -13,8 +13,23 @@ use crate::engine::container::Healthcheck;
 
 /// Keys whose value is one text.
 const TEXTS: [&str; 17] = [
-    "image", "action", "net", "ipc", "pid", "uts", "privileged", "restart", "user", "log_tag", "cpu_shares",
-    "mem_limit", "memswap_limit", "mem_swappiness", "stop_signal", "hostname", "stop_grace_period",
+    "image",
+    "action",
+    "net",
+    "ipc",
+    "pid",
+    "uts",
+    "privileged",
+    "restart",
+    "user",
+    "log_tag",
+    "cpu_shares",
+    "mem_limit",
+    "memswap_limit",
+    "mem_swappiness",
+    "stop_signal",
+    "hostname",
+    "stop_grace_period",
 ];
 
 /// Keys that are on or off.
@@ -22,7 +37,14 @@ const SWITCHES: [&str; 4] = ["detach", "remove", "interactive", "tty"];
 
 /// Keys whose value is a list.
 const LISTS: [&str; 9] = [
-    "env_file", "ulimit", "group_add", "volumes", "volumes_from", "security_opt", "extra_hosts", "cap_add",
+    "env_file",
+    "ulimit",
+    "group_add",
+    "volumes",
+    "volumes_from",
+    "security_opt",
+    "extra_hosts",
+    "cap_add",
     "cap_drop",
 ];
 
@@ -51,9 +73,9 @@ pub fn read(settings: &RawSettings, own_cpus: Option<&str>) -> Result<Settings, 
     read.exit_codes = exit_codes(settings);
     let spec = &mut read.spec;
     (spec.cap_add, spec.cap_drop) = (capabilities(&spec.cap_add), capabilities(&spec.cap_drop));
-    let modes = texts_of(&plain, "volumes").map(|volume| volume.splitn(3, ':').nth(2).unwrap_or_default());
-    for (volume, mode) in spec.volumes.iter_mut().zip(modes) {
-        volume.mode = mode.to_string();
+    let volumes = plain.get("volumes").and_then(Value::as_array);
+    for (volume, written) in spec.volumes.iter_mut().zip(volumes.into_iter().flatten()) {
+        volume.mode = text(written).splitn(3, ':').nth(2).unwrap_or_default().to_string();
     }
     read.spec.healthcheck = given("healthcheck").and_then(Value::as_object).map(healthcheck).transpose()?;
     Ok(read)
@@ -74,9 +96,8 @@ pub fn exit_codes(settings: &RawSettings) -> Vec<i64> {
 
 /// Containers in the order in which they come about; those of the same place stay as they are.
 pub fn sort<T>(containers: &mut [T], settings: impl Fn(&T) -> &RawSettings) {
-    let order = |container: &T| {
-        settings(container).get("start_order").and_then(Value::as_f64).unwrap_or_default()
-    };
+    let order =
+        |container: &T| settings(container).get("start_order").and_then(Value::as_f64).unwrap_or_default();
     containers.sort_by(|one, other| order(one).total_cmp(&order(other)));
 }
 
@@ -92,21 +113,10 @@ pub fn each_cpu(list: &str) -> String {
     each.collect::<Vec<_>>().join(",")
 }
 
-/// What is in a list, without what is false.
+/// What is in a list, without what is false; a single value is a list of one.
 fn texts(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => {
-            items.iter().filter(|item| is_true(item)).map(text).collect::<Vec<_>>().into()
-        }
-        single => Value::from(text(single)),
-    }
-}
-
-/// The texts of a list of [`LISTS`].
-fn texts_of<'a>(plain: &'a Map<String, Value>, key: &str) -> impl Iterator<Item = &'a str> {
-    let list = plain.get(key);
-    let items = list.and_then(Value::as_array).map_or(list.as_slice(), Vec::as_slice);
-    items.iter().filter_map(Value::as_str)
+    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    items.iter().filter(|item| is_true(item)).map(text).collect::<Vec<_>>().into()
 }
 
 /// Capabilities by their full names, each once.
@@ -183,11 +193,21 @@ mod tests {
         let spec = &settings.spec;
         assert!(settings.detach && spec.auto_remove && !spec.tty && spec.privileged);
         assert_eq!(spec.command, ["sh", "-c", "'a", "b'"]);
-        assert_eq!((&spec.cap_add[..], spec.volumes[0].bind().as_str()), (&["ALL", "CAP_NET_ADMIN"].map(String::from)[..], "/a:/b"));
-        let expected = [("A", "True"), ("D", "1.5")].map(|(name, value)| (name.to_string(), value.to_string()));
-        assert_eq!((&spec.environment, settings.passed_variables), (&expected.into(), vec!["B".to_string(), "C".to_string()]));
+        assert_eq!(
+            (&spec.cap_add[..], spec.volumes[0].bind().as_str()),
+            (&["ALL", "CAP_NET_ADMIN"].map(String::from)[..], "/a:/b")
+        );
+        let expected =
+            [("A", "True"), ("D", "1.5")].map(|(name, value)| (name.to_string(), value.to_string()));
+        assert_eq!(
+            (&spec.environment, settings.passed_variables),
+            (&expected.into(), vec!["B".to_string(), "C".to_string()])
+        );
         assert_eq!((spec.user.as_deref(), spec.limits.cpuset_cpus.as_deref()), (Some("0"), Some("0,1")));
-        assert_eq!((spec.volumes.len(), spec.healthcheck.as_ref(), settings.exit_codes), (1, None, vec![0, 2]));
+        assert_eq!(
+            (spec.volumes.len(), spec.healthcheck.as_ref(), settings.exit_codes),
+            (1, None, vec![0, 2])
+        );
     }
 
     #[test]
@@ -200,15 +220,26 @@ mod tests {
     #[test]
     fn a_healthcheck_has_what_it_is_given_and_no_more() {
         let check = |check: Value| read(&raw(&json!({"image": "x", "healthcheck": check})), None);
-        let found = check(json!({"test": "NONE", "interval": "30s"})).expect("settings").spec.healthcheck.expect("a check");
+        let found = check(json!({"test": "NONE", "interval": "30s"}))
+            .expect("settings")
+            .spec
+            .healthcheck
+            .expect("a check");
         assert_eq!(found.test, ["CMD-SHELL", "NONE"]);
-        assert_eq!((found.interval, found.timeout, found.retries), (Duration::from_secs(30), Duration::ZERO, 0));
+        assert_eq!(
+            (found.interval, found.timeout, found.retries),
+            (Duration::from_secs(30), Duration::ZERO, 0)
+        );
         assert!(check(json!({"retries": -1})).is_err());
     }
 
     #[test]
     fn what_docker_would_refuse_is_an_error() {
-        for settings in [json!({"command": "x"}), json!({"image": "x", "mem_limit": "2q"}), json!({"action": "exec", "command": "c"})] {
+        for settings in [
+            json!({"command": "x"}),
+            json!({"image": "x", "mem_limit": "2q"}),
+            json!({"action": "exec", "command": "c"}),
+        ] {
             assert!(read(&raw(&settings), None).is_err(), "{settings}");
         }
         let exec = read(&raw(&json!({"action": "exec", "command": "c ls"})), None).expect("settings");
@@ -217,9 +248,8 @@ mod tests {
 
     #[test]
     fn containers_of_the_same_place_keep_their_order() {
-        let mut containers = ["b", "a", "c"].map(|name| {
-            (name, raw(&if name == "b" { json!({"start_order": 1}) } else { json!({}) }))
-        });
+        let mut containers = ["b", "a", "c"]
+            .map(|name| (name, raw(&if name == "b" { json!({"start_order": 1}) } else { json!({}) })));
         sort(&mut containers, |(_, settings)| settings);
         assert_eq!(containers.map(|(name, _)| name), ["a", "c", "b"]);
     }
