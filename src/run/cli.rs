@@ -9,8 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::labels::MANAGER;
-use super::paunch;
-use super::paunch::cli::PaunchRequest;
+use super::paunch::cli::{self as paunch, PaunchRequest};
 
 /// A command line, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +116,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
     let matches = command().try_get_matches_from(args)?;
     let managed_by = text(&matches, "managed-by");
     if let Some(("paunch", of)) = matches.subcommand() {
-        let (host, task) = (text(&matches, "host"), RunTask::Paunch(paunch::cli::request(of)));
+        let (host, task) = (text(&matches, "host"), RunTask::Paunch(paunch::request(of)));
         return Ok(RunRequest { host, state_dir: None, managed_by: String::new(), task });
     }
     let managed_by = managed_by.unwrap_or_else(|| MANAGER.to_string());
@@ -218,7 +217,7 @@ pub fn command() -> Command {
             Command::new("cleanup")
                 .about("Remove the containers of every stack that is not named")
                 .arg(config_ids("Stacks that stay")),
-            paunch::cli::command("paunch"),
+            paunch::command("paunch"),
             Command::new("stacks")
                 .about("List the stacks inside the program, or print one")
                 .arg(Arg::new("name").value_name("NAME").help("Stack to print")),

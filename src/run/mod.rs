@@ -13,6 +13,7 @@ pub mod labels;
 pub mod opened;
 pub mod paunch;
 mod placeholders;
+mod reached;
 pub mod remove;
 pub mod shipped;
 pub mod spec;
