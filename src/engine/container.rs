@@ -518,12 +518,12 @@ pub trait ContainerEngine: Engine {
     fn container_log<'a>(&'a self, name: &'a str, lines: usize)
     -> BoxFuture<'a, Result<String, EngineError>>;
 
-    /// Hands on the last lines that a container wrote, and then each that it writes, until it ends.
+    /// Hands on the last lines that a container wrote, and then each that it writes, until it ends or `line` gives false.
     fn follow_log<'a>(
         &'a self,
         name: &'a str,
         lines: usize,
-        line: &'a (dyn Fn(&str) + Send + Sync),
+        line: &'a (dyn Fn(&str) -> bool + Send + Sync),
     ) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// All that a container wrote, the end of much.

@@ -10,8 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::labels::MANAGER;
-use super::paunch;
-use super::paunch::cli::PaunchRequest;
+use super::paunch::cli::{self as paunch, PaunchRequest};
 use super::worker::module::{CallMode, MODULES};
 use super::worker::params::ACTIONS;
 
@@ -145,7 +144,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
     let matches = command().try_get_matches_from(args)?;
     let managed_by = text(&matches, "managed-by");
     if let Some(("paunch", of)) = matches.subcommand() {
-        let (host, task) = (text(&matches, "host"), RunTask::Paunch(paunch::cli::request(of)));
+        let (host, task) = (text(&matches, "host"), RunTask::Paunch(paunch::request(of)));
         return Ok(RunRequest { host, state_dir: None, managed_by: String::new(), task });
     }
     let managed_by = managed_by.unwrap_or_else(|| MANAGER.to_string());
@@ -303,7 +302,7 @@ pub fn command() -> Command {
                     .value_parser(value_parser!(PathBuf))
                     .conflicts_with_all(["module", "file"]),
                 ),
-            paunch::cli::command("paunch"),
+            paunch::command("paunch"),
             Command::new("stacks")
                 .about("List the stacks inside the program, or print one")
                 .arg(Arg::new("name").value_name("NAME").help("Stack to print")),

@@ -14,6 +14,7 @@ mod module_tasks;
 pub mod opened;
 pub mod paunch;
 mod placeholders;
+mod reached;
 pub mod remove;
 pub mod shipped;
 pub mod spec;

@@ -16,6 +16,7 @@ use super::health::Waiter;
 use super::inspect::{check, look_up};
 use super::labels::StackOwner;
 use super::opened::{OpenedStack, StackText, check_id, masking, unknown_stack};
+use super::reached::{engine_error, pull_missing_image, reach};
 use super::remove::{clean_up, delete};
 use super::spec::LaunchAction;
 use super::stack::Stack;
@@ -25,28 +26,17 @@ use super::text::{self, columns, took};
 use super::units::quoted_line;
 use super::{labels, shipped};
 use crate::engine::container::{ContainerEngine, ListedContainer};
-use crate::engine::docker::{Credentials, Docker, DockerHost, Endpoint};
-use crate::engine::{Engine, EngineError};
+use crate::engine::docker::{Docker, Endpoint};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
-use crate::model::failure::Failure;
-use crate::model::platform::{Arch, Platform};
-use crate::model::reference::Reference;
 use crate::model::secret::Secrets;
 use crate::report::counted;
 use crate::session::engines::tell_engine;
 use crate::session::environment::Environment;
 use crate::session::reporters::tally;
-use crate::session::stdio::{hide, output, tell, tell_pause};
+use crate::session::stdio::{hide, output, output_by, tell};
 use crate::session::threads::block_on;
 use crate::util::interrupt;
 use crate::util::nearest;
-use crate::util::retry::{Again, retry};
-
-/// How long helpers that hold credentials may be silent.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// So often a failed pull is tried again.
-const RETRIES: u32 = 3;
 
 /// The engine, the state directory and the output of a run, which every task works with.
 pub struct RunSession {
@@ -240,12 +230,15 @@ impl RunSession {
             }
             if follow {
                 // Until each has ended, or nobody reads any more.
-                let tell = |name: &str, line: &str| match output(&secrets.hide(format!("{name}: {line}\n"))) {
-                    Ok(_) => {}
-                    Err(fatal) => tell(&fatal),
+                let print = |name: &str, line: &str| {
+                    let (text, mut is_read) = (secrets.hide(format!("{name}: {line}\n")), false);
+                    let printed = output_by(|out| {
+                        out.write_all(text.as_bytes()).and_then(|()| out.flush()).inspect(|()| is_read = true)
+                    });
+                    printed.map_err(|fatal| tell(&fatal)).is_ok() && is_read
                 };
                 let all = found_all.iter().map(async |(name, container)| {
-                    engine.follow_log(&container.id, tail, &|line| tell(name, line)).await
+                    engine.follow_log(&container.id, tail, &|line| print(name, line)).await
                 });
                 return try_join_all(all).await.map(|_| 0).map_err(engine_error);
             }
@@ -354,50 +347,6 @@ async fn pull_missing(engine: &Docker, stack: &Stack, step: Option<u32>) -> Resu
         })?;
     }
     Ok(())
-}
-
-/// Pulls an image that the engine does not have.
-///
-/// # Errors
-/// The engine can't be asked; within, the image can't be had.
-pub async fn pull_missing_image(engine: &Docker, image: &str) -> Result<Result<(), Failure>, Fatal> {
-    if engine.image_defaults(image).await.map_err(engine_error)?.is_some() {
-        return Ok(Ok(()));
-    }
-    let reference: Reference = image.parse().map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
-    // As engines have it, for whom no tag means every one.
-    let reference = if reference.digest.is_some() { reference } else { reference.tagged() };
-    let platform = Platform::new(engine.facts().architecture.unwrap_or_else(Arch::host));
-    tell(format_args!("{image}: pulling it"));
-    let again = |error: &Failure| Again::if_transient(error.transient);
-    let pull = async || engine.pull(&reference, platform, &|_| {}).await.map(drop).map_err(Failure::from);
-    let waits = |error: &Failure, pause| tell_pause(&error.message, pause);
-    Ok(retry(RETRIES, again, waits, pull).await)
-}
-
-/// An engine, once it was reached.
-pub async fn reach(environment: &Environment, endpoint: Endpoint) -> Result<Docker, Fatal> {
-    let directory = environment.docker.directory.as_deref();
-    let credentials = directory.map(|dir| Credentials::load(dir, PATIENCE)).unwrap_or_default();
-    DockerHost::new(endpoint, credentials).connect().await.map_err(|error| unreachable(&error))
-}
-
-fn unreachable(error: &EngineError) -> Fatal {
-    Fatal::new(error, EXIT_FAILED)
-        .hinted("start the engine, or name its socket with --host or in DOCKER_HOST, e.g. unix:///run/podman/podman.sock")
-}
-
-/// The error of an engine that ends the run.
-pub fn engine_error(error: EngineError) -> Fatal {
-    let fatal = Fatal::new(&error, EXIT_FAILED);
-    match error {
-        EngineError::ConnectionLost { .. }
-        | EngineError::Stalled { .. }
-        | EngineError::Unreachable { .. } => {
-            fatal.hinted("once the engine answers again, the same command goes on from there")
-        }
-        _ => fatal,
-    }
 }
 
 fn examine_error(error: ExamineError) -> Fatal {

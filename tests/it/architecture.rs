@@ -247,6 +247,7 @@ const PURE: [(&str, &[&str]); 22] = [
             "run/paunch/load.rs",
             "run/paunch/log.rs",
             "run/paunch/mod.rs",
+            "run/reached.rs",
             "run/state.rs",
             "run/tasks.rs",
             "run/worker/actions.rs",

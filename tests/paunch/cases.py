@@ -288,7 +288,6 @@ LISTS = [
             ["-f", "value", "-c", "status", "-c", "container"], ["--sort-descending"], ["--column", "image"],
         )),
         task("list", "-c", "nothing"),
-        task("list", managed_by="{p}other", output=True),
     ]),
     Case("wrong usage", [
         Run(["apply", "--file", "x"]), Run(["aply"]), Run(["list", "--default-runtime", "crio"]), Run(["debug", "--file", "x"]),

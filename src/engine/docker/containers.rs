@@ -134,7 +134,7 @@ impl Docker {
         &self,
         name: &str,
         lines: usize,
-        line: &(dyn Fn(&str) + Send + Sync),
+        line: &(dyn Fn(&str) -> bool + Send + Sync),
     ) -> Result<(), EngineError> {
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(true);
         let options = options.tail(&lines.to_string()).build();
@@ -149,7 +149,9 @@ impl Docker {
                 .or((rest.len() > KEPT_OUTPUT).then_some(KEPT_OUTPUT))
             {
                 let of_line: Vec<u8> = rest.drain(..=end).collect();
-                line(String::from_utf8_lossy(&of_line).trim_end_matches(['\r', '\n']));
+                if !line(String::from_utf8_lossy(&of_line).trim_end_matches(['\r', '\n'])) {
+                    return Ok(());
+                }
             }
         }
         if !rest.is_empty() {
@@ -336,7 +338,7 @@ impl ContainerEngine for Docker {
         &'a self,
         name: &'a str,
         lines: usize,
-        line: &'a (dyn Fn(&str) + Send + Sync),
+        line: &'a (dyn Fn(&str) -> bool + Send + Sync),
     ) -> BoxFuture<'a, Result<(), EngineError>> {
         self.follow(name, lines, line).boxed()
     }

@@ -270,3 +270,23 @@ fn explain(error: &io::Error) -> String {
     };
     format!("{error}; {hint}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_container_does_may_take_its_time() {
+        for (target, expected) in [
+            ("/exec/1/start", Exchange::Command),
+            ("/exec/1/json", Exchange::Question),
+            ("/containers/a/stop?t=300", Exchange::Command),
+            ("/containers/a/start", Exchange::Question),
+            ("/containers/a/logs?follow=true&stdout=true", Exchange::Command),
+            ("/containers/a/logs?follow=false", Exchange::Question),
+            ("/images/stop/json", Exchange::Question),
+        ] {
+            assert_eq!(Exchange::of(&Uri::from_static(target)), expected, "{target}");
+        }
+    }
+}

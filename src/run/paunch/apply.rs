@@ -10,11 +10,11 @@ use super::super::apply::GRACE;
 use super::super::desired::environment;
 use super::super::health::{NotUp, Waiter};
 use super::super::labels::{CONFIG_DATA, CONFIG_ID, CONTAINER_NAME, MANAGED_BY};
+use super::super::reached::{engine_error, pull_missing_image};
 use super::super::spec::Settings;
-use super::super::tasks::{engine_error, pull_missing_image};
 use super::super::text::indented;
 use super::config::RawSettings;
-use super::decide::{self, HISTORIC_MANAGER, OutdatedBy, owned, wanted_name};
+use super::decide::{self, HISTORIC_MANAGER, owned, wanted_name};
 use super::log::PaunchLog;
 use super::python;
 use super::settings::{self, exit_codes, is_exec};
@@ -232,7 +232,7 @@ impl PaunchRunner<'_> {
             return Ok(false);
         };
         self.remove(&facts.id).await?;
-        self.log.note(format_args!("{name}: removed: {why}", why = why as OutdatedBy));
+        self.log.note(format_args!("{name}: removed: {why}"));
         Ok(true)
     }
 

@@ -7,8 +7,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::super::docker_run::{RunLine, docker_run};
+use super::super::reached::engine_error;
 use super::super::state::suffix;
-use super::super::tasks::engine_error;
 use super::apply::PaunchRunner;
 use super::cli::{ConfigArguments, DebugChanges, PaunchRuntime};
 use super::config::RawSettings;

@@ -103,7 +103,11 @@ pub fn list(mut rows: Vec<ListRow>, options: &ListOptions) -> Result<String, Str
         ListFormat::Table if cells.is_empty() && !options.print_empty => "\n".to_string(),
         ListFormat::Table => table(&heading, &cells),
         ListFormat::Value => lines(cells.iter().map(|row| row.join(" "))),
-        ListFormat::Yaml => serde_yaml::to_string(&objects(&heading, &cells)).unwrap_or_default(),
+        ListFormat::Yaml => {
+            let mut objects = objects(&heading, &cells);
+            objects.sort_all_objects();
+            serde_yaml::to_string(&objects).unwrap_or_default()
+        }
     })
 }
 
@@ -195,7 +199,10 @@ mod tests {
             shown(ListFormat::JsonLine, &["status"], &[]),
             r#"[{"status": "running"}, {"status": "exited"}]"#.to_string() + "\n"
         );
-        assert_eq!(shown(ListFormat::Yaml, &["image"], &[]), "- image: x\n- image: x:1\n");
+        assert_eq!(
+            shown(ListFormat::Yaml, &["image", "config"], &[]),
+            "- config: '1'\n  image: x\n- config: '1'\n  image: x:1\n"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use self::apply::{AppliedConfig, PaunchRunner};
 use self::cli::{ConfigArguments, DebugAction, DebugChanges, PaunchRequest, PaunchRuntime, PaunchTask};
 use self::listing::ListOptions;
 use self::log::PaunchLog;
-use super::tasks::{engine_error, reach};
+use super::reached::{engine_error, reach};
 use crate::engine::container::ContainerEngine;
 use crate::engine::docker::{Docker, Endpoint};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
