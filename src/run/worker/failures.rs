@@ -29,7 +29,7 @@ pub fn failure(name: &str, current: impl Into<Value>, desired: impl Into<Value>)
 }
 
 /// A value as it is and as it is to be; none when it is as it is to be.
-type Sides = Option<(Value, Value)>;
+type BothValues = Option<(Value, Value)>;
 
 impl Comparison<'_> {
     /// All that differs, in the order in which kolla-ansible looks.
@@ -82,7 +82,7 @@ impl Comparison<'_> {
         self.host(key).as_str().filter(|mode| !mode.is_empty())
     }
 
-    fn cap_add(&self) -> Sides {
+    fn cap_add(&self) -> BothValues {
         // Newer engines tell of `NET_ADMIN` as `CAP_NET_ADMIN`; Podman before 4.4 does not tell what it adds.
         let plain = |name: &String| name.to_uppercase().trim_start_matches("CAP_").to_string();
         let always = (self.params.podman && !self.params.privileged).then(|| AUDIT_WRITE.to_string());
@@ -92,7 +92,7 @@ impl Comparison<'_> {
         (of(&current) != of(&desired)).then(|| (json!(current), json!(desired)))
     }
 
-    fn security_opt(&self) -> Sides {
+    fn security_opt(&self) -> BothValues {
         let is_host = |mode: &Option<String>| mode.as_deref() == Some("host");
         // Engines add options of their own then.
         if is_host(&self.params.ipc_mode) || is_host(&self.params.pid_mode) || self.params.privileged {
@@ -101,17 +101,17 @@ impl Comparison<'_> {
         sets(texts(self.host("SecurityOpt")), set(&self.params.security_opt))
     }
 
-    fn image(&self) -> Sides {
+    fn image(&self) -> BothValues {
         self.is_other_image().then(|| (self.held["Image"].clone(), json!(self.params.image)))
     }
 
-    fn ipc_mode(&self) -> Sides {
+    fn ipc_mode(&self) -> BothValues {
         let (current, desired) = (self.mode("IpcMode"), self.params.ipc_mode.as_deref());
         (desired.is_some() && desired != current).then(|| (json!(current), json!(desired)))
     }
 
     /// Labels of the image count only when they are asked for.
-    fn labels(&self) -> Sides {
+    fn labels(&self) -> BothValues {
         let image = self.image?;
         let mut current = self.held["Config"]["Labels"].as_object().cloned().unwrap_or_default();
         let desired = &self.params.labels;
@@ -123,25 +123,25 @@ impl Comparison<'_> {
         (is_overruled || current != wanted).then(|| (json!(current), json!(wanted)))
     }
 
-    fn privileged(&self) -> Sides {
+    fn privileged(&self) -> BothValues {
         let current = self.host("Privileged").as_bool().unwrap_or_default();
         (current != self.params.privileged).then(|| (json!(current), json!(self.params.privileged)))
     }
 
-    fn pid_mode(&self) -> Sides {
+    fn pid_mode(&self) -> BothValues {
         // The usual one, of which Docker says nothing and Podman this.
         let asked = |mode: Option<&str>| mode.filter(|mode| *mode != "private").map(String::from);
         let (current, desired) = (self.mode("PidMode"), self.params.pid_mode.as_deref());
         (asked(current) != asked(desired)).then(|| (json!(current), json!(desired)))
     }
 
-    fn cgroupns_mode(&self) -> Sides {
+    fn cgroupns_mode(&self) -> BothValues {
         let current = self.mode("CgroupnsMode").or(self.mode("CgroupMode")).unwrap_or("host");
         let desired = self.params.cgroupns_mode.as_deref()?;
         (current != desired).then(|| (json!(current), json!(desired)))
     }
 
-    fn tmpfs(&self) -> Sides {
+    fn tmpfs(&self) -> BothValues {
         let place = |text: &String| text.split(':').next().unwrap_or_default().to_string();
         // Podman can't be asked for any.
         let desired = if self.params.podman { &[][..] } else { &self.params.tmpfs };
@@ -151,7 +151,7 @@ impl Comparison<'_> {
         (current != places).then(|| (json!(current), json!(set(desired))))
     }
 
-    fn volumes(&self) -> Sides {
+    fn volumes(&self) -> BothValues {
         let places: BTreeSet<String> =
             self.held["Config"]["Volumes"].as_object().into_iter().flat_map(Map::keys).cloned().collect();
         let binds = texts(self.host("Binds"));
@@ -175,7 +175,7 @@ impl Comparison<'_> {
     }
 
     /// Variables that are asked for; the names alone are told, for values may be secrets.
-    fn environment(&self) -> Sides {
+    fn environment(&self) -> BothValues {
         let current = self.held["Config"]["Env"].as_array();
         let pair = |variable: &Value| {
             let (name, value) = variable.as_str()?.split_once('=')?;
@@ -189,13 +189,13 @@ impl Comparison<'_> {
         differs.then(|| (names(&current), names(desired)))
     }
 
-    fn state(&self) -> Sides {
+    fn state(&self) -> BothValues {
         let current = self.held["State"]["Status"].as_str().unwrap_or_default();
         (current != self.params.state).then(|| (json!(current), json!(self.params.state)))
     }
 
     /// Limits that are asked for have to be so, and the others as they are by default: nothing.
-    fn dimensions(&self) -> Result<Sides, ModuleFailure> {
+    fn dimensions(&self) -> Result<BothValues, ModuleFailure> {
         let asked = &self.params.dimensions;
         let mut differs = self.ulimits_differ();
         for (name, key) in DIMENSIONS {
@@ -243,7 +243,7 @@ impl Comparison<'_> {
         only(held) != only(wanted)
     }
 
-    fn command(&self) -> Sides {
+    fn command(&self) -> BothValues {
         if !self.wanted.has_command {
             return None;
         }
@@ -254,7 +254,7 @@ impl Comparison<'_> {
             .then(|| (json!(current.join(" ").trim()), json!(self.params.command)))
     }
 
-    fn healthcheck(&self) -> Sides {
+    fn healthcheck(&self) -> BothValues {
         let current = &self.held["Config"]["Healthcheck"];
         let number = |key: &str| current[key].as_i64().unwrap_or_default();
         let nanoseconds =
@@ -284,7 +284,7 @@ fn texts(value: &Value) -> BTreeSet<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(String::from).collect()
 }
 
-fn sets(current: BTreeSet<String>, desired: BTreeSet<String>) -> Sides {
+fn sets(current: BTreeSet<String>, desired: BTreeSet<String>) -> BothValues {
     (current != desired).then(|| (json!(current), json!(desired)))
 }
 
