@@ -126,7 +126,8 @@ fn other_configs_and_managers_are_left() {
     describe(&dir, &json!({"b": {"image": "x:1"}}));
     apply(&dir, "2").exits(0);
     describe(&dir, &json!({"c": {"image": "x:1"}}));
-    paunch(&dir, &["apply", "--file", "config", "--config-id", "2", "--managed-by", "me"]).exits(0);
+    // Who has none of a config takes paunch's for one's own.
+    paunch(&dir, &["apply", "--file", "config", "--config-id", "3", "--managed-by", "me"]).exits(0);
     let names = || daemon.state().machine.containers.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(), ["a", "b", "c"]);
     // A name that is taken is a failure, in Docker's own code.
