@@ -315,7 +315,7 @@ fn podman_binds(binds: &BTreeSet<String>) -> BTreeSet<(String, String, BTreeSet<
         let (source, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let is_system = SYSTEM.iter().any(|system| target.starts_with(system));
         let counts =
-            |flag: &&str| !flag.is_empty() && !DEFAULTS.contains(flag) && !(is_system && *flag == "noexec");
+            |flag: &&str| !(flag.is_empty() || DEFAULTS.contains(flag) || is_system && *flag == "noexec");
         let mut flags: BTreeSet<String> =
             parts.next().unwrap_or_default().split(',').filter(counts).map(String::from).collect();
         if !flags.contains("ro") {
