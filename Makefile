@@ -67,7 +67,6 @@ test: build python engine ## Run every test (replaces a running demo)
 	tests/parity/run
 	tests/demo/check
 	tests/refresh/run
-	tests/paunch/compare
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
 	tests/images/check_self kolla/base:demo
 	tests/images/check $$(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=kolla/*:demo')
