@@ -20,7 +20,8 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_task_start(self, task, is_conditional):
         self.began[task._uuid] = time.monotonic()
 
-    v2_playbook_on_handler_task_start = lambda self, task: self.v2_playbook_on_task_start(task, False)
+    def v2_playbook_on_handler_task_start(self, task):
+        self.began[task._uuid] = time.monotonic()
 
     def note(self, result, outcome):
         task = result._task
