@@ -14,6 +14,9 @@ CARGO_FLAGS := --release --locked
 # The images that `make images` builds; `all` for the whole tree.
 PROFILE := cloud
 
+# Whose modules kolla-ansible's playbooks use: python (its own) or ours.
+MODULE := python
+
 # $(call shell_scripts,DIRECTORY...)
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests benches docs -name '*.py')
@@ -22,7 +25,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud cloud-clean worker demo-clean unit test parity paunch bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
+.PHONY: help build demo cloud kolla-ansible cloud-clean worker demo-clean unit test parity paunch bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -42,6 +45,9 @@ demo-clean: ## Remove the demo's containers, volumes and passwords
 cloud: build python engine ## Run a whole cloud of images on this machine, and use it: a server boots, horizon is logged in to
 	tests/host/tools chromium chromedriver
 	tests/cloud/run
+
+kolla-ansible: build python engine ## Deploy images with kolla-ansible's own playbooks; MODULE=ours: through kolla-run
+	tests/kolla-ansible/run --module $(MODULE)
 
 cloud-clean: ## Remove the cloud's containers, volumes and passwords
 	tests/cloud/clean
