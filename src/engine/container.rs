@@ -106,6 +106,16 @@ pub enum VolumeSource {
     Terminals,
 }
 
+impl VolumeSource {
+    /// What is written before a colon: a path has a slash in it, a volume's name has none.
+    pub fn written(source: &str) -> VolumeSource {
+        match source.contains('/') {
+            true => VolumeSource::Path(source.to_string()),
+            false => VolumeSource::Named(source.to_string()),
+        }
+    }
+}
+
 impl MountedVolume {
     /// `SOURCE:TARGET:MODE`, as engines take it, without a mode that is empty; the target alone of an anonymous one.
     pub fn bind(&self) -> String {

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::labels::MANAGER;
+use super::options::{option, pair, pairs, switch, text, texts};
 use super::paunch::cli::{self as paunch, PaunchRequest};
 use super::worker::module::{CallMode, MODULES};
 use super::worker::params::ACTIONS;
@@ -200,14 +201,6 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
 const TIMEOUT: u64 = 600;
 const TAIL: usize = 100;
 
-fn text(matches: &ArgMatches, name: &str) -> Option<String> {
-    matches.get_one::<String>(name).cloned()
-}
-
-fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
-    matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
-}
-
 fn file(matches: &ArgMatches) -> PathBuf {
     matches.get_one("file").cloned().unwrap_or_default()
 }
@@ -222,12 +215,11 @@ fn is_json(matches: &ArgMatches) -> bool {
 }
 
 fn stack_arguments(matches: &ArgMatches) -> StackArguments {
-    let parameters = matches.get_many::<(String, String)>("set").into_iter().flatten().cloned();
     StackArguments {
         file: text(matches, "stack").unwrap_or_default(),
         config_id: text(matches, "config-id"),
         step: matches.get_one("step").copied(),
-        parameters: parameters.collect(),
+        parameters: pairs(matches, "set").collect(),
     }
 }
 
@@ -241,7 +233,7 @@ pub fn command() -> Command {
         .args(global())
         .subcommands([
             stack_command("apply", "Make what is missing or differs, in steps, and wait until it is up").arg(
-                number(
+                option(
                     "timeout",
                     "SECONDS",
                     "Longest wait for a container to be up, or to end [default: 600]",
@@ -258,7 +250,7 @@ pub fn command() -> Command {
             Command::new("logs")
                 .about("Print the last lines of containers")
                 .arg(
-                    number("tail", "LINES", "So many lines of each [default: 100]")
+                    option("tail", "LINES", "So many lines of each [default: 100]")
                         .value_parser(value_parser!(usize)),
                 )
                 .arg(switch("follow", "Go on with what they write, until they end").short('f'))
@@ -316,11 +308,11 @@ fn stack_command(name: &'static str, about: &'static str) -> Command {
             .required(true)
             .value_hint(ValueHint::FilePath)
             .help("File in YAML or JSON, or the name of a stack inside the program"),
-        number("step", "N", "Only this step").value_parser(value_parser!(u32)),
+        option("step", "N", "Only this step").value_parser(value_parser!(u32)),
         option("config-id", "ID", "What the containers are known by [default: the name of the file]"),
         option("set", "NAME=VALUE", "Value of a parameter of the stack; may be repeated")
             .action(ArgAction::Append)
-            .value_parser(parameter),
+            .value_parser(pair),
     ])
 }
 
@@ -366,18 +358,6 @@ fn global() -> [Arg; 5] {
     ]
 }
 
-fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
-}
-
-fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    option(name, value, help)
-}
-
-fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
 fn positional(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).value_name(value).num_args(1..).action(ArgAction::Append).help(help)
 }
@@ -388,11 +368,6 @@ fn config_ids(help: &'static str) -> Arg {
 
 fn format() -> Arg {
     option("format", "FORMAT", "text or json").value_parser(["text", "json"]).hide_possible_values(true)
-}
-
-fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
-    Ok((name.to_string(), value.to_string()))
 }
 
 /// A script that completes the command's options in a shell.

@@ -12,8 +12,10 @@ pub mod inspect;
 pub mod labels;
 mod module_tasks;
 pub mod opened;
+mod options;
 pub mod paunch;
 mod placeholders;
+pub mod python;
 mod reached;
 pub mod remove;
 pub mod shipped;
@@ -35,8 +37,8 @@ use std::path::Path;
 
 use self::cli::{RunRequest, RunTask};
 use self::module_tasks::{as_module, install_modules};
+use self::reached::endpoint;
 use self::tasks::{RunSession, stacks};
-use crate::engine::docker::Endpoint;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::session::environment::Environment;
 use crate::session::stdio::{output, output_failed, tell, written};
@@ -61,7 +63,8 @@ fn try_run(
     variables: BTreeMap<String, String>,
 ) -> Result<u8, Fatal> {
     let args: Vec<OsString> = args.into_iter().collect();
-    if is_paunch(args.first()) {
+    let called = called(&args);
+    if called == Some(paunch::cli::PROGRAM) {
         return match paunch::cli::parse(args) {
             Ok((request, host)) => {
                 threads::start()?;
@@ -70,7 +73,7 @@ fn try_run(
             Err(error) => shown(error.print(), error.exit_code()),
         };
     }
-    let request = match cli::parse(as_module(args)) {
+    let request = match cli::parse(as_module(called, &args).unwrap_or(args)) {
         Ok(request) => request,
         Err(error) => return shown(error.print(), error.exit_code()),
     };
@@ -116,11 +119,9 @@ fn try_run(
     }
 }
 
-/// True for a program that was called by paunch's name.
-fn is_paunch(program: Option<&OsString>) -> bool {
-    program
-        .and_then(|program| Path::new(program).file_name())
-        .is_some_and(|name| name == paunch::cli::PROGRAM)
+/// Name that the program was called by.
+fn called(args: &[OsString]) -> Option<&str> {
+    Path::new(args.first()?).file_name()?.to_str()
 }
 
 /// The end of a run that has only printed what is to be said of its command line: help and version come this way too.
@@ -130,12 +131,7 @@ fn shown(printed: io::Result<()>, exit_code: i32) -> Result<u8, Fatal> {
 }
 
 fn session(request: &RunRequest, environment: Environment) -> Result<RunSession, Fatal> {
-    let endpoint = match &request.host {
-        Some(host) => {
-            Endpoint::parse(host, &environment.docker.tcp).map_err(|error| Fatal::new(&error, EXIT_USAGE))
-        }
-        None => environment.docker.locate().map_err(|error| Fatal::new(&error, EXIT_USAGE)),
-    }?;
+    let endpoint = endpoint(request.host.as_deref(), &environment)?;
     let state_root = match (&request.state_dir, &environment.state_dir) {
         (Some(named), _) => std::path::absolute(named).ok(),
         (None, usual) => usual.clone(),

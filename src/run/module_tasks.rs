@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::engine::docker::{Credentials, DockerHost, Endpoint};
+use super::reached::{PODMAN_SOCKET, credentials, endpoint};
+use crate::engine::docker::{DockerHost, Endpoint};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::run::worker::failed::ModuleFailure;
 use crate::run::worker::module::{CallMode, MODULES, ModuleCall, arguments_in, library_file};
@@ -17,24 +17,11 @@ use crate::session::stdio::{output, tell};
 use crate::session::threads::block_on;
 use crate::util::{input, interrupt, write};
 
-/// How long helpers that hold credentials may be silent.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Podman's engine, where kolla-ansible looks for it.
-const PODMAN: &str = "unix:///run/podman/podman.sock";
-
-/// The words of a command line by which the program is called as a module: by the module's name.
-pub fn as_module(args: Vec<OsString>) -> Vec<OsString> {
-    let called =
-        args.first().map(|program| Path::new(program).file_name().unwrap_or_default().to_os_string());
-    let module = MODULES.iter().find(|module| called.as_deref().is_some_and(|name| name == **module));
-    match module {
-        None => args,
-        Some(module) => {
-            let words = ["kolla-run", "module", module].map(OsString::from);
-            words.into_iter().chain(args.into_iter().skip(1)).collect()
-        }
-    }
+/// The words of a command line for a program that was called by the name of a module; none for any other name.
+pub fn as_module(called: Option<&str>, args: &[OsString]) -> Option<Vec<OsString>> {
+    let module = MODULES.into_iter().find(|module| called == Some(module))?;
+    let words = ["kolla-run", "module", module].map(OsString::from);
+    Some(words.into_iter().chain(args.iter().skip(1).cloned()).collect())
 }
 
 /// Answers a call of a module whose arguments are in a file; gives the exit code.
@@ -95,12 +82,12 @@ fn call_engine(
     environment: &Environment,
 ) -> Result<Map<String, Value>, ModuleFailure> {
     let unfit = |error: &dyn std::fmt::Display| ModuleFailure::new(error.to_string());
-    let endpoint = match host.or_else(|| call.podman().then_some(PODMAN)) {
-        Some(host) => Endpoint::parse(host, &environment.docker.tcp).map_err(|error| unfit(&error)),
-        None => environment.docker.locate().map_err(|error| unfit(&error)),
-    }?;
-    let directory = environment.docker.directory.as_deref();
-    let mut credentials = directory.map(|dir| Credentials::load(dir, PATIENCE)).unwrap_or_default();
+    let endpoint = match host {
+        // Where kolla-ansible looks for it.
+        None if call.podman() => Endpoint::Unix(PODMAN_SOCKET.into()),
+        host => endpoint(host, environment).map_err(|fatal| unfit(&fatal.headline()))?,
+    };
+    let mut credentials = credentials(environment);
     if let Some(login) = call.login() {
         credentials = credentials.with_login(login.registry.as_deref(), &login.username, &login.password);
     }
@@ -137,9 +124,9 @@ mod tests {
     fn a_module_is_called_by_its_name() {
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         assert_eq!(
-            as_module(words("/root/.ansible/tmp/kolla_toolbox /tmp/arguments")),
-            words("kolla-run module kolla_toolbox /tmp/arguments")
+            as_module(Some("kolla_toolbox"), &words("/root/.ansible/tmp/kolla_toolbox /tmp/arguments")),
+            Some(words("kolla-run module kolla_toolbox /tmp/arguments"))
         );
-        assert_eq!(as_module(words("kolla-run list")), words("kolla-run list"));
+        assert_eq!(as_module(Some("kolla-run"), &words("kolla-run list")), None);
     }
 }

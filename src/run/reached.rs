@@ -19,11 +19,29 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// So often a failed pull is tried again.
 const RETRIES: u32 = 3;
 
+/// Podman's socket, as root has it.
+pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+
+/// The engine of this name, or, without one, the one that `docker` would talk to.
+pub fn endpoint(host: Option<&str>, environment: &Environment) -> Result<Endpoint, Fatal> {
+    match host {
+        Some(host) => {
+            Endpoint::parse(host, &environment.docker.tcp).map_err(|error| Fatal::new(&error, EXIT_USAGE))
+        }
+        None => environment.docker.locate().map_err(|error| Fatal::new(&error, EXIT_USAGE)),
+    }
+}
+
+/// The credentials for registries that `docker` would show.
+pub fn credentials(environment: &Environment) -> Credentials {
+    let directory = environment.docker.directory.as_deref();
+    directory.map(|dir| Credentials::load(dir, PATIENCE)).unwrap_or_default()
+}
+
 /// An engine, once it was reached.
 pub async fn reach(environment: &Environment, endpoint: Endpoint) -> Result<Docker, Fatal> {
-    let directory = environment.docker.directory.as_deref();
-    let credentials = directory.map(|dir| Credentials::load(dir, PATIENCE)).unwrap_or_default();
-    DockerHost::new(endpoint, credentials).connect().await.map_err(|error| unreachable(&error))
+    let host = DockerHost::new(endpoint, credentials(environment));
+    host.connect().await.map_err(|error| unreachable(&error))
 }
 
 fn unreachable(error: &EngineError) -> Fatal {
@@ -44,6 +62,11 @@ pub fn engine_error(error: EngineError) -> Fatal {
     }
 }
 
+/// The platform that an engine runs containers of by itself.
+pub fn own_platform(engine: &dyn Engine) -> Platform {
+    Platform::new(engine.facts().architecture.unwrap_or_else(Arch::host))
+}
+
 /// Pulls an image that the engine does not have.
 ///
 /// # Errors
@@ -53,9 +76,8 @@ pub async fn pull_missing_image(engine: &Docker, image: &str) -> Result<Result<(
         return Ok(Ok(()));
     }
     let reference: Reference = image.parse().map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
-    // As engines have it, for whom no tag means every one.
-    let reference = if reference.digest.is_some() { reference } else { reference.tagged() };
-    let platform = Platform::new(engine.facts().architecture.unwrap_or_else(Arch::host));
+    // For engines no tag means every one.
+    let (reference, platform) = (reference.tagged(), own_platform(engine));
     tell(format_args!("{image}: pulling it"));
     let again = |error: &Failure| Again::if_transient(error.transient);
     let pull = async || engine.pull(&reference, platform, &|_| {}).await.map(drop).map_err(Failure::from);

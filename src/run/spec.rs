@@ -110,7 +110,7 @@ fn spec(fields: &mut Fields) -> Result<ContainerSpec, FieldError> {
         security_opt: fields.list("security_opt")?,
         volumes: volumes(fields)?,
         volumes_from: fields.list("volumes_from")?,
-        tmpfs: tmpfs(fields)?,
+        tmpfs: tmpfs(&fields.list("tmpfs")?),
         limits: limits(fields)?,
         healthcheck: healthcheck(fields)?,
         restart: restart(fields)?,
@@ -149,8 +149,7 @@ fn volumes(fields: &mut Fields) -> Result<Vec<MountedVolume>, FieldError> {
         let mode = parts.next().unwrap_or("rw").to_string();
         let (source, target) = match target {
             None => (VolumeSource::Anonymous, first),
-            Some(target) if first.contains('/') => (VolumeSource::Path(first.to_string()), target),
-            Some(target) => (VolumeSource::Named(first.to_string()), target),
+            Some(target) => (VolumeSource::written(first), target),
         };
         if !target.starts_with('/') || first.is_empty() {
             return Err(unfit("volumes", format!("'{text}' is not SOURCE:/TARGET[:MODE]")));
@@ -166,12 +165,13 @@ fn volumes(fields: &mut Fields) -> Result<Vec<MountedVolume>, FieldError> {
     fields.list("volumes")?.into_iter().map(volume).collect()
 }
 
-fn tmpfs(fields: &mut Fields) -> Result<BTreeMap<String, String>, FieldError> {
-    let place = |text: String| match text.split_once(':') {
-        Some((target, options)) => (target.to_string(), options.to_string()),
-        None => (text, String::new()),
+/// File systems in memory, each written as `PLACE[:OPTIONS]`, by their places.
+pub fn tmpfs(written: &[String]) -> BTreeMap<String, String> {
+    let place = |text: &String| {
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        (target.to_string(), options.to_string())
     };
-    Ok(fields.list("tmpfs")?.into_iter().map(place).collect())
+    written.iter().map(place).collect()
 }
 
 fn limits(fields: &mut Fields) -> Result<Limits, FieldError> {

@@ -166,7 +166,11 @@ const RIGHTS: [Right; 10] = [
         ],
     },
     Right { what: "know bollard", code: r"\bbollard\b", who: &["engine/docker/"] },
-    Right { what: "know clap", code: r"\bclap\b", who: &["cli.rs", "run/cli.rs", "run/paunch/cli.rs"] },
+    Right {
+        what: "know clap",
+        code: r"\bclap\b",
+        who: &["cli.rs", "run/cli.rs", "run/options.rs", "run/paunch/cli.rs"],
+    },
     Right {
         what: "draw progress bars",
         code: r"\bindicatif\b",

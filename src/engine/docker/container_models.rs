@@ -266,10 +266,7 @@ fn volumes_of(host: &HostConfig, anonymous: Vec<String>) -> Vec<MountedVolume> {
     let bind = |bind: &String| {
         let mut parts = bind.splitn(3, ':');
         let (source, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let source = match source.contains('/') {
-            true => VolumeSource::Path(source.to_string()),
-            false => VolumeSource::Named(source.to_string()),
-        };
+        let source = VolumeSource::written(source);
         let mode = parts.next().filter(|mode| !mode.is_empty()).unwrap_or("rw");
         MountedVolume { source, target: target.to_string(), mode: mode.to_string() }
     };

@@ -10,13 +10,13 @@ use super::super::apply::GRACE;
 use super::super::desired::environment;
 use super::super::health::{NotUp, Waiter};
 use super::super::labels::{CONFIG_DATA, CONFIG_ID, CONTAINER_NAME, MANAGED_BY};
+use super::super::python;
 use super::super::reached::{engine_error, pull_missing_image};
 use super::super::spec::Settings;
-use super::super::text::indented;
+use super::super::text::{LAST_LINES, indented, last_lines};
 use super::config::RawSettings;
-use super::decide::{self, HISTORIC_MANAGER, owned, wanted_name};
+use super::decide::{self, CANNOT_RUN, HISTORIC_MANAGER, owned, wanted_name};
 use super::log::PaunchLog;
-use super::python;
 use super::settings::{self, exit_codes, is_exec};
 use crate::engine::EngineError;
 use crate::engine::container::{
@@ -26,12 +26,8 @@ use crate::engine::docker::Docker;
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, Fatal};
 use crate::model::reference::Reference;
 
-/// Exit codes of an engine's program for a container that it can't make, and for a command that it can't run.
-const CANNOT_RUN: i64 = 125;
+/// Exit code of an engine's program for a command that it can't run in a container.
 const CANNOT_EXEC: i64 = 1;
-
-/// So many of the last lines of a container that has failed are shown.
-const LAST_LINES: usize = 20;
 
 /// A container may run for as long as it likes.
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -404,8 +400,7 @@ impl PaunchRunner<'_> {
 }
 
 fn ended_with(log: &str) -> String {
-    let lines: Vec<&str> = log.trim_end().lines().collect();
-    match lines[lines.len().saturating_sub(LAST_LINES)..].join("\n") {
+    match last_lines(log.trim_end()) {
         log if log.is_empty() => "it has said nothing".to_string(),
         log => format!("the end of its log:\n{}", indented(&log)),
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 
+use super::super::options::{option, pair, pairs, switch, text, texts};
 use super::decide::HISTORIC_MANAGER;
 use super::listing::{ListFormat, ListOptions};
 
@@ -240,7 +241,7 @@ fn config(is_id_needed: bool) -> [Arg; 3] {
         option("config-id", "ID", "What the containers are known by").required(is_id_needed),
         option("label", "NAME=VALUE", "Label of every container; may be repeated")
             .action(ArgAction::Append)
-            .value_parser(label),
+            .value_parser(pair),
     ]
 }
 
@@ -248,27 +249,6 @@ fn runtime() -> Arg {
     option("default-runtime", "RUNTIME", "docker or podman [default: podman]")
         .value_parser(RUNTIMES)
         .hide_possible_values(true)
-}
-
-fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
-}
-
-fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
-    Ok((name.to_string(), value.to_string()))
-}
-
-fn text(matches: &ArgMatches, name: &str) -> Option<String> {
-    matches.get_one::<String>(name).cloned()
-}
-
-fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
-    matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
 }
 
 /// What the matches of [`command`] ask for.
@@ -328,7 +308,7 @@ fn config_arguments(of: &ArgMatches) -> ConfigArguments {
     ConfigArguments {
         file: text(of, "file").unwrap_or_default(),
         config_id: text(of, "config-id").unwrap_or_else(|| DEBUG_ID.to_string()),
-        labels: of.get_many::<(String, String)>("label").into_iter().flatten().cloned().collect(),
+        labels: pairs(of, "label").collect(),
     }
 }
 

@@ -7,12 +7,12 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::super::docker_run::{RunLine, docker_run};
+use super::super::python;
 use super::super::reached::engine_error;
 use super::super::state::suffix;
 use super::apply::PaunchRunner;
 use super::cli::{ConfigArguments, DebugChanges, PaunchRuntime};
 use super::config::RawSettings;
-use super::python;
 use super::settings;
 use crate::engine::container::{ContainerEngine, ContainerSpec};
 use crate::error::{EXIT_FAILED, Fatal};

@@ -6,8 +6,8 @@ use std::fmt;
 use serde_json::Value;
 
 use super::super::labels::{CONFIG_DATA, CONFIG_ID, CONTAINER_NAME, MANAGED_BY};
+use super::super::python;
 use super::config::{RawSettings, parse};
-use super::python;
 use crate::engine::container::{ContainerFacts, ListedContainer};
 use crate::model::ids::ImageId;
 
@@ -99,15 +99,21 @@ pub fn outdated(
     (image != Some(&held.image)).then_some(OutdatedBy::Image)
 }
 
+/// Exit codes of an engine's program for a container that it can't make, a command that it must not run, and one that is
+/// not there.
+pub const CANNOT_RUN: i64 = 125;
+const NOT_EXECUTABLE: i64 = 126;
+const NOT_FOUND: i64 = 127;
+
 /// Exit code that Docker's command line gives when a container can't be started, by what the engine says.
 pub fn start_code(message: &str) -> i64 {
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if says(&["executable file not found", "no such file or directory"]) {
-        127
+        NOT_FOUND
     } else if says(&["permission denied", "is a directory"]) {
-        126
+        NOT_EXECUTABLE
     } else {
-        125
+        CANNOT_RUN
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::labels::CONFIG_ID;
-use super::python;
+use super::super::python;
 use crate::engine::container::ContainerFacts;
 
 /// Names of the columns.

@@ -8,7 +8,6 @@ mod decide;
 mod listing;
 mod load;
 mod log;
-mod python;
 mod settings;
 
 use std::path::Path;
@@ -17,17 +16,16 @@ use self::apply::{AppliedConfig, PaunchRunner};
 use self::cli::{ConfigArguments, DebugAction, DebugChanges, PaunchRequest, PaunchRuntime, PaunchTask};
 use self::listing::ListOptions;
 use self::log::PaunchLog;
-use super::reached::{engine_error, reach};
+use super::reached::{self, PODMAN_SOCKET, engine_error, reach};
 use crate::engine::container::ContainerEngine;
 use crate::engine::docker::{Docker, Endpoint};
-use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::error::{EXIT_FAILED, Fatal};
 use crate::session::environment::Environment;
 use crate::session::stdio::output;
 use crate::session::threads::block_on;
 use crate::util::{input, interrupt};
 
-/// Socket of root's Podman, and of a user's below the directory of the session.
-const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+/// Socket of a user's Podman, below the directory of the session.
 const USER_SOCKET: &str = "podman/podman.sock";
 
 /// A word on the kernel's command line that takes processors away from whoever does not ask for them.
@@ -70,14 +68,11 @@ fn endpoint(
     host: Option<&str>,
     environment: &Environment,
 ) -> Result<Endpoint, Fatal> {
-    let usage = |error: &dyn std::error::Error| Fatal::new(error, EXIT_USAGE);
-    let parse = |host: &str| Endpoint::parse(host, &environment.docker.tcp).map_err(|error| usage(&error));
     let variable = |name: &str| environment.variables.get(name).filter(|value| !value.is_empty());
     match (host, runtime) {
-        (Some(host), _) => parse(host),
-        (None, PaunchRuntime::Docker) => environment.docker.locate().map_err(|error| usage(&error)),
+        (Some(_), _) | (None, PaunchRuntime::Docker) => reached::endpoint(host, environment),
         (None, PaunchRuntime::Podman) => match (variable("CONTAINER_HOST"), variable("XDG_RUNTIME_DIR")) {
-            (Some(host), _) => parse(host),
+            (Some(host), _) => reached::endpoint(Some(host), environment),
             (None, Some(directory)) if !Path::new(PODMAN_SOCKET).exists() => {
                 Ok(Endpoint::Unix(Path::new(directory).join(USER_SOCKET)))
             }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::super::fields::{FieldError, Fields, unfit};
+use super::super::python::{is_true, text};
 use super::super::spec::Settings;
 use super::config::RawSettings;
-use super::python::{is_true, text};
 use crate::engine::container::Healthcheck;
 
 /// Keys whose value is one text.

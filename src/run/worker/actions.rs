@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -11,12 +10,13 @@ use super::failed::ModuleFailure;
 use super::failures::{Comparison, failure};
 use super::params::{RestartWish, WorkerAction, WorkerParams};
 use super::systemd::Unit;
-use super::wanted::WantedContainer;
 use crate::engine::EngineError;
-use crate::engine::container::{ContainerEngine, ContainerStatus, ImageDefaults, Labels, VolumeSource};
-use crate::model::platform::{Arch, Platform};
+use crate::engine::container::{
+    ContainerEngine, ContainerSpec, ContainerStatus, ImageDefaults, Labels, VolumeSource,
+};
 use crate::model::reference::Reference;
 use crate::run::health::{NotUp, Waiter};
+use crate::run::reached::own_platform;
 
 /// Command that compares the files of a container with those that they were copied from.
 const CHECK_FILES: [&str; 2] = ["/usr/local/bin/kolla_set_configs", "--check"];
@@ -29,8 +29,8 @@ pub struct WorkerCall<'a, E> {
     pub engine: &'a E,
     /// The arguments.
     pub params: &'a WorkerParams,
-    /// What they want.
-    pub wanted: &'a WantedContainer,
+    /// The container that they want.
+    pub wanted: &'a ContainerSpec,
     /// The unit of systemd that starts the container; none where there is no systemd.
     pub unit: Option<Unit>,
     /// True when the engine mounts directories of this machine.
@@ -177,9 +177,8 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
         }
         let unfit = |error: &dyn std::fmt::Display| ModuleFailure::new(format!("image: {error}"));
         let reference: Reference = self.params.image.parse().map_err(|error| unfit(&error))?;
-        let reference = if reference.digest.is_some() { reference } else { reference.tagged() };
-        let platform = Platform::new(self.engine.facts().architecture.unwrap_or_else(Arch::host));
-        if let Err(error) = self.engine.pull(&reference, platform, &|_| {}).await {
+        let reference = reference.tagged();
+        if let Err(error) = self.engine.pull(&reference, own_platform(self.engine), &|_| {}).await {
             let told = error.to_string();
             let is_missing = ["not found", "manifest unknown"].iter().any(|words| told.contains(words));
             return Err(ModuleFailure::new(match is_missing {
@@ -211,10 +210,11 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
     }
 
     async fn ensure_volume(&mut self, name: &str) -> Done {
-        if !self.has_volume(name).await? && self.may_change() {
-            let labels = [("kolla_managed".to_string(), "true".to_string())].into();
-            self.engine.ensure_volume(name, &labels).await?;
-        }
+        let labels = [("kolla_managed".to_string(), "true".to_string())].into();
+        self.report.changed |= match self.check_mode {
+            true => !self.has_volume(name).await?,
+            false => self.engine.ensure_volume(name, &labels).await?,
+        };
         Ok(())
     }
 
@@ -245,7 +245,7 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
         if !self.may_change() {
             return Ok(());
         }
-        for volume in &self.wanted.spec.volumes {
+        for volume in &self.wanted.volumes {
             if let VolumeSource::Named(name) = &volume.source {
                 self.ensure_volume(&name.clone()).await?;
             }
@@ -253,7 +253,7 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
         if self.params.podman && self.is_local {
             self.make_missing_directories()?;
         }
-        self.engine.create(&self.params.name, &self.wanted.spec).await?;
+        self.engine.create(&self.params.name, self.wanted).await?;
         if let Some(unit) = self.own_unit() {
             unit.write().await?;
         }
@@ -262,7 +262,7 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
 
     /// Docker makes directories that it is to mount and that are missing; Podman refuses.
     fn make_missing_directories(&self) -> Done {
-        for volume in &self.wanted.spec.volumes {
+        for volume in &self.wanted.volumes {
             let VolumeSource::Path(path) = &volume.source else { continue };
             if !Path::new(path).exists() {
                 fs::create_dir_all(path).map_err(|error| {
@@ -329,8 +329,8 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
     /// Waits for a container that does one thing, and tells what it has said.
     async fn wait(&mut self) -> Done {
         let name = &self.params.name;
-        let patience = Duration::from_secs(self.params.client_timeout.unsigned_abs());
-        let waiter = Waiter { engine: self.engine, patience, stop: self.stop.clone() };
+        let waiter =
+            Waiter { engine: self.engine, patience: self.params.patience(), stop: self.stop.clone() };
         let code = waiter.until_end(name).await.map_err(|error| match error {
             NotUp::Engine(error) => error.into(),
             other => ModuleFailure::new(format!("container {name}: {other}")).after_changes(),
@@ -362,7 +362,7 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
             Some(_) => match self.unit.as_ref().filter(|unit| unit.exists()) {
                 // Systemd would start again what ends by another's will.
                 Some(unit) => unit.stop().await.map(drop),
-                None => Ok(self.engine.stop(name, self.params.graceful_timeout).await?),
+                None => Ok(self.engine.stop(name, self.params.grace()).await?),
             },
         }
     }
@@ -382,7 +382,7 @@ impl<E: ContainerEngine> WorkerCall<'_, E> {
                 self.unless_timed_out(has_started).await
             }
             None => {
-                self.engine.stop(name, self.params.graceful_timeout).await?;
+                self.engine.stop(name, self.params.grace()).await?;
                 Ok(self.engine.start(name).await?)
             }
         }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::failed::ModuleFailure;
+use crate::run::python::scalar_text;
 use crate::util::nearest;
 
 /// Type that an argument's value is converted to.
@@ -51,7 +52,7 @@ impl Argument {
 
     fn convert(&self, value: &Value) -> Result<Value, ModuleFailure> {
         let converted = match self.kind {
-            ArgumentType::Text => python_text(value).map(Value::from),
+            ArgumentType::Text => scalar_text(value).map(Value::from),
             ArgumentType::Truth => truth(value).map(Value::from),
             ArgumentType::Whole => whole(value).map(Value::from),
             ArgumentType::List => list(value).map(Value::from),
@@ -115,19 +116,8 @@ pub fn convert(
 /// Beginning of the keys by which Ansible tells modules how it was called.
 const INTERNAL: &str = "_ansible_";
 
-/// The text that Python's `str` makes of a value; none of lists and mappings.
-pub fn python_text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(true) => Some("True".to_string()),
-        Value::Bool(false) => Some("False".to_string()),
-        _ => None,
-    }
-}
-
 fn truth(value: &Value) -> Option<bool> {
-    match python_text(value)?.to_lowercase().trim() {
+    match scalar_text(value)?.to_lowercase().trim() {
         "y" | "yes" | "on" | "1" | "true" | "t" | "1.0" => Some(true),
         "n" | "no" | "off" | "0" | "false" | "f" | "0.0" => Some(false),
         _ => None,

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::{Argument, ArgumentType, convert, python_text};
+use super::arguments::{Argument, ArgumentType, convert};
 use super::failed::ModuleFailure;
 use crate::engine::container::ContainerEngine;
+use crate::run::python::scalar_text;
 
 const ARGUMENTS: [Argument; 5] = [
     Argument::new("name", ArgumentType::List),
@@ -44,7 +45,7 @@ impl FactsParams {
         let params = FactsParams {
             podman: text("container_engine") != "docker",
             action: text("action"),
-            names: names.filter_map(python_text).collect(),
+            names: names.filter_map(scalar_text).collect(),
             all: fields.get("args").is_some_and(|args| args["get_all_containers"] == true),
         };
         let needs_names = ["get_containers_env", "get_containers_state"].contains(&params.action.as_str());

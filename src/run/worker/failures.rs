@@ -1,22 +1,25 @@
 //! Kolla-ansible's comparisons of a container with what a call wants, told in its words and the engine's [pure].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::{python_text, whole};
+use super::arguments::whole;
 use super::failed::ModuleFailure;
 use super::params::WorkerParams;
-use super::wanted::{AUDIT_WRITE, DIMENSIONS, ULIMITS, WantedContainer};
-use crate::engine::container::{Healthcheck, ImageDefaults, Ulimit, VolumeSource};
+use super::wanted::{AUDIT_WRITE, DIMENSIONS, ULIMITS};
+use crate::engine::container::{ContainerSpec, Healthcheck, ImageDefaults, Ulimit, VolumeSource};
+use crate::run::compare::{is_podmans_own, plain_capability};
+use crate::run::python::{is_true, scalar_text};
 use crate::run::units;
 
 /// A container beside what is wanted of it.
 pub struct Comparison<'a> {
     /// The arguments.
     pub params: &'a WorkerParams,
-    /// What they want.
-    pub wanted: &'a WantedContainer,
+    /// The container that they want.
+    pub wanted: &'a ContainerSpec,
     /// The container in the engine's own words.
     pub held: &'a Value,
     /// The image that is asked for, if the engine has it.
@@ -39,7 +42,7 @@ impl Comparison<'_> {
     pub fn failures(&self) -> Result<Vec<Value>, ModuleFailure> {
         let checks = [
             ("cap_add", self.cap_add()),
-            ("group_add", sets(texts(self.host("GroupAdd")), set(&self.wanted.groups))),
+            ("group_add", sets(texts(self.host("GroupAdd")), set(&self.wanted.group_add))),
             ("security_opt", self.security_opt()),
             ("image", self.image()),
             ("ipc_mode", self.ipc_mode()),
@@ -84,10 +87,10 @@ impl Comparison<'_> {
 
     fn cap_add(&self) -> BothValues {
         // Newer engines tell of `NET_ADMIN` as `CAP_NET_ADMIN`; Podman before 4.4 does not tell what it adds.
-        let plain = |name: &String| name.to_uppercase().trim_start_matches("CAP_").to_string();
         let always = (self.params.podman && !self.params.privileged).then(|| AUDIT_WRITE.to_string());
-        let of =
-            |names: &BTreeSet<String>| names.iter().map(plain).chain(always.clone()).collect::<BTreeSet<_>>();
+        let of = |names: &BTreeSet<String>| {
+            names.iter().map(|name| plain_capability(name)).chain(always.clone()).collect::<BTreeSet<_>>()
+        };
         let (current, desired) = (texts(self.host("CapAdd")), set(&self.params.cap_add));
         (of(&current) != of(&desired)).then(|| (json!(current), json!(desired)))
     }
@@ -142,20 +145,17 @@ impl Comparison<'_> {
     }
 
     fn tmpfs(&self) -> BothValues {
-        let place = |text: &String| text.split(':').next().unwrap_or_default().to_string();
         // Podman can't be asked for any.
         let desired = if self.params.podman { &[][..] } else { &self.params.tmpfs };
-        let current: BTreeSet<String> =
-            self.host("Tmpfs").as_object().into_iter().flat_map(Map::keys).cloned().collect();
-        let places: BTreeSet<String> = desired.iter().map(place).collect();
+        let current = keys(self.host("Tmpfs"));
+        let places: BTreeSet<String> = self.wanted.tmpfs.keys().cloned().collect();
         (current != places).then(|| (json!(current), json!(set(desired))))
     }
 
     fn volumes(&self) -> BothValues {
-        let places: BTreeSet<String> =
-            self.held["Config"]["Volumes"].as_object().into_iter().flat_map(Map::keys).cloned().collect();
+        let places = keys(&self.held["Config"]["Volumes"]);
         let binds = texts(self.host("Binds"));
-        let wanted = &self.wanted.spec.volumes;
+        let wanted = &self.wanted.volumes;
         let (wanted_binds, wanted_places): (Vec<_>, Vec<_>) =
             wanted.iter().partition(|volume| volume.source != VolumeSource::Anonymous);
         let wanted_binds = wanted_binds.into_iter().filter(|volume| volume.source != VolumeSource::Terminals);
@@ -181,11 +181,10 @@ impl Comparison<'_> {
             let (name, value) = variable.as_str()?.split_once('=')?;
             Some((name.to_string(), value.to_string()))
         };
-        let current: std::collections::BTreeMap<String, String> =
-            current.into_iter().flatten().filter_map(pair).collect();
-        let desired = &self.wanted.spec.environment;
+        let current: BTreeMap<String, String> = current.into_iter().flatten().filter_map(pair).collect();
+        let desired = &self.wanted.environment;
         let differs = desired.iter().any(|(name, value)| current.get(name) != Some(value));
-        let names = |of: &std::collections::BTreeMap<String, String>| json!(of.keys().collect::<Vec<_>>());
+        let names = |of: &BTreeMap<String, String>| json!(of.keys().collect::<Vec<_>>());
         differs.then(|| (names(&current), names(desired)))
     }
 
@@ -201,9 +200,9 @@ impl Comparison<'_> {
         for (name, key) in DIMENSIONS {
             let current = self.host(key);
             differs |= match asked.get(name) {
-                None => !is_nothing(current),
+                None => is_true(current),
                 Some(_) if name.starts_with("cpuset") => {
-                    let text = |value: &Value| python_text(value).unwrap_or_default();
+                    let text = |value: &Value| scalar_text(value).unwrap_or_default();
                     text(&asked[name]) != text(current)
                 }
                 Some(_) if current.is_null() => {
@@ -229,7 +228,7 @@ impl Comparison<'_> {
         let own = ["NOFILE", "NPROC"];
         let plain = |name: &str| name.to_uppercase().trim_start_matches("RLIMIT_").to_string();
         let counts = |name: &String| !self.params.podman || !own.contains(&name.as_str());
-        let wanted = self.wanted.spec.limits.ulimits.iter();
+        let wanted = self.wanted.limits.ulimits.iter();
         let wanted: BTreeSet<(String, i64, i64)> =
             wanted.map(|Ulimit { name, soft, hard }| (plain(name), *soft, *hard)).collect();
         let told = |limit: &Value| {
@@ -244,23 +243,20 @@ impl Comparison<'_> {
     }
 
     fn command(&self) -> BothValues {
-        if !self.wanted.has_command {
-            return None;
-        }
+        self.params.command.as_ref()?;
         let mut current = vec![self.held["Path"].as_str().unwrap_or_default().to_string()];
         let arguments = self.held["Args"].as_array().into_iter().flatten();
         current.extend(arguments.filter_map(Value::as_str).map(String::from));
-        (current != self.wanted.spec.command)
+        (current != self.wanted.command)
             .then(|| (json!(current.join(" ").trim()), json!(self.params.command)))
     }
 
     fn healthcheck(&self) -> BothValues {
         let current = &self.held["Config"]["Healthcheck"];
         let number = |key: &str| current[key].as_i64().unwrap_or_default();
-        let nanoseconds =
-            |duration: std::time::Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-        let is_same = match &self.wanted.spec.healthcheck {
-            None => is_nothing(current),
+        let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        let is_same = match &self.wanted.healthcheck {
+            None => !is_true(current),
             Some(Healthcheck { test, interval, timeout, start_period, retries }) => {
                 let words: Vec<&str> =
                     current["Test"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -284,20 +280,13 @@ fn texts(value: &Value) -> BTreeSet<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(String::from).collect()
 }
 
-fn sets(current: BTreeSet<String>, desired: BTreeSet<String>) -> BothValues {
-    (current != desired).then(|| (json!(current), json!(desired)))
+/// The keys of a mapping of the engine's; none of what is missing.
+fn keys(value: &Value) -> BTreeSet<String> {
+    value.as_object().into_iter().flat_map(Map::keys).cloned().collect()
 }
 
-/// True for what Python takes for false: engines tell of limits that nobody has asked for so.
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(truth) => !truth,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-    }
+fn sets(current: BTreeSet<String>, desired: BTreeSet<String>) -> BothValues {
+    (current != desired).then(|| (json!(current), json!(desired)))
 }
 
 /// The number of a limit, which may be written with a unit.
@@ -307,15 +296,11 @@ fn amount(value: &Value) -> Option<i64> {
 
 /// Sources, places and flags. Podman adds flags of its own, and slashes at the end mean nothing to it.
 fn podman_binds(binds: &BTreeSet<String>) -> BTreeSet<(String, String, BTreeSet<String>)> {
-    const DEFAULTS: [&str; 4] = ["rprivate", "nosuid", "nodev", "rbind"];
-    const SYSTEM: [&str; 4] = ["/proc", "/run", "/sys", "/var/run"];
     let slashed = |path: &str| format!("{}/", path.trim_end_matches('/'));
     let parts = |bind: &String| {
         let mut parts = bind.splitn(3, ':');
         let (source, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let is_system = SYSTEM.iter().any(|system| target.starts_with(system));
-        let counts =
-            |flag: &&str| !(flag.is_empty() || DEFAULTS.contains(flag) || is_system && *flag == "noexec");
+        let counts = |flag: &&str| !(flag.is_empty() || is_podmans_own(flag, target));
         let mut flags: BTreeSet<String> =
             parts.next().unwrap_or_default().split(',').filter(counts).map(String::from).collect();
         if !flags.contains("ro") {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -14,7 +13,7 @@ use super::params::{RegistryLogin, WorkerParams};
 use super::systemd::{Unit, is_booted};
 use super::toolbox::ToolboxParams;
 use super::unit::{unit_name, unit_text};
-use super::wanted::{WantedContainer, WorkerHost};
+use super::wanted::{WorkerHost, wanted};
 use crate::engine::container::ContainerEngine;
 use crate::util::input;
 use crate::util::mask::Mask;
@@ -139,9 +138,8 @@ async fn run_worker(
 ) -> Result<Map<String, Value>, ModuleFailure> {
     // Units start containers of this machine's engine.
     let has_unit = is_local && !mode.no_systemd && !params.name.is_empty() && is_booted();
-    let wanted = WantedContainer::new(params, &host(), has_unit)?;
-    let patience = Duration::from_secs(params.client_timeout.unsigned_abs());
-    let unit = has_unit.then(|| Unit::new(unit_name(&params.name), unit_text(params), patience));
+    let wanted = wanted(params, &host(), has_unit)?;
+    let unit = has_unit.then(|| Unit::new(unit_name(&params.name), unit_text(params), params.patience()));
     let mut call = WorkerCall {
         engine,
         params,

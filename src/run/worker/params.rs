@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::arguments::{Argument, ArgumentType, convert, python_text, whole};
+use super::arguments::{Argument, ArgumentType, convert, whole};
 use super::failed::ModuleFailure;
+use crate::run::python::scalar_text;
 
 /// Things that the module can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,10 +206,8 @@ pub struct WorkerParams {
     pub security_opt: Vec<String>,
     /// True for all rights of root on the host.
     pub privileged: bool,
-    /// Time that it has to end by itself.
-    pub graceful_timeout: Duration,
-    /// The same as it was written, for units of systemd.
-    pub graceful_seconds: i64,
+    /// Seconds that it has to end by itself, as they are written.
+    pub graceful_timeout: i64,
     /// True when a container that was waited for is removed.
     pub remove_on_exit: bool,
     /// Policy for its end.
@@ -281,8 +280,6 @@ impl WorkerParams {
             Some(number) if number >= 0 => Ok(number),
             Some(number) => Err(ModuleFailure::new(format!("argument '{key}': {number} is less than 0"))),
         };
-        let graceful_seconds = positive("graceful_timeout", GRACEFUL_TIMEOUT)?;
-        let grace = if graceful_seconds == 0 { GRACEFUL_TIMEOUT } else { graceful_seconds };
         Ok(WorkerParams {
             action: *action,
             podman: fields.text("container_engine").is_some_and(|engine| engine != "docker"),
@@ -305,8 +302,7 @@ impl WorkerParams {
             group_add: fields.texts("group_add")?,
             security_opt: fields.texts("security_opt")?,
             privileged: fields.truth("privileged", false),
-            graceful_timeout: Duration::from_secs(grace.unsigned_abs()),
-            graceful_seconds,
+            graceful_timeout: positive("graceful_timeout", GRACEFUL_TIMEOUT)?,
             remove_on_exit: fields.truth("remove_on_exit", true),
             restart_policy: RestartWish::read(&fields.text("restart_policy").unwrap_or_default()),
             restart_retries: positive("restart_retries", RESTART_RETRIES)?.max(1),
@@ -319,6 +315,19 @@ impl WorkerParams {
             client_timeout: positive("client_timeout", CLIENT_TIMEOUT)?,
             ignore_missing: fields.truth("ignore_missing", false),
         })
+    }
+}
+
+impl WorkerParams {
+    /// Time that the container has to end by itself; none at all reads as the usual one.
+    pub fn grace(&self) -> Duration {
+        let seconds = if self.graceful_timeout == 0 { GRACEFUL_TIMEOUT } else { self.graceful_timeout };
+        Duration::from_secs(seconds.unsigned_abs())
+    }
+
+    /// Time that the container is waited for.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.client_timeout.unsigned_abs())
     }
 }
 
@@ -361,7 +370,7 @@ impl ModuleFields<'_> {
     fn texts(&self, key: &str) -> Result<Vec<String>, ModuleFailure> {
         let items = self.0.get(key).and_then(Value::as_array).into_iter().flatten();
         let text = |item: &Value| {
-            python_text(item)
+            scalar_text(item)
                 .ok_or_else(|| ModuleFailure::new(format!("argument '{key}': not all of it is text")))
         };
         let texts = items.filter(|item| !item.is_null()).map(text);
@@ -371,7 +380,7 @@ impl ModuleFields<'_> {
     /// Names with values; one of null is empty.
     fn pairs(&self, key: &str) -> Result<BTreeMap<String, String>, ModuleFailure> {
         let pair = |(name, value): (String, Value)| {
-            let text = if value.is_null() { Some(String::new()) } else { python_text(&value) };
+            let text = if value.is_null() { Some(String::new()) } else { scalar_text(&value) };
             let text = text.ok_or_else(|| {
                 ModuleFailure::new(format!("argument '{key}': the value of {name} is no text"))
             });
@@ -397,7 +406,7 @@ pub(super) mod tests {
         let read = params(&json!({"action": "start_container", "image": "i", "name": "n"})).expect("read");
         assert!(read.detach && read.remove_on_exit && !read.privileged && !read.podman);
         assert_eq!(read.restart_policy, RestartWish::No);
-        assert_eq!((read.restart_retries, read.client_timeout, read.graceful_seconds), (10, 120, 10));
+        assert_eq!((read.restart_retries, read.client_timeout, read.graceful_timeout), (10, 120, 10));
         assert_eq!(read.state, "running");
     }
 
@@ -414,7 +423,7 @@ pub(super) mod tests {
             },
         }));
         let read = read.expect("read");
-        assert_eq!((read.graceful_seconds, read.client_timeout, read.restart_retries), (3, 5, 7));
+        assert_eq!((read.graceful_timeout, read.client_timeout, read.restart_retries), (3, 5, 7));
         assert_eq!(read.restart_policy, RestartWish::Always { unless_stopped: true });
         assert!(read.podman && read.detach && read.pid_mode.is_none());
         let environment: Vec<_> =

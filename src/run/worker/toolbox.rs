@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{Argument, ArgumentType, convert};
 use super::failed::ModuleFailure;
-use crate::engine::container::{ContainerEngine, ContainerStatus, Executed};
+use crate::engine::container::{ContainerEngine, ContainerStatus, Executed, Execution};
 use crate::run::state;
 
 const ARGUMENTS: [Argument; 7] = [
@@ -110,15 +110,16 @@ impl ToolboxParams {
         let owner = succeeded(execute(engine, &made, "root").await?, "make a directory")?;
         engine.put_archive(TOOLBOX, directory, self.archive(directory, &owner)?).await?;
         // What is secret is in the files alone.
-        let mut command = vec!["env"];
-        if self.user == USER {
-            command.push("HOME=/var/lib/ansible");
-        }
-        if self.diff {
-            command.push("ANSIBLE_DIFF_MODE=1");
-        }
-        command.extend([RUNNER, "run", directory, "--playbook", "main.json", "--rotate-artifacts", "1"]);
-        let ended = execute(engine, &command, &self.user).await?;
+        let command = [RUNNER, "run", directory, "--playbook", "main.json", "--rotate-artifacts", "1"];
+        let variables = [("HOME", HOME, self.user == USER), ("ANSIBLE_DIFF_MODE", "1", self.diff)];
+        let set = variables.into_iter().filter(|(_, _, is_set)| *is_set);
+        let execution = Execution {
+            command: command.map(String::from).to_vec(),
+            user: Some(self.user.clone()),
+            environment: set.map(|(name, value, _)| (name.to_string(), value.to_string())).collect(),
+            privileged: false,
+        };
+        let ended = engine.execute_as(TOOLBOX, &execution).await?;
         // 2 is a task that has failed, which is told by its result.
         if ![0, 2].contains(&ended.code) {
             return Err(failed(&ended, "run ansible-runner"));

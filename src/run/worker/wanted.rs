@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::arguments::{python_text, whole};
+use super::arguments::whole;
 use super::failed::ModuleFailure;
 use super::params::{RestartWish, WorkerParams};
 use crate::engine::container::{
     ContainerSpec, Healthcheck, Limits, MountedVolume, Namespaces, NumericLimit, RestartPolicy, Ulimit,
     VolumeSource,
 };
+use crate::run::python::scalar_text;
+use crate::run::spec::tmpfs;
 use crate::run::units;
 
 /// Facts about the host that containers are told, or that arguments stand for.
@@ -37,63 +39,48 @@ impl WorkerHost {
     }
 }
 
-/// The container, and what comparisons want of it as it was written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WantedContainer {
-    /// Specification that it is to be made from.
-    pub spec: ContainerSpec,
-    /// Numbers of its further groups.
-    pub groups: Vec<String>,
-    /// True when its command was given.
-    pub has_command: bool,
-}
-
-impl WantedContainer {
-    /// What these arguments want on this host. The engine restarts the container by itself only when no unit of systemd does.
-    ///
-    /// # Errors
-    /// A volume, a limit, a healthcheck or a group can't be used.
-    pub fn new(
-        params: &WorkerParams,
-        host: &WorkerHost,
-        has_unit: bool,
-    ) -> Result<WantedContainer, ModuleFailure> {
-        let command = params.command.as_deref().map(units::words).transpose();
-        let command = command.map_err(|reason| ModuleFailure::new(format!("command: {reason}")))?;
-        let groups = groups(&params.group_add, host)?;
-        let mut cap_add = params.cap_add.clone();
-        if params.podman && !params.privileged {
-            cap_add.push(AUDIT_WRITE.to_string());
-        }
-        let spec = ContainerSpec {
-            image: params.image.clone(),
-            command: command.clone().unwrap_or_default(),
-            environment: environment(params, host),
-            labels: params.labels.clone(),
-            group_add: groups.clone(),
-            tty: params.tty,
-            namespaces: Namespaces {
-                network: Some("host".to_string()),
-                ipc: params.ipc_mode.clone(),
-                pid: params.pid_mode.clone().filter(|mode| params.podman || mode != "private"),
-                uts: None,
-                cgroup: params.cgroupns_mode.clone(),
-            },
-            privileged: params.privileged,
-            cap_add,
-            security_opt: params.security_opt.clone(),
-            volumes: volumes(params)?,
-            volumes_from: params.volumes_from.clone(),
-            // Podman's own API can't be asked for any.
-            tmpfs: if params.podman { BTreeMap::new() } else { tmpfs(&params.tmpfs) },
-            limits: limits(&params.dimensions)?,
-            healthcheck: params.healthcheck.as_ref().map(healthcheck).transpose()?.flatten(),
-            restart: if has_unit { RestartPolicy::No } else { restart(params) },
-            stop_grace: params.podman.then_some(params.graceful_timeout),
-            ..ContainerSpec::default()
-        };
-        Ok(WantedContainer { spec, groups, has_command: command.is_some() })
+/// The container that these arguments want on this host. The engine restarts it by itself only when no unit of systemd does.
+///
+/// # Errors
+/// A volume, a limit, a healthcheck or a group can't be used.
+pub fn wanted(
+    params: &WorkerParams,
+    host: &WorkerHost,
+    has_unit: bool,
+) -> Result<ContainerSpec, ModuleFailure> {
+    let command = params.command.as_deref().map(units::words).transpose();
+    let command = command.map_err(|reason| ModuleFailure::new(format!("command: {reason}")))?;
+    let mut cap_add = params.cap_add.clone();
+    if params.podman && !params.privileged {
+        cap_add.push(AUDIT_WRITE.to_string());
     }
+    Ok(ContainerSpec {
+        image: params.image.clone(),
+        command: command.unwrap_or_default(),
+        environment: environment(params, host),
+        labels: params.labels.clone(),
+        group_add: groups(&params.group_add, host)?,
+        tty: params.tty,
+        namespaces: Namespaces {
+            network: Some("host".to_string()),
+            ipc: params.ipc_mode.clone(),
+            pid: params.pid_mode.clone().filter(|mode| params.podman || mode != "private"),
+            uts: None,
+            cgroup: params.cgroupns_mode.clone(),
+        },
+        privileged: params.privileged,
+        cap_add,
+        security_opt: params.security_opt.clone(),
+        volumes: volumes(params)?,
+        volumes_from: params.volumes_from.clone(),
+        // Podman's own API can't be asked for any.
+        tmpfs: if params.podman { BTreeMap::new() } else { tmpfs(&params.tmpfs) },
+        limits: limits(&params.dimensions)?,
+        healthcheck: params.healthcheck.as_ref().map(healthcheck).transpose()?.flatten(),
+        restart: if has_unit { RestartPolicy::No } else { restart(params) },
+        stop_grace: params.podman.then(|| params.grace()),
+        ..ContainerSpec::default()
+    })
 }
 
 /// The capability that Podman's containers get in any case.
@@ -134,8 +121,8 @@ fn volumes(params: &WorkerParams) -> Result<Vec<MountedVolume>, ModuleFailure> {
             [target] if !params.podman => (VolumeSource::Anonymous, *target, "rw"),
             [_] => return Err(wrong("Podman takes SOURCE:TARGET[:MODE]")),
             ["devpts", target, ..] if params.podman => (VolumeSource::Terminals, *target, "rw"),
-            [source, target] => (source_of(source), *target, "rw"),
-            [source, target, mode] => (source_of(source), *target, *mode),
+            [source, target] => (VolumeSource::written(source), *target, "rw"),
+            [source, target, mode] => (VolumeSource::written(source), *target, *mode),
             _ => return Err(wrong("it is not SOURCE:TARGET[:MODE]")),
         };
         if !target.starts_with('/') {
@@ -158,21 +145,6 @@ fn volumes(params: &WorkerParams) -> Result<Vec<MountedVolume>, ModuleFailure> {
         }));
     }
     Ok(volumes)
-}
-
-fn source_of(source: &str) -> VolumeSource {
-    match source.contains('/') {
-        true => VolumeSource::Path(source.to_string()),
-        false => VolumeSource::Named(source.to_string()),
-    }
-}
-
-fn tmpfs(wanted: &[String]) -> BTreeMap<String, String> {
-    let place = |text: &String| match text.split_once(':') {
-        Some((target, options)) => (target.to_string(), options.to_string()),
-        None => (text.clone(), String::new()),
-    };
-    wanted.iter().map(place).collect()
 }
 
 /// Name of a limit in kolla-ansible's `dimensions` and in what engines tell; all but those of processes.
@@ -207,14 +179,14 @@ pub fn limits(dimensions: &Map<String, Value>) -> Result<Limits, ModuleFailure> 
     let mut numbers = BTreeMap::new();
     for limit in NumericLimit::ALL {
         let Some(value) = dimensions.get(limit.key()).filter(|value| !value.is_null()) else { continue };
-        let number = python_text(value).and_then(|text| match limit.is_size() {
+        let number = scalar_text(value).and_then(|text| match limit.is_size() {
             true => units::size(&text),
             false => text.trim().parse().ok(),
         });
         let wrong = || ModuleFailure::new(format!("dimensions: {}: {value} can't be used", limit.key()));
         numbers.insert(limit, number.ok_or_else(wrong)?);
     }
-    let text = |name: &str| dimensions.get(name).and_then(python_text).filter(|text| !text.is_empty());
+    let text = |name: &str| dimensions.get(name).and_then(scalar_text).filter(|text| !text.is_empty());
     Ok(Limits {
         numbers,
         cpuset_cpus: text("cpuset_cpus"),
@@ -260,8 +232,8 @@ fn healthcheck(given: &Map<String, Value>) -> Result<Option<Healthcheck>, Module
         Value::Array(words) if matches!(words.as_slice(), [Value::String(word)] if word == "NONE") => {
             return Ok(None);
         }
-        Value::Array(words) => words.iter().filter_map(python_text).collect(),
-        other => vec!["CMD-SHELL".to_string(), python_text(other).unwrap_or_default()],
+        Value::Array(words) => words.iter().filter_map(scalar_text).collect(),
+        other => vec!["CMD-SHELL".to_string(), scalar_text(other).unwrap_or_default()],
     };
     Ok(Some(Healthcheck {
         test,
@@ -279,12 +251,12 @@ mod tests {
     use super::*;
     use crate::run::worker::params::tests::params;
 
-    fn wanted(more: Value) -> Result<WantedContainer, ModuleFailure> {
+    fn wanted(more: Value) -> Result<ContainerSpec, ModuleFailure> {
         let mut given = json!({"action": "start_container", "image": "i", "name": "a_b"});
         let given_map = given.as_object_mut().expect("a mapping");
         given_map.extend(more.as_object().expect("a mapping").clone());
         let host = WorkerHost::read("", "/usr/share/zoneinfo/Europe/Prague", "root:x:0:\nkvm:x:104:nova\n");
-        WantedContainer::new(&params(&given).expect("arguments"), &host, false)
+        super::wanted(&params(&given).expect("arguments"), &host, false)
     }
 
     #[test]
@@ -298,7 +270,7 @@ mod tests {
     #[test]
     fn every_container_knows_its_name_and_time_zone() {
         let environment = wanted(json!({"environment": {"KOLLA_SERVICE_NAME": "x", "E": null}}));
-        let environment = environment.expect("wanted").spec.environment;
+        let environment = environment.expect("wanted").environment;
         let found: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(found, [("E", ""), ("KOLLA_SERVICE_NAME", "a-b"), ("TZ", "Europe/Prague")]);
     }
@@ -308,7 +280,7 @@ mod tests {
         let volumes =
             ["/etc/kolla/x/:/var/lib/kolla/config_files/:ro", "kolla_logs:/var/log/kolla/", "/data", "", " "];
         let wanted = wanted(json!({"volumes": volumes})).expect("wanted");
-        let binds: Vec<String> = wanted.spec.volumes.iter().map(MountedVolume::bind).collect();
+        let binds: Vec<String> = wanted.volumes.iter().map(MountedVolume::bind).collect();
         assert_eq!(
             binds,
             [
@@ -327,7 +299,7 @@ mod tests {
             "container_engine": "podman", "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"],
             "volumes": ["devpts:/dev/pts", "/a:/b:z", "/c:/d:shared", "/e:/f:ro"],
         }));
-        let spec = wanted.expect("wanted").spec;
+        let spec = wanted.expect("wanted");
         assert_eq!(spec.cap_add, ["NET_ADMIN", "AUDIT_WRITE"]);
         assert!(spec.tmpfs.is_empty());
         let binds: Vec<String> = spec.volumes.iter().map(MountedVolume::bind).collect();
@@ -344,10 +316,10 @@ mod tests {
             json!({"healthcheck": check})
         };
         assert_eq!(
-            wanted(json!({"healthcheck": check})).expect("wanted").spec.healthcheck.expect("one").retries,
+            wanted(json!({"healthcheck": check})).expect("wanted").healthcheck.expect("one").retries,
             3
         );
-        assert_eq!(wanted(with("test", json!(["NONE"]))).expect("wanted").spec.healthcheck, None);
+        assert_eq!(wanted(with("test", json!(["NONE"]))).expect("wanted").healthcheck, None);
         for (given, told) in [
             (with("start_interval", json!(1)), "'Unsupported healthcheck options'"),
             (with("interval", json!("soon")), "healthcheck: interval: a whole number is expected"),
@@ -375,6 +347,6 @@ mod tests {
         ] {
             assert_eq!(wanted(given.clone()).expect_err("a failure").message, told, "{given}");
         }
-        assert_eq!(wanted(json!({"group_add": ["kvm", 5]})).expect("wanted").groups, ["104", "5"]);
+        assert_eq!(wanted(json!({"group_add": ["kvm", 5]})).expect("wanted").group_add, ["104", "5"]);
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::run::worker::params::tests::params;
-use crate::run::worker::wanted::WorkerHost;
+use crate::run::worker::wanted::{WorkerHost, wanted};
 
 /// A container as Docker tells of one that was made from the arguments below.
 fn held() -> Value {
@@ -36,7 +36,7 @@ fn arguments() -> Value {
 fn compared(arguments: &Value, held: &Value) -> Result<Vec<Value>, ModuleFailure> {
     let params = params(arguments).expect("arguments");
     let host = WorkerHost { timezone: "UTC".to_string(), ..WorkerHost::default() };
-    let wanted = WantedContainer::new(&params, &host, false).expect("wanted");
+    let wanted = wanted(&params, &host, false).expect("wanted");
     let labels = [("of".to_string(), "image".to_string())].into();
     let image = ImageDefaults { id: "sha256:1".to_string().into(), labels, ..ImageDefaults::default() };
     Comparison { params: &params, wanted: &wanted, held, image: Some(&image) }.failures()

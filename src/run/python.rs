@@ -1,4 +1,4 @@
-//! Values as Python, which paunch is written in, sees and writes them [pure].
+//! Values as Python sees and writes them, which paunch and kolla-ansible are written in [pure].
 
 use std::fmt::Write;
 
@@ -50,6 +50,11 @@ pub fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         value => shown(value),
     }
+}
+
+/// The text of a value that is one, or a number or truth value; none of any other.
+pub fn scalar_text(value: &Value) -> Option<String> {
+    matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_)).then(|| text(value))
 }
 
 /// A value inside another one that is put into a text.
