@@ -14,6 +14,7 @@ mod module_tasks;
 pub mod opened;
 pub mod paunch;
 mod placeholders;
+pub mod puppet;
 mod reached;
 pub mod remove;
 pub mod shipped;
@@ -106,6 +107,7 @@ fn try_run(
         RunTask::Logs { containers, tail, follow } => session.logs(containers, *tail, *follow),
         RunTask::Delete { config_ids, volumes } => session.delete(config_ids, *volumes),
         RunTask::Cleanup { config_ids } => session.cleanup(config_ids),
+        RunTask::Puppet(puppet) => puppet::run(puppet, &session),
         RunTask::Completion(_)
         | RunTask::Manual
         | RunTask::Stacks { .. }
