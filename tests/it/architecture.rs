@@ -160,21 +160,18 @@ const RIGHTS: [Right; 10] = [
             // The parser's command is no program.
             "cli.rs",
             "run/cli.rs",
-<<<<<<< HEAD
             "run/paunch/cli.rs",
             // It becomes the engine's program, which has the terminal.
             "run/paunch/debug.rs",
-        ],
-    },
-    Right { what: "know bollard", code: r"\bbollard\b", who: &["engine/docker/"] },
-    Right { what: "know clap", code: r"\bclap\b", who: &["cli.rs", "run/cli.rs", "run/paunch/cli.rs"] },
-=======
             "run/puppet/cli.rs",
         ],
     },
     Right { what: "know bollard", code: r"\bbollard\b", who: &["engine/docker/"] },
-    Right { what: "know clap", code: r"\bclap\b", who: &["cli.rs", "run/cli.rs", "run/puppet/cli.rs"] },
->>>>>>> 1f01714 (Configure services with Puppet in one-shot containers, as TripleO's container-puppet does)
+    Right {
+        what: "know clap",
+        code: r"\bclap\b",
+        who: &["cli.rs", "run/cli.rs", "run/paunch/cli.rs", "run/puppet/cli.rs"],
+    },
     Right {
         what: "draw progress bars",
         code: r"\bindicatif\b",
@@ -250,18 +247,15 @@ const PURE: [(&str, &[&str]); 22] = [
             "run/mod.rs",
             "run/module_tasks.rs",
             "run/opened.rs",
-<<<<<<< HEAD
             "run/paunch/apply.rs",
             "run/paunch/debug.rs",
             "run/paunch/load.rs",
             "run/paunch/log.rs",
             "run/paunch/mod.rs",
-            "run/reached.rs",
-=======
             "run/puppet/generate.rs",
             "run/puppet/mod.rs",
             "run/puppet/startup.rs",
->>>>>>> 1f01714 (Configure services with Puppet in one-shot containers, as TripleO's container-puppet does)
+            "run/reached.rs",
             "run/state.rs",
             "run/tasks.rs",
             "run/worker/actions.rs",
