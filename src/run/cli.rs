@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use super::labels::MANAGER;
 use super::options::{option, pair, pairs, switch, text, texts};
 use super::paunch::cli::{self as paunch, PaunchRequest};
+use super::puppet::cli::{self as puppet, PuppetRequest};
 use super::worker::module::{CallMode, MODULES};
 use super::worker::params::ACTIONS;
 
@@ -115,6 +116,8 @@ pub enum RunTask {
     },
     /// Do as paunch does.
     Paunch(PaunchRequest),
+    /// Generate configuration files with Puppet.
+    Puppet(PuppetRequest),
     /// Print a completion script.
     Completion(Shell),
     /// Print the manual page.
@@ -193,6 +196,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
             file: file(of),
             mode: call_mode(of),
         },
+        PUPPET => RunTask::Puppet(puppet::request(of)),
         _ => RunTask::Stacks { name: text(of, "name") },
     }))
 }
@@ -200,6 +204,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
 /// Seconds that a container is waited for, and lines of a log, when nothing else is asked for.
 const TIMEOUT: u64 = 600;
 const TAIL: usize = 100;
+
+/// Name of the command that configures with Puppet.
+const PUPPET: &str = "puppet-config";
 
 fn file(matches: &ArgMatches) -> PathBuf {
     matches.get_one("file").cloned().unwrap_or_default()
@@ -295,6 +302,7 @@ pub fn command() -> Command {
                     .conflicts_with_all(["module", "file"]),
                 ),
             paunch::command("paunch"),
+            puppet::command(PUPPET),
             Command::new("stacks")
                 .about("List the stacks inside the program, or print one")
                 .arg(Arg::new("name").value_name("NAME").help("Stack to print")),

@@ -15,6 +15,7 @@ pub mod opened;
 mod options;
 pub mod paunch;
 mod placeholders;
+pub mod puppet;
 pub mod python;
 mod reached;
 pub mod remove;
@@ -109,6 +110,7 @@ fn try_run(
         RunTask::Logs { containers, tail, follow } => session.logs(containers, *tail, *follow),
         RunTask::Delete { config_ids, volumes } => session.delete(config_ids, *volumes),
         RunTask::Cleanup { config_ids } => session.cleanup(config_ids),
+        RunTask::Puppet(puppet) => puppet::run(puppet, &session),
         RunTask::Completion(_)
         | RunTask::Manual
         | RunTask::Stacks { .. }

@@ -143,26 +143,31 @@ fn exit_codes(fields: &mut Fields) -> Result<Vec<i64>, FieldError> {
 }
 
 fn volumes(fields: &mut Fields) -> Result<Vec<MountedVolume>, FieldError> {
-    let volume = |text: String| {
-        let mut parts = text.splitn(3, ':');
-        let (first, target) = (parts.next().unwrap_or_default(), parts.next());
-        let mode = parts.next().unwrap_or("rw").to_string();
-        let (source, target) = match target {
-            None => (VolumeSource::Anonymous, first),
-            Some(target) => (VolumeSource::written(first), target),
-        };
-        if !target.starts_with('/') || first.is_empty() {
-            return Err(unfit("volumes", format!("'{text}' is not SOURCE:/TARGET[:MODE]")));
-        }
-        if matches!(&source, VolumeSource::Path(path) if !path.starts_with('/')) {
-            return Err(unfit(
-                "volumes",
-                format!("the source of '{text}' is neither an absolute path nor a volume's name"),
-            ));
-        }
-        Ok(MountedVolume { source, target: target.to_string(), mode })
+    fields.list("volumes")?.into_iter().map(|text| volume(&text)).collect()
+}
+
+/// Reads `SOURCE:TARGET:MODE`, `SOURCE:TARGET`, or `TARGET` alone.
+///
+/// # Errors
+/// The target is no absolute path, or the source neither one nor a name.
+pub fn volume(text: &str) -> Result<MountedVolume, FieldError> {
+    let mut parts = text.splitn(3, ':');
+    let (first, target) = (parts.next().unwrap_or_default(), parts.next());
+    let mode = parts.next().unwrap_or("rw").to_string();
+    let (source, target) = match target {
+        None => (VolumeSource::Anonymous, first),
+        Some(target) => (VolumeSource::written(first), target),
     };
-    fields.list("volumes")?.into_iter().map(volume).collect()
+    if !target.starts_with('/') || first.is_empty() {
+        return Err(unfit("volumes", format!("'{text}' is not SOURCE:/TARGET[:MODE]")));
+    }
+    if matches!(&source, VolumeSource::Path(path) if !path.starts_with('/')) {
+        return Err(unfit(
+            "volumes",
+            format!("the source of '{text}' is neither an absolute path nor a volume's name"),
+        ));
+    }
+    Ok(MountedVolume { source, target: target.to_string(), mode })
 }
 
 /// File systems in memory, each written as `PLACE[:OPTIONS]`, by their places.

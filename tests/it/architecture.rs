@@ -163,13 +163,14 @@ const RIGHTS: [Right; 10] = [
             "run/paunch/cli.rs",
             // It becomes the engine's program, which has the terminal.
             "run/paunch/debug.rs",
+            "run/puppet/cli.rs",
         ],
     },
     Right { what: "know bollard", code: r"\bbollard\b", who: &["engine/docker/"] },
     Right {
         what: "know clap",
         code: r"\bclap\b",
-        who: &["cli.rs", "run/cli.rs", "run/options.rs", "run/paunch/cli.rs"],
+        who: &["cli.rs", "run/cli.rs", "run/options.rs", "run/paunch/cli.rs", "run/puppet/cli.rs"],
     },
     Right {
         what: "draw progress bars",
@@ -251,6 +252,9 @@ const PURE: [(&str, &[&str]); 22] = [
             "run/paunch/load.rs",
             "run/paunch/log.rs",
             "run/paunch/mod.rs",
+            "run/puppet/generate.rs",
+            "run/puppet/mod.rs",
+            "run/puppet/startup.rs",
             "run/reached.rs",
             "run/state.rs",
             "run/tasks.rs",

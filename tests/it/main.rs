@@ -44,6 +44,7 @@ mod plain_text;
 mod plan;
 mod platforms;
 mod prune;
+mod puppet;
 mod push_real;
 mod real_build;
 mod real_faults;

@@ -1,0 +1,28 @@
+//! The script that runs in one-shot containers, and the places that it knows [pure].
+
+/// Text of the script.
+pub const SCRIPT: &str = include_str!("entrypoint.sh");
+
+/// Place of the script in a container.
+pub const SCRIPT_TARGET: &str = "/var/lib/container-puppet/container-puppet.sh";
+
+/// Place of the manifest.
+pub const MANIFEST_TARGET: &str = "/etc/config.pp";
+
+/// Place of the host's configuration of Puppet, which the script copies to `/etc/puppet`.
+pub const PUPPET_TARGET: &str = "/tmp/puppet-etc";
+
+/// Place of the hieradata of a trial run.
+pub const CHECK_MODE_TARGET: &str = "/tmp/puppet-check-mode";
+
+/// Place of the configuration volumes.
+pub const CONFIG_DATA_TARGET: &str = "/var/lib/config-data";
+
+/// Directory of what Puppet has written, below that of the volumes.
+pub const GENERATED: &str = "puppet-generated";
+
+/// The manifest that a container gets: what the entries say, and TripleO's rule that no package is installed, where
+/// there is one.
+pub fn manifest(step_config: &str) -> String {
+    format!("if defined('tripleo::packages') {{\n  include tripleo::packages\n}}\n{step_config}\n")
+}
