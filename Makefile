@@ -25,7 +25,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud kolla-ansible cloud-clean worker demo-clean unit test parity paunch puppet bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
+.PHONY: help build demo cloud kolla-ansible cloud-clean worker demo-clean unit test parity paunch puppet tripleo bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -83,6 +83,9 @@ parity: build python ## Compare with Python Kolla: every combination, every over
 
 puppet: build python engine ## Have Puppet configure keystone in one-shot containers, and ask it for a token
 	tests/puppet/run
+
+tripleo: build python engine ## Deploy glance as TripleO's templates have it, onto a host in a container
+	tests/tripleo/run
 
 paunch: build python engine ## Compare kolla-run paunch with TripleO's paunch on this machine's Docker
 	tests/paunch/compare

@@ -8,6 +8,7 @@ import time
 
 CONTEXT = pathlib.Path(__file__).resolve().parent / "kolla-ansible"
 IMAGE = "kolla-build-kolla-ansible"
+KOLLA_ANSIBLE = "23.0.0"
 # Not --privileged, which an engine that lacks a capability itself refuses.
 CAPABILITIES = (
     "--cap-add=ALL --cap-drop=SYS_RESOURCE --security-opt=seccomp=unconfined --security-opt=apparmor=unconfined"
@@ -41,9 +42,9 @@ class Host:
             for directory in sorted([group, *group.rglob("*/")], reverse=True) if group.exists() else ():
                 directory.rmdir()
 
-    def start(self, kolla_ansible, *mounts):
-        """Makes it anew, with this version of kolla-ansible."""
-        build = ["docker", "build", "--quiet", f"--tag={IMAGE}", f"--build-arg=kolla_ansible={kolla_ansible}", CONTEXT]
+    def start(self, *mounts):
+        """Makes it anew."""
+        build = ["docker", "build", "--quiet", f"--tag={IMAGE}", f"--build-arg=kolla_ansible={KOLLA_ANSIBLE}", CONTEXT]
         subprocess.run(build, check=True, stdout=sys.stderr)
         self.remove()
         mounts = [f"--volume={self.name}:/var/lib/docker", *mounts, "--tmpfs=/run", "--tmpfs=/tmp:exec"]
@@ -54,6 +55,10 @@ class Host:
             if time.monotonic() > end:
                 sys.exit(f"the host has no engine: see  docker exec {self.name} systemctl status docker")
             time.sleep(1)
+
+    def copy(self, source, target):
+        """Copies a file or directory of this machine onto it."""
+        engine("cp", str(source), f"{self.name}:{target}")
 
     def load(self, images):
         """Gives it images of this machine."""

@@ -10,11 +10,11 @@ use crate::support::project::Run;
 use crate::support::real::{Images, docker, endpoint, nonce, wait_until};
 use crate::support::stack::StackDir;
 
-/// Runs the manifest behind the lines about TripleO's packages, and tells what it was called with.
+/// Runs the manifest behind the lines about packages, and tells what it was called with.
 const PUPPET: &str = r#"#!/bin/bash
 [ "$1" = apply ] || exit 64
 echo "puppet $*"
-sed 1,3d /etc/config.pp >/tmp/manifest
+sed 1,5d /etc/config.pp >/tmp/manifest
 exec bash /tmp/manifest
 "#;
 

@@ -21,8 +21,14 @@ pub const CONFIG_DATA_TARGET: &str = "/var/lib/config-data";
 /// Directory of what Puppet has written, below that of the volumes.
 pub const GENERATED: &str = "puppet-generated";
 
-/// The manifest that a container gets: what the entries say, and TripleO's rule that no package is installed, where
-/// there is one.
+/// What is done about packages: TripleO's class for that, where there is one, or nothing, as images have theirs.
+const PACKAGES: &str = "if defined('tripleo::packages') {
+  include tripleo::packages
+} else {
+  Package <| |> { noop => true }
+}";
+
+/// The manifest that a container gets: what the entries say, and that no package is installed.
 pub fn manifest(step_config: &str) -> String {
-    format!("if defined('tripleo::packages') {{\n  include tripleo::packages\n}}\n{step_config}\n")
+    format!("{PACKAGES}\n{step_config}\n")
 }
