@@ -113,6 +113,40 @@ pub fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     Destination::at(path)?.write(content.as_ref())
 }
 
+/// A file that is written piece by piece, and gets its name once it is complete. A link of that name is followed.
+#[derive(Debug)]
+pub struct Unfinished {
+    file: NamedTempFile,
+    real: PathBuf,
+}
+
+impl Unfinished {
+    /// Begins a file, beside the place that it is for.
+    pub fn begin(path: &Path) -> io::Result<Unfinished> {
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        if real.is_dir() {
+            return Err(Errno::ISDIR.into());
+        }
+        Ok(Unfinished { file: completed(&real, b"", 0o666)?, real })
+    }
+
+    /// Gives it its name.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.persist(&self.real)?;
+        Ok(())
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Writes a file that only this user can read, whole or not at all, in place of what has its name.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     completed(path, content, 0o600)?.persist(path)?;

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::super::EngineError;
 use super::super::container::{
     ContainerEngine, ContainerFacts, ContainerSpec, ContainerStreams, Executed, FileFacts,
-    ImageConfiguration, ImageDefaults, Labels, ListedContainer,
+    ImageConfiguration, ImageDefaults, Labels, ListedContainer, TakePiece,
 };
 use super::client::Docker;
 use super::container_models::{body_of, config_of, defaults_of, facts_of, name_states_as_docker, plain_name};
@@ -206,6 +206,17 @@ impl ContainerEngine for Docker {
         path: &'a str,
     ) -> BoxFuture<'a, Result<Option<FileFacts>, EngineError>> {
         self.read_file(container, path).boxed()
+    }
+
+    fn export<'a>(&'a self, container: &'a str, take: TakePiece<'a>) -> BoxFuture<'a, Result<(), EngineError>> {
+        async move {
+            let mut pieces = Box::pin(self.client.export_container(container));
+            while let Some(piece) = pieces.next().await {
+                take(&self.checked(piece)?).map_err(EngineError::Spool)?;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn create<'a>(
