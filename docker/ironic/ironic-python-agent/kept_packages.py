@@ -1,10 +1,11 @@
-"""Checks the hardware managers in this Python's environment, and removes what neither they nor the agent need.
+"""Removes what neither the agent nor its plugins need from this Python's environment, and checks the hardware managers.
 
     kept_packages.py REQUIREMENT...        what was installed: names, and paths, of which those in /plugins are plugins
 
 A plugin has hardware managers (entry points of `ironic_python_agent.hardware_managers`), and all of them can be loaded.
 """
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -74,25 +75,28 @@ def faults(plugin, distribution):
 def main(arguments):
     distributions = installed()
     paths = of_paths(distributions)
-    roots, wrong = [Requirement(name) for name in TOOLS], []
+    roots, plugins = [Requirement(name) for name in TOOLS], []
     for argument in arguments:
         path, _, extras = argument.partition("[")
         if not path.startswith("/"):
             roots.append(Requirement(argument))
         elif os.path.exists(path):
             name = paths.get(os.path.realpath(path))
-            if name:
-                roots.append(Requirement(f"{name}[{extras}" if extras else name))
-            else:
-                wrong.append(f"{path} was not installed")
-            if name and path.startswith(PLUGINS):
-                wrong += faults(os.path.basename(path), distributions[name])
-    if wrong:
-        sys.exit("\n".join(f"ironic-python-agent: the plugin {line}" for line in wrong))
+            if not name:
+                sys.exit(f"ironic-python-agent: {path} was not installed")
+            roots.append(Requirement(f"{name}[{extras}" if extras else name))
+            if path.startswith(PLUGINS):
+                plugins.append((os.path.basename(path), distributions[name]))
     unneeded = sorted(distributions.keys() - needed(roots, distributions))
     if unneeded:
         subprocess.run([sys.executable, "-m", "pip", "uninstall", "--quiet", "--yes", *unneeded], check=True)
     subprocess.run([sys.executable, "-m", "pip", "check"], check=True)
+    # As the agent loads them: it has read its options before. What is gone by now can't be what makes one work.
+    importlib.invalidate_caches()
+    importlib.import_module("ironic_python_agent.cmd.agent")
+    wrong = [line for plugin in plugins for line in faults(*plugin)]
+    if wrong:
+        sys.exit("\n".join(f"ironic-python-agent: the plugin {line}" for line in wrong))
 
 
 main(sys.argv[1:])
