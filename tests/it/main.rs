@@ -43,6 +43,7 @@ mod plan;
 mod platforms;
 mod prune;
 mod push_real;
+mod ramdisk;
 mod real_build;
 mod real_faults;
 mod real_tree;
