@@ -13,11 +13,11 @@ use crate::config::resolved::RamdiskExport;
 use crate::context::entries::{EntryKind, walk};
 use crate::engine::container::{ContainerEngine, ContainerSpec};
 use crate::engine::docker::Docker;
-use crate::engine::{Engine, ImageFacts};
+use crate::engine::{Engine, EngineError, ImageFacts};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::export::ramdisk::files::RamdiskFiles;
 use crate::export::ramdisk::manifest::{RamdiskArchive, RamdiskFile, RamdiskKernel, RamdiskManifest};
-use crate::export::ramdisk::tree::{EntryTimes, FileContent, FileTree, FoundKernel, TreeNode};
+use crate::export::ramdisk::tree::{EntryTimes, NodeContent, FileTree, FoundKernel, TreeNode};
 use crate::model::labels::CREATED_LABEL;
 use crate::model::plan::PlannedUnit;
 use crate::session::threads::block_on;
@@ -83,7 +83,7 @@ async fn holder<'a>(engines: &'a [Docker], unit: &PlannedUnit) -> Result<(&'a Do
 
 /// The file system of an image, by way of a container that is never started, and that goes again.
 async fn spool(engine: &Docker, unit: &PlannedUnit, facts: &ImageFacts, dir: &Path) -> Result<Spool, Fatal> {
-    let failed = |error| Fatal::new(&error, EXIT_FAILED).during(format!("cannot export {}", unit.reference));
+    let failed = |error: EngineError| Fatal::new(&error, EXIT_FAILED).during(format!("cannot export {}", unit.reference));
     let name = format!("kolla-build-export-{}-{}", unit.image, std::process::id());
     let spec = ContainerSpec {
         image: facts.id.to_string(),
@@ -176,12 +176,12 @@ impl Exporter<'_> {
         let compression = self.ramdisk.compression;
         let file = HashedFile::new(Unfinished::begin(&self.ramdisk.dir.join(name))?);
         let members = tree.members();
-        let copy = |content: &FileContent, out: &mut dyn Write| self.copy(content, &[], out);
+        let copy = |content: &NodeContent, out: &mut dyn Write| self.copy(content, &[], out);
         let (mut file, mut unpacked) = write_archive(file, compression, &members, copy)?;
         let mut counts = Vec::new();
         for overlay in overlays {
             let members = overlay.tree.members();
-            let copy = |content: &FileContent, out: &mut dyn Write| self.copy(content, &overlay.files, out);
+            let copy = |content: &NodeContent, out: &mut dyn Write| self.copy(content, &overlay.files, out);
             let (next, size) = write_archive(file, compression, &members, copy)?;
             (file, unpacked) = (next, unpacked + size);
             counts.push(members.len());
@@ -195,12 +195,12 @@ impl Exporter<'_> {
         })
     }
 
-    fn copy(&self, content: &FileContent, files: &[PathBuf], out: &mut dyn Write) -> io::Result<()> {
+    fn copy(&self, content: &NodeContent, files: &[PathBuf], out: &mut dyn Write) -> io::Result<()> {
         match content {
-            FileContent::Empty => Ok(()),
-            FileContent::Text(text) => out.write_all(text),
-            FileContent::Spooled { offset, size } => self.spool.copy(*offset, u64::from(*size), out),
-            FileContent::OnDisk { file, size } => copy_whole(&files[*file], *size, out),
+            NodeContent::Empty => Ok(()),
+            NodeContent::Text(text) => out.write_all(text),
+            NodeContent::Spooled { offset, size } => self.spool.copy(*offset, u64::from(*size), out),
+            NodeContent::OnDisk { file, size } => copy_whole(&files[*file], *size, out),
         }
     }
 
@@ -240,7 +240,7 @@ impl Overlay {
                         input::with_path(&entry.path, io::Error::other(message))
                     })?;
                     overlay.files.push(entry.path);
-                    let content = FileContent::OnDisk { file: overlay.files.len() - 1, size };
+                    let content = NodeContent::OnDisk { file: overlay.files.len() - 1, size };
                     TreeNode::file(entry.mode & 0o7777, content)
                 }
             };

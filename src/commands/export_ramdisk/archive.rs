@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use zstd::stream::raw::CParameter;
 
 use crate::export::ramdisk::cpio;
-use crate::export::ramdisk::tree::{CpioMember, FileContent};
+use crate::export::ramdisk::tree::{CpioMember, NodeContent};
 use crate::model::compression::Compression;
 use crate::util::hex::hex;
 use crate::util::write::Unfinished;
@@ -116,7 +116,7 @@ pub fn write_archive<W: Write>(
     out: W,
     compression: Compression,
     members: &[CpioMember],
-    copy: impl Fn(&FileContent, &mut dyn Write) -> io::Result<()>,
+    copy: impl Fn(&NodeContent, &mut dyn Write) -> io::Result<()>,
 ) -> io::Result<(W, u64)> {
     let mut archive = Compressor::new(out, compression)?;
     let mut written = 0;
@@ -146,8 +146,8 @@ mod tests {
         tree.add(b"a", TreeNode::directory(0o755));
         tree.add(b"a/b", TreeNode::link(b"../c".to_vec()));
         let members = tree.members();
-        let copy = |content: &FileContent, out: &mut dyn Write| match content {
-            FileContent::Text(text) => out.write_all(text),
+        let copy = |content: &NodeContent, out: &mut dyn Write| match content {
+            NodeContent::Text(text) => out.write_all(text),
             _ => Ok(()),
         };
         let (packed, unpacked) = write_archive(Vec::new(), compression, &members, copy).expect("written");

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::export::ramdisk::tree::{FileContent, FileTree, TreeNode, type_bits};
+use crate::export::ramdisk::tree::{NodeContent, FileTree, TreeNode, type_bits};
 
 /// So much is read at once.
 const PIECE: usize = 64 << 10;
@@ -39,6 +39,9 @@ impl Spool {
                 tree.add_hard_link(&name, &target);
             } else if let Some(kind_bits) = type_bits(kind) {
                 tree.add(&name, node(&entry, kind_bits, target)?);
+            } else if kind != tar::EntryType::XGlobalHeader {
+                let message = format!("{} is of an unknown type", String::from_utf8_lossy(&name));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
         }
         Ok(tree)
@@ -60,9 +63,9 @@ impl Spool {
 fn node<R: Read>(entry: &tar::Entry<'_, R>, kind_bits: u32, target: Vec<u8>) -> io::Result<TreeNode> {
     let header = entry.header();
     let content = match (entry.size(), target.is_empty()) {
-        (_, false) => FileContent::Text(target),
-        (0, true) => FileContent::Empty,
-        (size, true) => FileContent::Spooled { offset: entry.raw_file_position(), size: of_cpio(size, "bytes")? },
+        (_, false) => NodeContent::Text(target),
+        (0, true) => NodeContent::Empty,
+        (size, true) => NodeContent::Spooled { offset: entry.raw_file_position(), size: of_cpio(size, "bytes")? },
     };
     let device = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
     Ok(TreeNode {

@@ -39,7 +39,7 @@ const INITS: [&str; 4] = ["sbin/init", "usr/sbin/init", "usr/lib/systemd/systemd
 
 /// Content of a file, by where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FileContent {
+pub enum NodeContent {
     /// None: no regular file, or an empty one.
     Empty,
     /// The target of a symbolic link.
@@ -60,12 +60,12 @@ pub enum FileContent {
     },
 }
 
-impl FileContent {
+impl NodeContent {
     fn size(&self) -> u32 {
         match self {
-            FileContent::Empty => 0,
-            FileContent::Text(text) => u32::try_from(text.len()).unwrap_or(u32::MAX),
-            FileContent::Spooled { size, .. } | FileContent::OnDisk { size, .. } => *size,
+            NodeContent::Empty => 0,
+            NodeContent::Text(text) => u32::try_from(text.len()).unwrap_or(u32::MAX),
+            NodeContent::Spooled { size, .. } | NodeContent::OnDisk { size, .. } => *size,
         }
     }
 }
@@ -84,27 +84,27 @@ pub struct TreeNode {
     /// Numbers of a device node.
     pub device: (u32, u32),
     /// Content of it.
-    pub content: FileContent,
+    pub content: NodeContent,
 }
 
 impl TreeNode {
-    fn new(mode: u32, content: FileContent) -> TreeNode {
+    fn new(mode: u32, content: NodeContent) -> TreeNode {
         TreeNode { mode, uid: 0, gid: 0, mtime: 0, device: (0, 0), content }
     }
 
     /// A directory of root's.
     pub fn directory(permissions: u32) -> TreeNode {
-        TreeNode::new(DIRECTORY | permissions, FileContent::Empty)
+        TreeNode::new(DIRECTORY | permissions, NodeContent::Empty)
     }
 
     /// A regular file of root's.
-    pub fn file(permissions: u32, content: FileContent) -> TreeNode {
+    pub fn file(permissions: u32, content: NodeContent) -> TreeNode {
         TreeNode::new(REGULAR | permissions, content)
     }
 
     /// A symbolic link.
     pub fn link(target: Vec<u8>) -> TreeNode {
-        TreeNode::new(SYMLINK | 0o777, FileContent::Text(target))
+        TreeNode::new(SYMLINK | 0o777, NodeContent::Text(target))
     }
 
     fn is(&self, kind: u32) -> bool {
@@ -116,7 +116,7 @@ impl TreeNode {
 pub fn type_bits(kind: tar::EntryType) -> Option<u32> {
     Some(match kind {
         tar::EntryType::Directory => DIRECTORY,
-        tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => REGULAR,
+        tar::EntryType::Regular | tar::EntryType::Continuous => REGULAR,
         tar::EntryType::Symlink => SYMLINK,
         tar::EntryType::Char => CHARACTER,
         tar::EntryType::Block => BLOCK,
@@ -175,7 +175,7 @@ pub struct CpioMember {
     /// Header of it.
     pub header: CpioHeader,
     /// Content that follows it.
-    pub content: FileContent,
+    pub content: NodeContent,
 }
 
 /// The kernel of an image.
@@ -186,7 +186,7 @@ pub struct FoundKernel {
     /// Release of it, as in the names of its modules' directory.
     pub release: String,
     /// Place of it.
-    pub content: FileContent,
+    pub content: NodeContent,
 }
 
 impl FileTree {
@@ -232,7 +232,7 @@ impl FileTree {
             self.nodes.entry(name.to_vec()).or_insert_with(|| TreeNode::directory(0o755));
         }
         for (name, permissions, device) in DEVICES {
-            let node = TreeNode::new(CHARACTER | permissions, FileContent::Empty);
+            let node = TreeNode::new(CHARACTER | permissions, NodeContent::Empty);
             self.add(name, TreeNode { device, ..node });
         }
         if !self.has("init") {
@@ -240,7 +240,7 @@ impl FileTree {
             self.add(b"init", TreeNode::link(init.as_bytes().to_vec()));
         }
         for node in self.nodes.values_mut() {
-            let has_content = matches!(node.content, FileContent::Spooled { .. });
+            let has_content = matches!(node.content, NodeContent::Spooled { .. });
             node.mtime = if has_content { node.mtime.min(times.latest) } else { times.made };
         }
         Ok(self)
@@ -255,7 +255,7 @@ impl FileTree {
             node.mtime = time;
             match below.nodes.get(name) {
                 Some(under) if node.is(DIRECTORY) && under.is(DIRECTORY) => *node = under.clone(),
-                Some(TreeNode { content: FileContent::Text(target), .. }) if node.is(DIRECTORY) => {
+                Some(TreeNode { content: NodeContent::Text(target), .. }) if node.is(DIRECTORY) => {
                     return Err(TreeFault::OverLink { name: text(name), target: text(target) });
                 }
                 _ => {}
@@ -284,7 +284,7 @@ impl FileTree {
             });
             *seen += 1;
             // Of several names the last one has the content, as cpio writes it.
-            let content = if *seen == links { node.content.clone() } else { FileContent::Empty };
+            let content = if *seen == links { node.content.clone() } else { NodeContent::Empty };
             let header = CpioHeader {
                 name: name.to_vec(),
                 inode: *inode,
@@ -381,7 +381,7 @@ mod tests {
     const TIMES: EntryTimes = EntryTimes { made: 0, latest: 0 };
 
     fn spooled(offset: u64, size: u32) -> TreeNode {
-        TreeNode { mtime: 50, ..TreeNode::file(0o644, FileContent::Spooled { offset, size }) }
+        TreeNode { mtime: 50, ..TreeNode::file(0o644, NodeContent::Spooled { offset, size }) }
     }
 
     fn image(names: &[&str]) -> FileTree {
@@ -411,7 +411,7 @@ mod tests {
         let console = members.iter().find(|it| it.header.name == b"dev/console").expect("a console");
         assert_eq!((console.header.mode, console.header.device), (0o020_600, (5, 1)));
         let init = members.iter().find(|it| it.header.name == b"init").expect("an init");
-        assert_eq!(init.content, FileContent::Text(b"usr/sbin/init".to_vec()));
+        assert_eq!(init.content, NodeContent::Text(b"usr/sbin/init".to_vec()));
         let times: Vec<u32> =
             [1, 10].map(|at| members[members.len() - at].header.mtime).into_iter().collect();
         assert_eq!(times, [40, 30], "of a file, and of a node");
