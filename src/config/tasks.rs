@@ -160,7 +160,7 @@ fn ramdisk(layers: &Layers, image: &str, dir: PathBuf) -> Result<RamdiskExport, 
         // Other words were refused with its kind.
         _ => Compression::Zstd,
     };
-    let overlays = layers.many("ramdisk_overlay")?.into_iter().map(PathBuf::from).collect();
+    let overlays = layers.paths("ramdisk_overlay")?;
     Ok(RamdiskExport { image: image.into(), compression, overlays, dir })
 }
 
