@@ -275,8 +275,8 @@ impl FileTree {
         all.sort_unstable();
         let mut inodes: HashMap<&[u8], (u32, u32)> = HashMap::new();
         let mut next = 0;
-        let member = |(name, first): (&[u8], &[u8])| {
-            let node = self.nodes.get(first)?;
+        let member = |(name, first)| {
+            let node = self.nodes.get::<[u8]>(first)?;
             let links = names.get(first).copied().unwrap_or(1);
             let (inode, seen) = inodes.entry(first).or_insert_with(|| {
                 next += 1;
@@ -286,7 +286,7 @@ impl FileTree {
             // Of several names the last one has the content, as cpio writes it.
             let content = if *seen == links { node.content.clone() } else { NodeContent::Empty };
             let header = CpioHeader {
-                name: name.to_vec(),
+                name: <[u8]>::to_vec(name),
                 inode: *inode,
                 mode: node.mode,
                 uid: node.uid,
