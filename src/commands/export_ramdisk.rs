@@ -141,7 +141,7 @@ impl Exporter<'_> {
             image: self.unit.reference.to_string(),
             image_id: self.facts.id.to_string(),
             platform: self.unit.platform.to_string(),
-            source_date_epoch: times.latest,
+            source_date_epoch: self.latest,
             kernel: self.write_kernel(&kernel, &files.kernel).map_err(write_error(&files.kernel))?,
             initramfs: self
                 .write_initramfs(&tree, &overlays, &files.initramfs)

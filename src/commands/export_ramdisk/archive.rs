@@ -16,8 +16,10 @@ use crate::util::write::Unfinished;
 /// Beyond it a level takes several times as long for a few hundredths less.
 const ZSTD_LEVEL: i32 = 12;
 
-/// Logarithm of the bytes that are looked back at: what packing takes in memory is a multiple of it.
-const ZSTD_WINDOW: u32 = 22;
+/// Logarithms of what packing takes in memory: the bytes that are looked back at, and the tables of places in them. The
+/// level's own would take twice as much for less than a hundredth.
+const ZSTD_WINDOW: u32 = 23;
+const ZSTD_TABLES: u32 = 21;
 
 const XZ_PRESET: u32 = 6;
 
@@ -69,6 +71,8 @@ impl<W: Write> Compressor<W> {
             Compression::Zstd => {
                 let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
                 encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW))?;
+                encoder.set_parameter(CParameter::HashLog(ZSTD_TABLES))?;
+                encoder.set_parameter(CParameter::ChainLog(ZSTD_TABLES))?;
                 encoder.include_checksum(true)?;
                 Compressor::Zstd(encoder)
             }

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
@@ -62,20 +62,22 @@ impl Docker {
         self.has_containerd_store.get_or_try_init(ask).await.copied()
     }
 
-    /// The engine's answer to a question that bollard can't ask.
-    pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+    /// The body of the engine's answer.
+    pub(super) async fn get(&self, exchange: Exchange, path: &str) -> Result<Incoming, EngineError> {
         let get = Request::get(path).body(bollard::body_full(Bytes::new()));
         let get = get.map_err(|error| fault::unfit(&error.to_string()))?;
-        let response = self
-            .transport
-            .send(Exchange::Question, get)
-            .await
-            .map_err(|error| fault::of_transport(&self.endpoint, error))?;
+        let sent = self.transport.send(exchange, get).await;
+        let response = sent.map_err(|error| fault::of_transport(&self.endpoint, error))?;
         let status = response.status();
         if !status.is_success() {
             return Err(fault::refused(status.as_u16(), &build::refusal(response.into_body()).await));
         }
-        let body = response.into_body().collect().await;
+        Ok(response.into_body())
+    }
+
+    /// The engine's answer to a question that bollard can't ask.
+    pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+        let body = self.get(Exchange::Question, path).await?.collect().await;
         let body = body.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
         serde_json::from_slice(&body).map_err(|error| fault::garbage(&self.endpoint, error.to_string()))
     }

@@ -15,6 +15,7 @@ use bollard::query_parameters::{
 use form_urlencoded::Serializer;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -26,6 +27,7 @@ use super::super::container::{
 use super::client::Docker;
 use super::container_models::{body_of, config_of, defaults_of, facts_of, name_states_as_docker, plain_name};
 use super::fault;
+use super::transport::Exchange;
 
 /// So much of what a container or a command in it wrote is kept, the end.
 const KEPT_OUTPUT: usize = 1 << 20;
@@ -210,9 +212,12 @@ impl ContainerEngine for Docker {
 
     fn export<'a>(&'a self, container: &'a str, take: TakePiece<'a>) -> BoxFuture<'a, Result<(), EngineError>> {
         async move {
-            let mut pieces = Box::pin(self.client.export_container(container));
-            while let Some(piece) = pieces.next().await {
-                take(&self.checked(piece)?).map_err(EngineError::Spool)?;
+            let mut body = self.get(Exchange::FileSystem, &format!("/containers/{container}/export")).await?;
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| fault::of_hyper(&self.endpoint, &error))?;
+                if let Some(piece) = frame.data_ref() {
+                    take(piece).map_err(EngineError::Spool)?;
+                }
             }
             Ok(())
         }

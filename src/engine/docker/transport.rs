@@ -45,6 +45,8 @@ pub(super) enum Exchange {
     /// An image on its way to or from a registry. The engine moves only a few layers at a time, and is silent about those
     /// that wait for their turn: it makes progress as long as any of them does.
     Transfer,
+    /// A file system on its way from the engine: of any length, and never silent.
+    FileSystem,
     /// A build or what belongs to it: it may say nothing for an hour.
     Build,
 }
@@ -108,6 +110,7 @@ impl Transport {
         let silence = |pulse| Some((pulse, self.patience));
         match exchange {
             Exchange::Question => Bounds { silence: silence(Pulse::new()), length: Some(LONGEST_ANSWER) },
+            Exchange::FileSystem => Bounds { silence: silence(Pulse::new()), length: None },
             Exchange::Transfer => Bounds { silence: silence(self.transfers.clone()), length: None },
             Exchange::Build => Bounds { silence: None, length: None },
         }

@@ -50,8 +50,9 @@ pub struct RamdiskManifest {
     pub image_id: String,
     /// Platform that it boots on.
     pub platform: String,
-    /// No time in the archive is after this one, in seconds since 1970.
-    pub source_date_epoch: u32,
+    /// No time in the archive is after this one, in seconds since 1970; none for the image's own times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_date_epoch: Option<u32>,
     /// Kernel that the machine boots.
     pub kernel: RamdiskKernel,
     /// File system that the kernel unpacks.
