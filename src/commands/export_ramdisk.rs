@@ -17,12 +17,12 @@ use crate::engine::{Engine, EngineError, ImageFacts};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::export::ramdisk::files::RamdiskFiles;
 use crate::export::ramdisk::manifest::{RamdiskArchive, RamdiskFile, RamdiskKernel, RamdiskManifest};
-use crate::export::ramdisk::tree::{EntryTimes, NodeContent, FileTree, FoundKernel, TreeNode};
+use crate::export::ramdisk::tree::{EntryTimes, FileTree, FoundKernel, NodeContent, TreeNode};
 use crate::model::labels::CREATED_LABEL;
 use crate::model::plan::PlannedUnit;
 use crate::session::threads::block_on;
 use crate::session::{Session, engines};
-use crate::util::write::{Unfinished, write_whole, writable_directory};
+use crate::util::write::{Unfinished, writable_directory, write_whole};
 use crate::util::{input, interrupt, nearest};
 use archive::{HashedFile, write_archive};
 use spool::Spool;
@@ -83,7 +83,9 @@ async fn holder<'a>(engines: &'a [Docker], unit: &PlannedUnit) -> Result<(&'a Do
 
 /// The file system of an image, by way of a container that is never started, and that goes again.
 async fn spool(engine: &Docker, unit: &PlannedUnit, facts: &ImageFacts, dir: &Path) -> Result<Spool, Fatal> {
-    let failed = |error: EngineError| Fatal::new(&error, EXIT_FAILED).during(format!("cannot export {}", unit.reference));
+    let failed = |error: EngineError| {
+        Fatal::new(&error, EXIT_FAILED).during(format!("cannot export {}", unit.reference))
+    };
     let name = format!("kolla-build-export-{}-{}", unit.image, std::process::id());
     let spec = ContainerSpec {
         image: facts.id.to_string(),
@@ -118,8 +120,9 @@ struct Exporter<'a> {
 impl Exporter<'_> {
     fn export(mut self) -> Result<RamdiskManifest, Fatal> {
         let no_ramdisk = |why: &dyn std::error::Error| {
-            Fatal::message(format!("{} can't be booted: {why}", self.unit.reference), EXIT_FAILED)
-                .hinted("ironic-python-agent is an image that can: others need a kernel and an init installed")
+            Fatal::message(format!("{} can't be booted: {why}", self.unit.reference), EXIT_FAILED).hinted(
+                "ironic-python-agent is an image that can: others need a kernel and an init installed",
+            )
         };
         let tree = self.spool.tree().map_err(|error| no_ramdisk(&error))?;
         let kernel = tree.kernel().map_err(|fault| no_ramdisk(&fault))?;
@@ -206,8 +209,9 @@ impl Exporter<'_> {
 
     fn overlays(&self, tree: &FileTree, times: EntryTimes) -> Result<Vec<Overlay>, Fatal> {
         let overlay = |dir: &PathBuf| {
-            let overlay = Overlay::read(dir)
-                .map_err(|error| Fatal::of_file("read", dir, error, EXIT_USAGE).during("--ramdisk-overlay"))?;
+            let overlay = Overlay::read(dir).map_err(|error| {
+                Fatal::of_file("read", dir, error, EXIT_USAGE).during("--ramdisk-overlay")
+            })?;
             let tree = overlay.tree.into_overlay_of(tree, times.made);
             let fits = tree.map_err(|fault| {
                 Fatal::message(format!("--ramdisk-overlay {}: {fault}", dir.display()), EXIT_USAGE)

@@ -147,9 +147,13 @@ fn export(layers: &Layers, option: &OptionSpec) -> Result<Export, ValueError> {
         Some("matrix=zuul") => pipeline(CiSystem::Zuul, dir),
         Some(word) => match word.strip_prefix("ramdisk=").filter(|image| !image.is_empty()) {
             Some(image) => Export::Ramdisk(ramdisk(layers, image, dir)?),
-            None => return Err(ValueError::of(layers, option.name, format!("'{word}' is not one of {FORMATS}"))),
+            None => {
+                return Err(ValueError::of(layers, option.name, format!("'{word}' is not one of {FORMATS}")));
+            }
         },
-        None => return Err(ValueError::of(layers, option.name, format!("it has no value: one of {FORMATS}"))),
+        None => {
+            return Err(ValueError::of(layers, option.name, format!("it has no value: one of {FORMATS}")));
+        }
     })
 }
 

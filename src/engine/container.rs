@@ -474,7 +474,11 @@ pub trait ContainerEngine: Engine {
     ) -> BoxFuture<'a, Result<Option<FileFacts>, EngineError>>;
 
     /// Hands over the file system of a container as a tar archive, piece by piece.
-    fn export<'a>(&'a self, container: &'a str, take: TakePiece<'a>) -> BoxFuture<'a, Result<(), EngineError>>;
+    fn export<'a>(
+        &'a self,
+        container: &'a str,
+        take: TakePiece<'a>,
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// Makes a container that does not run yet.
     fn create<'a>(&'a self, name: &'a str, spec: &'a ContainerSpec)

@@ -150,12 +150,10 @@ impl WrittenPlaces<'_> {
                 Task::Export(Export::Pipeline { system, .. }) => {
                     file_names(*system).iter().try_for_each(|name| self.file(option, &path.join(name)))
                 }
-                Task::Export(Export::Ramdisk(ramdisk)) => {
-                    config.platforms.iter().try_for_each(|platform| {
-                        let files = RamdiskFiles::of(&ramdisk.image, *platform);
-                        files.names().iter().try_for_each(|name| self.file(option, &path.join(name)))
-                    })
-                }
+                Task::Export(Export::Ramdisk(ramdisk)) => config.platforms.iter().try_for_each(|platform| {
+                    let files = RamdiskFiles::of(&ramdisk.image, *platform);
+                    files.names().iter().try_for_each(|name| self.file(option, &path.join(name)))
+                }),
                 _ => Ok(()),
             },
             OutputPath::Summary

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use kolla_build::model::platform::Arch;
+
+use crate::support::docker::FakeDocker;
 use crate::support::project::{Project, Run};
 use crate::support::real::{self, Images};
 
@@ -107,8 +110,7 @@ fn members(initramfs: &Path) -> Vec<Member> {
 }
 
 fn out(project: &Project, ending: &str) -> std::path::PathBuf {
-    let arch = if cfg!(target_arch = "x86_64") { "x86_64" } else { "aarch64" };
-    project.path(format!("out/machine-{arch}.{ending}"))
+    project.path(format!("out/machine-{}.{ending}", Arch::host().kolla()))
 }
 
 #[test]
@@ -185,7 +187,10 @@ fn what_can_t_be_booted_is_told() {
     let project = real_project(&tag);
     let run = export(&project, &[]).exits(1);
     let reference = format!("kolla-build-test-ramdisk/machine:{tag}");
-    assert!(run.stderr.contains(&format!("error: cannot export: no engine holds {reference} for linux/")), "{run}");
+    assert!(
+        run.stderr.contains(&format!("error: cannot export: no engine holds {reference} for linux/")),
+        "{run}"
+    );
     assert!(run.tells("  hint: build it first, with the same options: kolla-build '^machine$'"), "{run}");
 
     let _images = import(&project, &tag, &[("usr/sbin/init", "init")]);
@@ -205,7 +210,26 @@ fn an_image_that_the_tree_has_not_is_an_error() {
     );
     let run = project.run(["--build-toml=build.toml", "--export=ramdisk="]).exits(2);
     assert!(
-        run.stderr.contains("'ramdisk=' is not one of bake, matrix=github, matrix=gitlab, matrix=zuul, ramdisk=IMAGE"),
+        run.stderr.contains(
+            "'ramdisk=' is not one of bake, matrix=github, matrix=gitlab, matrix=zuul, ramdisk=IMAGE"
+        ),
         "{run}"
     );
+}
+
+#[test]
+fn no_container_stays_when_an_export_fails() {
+    let daemon = FakeDocker::start()
+        .hold("kolla-build-test-ramdisk/machine:1", Arch::host().debian())
+        .refuse_once("GET /containers/kolla-build-export", 500, "no space left");
+    let project = project("1").with_engine(&daemon);
+    let run = export(&project, &[]).exits(1);
+    assert!(run.tells("error: cannot export kolla-build-test-ramdisk/machine:1"), "{run}");
+    assert!(run.stderr.contains("no space left"), "{run}");
+    assert!(daemon.requests().iter().any(|request| request.contains("/containers/create")));
+    assert!(daemon.state().machine.containers.is_empty());
+    // Nothing is in the container that the daemon has made.
+    let run = export(&project, &[]).exits(1);
+    assert!(run.stderr.contains("machine:1 can't be booted: it has no kernel"), "{run}");
+    assert_eq!(std::fs::read_dir(project.path("out")).unwrap().count(), 0);
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::export::ramdisk::tree::{NodeContent, FileTree, TreeNode, type_bits};
+use crate::export::ramdisk::tree::{FileTree, NodeContent, TreeNode, type_bits};
 
 /// So much is read at once.
 const PIECE: usize = 64 << 10;
@@ -65,9 +65,17 @@ fn node<R: Read>(entry: &tar::Entry<'_, R>, kind_bits: u32, target: Vec<u8>) -> 
     let content = match (entry.size(), target.is_empty()) {
         (_, false) => NodeContent::Text(target),
         (0, true) => NodeContent::Empty,
-        (size, true) => NodeContent::Spooled { offset: entry.raw_file_position(), size: of_cpio(size, "bytes")? },
+        (size, true) => {
+            NodeContent::Spooled { offset: entry.raw_file_position(), size: of_cpio(size, "bytes")? }
+        }
     };
-    let device = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
+    // Of no other kind every writer fills the fields.
+    let device = match header.entry_type() {
+        tar::EntryType::Char | tar::EntryType::Block => {
+            (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0))
+        }
+        _ => (0, 0),
+    };
     Ok(TreeNode {
         mode: kind_bits | header.mode()? & 0o7777,
         uid: of_cpio(header.uid()?, "as a user")?,

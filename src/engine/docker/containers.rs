@@ -210,7 +210,11 @@ impl ContainerEngine for Docker {
         self.read_file(container, path).boxed()
     }
 
-    fn export<'a>(&'a self, container: &'a str, take: TakePiece<'a>) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn export<'a>(
+        &'a self,
+        container: &'a str,
+        take: TakePiece<'a>,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
         async move {
             let mut body = self.get(Exchange::FileSystem, &format!("/containers/{container}/export")).await?;
             while let Some(frame) = body.frame().await {

@@ -143,7 +143,9 @@ pub enum TreeFault {
         target: String,
     },
     /// An overlay that would put a directory in the place of a link.
-    #[error("/{name} is a directory in the overlay and a link to {target} in the image: put its content there")]
+    #[error(
+        "/{name} is a directory in the overlay and a link to {target} in the image: put its content there"
+    )]
     OverLink {
         /// Name of both.
         name: String,
@@ -402,8 +404,16 @@ mod tests {
     #[test]
     fn what_is_no_part_of_a_booted_system_is_left_out() {
         let tree = image(&[
-            ".dockerenv", "./etc/", "/etc/hosts", "boot/", "boot/vmlinuz-1", "dev/", "dev/console", "dev/pts/",
-            "usr/sbin/init", "var/boot/x",
+            ".dockerenv",
+            "./etc/",
+            "/etc/hosts",
+            "boot/",
+            "boot/vmlinuz-1",
+            "dev/",
+            "dev/console",
+            "dev/pts/",
+            "usr/sbin/init",
+            "var/boot/x",
         ]);
         let tree = tree.into_initramfs(EntryTimes { made: 30, latest: 40 }).expect("an init");
         insta::assert_snapshot!(names(&tree).join(" "), @"boot dev dev/console dev/full dev/null dev/random dev/tty dev/urandom dev/zero etc etc/hosts init proc run sys usr/sbin/init var/boot/x");
@@ -474,7 +484,8 @@ mod tests {
 
     #[test]
     fn of_several_kernels_the_newest_is_booted() {
-        let tree = image(&["boot/vmlinuz-6.9.1-a", "boot/vmlinuz-6.12.4-a", "boot/config-7", "boot/vmlinuz-5/x"]);
+        let tree =
+            image(&["boot/vmlinuz-6.9.1-a", "boot/vmlinuz-6.12.4-a", "boot/config-7", "boot/vmlinuz-5/x"]);
         let kernel = tree.kernel().expect("a kernel");
         assert_eq!((kernel.path.as_str(), kernel.release.as_str()), ("boot/vmlinuz-6.12.4-a", "6.12.4-a"));
         let rocky = image(&["usr/lib/modules/6.12.0-1.el10/vmlinuz"]).kernel().expect("a kernel");
