@@ -10,6 +10,7 @@ use rustix::fs::{OFlags, fcntl_setfl, fstat};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use super::interrupt::Doomed;
 use super::location::resolve;
 
 /// Beginning of the names of files that get their own once they are complete.
@@ -118,6 +119,8 @@ pub fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
 pub struct Unfinished {
     file: NamedTempFile,
     real: PathBuf,
+    /// For a process that leaves without dropping anything: this one takes long.
+    _doomed: Doomed,
 }
 
 impl Unfinished {
@@ -127,7 +130,9 @@ impl Unfinished {
         if real.is_dir() {
             return Err(Errno::ISDIR.into());
         }
-        Ok(Unfinished { file: completed(&real, b"", 0o666)?, real })
+        let file = completed(&real, b"", 0o666)?;
+        let doomed = Doomed::new(file.path());
+        Ok(Unfinished { file, real, _doomed: doomed })
     }
 
     /// Gives it its name.

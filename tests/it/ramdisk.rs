@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use kolla_build::model::platform::Arch;
 
 use crate::support::docker::FakeDocker;
-use crate::support::project::{Project, Run};
+use crate::support::project::{Project, Run, Running};
 use crate::support::real::{self, Images};
 
 /// A project with one image, which nobody builds.
@@ -232,4 +232,27 @@ fn no_container_stays_when_an_export_fails() {
     let run = export(&project, &[]).exits(1);
     assert!(run.stderr.contains("machine:1 can't be booted: it has no kernel"), "{run}");
     assert_eq!(std::fs::read_dir(project.path("out")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_interrupted_export_leaves_nothing() {
+    let reference = "kolla-build-test-ramdisk/machine:1";
+    let daemon = FakeDocker::start().hold(reference, Arch::host().debian());
+    // So much that xz has to do for longer than this test takes.
+    let large: String = (0..4_000_000).map(|number| format!("{number:x}")).collect();
+    let files = [("/boot/vmlinuz-1", "kernel"), ("/init", "init"), ("/large", large.as_str())];
+    daemon.state().machine.files =
+        files.map(|(path, content)| (path.to_string(), content.to_string())).into();
+    let project = project("1").with_engine(&daemon);
+    let arguments = ["--build-toml=build.toml", "--export=ramdisk=machine", "--export-dir=out"];
+    let running = Running::start(&project, arguments.iter().chain(&["--ramdisk-compression=xz"]));
+    // The kernel is there, and the initramfs is being written.
+    real::wait_until("two files", || {
+        std::fs::read_dir(project.path("out")).is_ok_and(|files| files.count() == 2)
+    });
+    running.signal("INT");
+    running.end().exits(130);
+    let left: Vec<_> =
+        std::fs::read_dir(project.path("out")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, [out(&project, "kernel").file_name().unwrap()]);
 }
