@@ -22,7 +22,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud cloud-clean demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
+.PHONY: help build demo cloud cloud-clean ironic ironic-clean demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -45,6 +45,13 @@ cloud: build python engine ## Run a whole cloud of images on this machine, and u
 
 cloud-clean: ## Remove the cloud's containers, volumes and passwords
 	tests/cloud/clean
+
+ironic: build python engine ## Build ironic and a ramdisk, boot it in QEMU, have its deploy step write to a disk, run ironic itself
+	tests/host/tools curl debugfs qemu-system-$$(uname -m)
+	tests/ironic/run
+
+ironic-clean: ## Remove ironic's containers, volumes and passwords
+	tests/ironic/clean
 
 dist: build engine ## Make target/dist: a tarball, a Debian package and a container image of the tool
 	tests/host/tools dpkg-shlibdeps xz

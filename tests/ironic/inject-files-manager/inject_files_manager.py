@@ -1,9 +1,13 @@
-"""A hardware manager whose deploy step writes files into a directory of the ramdisk."""
+"""A hardware manager whose deploy step writes files into the file system that is on the machine's disk."""
 
 import base64
 import pathlib
 
 from ironic_python_agent import hardware
+from ironic_python_agent.inject_files import find_partition_with_path
+from oslo_log import log
+
+LOG = log.getLogger(__name__)
 
 
 class InjectFilesHardwareManager(hardware.HardwareManager):
@@ -26,8 +30,12 @@ class InjectFilesHardwareManager(hardware.HardwareManager):
         ]
 
     def inject_files(self, node, ports, files):
-        for path, content in files.items():
-            file = pathlib.Path(path)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(base64.b64decode(content))
+        # The partition that has this directory is the root of what was deployed.
+        with find_partition_with_path("etc") as etc:
+            root = pathlib.Path(etc).parent
+            for path, content in files.items():
+                file = root / path.lstrip("/")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                written = file.write_bytes(base64.b64decode(content))
+                LOG.info("inject_files: wrote %d bytes to %s of the disk's root", written, path)
         return {"written": sorted(files)}
