@@ -14,6 +14,9 @@ CARGO_FLAGS := --release --locked
 # The images that `make images` builds; `all` for the whole tree.
 PROFILE := cloud
 
+# Whose modules kolla-ansible's playbooks use: python (its own) or ours.
+MODULE := python
+
 # $(call shell_scripts,DIRECTORY...)
 shell_scripts = $(shell grep -rlIE '^(.!/(usr/bin/env |bin/)(ba)?sh|. shellcheck shell=)' $(1))
 PYTHON_SCRIPTS = $(shell find docker tests benches docs -name '*.py')
@@ -22,7 +25,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud cloud-clean ironic ironic-clean demo-clean unit test parity bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
+.PHONY: help build demo cloud kolla-ansible cloud-clean ironic ironic-clean worker demo-clean unit test parity paunch puppet tripleo bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -43,6 +46,9 @@ cloud: build python engine ## Run a whole cloud of images on this machine, and u
 	tests/host/tools chromium chromedriver
 	tests/cloud/run
 
+kolla-ansible: build python engine ## Deploy images with kolla-ansible's own playbooks; MODULE=ours: through kolla-run
+	tests/kolla-ansible/run --module $(MODULE)
+
 cloud-clean: ## Remove the cloud's containers, volumes and passwords
 	tests/cloud/clean
 
@@ -52,6 +58,9 @@ ironic: build python engine ## Build ironic and a ramdisk, boot it in QEMU, have
 
 ironic-clean: ## Remove ironic's containers, volumes and passwords
 	tests/ironic/clean
+
+worker: build python engine ## Compare kolla-run with kolla-ansible's own module, call by call, on Docker and Podman
+	tests/host/with-engines tests/worker/compare
 
 dist: build engine ## Make target/dist: a tarball, a Debian package and a container image of the tool
 	tests/host/tools dpkg-shlibdeps xz
@@ -78,6 +87,15 @@ test: build python engine ## Run every test (replaces a running demo)
 
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
 	tests/parity/run --all
+
+puppet: build python engine ## Have Puppet configure keystone in one-shot containers, and ask it for a token
+	tests/puppet/run
+
+tripleo: build python engine ## Deploy glance as TripleO's templates have it, onto a host in a container
+	tests/tripleo/run
+
+paunch: build python engine ## Compare kolla-run paunch with TripleO's paunch on this machine's Docker
+	tests/paunch/compare
 
 bench: build python ## Measure rendering, planning and memory, beside Python Kolla and a plain copy
 	benches/template_only

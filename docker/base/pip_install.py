@@ -5,14 +5,16 @@
 
 uv comes from the index that pip is configured for, in the version that uv.txt pins, and goes with this process. pip
 itself installs what uv can't: see reasons below, or set KOLLA_PIP=pip. Caches (PIP_CACHE_DIR and UV_CACHE_DIR, or root's
-own) are used where they are mounted, and never made. What is installed is compiled once, and without large test suites,
-sources of translations and symbols of debuggers; what building it has left in directories of sources goes.
+own) are used where they are mounted, and never made. What is installed is compiled once, but for pip and setuptools, and
+without large test suites, programs of Windows, and what only compilers, checkers, translators and debuggers read; what
+building it has left in directories of sources goes.
 """
 
 import argparse
 import ast
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -26,6 +28,10 @@ from pathlib import Path
 UV = "/usr/local/share/kolla/uv.txt"
 SITE = Path(sysconfig.get_path("purelib"))
 LARGE_TESTS = 64 << 10
+# Sources of translations, what extensions are compiled from and with, types for checkers, launchers of Windows.
+UNREAD = {".exe", ".h", ".po", ".pxd", ".pxi", ".pyi", ".pyx"}
+# Services never load them, and byte code is half of their size.
+UNCOMPILED = rf"^{re.escape(str(SITE))}/(pip|setuptools)/"
 
 # Keys of pip's configuration without meaning for what is installed.
 NO_MATTER = {
@@ -52,8 +58,16 @@ def say(text):
     print(f"kolla_pip_install: {text}", flush=True)
 
 
+def bundled_pip():
+    """Where the distribution keeps the pip that it makes environments with, for one that has none yet."""
+    if importlib.util.find_spec("pip"):
+        return []
+    return [str(wheel) for wheel in Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or "/none").glob("pip-*.whl")]
+
+
 def pip(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "pip", *arguments], **options)
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"} | {"PYTHONPATH": wheel for wheel in bundled_pip()}
+    return subprocess.run([sys.executable, "-m", "pip", *arguments], env=environment, **options)
 
 
 def mounted_cache(program):
@@ -156,6 +170,7 @@ def of_the_distribution():
 def first_unmet(excluded, extras):
     """What something in the environment needs of these packages, and they are not."""
     # pip has what reads requirements, and Python has not.
+    sys.path += bundled_pip()
     from pip._vendor.packaging.requirements import Requirement
 
     for package in importlib.metadata.distributions(path=[str(SITE)]):
@@ -257,13 +272,13 @@ def leave_out_symbols(path):
 
 
 def leave_out_what_nothing_reads(site=SITE):
-    """Large test suites, sources of translations, and symbols of libraries."""
+    """Large test suites, files that are for no service, and symbols of libraries."""
     for directory, directories, files in os.walk(site):
         if "tests" in directories and size(Path(directory, "tests")) > LARGE_TESTS:
             shutil.rmtree(Path(directory, "tests"))
             directories.remove("tests")
         for name in files:
-            if name.endswith(".po"):
+            if Path(name).suffix in UNREAD:
                 Path(directory, name).unlink()
             elif ".so" in name:
                 leave_out_symbols(Path(directory, name))
@@ -289,9 +304,11 @@ def main(arguments):
     for directory in left_by_builds:
         shutil.rmtree(directory, ignore_errors=True)
     # Services can't write byte code. What has been compiled before is left as it is; what is no Python stays so.
-    subprocess.run([sys.executable, "-m", "compileall", "-qq", "-j0", SITE], stdout=subprocess.DEVNULL)
+    compiling = [sys.executable, "-m", "compileall", "-qq", "-j0", "-x", UNCOMPILED, SITE]
+    subprocess.run(compiling, stdout=subprocess.DEVNULL)
     return 0
 
 
 if __name__ == "__main__":
+    sys.dont_write_bytecode = True
     sys.exit(main(sys.argv[1:]))

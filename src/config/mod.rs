@@ -30,4 +30,4 @@ pub mod source;
 mod source_section;
 pub mod task_kind;
 pub mod tasks;
-mod value;
+pub mod value;

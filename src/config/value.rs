@@ -84,7 +84,8 @@ pub fn python_list(items: &[String]) -> String {
     format!("[{}]", items.iter().map(|item| python_text(item)).collect::<Vec<_>>().join(", "))
 }
 
-fn python_text(text: &str) -> String {
+/// A text as Python prints it inside a list.
+pub fn python_text(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
     let escaped = if quote == '\'' { escaped.replace('\'', "\\'") } else { escaped };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use super::{Engine, EngineError};
 use crate::model::ids::ImageId;
@@ -101,13 +102,28 @@ pub enum VolumeSource {
     Named(String),
     /// At this path of the host.
     Path(String),
+    /// In a file system of pseudo-terminals of the container's own, which Podman alone can be asked for.
+    Terminals,
+}
+
+impl VolumeSource {
+    /// What is written before a colon: a path has a slash in it, a volume's name has none.
+    pub fn written(source: &str) -> VolumeSource {
+        match source.contains('/') {
+            true => VolumeSource::Path(source.to_string()),
+            false => VolumeSource::Named(source.to_string()),
+        }
+    }
 }
 
 impl MountedVolume {
-    /// `SOURCE:TARGET:MODE`, as engines take it; the target alone of an anonymous one.
+    /// `SOURCE:TARGET:MODE`, as engines take it, without a mode that is empty; the target alone of an anonymous one.
     pub fn bind(&self) -> String {
         match &self.source {
-            VolumeSource::Anonymous => self.target.clone(),
+            VolumeSource::Anonymous | VolumeSource::Terminals => self.target.clone(),
+            VolumeSource::Named(source) | VolumeSource::Path(source) if self.mode.is_empty() => {
+                [source, &self.target].map(String::as_str).join(":")
+            }
             VolumeSource::Named(source) | VolumeSource::Path(source) => {
                 [source, &self.target, &self.mode].map(String::as_str).join(":")
             }
@@ -425,6 +441,19 @@ pub struct ContainerStreams {
     pub error: String,
 }
 
+/// A command to run in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// Words of the command.
+    pub command: Vec<String>,
+    /// User that it runs as; none for the container's own.
+    pub user: Option<String>,
+    /// Variables beside those of the container.
+    pub environment: BTreeMap<String, String>,
+    /// True for all rights of root on the host.
+    pub privileged: bool,
+}
+
 /// A command that has ended in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
@@ -453,6 +482,15 @@ pub trait ContainerEngine: Engine {
 
     /// Looks a container up; none when there is none of this name.
     fn container<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ContainerFacts>, EngineError>>;
+
+    /// Names of all containers, or of those that run.
+    fn container_names(&self, all: bool) -> BoxFuture<'_, Result<Vec<String>, EngineError>>;
+
+    /// A container in the engine's own words, those of Podman's own API; none when there is none of this name.
+    fn described<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, EngineError>>;
+
+    /// Every volume in the engine's own words.
+    fn described_volumes(&self) -> BoxFuture<'_, Result<Vec<Value>, EngineError>>;
 
     /// Looks an image up by the name that containers have it by.
     fn image_defaults<'a>(
@@ -500,6 +538,14 @@ pub trait ContainerEngine: Engine {
     fn container_log<'a>(&'a self, name: &'a str, lines: usize)
     -> BoxFuture<'a, Result<String, EngineError>>;
 
+    /// Hands on the last lines that a container wrote, and then each that it writes, until it ends or `line` gives false.
+    fn follow_log<'a>(
+        &'a self,
+        name: &'a str,
+        lines: usize,
+        line: &'a (dyn Fn(&str) -> bool + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+
     /// All that a container wrote, the end of much.
     fn container_streams<'a>(&'a self, name: &'a str)
     -> BoxFuture<'a, Result<ContainerStreams, EngineError>>;
@@ -511,6 +557,24 @@ pub trait ContainerEngine: Engine {
         command: &'a [String],
         user: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Executed, EngineError>>;
+
+    /// The same with all that a command can be given.
+    fn execute_as<'a>(
+        &'a self,
+        name: &'a str,
+        execution: &'a Execution,
+    ) -> BoxFuture<'a, Result<Executed, EngineError>>;
+
+    /// Unpacks a tar archive into a directory of a container.
+    fn put_archive<'a>(
+        &'a self,
+        container: &'a str,
+        directory: &'a str,
+        archive: Vec<u8>,
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Takes a name away from an image, and removes it with its last one; one that is not there is gone.
+    fn forget_image<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// Volumes with all of these labels.
     fn volumes<'a>(&'a self, labels: &'a Labels) -> BoxFuture<'a, Result<Vec<String>, EngineError>>;

@@ -142,6 +142,20 @@ impl Credentials {
         Credentials { file, patience, ..read }
     }
 
+    /// The same with a user and a password for a registry, Docker's own for none, before all others.
+    #[must_use]
+    pub fn with_login(mut self, registry: Option<&str>, username: &str, password: &str) -> Credentials {
+        let key = match registry {
+            None | Some("docker.io" | "index.docker.io") => DOCKER_HUB,
+            Some(named) => host_of(named),
+        };
+        let (username, password) = (Some(username.to_string()), Some(password.to_string()));
+        self.auths.insert(key.to_string(), Auth { username, password, ..Auth::default() });
+        self.helpers.remove(key);
+        self.store = None;
+        self
+    }
+
     /// Why there are no credentials in the file that there is; never any of its content.
     pub fn broken(&self) -> Option<CredentialsError> {
         let reason = self.broken.clone()?;

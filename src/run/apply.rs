@@ -10,7 +10,7 @@ use super::spec::LaunchAction;
 use super::stack::{Stack, StackContainer};
 use super::state::{StateError, suffix};
 use super::steps::{Action, PlannedContainer, PlannedStep, RemovalReason, StackPlan, plan};
-use super::text::{RunCounts, indented, made, step_line, took};
+use super::text::{LAST_LINES, RunCounts, indented, last_lines, made, step_line, took};
 use crate::engine::EngineError;
 use crate::engine::container::{ContainerSpec, VolumeSource};
 use crate::report::tally::Tally;
@@ -19,9 +19,6 @@ use crate::util::transient::{FULL_DISK_HINT, tells_of_full_disk};
 
 /// Time that a container has to end by itself when its stack says nothing.
 pub const GRACE: Duration = Duration::from_secs(10);
-
-/// So many of the last lines of a container that has failed are shown.
-const LAST_LINES: usize = 20;
 
 /// Networks that every engine has, or that are another container's.
 pub const BUILT_IN_NETWORKS: [&str; 6] = ["host", "none", "bridge", "default", "slirp4netns", "pasta"];
@@ -359,8 +356,7 @@ impl Applier<'_> {
         let Some((target, command)) = settings.spec.command.split_first() else { return Ok(()) };
         let done = self.waiter.engine.execute(target, command, settings.spec.user.as_deref()).await?;
         if !settings.exit_codes.contains(&done.code) {
-            let lines: Vec<&str> = done.output.lines().collect();
-            let log = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+            let log = last_lines(&done.output);
             return Err(ContainerFailure::Told(wrong_code(done.code, &settings.exit_codes), log));
         }
         let (name, code, took) = (&container.name, done.code, took(begun.elapsed()));

@@ -5,10 +5,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::labels::MANAGER;
+use super::options::{option, pair, pairs, switch, text, texts};
+use super::paunch::cli::{self as paunch, PaunchRequest};
+use super::puppet::cli::{self as puppet, PuppetRequest};
+use super::worker::module::{CallMode, MODULES};
+use super::worker::params::ACTIONS;
 
 /// A command line, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +69,8 @@ pub enum RunTask {
         containers: Vec<String>,
         /// So many lines of each.
         tail: usize,
+        /// True when what they write from then on is printed too.
+        follow: bool,
     },
     /// Remove stacks and their containers.
     Delete {
@@ -81,6 +89,35 @@ pub enum RunTask {
         /// Stack to print; none to list them.
         name: Option<String>,
     },
+    /// Answer a call of one of Ansible's modules.
+    Module {
+        /// Name of the module.
+        module: String,
+        /// File with its arguments.
+        file: PathBuf,
+        /// How it is called.
+        mode: CallMode,
+    },
+    /// Do an action of `kolla_container`.
+    Action {
+        /// Name of the action.
+        action: String,
+        /// File with the other arguments.
+        file: PathBuf,
+        /// How it is called.
+        mode: CallMode,
+    },
+    /// Write files by which Ansible finds the modules into this directory.
+    InstallModules {
+        /// The directory; it is made.
+        directory: PathBuf,
+        /// True when modules are to leave systemd alone.
+        no_systemd: bool,
+    },
+    /// Do as paunch does.
+    Paunch(PaunchRequest),
+    /// Generate configuration files with Puppet.
+    Puppet(PuppetRequest),
     /// Print a completion script.
     Completion(Shell),
     /// Print the manual page.
@@ -109,7 +146,12 @@ Exit codes: 0 every container is as it is to be; 1 a container failed, or differ
 /// Reads the command line; clap's error is ready to be shown and knows its exit code.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
-    let managed_by = text(&matches, "managed-by").unwrap_or_else(|| MANAGER.to_string());
+    let managed_by = text(&matches, "managed-by");
+    if let Some(("paunch", of)) = matches.subcommand() {
+        let (host, task) = (text(&matches, "host"), RunTask::Paunch(paunch::request(of)));
+        return Ok(RunRequest { host, state_dir: None, managed_by: String::new(), task });
+    }
+    let managed_by = managed_by.unwrap_or_else(|| MANAGER.to_string());
     let (host, state_dir) = (text(&matches, "host"), matches.get_one("state-dir").cloned());
     let request = |task| RunRequest { host, state_dir, managed_by, task };
     if let Some(shell) = matches.get_one("completion") {
@@ -134,9 +176,27 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
         "logs" => RunTask::Logs {
             containers: texts(of, "containers"),
             tail: of.get_one("tail").copied().unwrap_or(TAIL),
+            follow: of.get_flag("follow"),
         },
         "delete" => RunTask::Delete { config_ids: texts(of, "config-ids"), volumes: of.get_flag("volumes") },
         "cleanup" => RunTask::Cleanup { config_ids: texts(of, "config-ids") },
+        "module" => match of.get_one::<PathBuf>("install") {
+            Some(directory) => RunTask::InstallModules {
+                directory: directory.clone(),
+                no_systemd: of.get_flag("no-systemd"),
+            },
+            None => RunTask::Module {
+                module: text(of, "module").unwrap_or_default(),
+                file: file(of),
+                mode: call_mode(of),
+            },
+        },
+        "action" => RunTask::Action {
+            action: text(of, "action").unwrap_or_default(),
+            file: file(of),
+            mode: call_mode(of),
+        },
+        PUPPET => RunTask::Puppet(puppet::request(of)),
         _ => RunTask::Stacks { name: text(of, "name") },
     }))
 }
@@ -145,12 +205,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<RunRequest, cla
 const TIMEOUT: u64 = 600;
 const TAIL: usize = 100;
 
-fn text(matches: &ArgMatches, name: &str) -> Option<String> {
-    matches.get_one::<String>(name).cloned()
+/// Name of the command that configures with Puppet.
+const PUPPET: &str = "puppet-config";
+
+fn file(matches: &ArgMatches) -> PathBuf {
+    matches.get_one("file").cloned().unwrap_or_default()
 }
 
-fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
-    matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
+fn call_mode(matches: &ArgMatches) -> CallMode {
+    let is_set = |name: &str| matches.get_flag(name);
+    CallMode { check: is_set("check"), diff: is_set("diff"), no_systemd: is_set("no-systemd") }
 }
 
 fn is_json(matches: &ArgMatches) -> bool {
@@ -158,12 +222,11 @@ fn is_json(matches: &ArgMatches) -> bool {
 }
 
 fn stack_arguments(matches: &ArgMatches) -> StackArguments {
-    let parameters = matches.get_many::<(String, String)>("set").into_iter().flatten().cloned();
     StackArguments {
         file: text(matches, "stack").unwrap_or_default(),
         config_id: text(matches, "config-id"),
         step: matches.get_one("step").copied(),
-        parameters: parameters.collect(),
+        parameters: pairs(matches, "set").collect(),
     }
 }
 
@@ -177,7 +240,7 @@ pub fn command() -> Command {
         .args(global())
         .subcommands([
             stack_command("apply", "Make what is missing or differs, in steps, and wait until it is up").arg(
-                number(
+                option(
                     "timeout",
                     "SECONDS",
                     "Longest wait for a container to be up, or to end [default: 600]",
@@ -194,9 +257,10 @@ pub fn command() -> Command {
             Command::new("logs")
                 .about("Print the last lines of containers")
                 .arg(
-                    number("tail", "LINES", "So many lines of each [default: 100]")
+                    option("tail", "LINES", "So many lines of each [default: 100]")
                         .value_parser(value_parser!(usize)),
                 )
+                .arg(switch("follow", "Go on with what they write, until they end").short('f'))
                 .arg(positional("containers", "CONTAINER", "Names of containers").required(true)),
             Command::new("delete")
                 .about("Remove the containers and networks of stacks")
@@ -205,6 +269,40 @@ pub fn command() -> Command {
             Command::new("cleanup")
                 .about("Remove the containers of every stack that is not named")
                 .arg(config_ids("Stacks that stay")),
+            call_command(
+                "action",
+                "Do what kolla-ansible's module kolla_container does, and answer in its JSON",
+            )
+            .arg(
+                Arg::new("action")
+                    .value_name("ACTION")
+                    .required(true)
+                    .value_parser(PossibleValuesParser::new(ACTIONS.map(|(name, _)| name)))
+                    .hide_possible_values(true)
+                    .help("One of the module's 13: start_container, compare_container, ..."),
+            )
+            .arg(arguments_file().required(true)),
+            call_command("module", "Answer a call of one of kolla-ansible's modules, as Ansible makes it")
+                .arg(
+                    Arg::new("module")
+                        .value_name("MODULE")
+                        .required_unless_present("install")
+                        .value_parser(MODULES)
+                        .help("Name of the module"),
+                )
+                .arg(arguments_file().required_unless_present("install"))
+                .arg(
+                    option(
+                        "install",
+                        "DIR",
+                        "Write files into DIR by which Ansible finds the modules, and end",
+                    )
+                    .value_hint(ValueHint::DirPath)
+                    .value_parser(value_parser!(PathBuf))
+                    .conflicts_with_all(["module", "file"]),
+                ),
+            paunch::command("paunch"),
+            puppet::command(PUPPET),
             Command::new("stacks")
                 .about("List the stacks inside the program, or print one")
                 .arg(Arg::new("name").value_name("NAME").help("Stack to print")),
@@ -218,12 +316,28 @@ fn stack_command(name: &'static str, about: &'static str) -> Command {
             .required(true)
             .value_hint(ValueHint::FilePath)
             .help("File in YAML or JSON, or the name of a stack inside the program"),
-        number("step", "N", "Only this step").value_parser(value_parser!(u32)),
+        option("step", "N", "Only this step").value_parser(value_parser!(u32)),
         option("config-id", "ID", "What the containers are known by [default: the name of the file]"),
         option("set", "NAME=VALUE", "Value of a parameter of the stack; may be repeated")
             .action(ArgAction::Append)
-            .value_parser(parameter),
+            .value_parser(pair),
     ])
+}
+
+fn call_command(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).args([
+        switch("check", "Change nothing, and tell what would be"),
+        switch("diff", "Tell what differs, in the answer's diff"),
+        switch("no-systemd", "Write no units of systemd: the engine itself restarts containers"),
+    ])
+}
+
+fn arguments_file() -> Arg {
+    Arg::new("file")
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .value_parser(value_parser!(PathBuf))
+        .help("Arguments of the module, as a mapping in JSON")
 }
 
 fn global() -> [Arg; 5] {
@@ -252,18 +366,6 @@ fn global() -> [Arg; 5] {
     ]
 }
 
-fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
-}
-
-fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    option(name, value, help)
-}
-
-fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-}
-
 fn positional(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).value_name(value).num_args(1..).action(ArgAction::Append).help(help)
 }
@@ -274,11 +376,6 @@ fn config_ids(help: &'static str) -> Arg {
 
 fn format() -> Arg {
     option("format", "FORMAT", "text or json").value_parser(["text", "json"]).hide_possible_values(true)
-}
-
-fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
-    Ok((name.to_string(), value.to_string()))
 }
 
 /// A script that completes the command's options in a shell.

@@ -202,11 +202,22 @@ fn pid_mode(new: &ContainerSpec, old: &ContainerSpec) -> Sides {
     unequal(&mode(old), &mode(new))
 }
 
+/// A capability's name without `CAP_`, which newer engines write in front.
+pub fn plain_capability(name: &str) -> String {
+    name.to_uppercase().trim_start_matches("CAP_").to_string()
+}
+
+/// True for a flag that Podman gives to what is mounted at this place, whatever it is asked for.
+pub fn is_podmans_own(flag: &str, target: &str) -> bool {
+    let in_system = ["/proc", "/run", "/sys", "/var/run"];
+    ["rprivate", "nosuid", "nodev", "rbind"].contains(&flag)
+        || flag == "noexec" && in_system.iter().any(|dir| target.starts_with(dir))
+}
+
 fn cap_add(new: &ContainerSpec, old: &ContainerSpec, podman: bool) -> Sides {
-    // Newer engines write CAP_ in front; Podman adds one by itself.
-    let capability = |name: &String| name.to_uppercase().trim_start_matches("CAP_").to_string();
+    // Podman adds one by itself.
     let capabilities = |spec: &ContainerSpec| {
-        let mut found: BTreeSet<String> = spec.cap_add.iter().map(capability).collect();
+        let mut found: BTreeSet<String> = spec.cap_add.iter().map(|name| plain_capability(name)).collect();
         if podman && !new.privileged {
             found.insert("AUDIT_WRITE".to_string());
         }
@@ -268,13 +279,7 @@ fn mounts(volumes: &[MountedVolume], podman: bool) -> BTreeSet<String> {
         trimmed => trimmed.to_string(),
     };
     let mode = |volume: &MountedVolume| {
-        let defaults = ["rw", "rprivate", "nosuid", "nodev", "rbind"];
-        let in_system = ["/proc", "/run", "/sys", "/var/run"];
-        let is_default = |flag: &str| {
-            defaults.contains(&flag)
-                || flag == "noexec" && in_system.iter().any(|dir| volume.target.starts_with(dir))
-        };
-        let is_usual = |flag: &&str| if podman { is_default(flag) } else { *flag == "rw" };
+        let is_usual = |flag: &&str| *flag == "rw" || podman && is_podmans_own(flag, &volume.target);
         let mut flags: Vec<&str> =
             volume.mode.split(',').filter(|flag| !flag.is_empty() && !is_usual(flag)).collect();
         flags.sort_unstable();
@@ -284,7 +289,7 @@ fn mounts(volumes: &[MountedVolume], podman: bool) -> BTreeSet<String> {
         let (mode, target) = (mode(volume), trimmed(&volume.target));
         let suffix = if mode.is_empty() { String::new() } else { format!(":{mode}") };
         match &volume.source {
-            VolumeSource::Anonymous => target,
+            VolumeSource::Anonymous | VolumeSource::Terminals => target,
             VolumeSource::Named(name) => format!("{name}:{target}{suffix}"),
             VolumeSource::Path(path) => format!("{}:{target}{suffix}", trimmed(path)),
         }

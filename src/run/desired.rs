@@ -8,6 +8,7 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use super::labels::{self, StackOwner};
+use super::spec::Settings;
 use super::stack::{StackContainer, StackFile};
 use crate::engine::container::{ContainerSpec, Labels, MountedVolume, VolumeSource};
 use crate::model::ids::Digest;
@@ -48,18 +49,7 @@ impl HostView<'_> {
     /// The specification that a container is to be made from.
     pub fn spec(&self, container: &StackContainer) -> Result<ContainerSpec, EnvFileError> {
         let settings = &container.settings;
-        let mut environment = BTreeMap::new();
-        for path in &settings.env_files {
-            let text = input::read_to_string(Path::new(path)).map_err(|source| EnvFileError {
-                container: container.name.clone(),
-                path: path.clone(),
-                source,
-            })?;
-            environment.extend(variables_in(&text, self.variables));
-        }
-        let passed = settings.passed_variables.iter();
-        environment.extend(passed.filter_map(|name| Some((name.clone(), self.variables.get(name)?.clone()))));
-        environment.extend(settings.spec.environment.clone());
+        let environment = environment(&container.name, settings, self.variables)?;
         Ok(ContainerSpec { environment, labels: self.labels(container), ..settings.spec.clone() })
     }
 
@@ -115,6 +105,30 @@ impl HostView<'_> {
         });
         sources.filter(|source| self.is_local && !Path::new(source).exists()).collect()
     }
+}
+
+/// Variables of a container: those of its files, those that are passed on from here, and its own.
+///
+/// # Errors
+/// A file can't be read.
+pub fn environment(
+    container: &str,
+    settings: &Settings,
+    here: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, EnvFileError> {
+    let mut environment = BTreeMap::new();
+    for path in &settings.env_files {
+        let text = input::read_to_string(Path::new(path)).map_err(|source| EnvFileError {
+            container: container.to_string(),
+            path: path.clone(),
+            source,
+        })?;
+        environment.extend(variables_in(&text, here));
+    }
+    let passed = settings.passed_variables.iter();
+    environment.extend(passed.filter_map(|name| Some((name.clone(), here.get(name)?.clone()))));
+    environment.extend(settings.spec.environment.clone());
+    Ok(environment)
 }
 
 /// Variables of a file: `NAME=VALUE` in lines, `NAME` for one that is passed on, `#` before comments.

@@ -1,11 +1,40 @@
 //! A container as a `docker run` line, for people who want to try it by hand [pure].
 
-use super::units::{quoted, quoted_line};
+use super::units::quoted_line;
 use crate::engine::container::{ContainerSpec, NumericLimit, RestartPolicy};
 
-/// The command line that makes the same container, on several lines of a shell.
-pub fn docker_run(name: &str, spec: &ContainerSpec, detach: bool) -> String {
-    let mut line = Line(vec!["docker run".to_string(), format!("--name {}", quoted(name))]);
+/// A command line that makes a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunLine {
+    /// The program and its options, the words of each together.
+    options: Vec<Vec<String>>,
+    /// The image and the words of the command.
+    command: Vec<String>,
+}
+
+impl RunLine {
+    /// On several lines of a shell.
+    pub fn shell(&self) -> String {
+        let options = self.options.iter().map(|words| quoted_line(words) + " \\\n  ");
+        options.collect::<String>() + &quoted_line(&self.command) + "\n"
+    }
+
+    /// Its words: the first is the program.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.options.iter().flatten().chain(&self.command).map(String::as_str)
+    }
+
+    /// With another option.
+    pub fn with(mut self, option: &str, value: &str) -> RunLine {
+        self.options.push(vec![option.to_string(), value.to_string()]);
+        self
+    }
+}
+
+/// The command line of this program, `docker` or `podman`, that makes the same container.
+pub fn docker_run(program: &str, name: &str, spec: &ContainerSpec, detach: bool) -> RunLine {
+    let mut line = Line(vec![vec![program.to_string(), "run".to_string()]]);
+    line.option("--name", Some(name));
     line.switch("--detach", detach);
     line.switch("--rm", spec.auto_remove);
     line.switch("--tty", spec.tty);
@@ -58,31 +87,28 @@ pub fn docker_run(name: &str, spec: &ContainerSpec, detach: bool) -> String {
     let pair = |(name, value): (&String, &String)| format!("{name}={value}");
     line.options("--env", spec.environment.iter().map(pair));
     line.options("--label", spec.labels.iter().map(pair));
-    line.0.push(quoted(&spec.image));
-    line.0.extend(spec.command.iter().map(|word| quoted(word)));
-    let (options, words) = line.0.split_at(line.0.len() - spec.command.len());
-    let words: String = words.iter().map(|word| format!(" {word}")).collect();
-    options.join(" \\\n  ") + &words + "\n"
+    let command = std::iter::once(&spec.image).chain(&spec.command).cloned();
+    RunLine { options: line.0, command: command.collect() }
 }
 
-struct Line(Vec<String>);
+struct Line(Vec<Vec<String>>);
 
 impl Line {
     fn switch(&mut self, name: &str, on: bool) {
-        self.0.extend(on.then(|| name.to_string()));
+        self.0.extend(on.then(|| vec![name.to_string()]));
     }
 
     fn option(&mut self, name: &str, value: Option<&str>) {
-        self.0.extend(value.map(|value| format!("{name} {}", quoted(value))));
+        self.0.extend(value.map(|value| vec![name.to_string(), value.to_string()]));
     }
 
     fn options<S: AsRef<str>>(&mut self, name: &str, values: impl IntoIterator<Item = S>) {
-        self.0.extend(values.into_iter().map(|value| format!("{name} {}", quoted(value.as_ref()))));
+        self.0.extend(values.into_iter().map(|value| vec![name.to_string(), value.as_ref().to_string()]));
     }
 
     fn healthcheck(&mut self, spec: &ContainerSpec) {
         let Some(check) = &spec.healthcheck else { return };
-        if check.is_none() {
+        if check.test == ["NONE"] {
             return self.switch("--no-healthcheck", true);
         }
         // The option takes one text, for a shell.
@@ -90,15 +116,18 @@ impl Line {
             Some((kind, [command])) if kind == "CMD-SHELL" => command.clone(),
             _ => quoted_line(&check.command()),
         };
-        self.option("--health-cmd", Some(&command));
+        self.option("--health-cmd", Some(&command).filter(|command| !command.is_empty()).map(String::as_str));
+        // What is zero is the engine's default.
         for (name, duration) in [
             ("--health-interval", check.interval),
             ("--health-timeout", check.timeout),
             ("--health-start-period", check.start_period),
         ] {
-            self.option(name, Some(&format!("{}s", duration.as_secs_f64())));
+            let duration = Some(duration).filter(|duration| !duration.is_zero());
+            self.option(name, duration.map(|duration| format!("{}s", duration.as_secs_f64())).as_deref());
         }
-        self.option("--health-retries", Some(&check.retries.to_string()));
+        let retries = Some(check.retries).filter(|retries| *retries > 0);
+        self.option("--health-retries", retries.map(|retries| retries.to_string()).as_deref());
     }
 }
 
@@ -127,6 +156,6 @@ mod tests {
             "healthcheck": {"test": ["CMD", "test", "a b"], "interval": 5}, "mem_limit": "1m", "ulimit": "nofile=1:2",
             "cap_add": ["NET_ADMIN"], "tmpfs": ["/run:size=1m"], "privileged": true, "stop_grace_period": 20}}"#;
         let spec = &stack(text).containers[0].settings.spec;
-        insta::assert_snapshot!(docker_run("a", spec, true));
+        insta::assert_snapshot!(docker_run("docker", "a", spec, true).shell());
     }
 }

@@ -1,6 +1,7 @@
 //! Stacks with their state: found by name or file, read, and given passwords [I/O].
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ use super::state::{StateDir, StateError};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::secret::Secrets;
 use crate::util::{input, nearest};
+
+/// Beginning and ending of the names of startup configurations, as `puppet-config` writes them.
+const STARTUP_FILE: (&str, &str) = ("hashed-", ".json");
 
 /// A stack as it is written.
 #[derive(Debug, Clone)]
@@ -24,14 +28,15 @@ pub struct StackText {
 }
 
 impl StackText {
-    /// Finds a stack: a name alone is one of those inside the program.
+    /// Finds a stack: a name alone is one of those inside the program, a directory holds startup configurations.
     pub fn read(file: &str) -> Result<StackText, Fatal> {
         if !input::is_path(file) {
             let text = shipped::stack(file).ok_or_else(|| unknown_stack(file))?;
             return Ok(StackText { file: file.to_string(), text: text.to_string(), directory: None });
         }
         let path = Path::new(file);
-        let text = input::read_to_string(path).map_err(|error| {
+        let read = if path.is_dir() { of_directory(path) } else { input::read_to_string(path) };
+        let text = read.map_err(|error| {
             Fatal::message(format!("failed to read the stack {file}: {error}"), EXIT_USAGE)
         })?;
         Ok(StackText { file: file.to_string(), text, directory: path.parent().map(Path::to_path_buf) })
@@ -50,6 +55,29 @@ impl StackText {
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
+}
+
+/// The startup configurations in a directory, `hashed-NAME.json` each, as a stack.
+fn of_directory(directory: &Path) -> io::Result<String> {
+    let mut containers = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let name = file.strip_prefix(STARTUP_FILE.0).and_then(|file| file.strip_suffix(STARTUP_FILE.1));
+        let Some(name) = name else { continue };
+        let text = input::read_to_string(&entry.path())?;
+        // They know no placeholders: those in them are a shell's.
+        let text = text.replace("${", "$${");
+        let settings: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{file}: {error}")))?;
+        containers.insert(name.to_string(), settings);
+    }
+    if containers.is_empty() {
+        let (beginning, ending) = STARTUP_FILE;
+        let message = format!("the directory has no {beginning}NAME{ending}");
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    Ok(serde_json::json!({"docker_config": containers}).to_string())
 }
 
 /// A stack with its state, ready to be compared.

@@ -110,7 +110,7 @@ fn spec(fields: &mut Fields) -> Result<ContainerSpec, FieldError> {
         security_opt: fields.list("security_opt")?,
         volumes: volumes(fields)?,
         volumes_from: fields.list("volumes_from")?,
-        tmpfs: tmpfs(fields)?,
+        tmpfs: tmpfs(&fields.list("tmpfs")?),
         limits: limits(fields)?,
         healthcheck: healthcheck(fields)?,
         restart: restart(fields)?,
@@ -143,35 +143,40 @@ fn exit_codes(fields: &mut Fields) -> Result<Vec<i64>, FieldError> {
 }
 
 fn volumes(fields: &mut Fields) -> Result<Vec<MountedVolume>, FieldError> {
-    let volume = |text: String| {
-        let mut parts = text.splitn(3, ':');
-        let (first, target) = (parts.next().unwrap_or_default(), parts.next());
-        let mode = parts.next().unwrap_or("rw").to_string();
-        let (source, target) = match target {
-            None => (VolumeSource::Anonymous, first),
-            Some(target) if first.contains('/') => (VolumeSource::Path(first.to_string()), target),
-            Some(target) => (VolumeSource::Named(first.to_string()), target),
-        };
-        if !target.starts_with('/') || first.is_empty() {
-            return Err(unfit("volumes", format!("'{text}' is not SOURCE:/TARGET[:MODE]")));
-        }
-        if matches!(&source, VolumeSource::Path(path) if !path.starts_with('/')) {
-            return Err(unfit(
-                "volumes",
-                format!("the source of '{text}' is neither an absolute path nor a volume's name"),
-            ));
-        }
-        Ok(MountedVolume { source, target: target.to_string(), mode })
-    };
-    fields.list("volumes")?.into_iter().map(volume).collect()
+    fields.list("volumes")?.into_iter().map(|text| volume(&text)).collect()
 }
 
-fn tmpfs(fields: &mut Fields) -> Result<BTreeMap<String, String>, FieldError> {
-    let place = |text: String| match text.split_once(':') {
-        Some((target, options)) => (target.to_string(), options.to_string()),
-        None => (text, String::new()),
+/// Reads `SOURCE:TARGET:MODE`, `SOURCE:TARGET`, or `TARGET` alone.
+///
+/// # Errors
+/// The target is no absolute path, or the source neither one nor a name.
+pub fn volume(text: &str) -> Result<MountedVolume, FieldError> {
+    let mut parts = text.splitn(3, ':');
+    let (first, target) = (parts.next().unwrap_or_default(), parts.next());
+    let mode = parts.next().unwrap_or("rw").to_string();
+    let (source, target) = match target {
+        None => (VolumeSource::Anonymous, first),
+        Some(target) => (VolumeSource::written(first), target),
     };
-    Ok(fields.list("tmpfs")?.into_iter().map(place).collect())
+    if !target.starts_with('/') || first.is_empty() {
+        return Err(unfit("volumes", format!("'{text}' is not SOURCE:/TARGET[:MODE]")));
+    }
+    if matches!(&source, VolumeSource::Path(path) if !path.starts_with('/')) {
+        return Err(unfit(
+            "volumes",
+            format!("the source of '{text}' is neither an absolute path nor a volume's name"),
+        ));
+    }
+    Ok(MountedVolume { source, target: target.to_string(), mode })
+}
+
+/// File systems in memory, each written as `PLACE[:OPTIONS]`, by their places.
+pub fn tmpfs(written: &[String]) -> BTreeMap<String, String> {
+    let place = |text: &String| {
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        (target.to_string(), options.to_string())
+    };
+    written.iter().map(place).collect()
 }
 
 fn limits(fields: &mut Fields) -> Result<Limits, FieldError> {

@@ -240,12 +240,20 @@ pub fn parameter_names(text: &str) -> BTreeSet<String> {
 /// # Errors
 /// It is neither, or no mapping; the reason.
 pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
-    let mut yaml: serde_yaml::Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-    merge(&mut yaml).map_err(|error| error.to_string())?;
-    match serde_json::to_value(&yaml).map_err(|error| error.to_string())? {
+    match parse_any(text)? {
         Value::Object(map) => Ok(map),
         _ => Err("it is no mapping".to_string()),
     }
+}
+
+/// Reads YAML or JSON, whatever is in it.
+///
+/// # Errors
+/// It is neither; the reason.
+pub fn parse_any(text: &str) -> Result<Value, String> {
+    let mut yaml: serde_yaml::Value = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+    merge(&mut yaml).map_err(|error| error.to_string())?;
+    serde_json::to_value(&yaml).map_err(|error| error.to_string())
 }
 
 /// Applies YAML's `<<`, what is innermost first: a mapping that is merged into another may itself have one.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
+
 use super::apply::{Applier, ApplyError};
 use super::cli::StackArguments;
 use super::desired::HostView;
@@ -14,6 +16,7 @@ use super::health::Waiter;
 use super::inspect::{check, look_up};
 use super::labels::StackOwner;
 use super::opened::{OpenedStack, StackText, check_id, masking, unknown_stack};
+use super::reached::{engine_error, pull_missing_image, reach};
 use super::remove::{clean_up, delete};
 use super::spec::LaunchAction;
 use super::stack::Stack;
@@ -23,27 +26,17 @@ use super::text::{self, columns, took};
 use super::units::quoted_line;
 use super::{labels, shipped};
 use crate::engine::container::{ContainerEngine, ListedContainer};
-use crate::engine::docker::{Credentials, Docker, DockerHost, Endpoint};
-use crate::engine::{Engine, EngineError};
+use crate::engine::docker::{Docker, Endpoint};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
-use crate::model::failure::Failure;
-use crate::model::platform::{Arch, Platform};
-use crate::model::reference::Reference;
+use crate::model::secret::Secrets;
 use crate::report::counted;
 use crate::session::engines::tell_engine;
 use crate::session::environment::Environment;
 use crate::session::reporters::tally;
-use crate::session::stdio::{hide, output, tell, tell_pause};
+use crate::session::stdio::{hide, output, output_by, tell};
 use crate::session::threads::block_on;
 use crate::util::interrupt;
 use crate::util::nearest;
-use crate::util::retry::{Again, retry};
-
-/// How long helpers that hold credentials may be silent.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// So often a failed pull is tried again.
-const RETRIES: u32 = 3;
 
 /// The engine, the state directory and the output of a run, which every task works with.
 pub struct RunSession {
@@ -60,12 +53,7 @@ pub struct RunSession {
 impl RunSession {
     /// The engine, once it was reached.
     async fn reach(&self) -> Result<Docker, Fatal> {
-        let directory = self.environment.docker.directory.as_deref();
-        let credentials = directory.map(|dir| Credentials::load(dir, PATIENCE)).unwrap_or_default();
-        DockerHost::new(self.endpoint.clone(), credentials)
-            .connect()
-            .await
-            .map_err(|error| unreachable(&error))
+        reach(&self.environment, self.endpoint.clone()).await
     }
 
     /// The same, with a word of what it is reached for.
@@ -172,7 +160,7 @@ impl RunSession {
         let spec = self.view(&opened).spec(container).map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
         let line = match container.settings.action {
             LaunchAction::Exec => format!("docker exec {}\n", quoted_line(&spec.command)),
-            LaunchAction::Run => docker_run(name, &spec, container.settings.detach),
+            LaunchAction::Run => docker_run("docker", name, &spec, container.settings.detach).shell(),
         };
         output(&masking(&opened.passwords)?.hide(line))
     }
@@ -222,11 +210,12 @@ impl RunSession {
     }
 
     /// Prints the last lines of containers.
-    pub fn logs(&self, names: &[String], tail: usize) -> Result<u8, Fatal> {
+    pub fn logs(&self, names: &[String], tail: usize, follow: bool) -> Result<u8, Fatal> {
         block_on(async {
             let engine = self.reach().await?;
             let containers = managed(&engine, &self.managed_by).await.map_err(engine_error)?;
-            let secrets = ids_of(&containers);
+            let secrets = self.secrets(&ids_of(&containers))?;
+            let mut found_all = Vec::new();
             for name in names {
                 let is_it = |label: Option<&String>| label == Some(name);
                 let found = containers
@@ -237,9 +226,26 @@ impl RunSession {
                     let unknown = nearest::unknown_name("container", name, known);
                     return Err(Fatal::message(unknown, EXIT_USAGE).hinted("kolla-run list lists them"));
                 };
+                found_all.push((name, container));
+            }
+            if follow {
+                // Until each has ended, or nobody reads any more.
+                let print = |name: &str, line: &str| {
+                    let (text, mut is_read) = (secrets.hide(format!("{name}: {line}\n")), false);
+                    let printed = output_by(|out| {
+                        out.write_all(text.as_bytes()).and_then(|()| out.flush()).inspect(|()| is_read = true)
+                    });
+                    printed.map_err(|fatal| tell(&fatal)).is_ok() && is_read
+                };
+                let all = found_all.iter().map(async |(name, container)| {
+                    engine.follow_log(&container.id, tail, &|line| print(name, line)).await
+                });
+                return try_join_all(all).await.map(|_| 0).map_err(engine_error);
+            }
+            for (name, container) in found_all {
                 let log = engine.container_log(&container.id, tail).await.map_err(engine_error)?;
                 let log: String = log.lines().map(|line| format!("{name}: {line}\n")).collect();
-                output(&self.hidden(&log, &secrets)?)?;
+                output(&secrets.hide(log))?;
             }
             Ok(0)
         })
@@ -281,12 +287,17 @@ impl RunSession {
 
     /// A text without the passwords of these stacks.
     fn hidden(&self, text: &str, config_ids: &[String]) -> Result<String, Fatal> {
+        Ok(self.secrets(config_ids)?.hide(text.to_string()))
+    }
+
+    /// Everything that hides the passwords of these stacks.
+    fn secrets(&self, config_ids: &[String]) -> Result<Secrets, Fatal> {
         let mut passwords = BTreeMap::new();
         for id in config_ids.iter().filter(|id| check_id(id).is_ok()) {
             let kept = StateDir::new(&self.state_root, id).kept_passwords()?;
             passwords.extend(kept.into_iter().map(|(name, password)| (format!("{id}/{name}"), password)));
         }
-        Ok(masking(&passwords)?.hide(text.to_string()))
+        masking(&passwords)
     }
 }
 
@@ -326,19 +337,8 @@ async fn pull_missing(engine: &Docker, stack: &Stack, step: Option<u32>) -> Resu
         .collect();
     images.sort_unstable();
     images.dedup();
-    let platform = Platform::new(engine.facts().architecture.unwrap_or_else(Arch::host));
     for image in images {
-        if engine.image_defaults(image).await.map_err(engine_error)?.is_some() {
-            continue;
-        }
-        let reference: Reference = image.parse().map_err(|error| Fatal::new(&error, EXIT_USAGE))?;
-        // As engines have it, for whom no tag means every one.
-        let reference = if reference.digest.is_some() { reference } else { reference.tagged() };
-        tell(format_args!("{image}: pulling it"));
-        let again = |error: &Failure| Again::if_transient(error.transient);
-        let pull = async || engine.pull(&reference, platform, &|_| {}).await.map_err(Failure::from);
-        let waits = |error: &Failure, pause| tell_pause(&error.message, pause);
-        retry(RETRIES, again, waits, pull).await.map_err(|error| {
+        pull_missing_image(engine, image).await?.map_err(|error| {
             let users: Vec<&str> =
                 stack.containers.iter().filter(|it| it.settings.spec.image == image).map(|it| it.name.as_str()).collect();
             Fatal::message(format!("failed to pull {image}, the image of {}", users.join(", ")), EXIT_FAILED)
@@ -347,23 +347,6 @@ async fn pull_missing(engine: &Docker, stack: &Stack, step: Option<u32>) -> Resu
         })?;
     }
     Ok(())
-}
-
-fn unreachable(error: &EngineError) -> Fatal {
-    Fatal::new(error, EXIT_FAILED)
-        .hinted("start the engine, or name its socket with --host or in DOCKER_HOST, e.g. unix:///run/podman/podman.sock")
-}
-
-fn engine_error(error: EngineError) -> Fatal {
-    let fatal = Fatal::new(&error, EXIT_FAILED);
-    match error {
-        EngineError::ConnectionLost { .. }
-        | EngineError::Stalled { .. }
-        | EngineError::Unreachable { .. } => {
-            fatal.hinted("once the engine answers again, the same command goes on from there")
-        }
-        _ => fatal,
-    }
 }
 
 fn examine_error(error: ExamineError) -> Fatal {

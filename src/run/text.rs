@@ -50,6 +50,15 @@ pub fn step_line(step: Option<u32>, at: usize, of: usize) -> Option<String> {
     step.map(|step| if of > 1 { format!("Step {step} ({at} of {of})") } else { format!("Step {step}") })
 }
 
+/// So many of the last lines of a container that has failed are shown.
+pub const LAST_LINES: usize = 20;
+
+/// The last lines of what a container or a command in it has written.
+pub fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}
+
 /// A log below the line that speaks of it.
 pub fn indented(log: &str) -> String {
     log.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")

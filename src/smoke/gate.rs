@@ -240,8 +240,7 @@ impl SmokeGate {
         if !matches!(self.engine.image_defaults(image).await, Ok(None)) {
             return None;
         }
-        let reference = image.parse::<Reference>().ok()?;
-        let reference = if reference.digest.is_some() { reference } else { reference.tagged() };
+        let reference = image.parse::<Reference>().ok()?.tagged();
         self.engine.pull(&reference, self.platform, &|_| {}).await.err()
     }
 

@@ -398,6 +398,10 @@ fn what_there_is_is_listed_checked_read_and_deleted() {
 
     let logs = dir.run(&["logs", "db", "--tail", "5"]).exits(0);
     assert!(logs.stdout.starts_with("db: ") && logs.stdout.ends_with("says its last words\n"), "{logs}");
+    let followed = dir.run(&["logs", "db", "web", "--follow"]).exits(0);
+    let of =
+        |name: &str| followed.stdout.lines().filter(|line| line.starts_with(&format!("{name}: "))).count();
+    assert_eq!((of("db"), of("web")), (1, 1), "{followed}");
     let logs = dir.run(&["logs", "webb"]).exits(2);
     assert!(logs.tells("error: unknown container 'webb': did you mean 'web'?"), "{logs}");
 

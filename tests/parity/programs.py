@@ -11,6 +11,9 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.append(str(HERE.parent))
+import environments  # noqa: E402
+
 SCRATCH = ROOT / "target/parity"
 
 # What each version needs beside itself on the Pythons of today.
@@ -41,15 +44,7 @@ class PythonKolla:
         self.venv = SCRATCH / f"kolla-{version}"
 
     def install(self):
-        ready = self.venv / "ready"
-        requirements = [f"kolla=={self.version}", *REQUIREMENTS[self.version]]
-        if ready.exists() and ready.read_text() == str(requirements):
-            return
-        print(f"installing Python Kolla {self.version}", flush=True)
-        shutil.rmtree(self.venv, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", self.venv], check=True)
-        subprocess.run([self.venv / "bin/pip", "install", "--quiet", *requirements], check=True)
-        ready.write_text(str(requirements))
+        environments.install(self.venv, [f"kolla=={self.version}", *REQUIREMENTS[self.version]])
 
     @property
     def package(self):

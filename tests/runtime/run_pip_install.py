@@ -44,13 +44,13 @@ class Leftovers(unittest.TestCase):
         self.assertTrue((self.scratch / "numpy/tests/test_it.py").exists())
         self.assertFalse((self.scratch / "numpy/core/tests").exists())
 
-    def test_of_translations_only_what_is_read_stays(self):
+    def test_of_translations_and_extensions_only_what_is_read_stays(self):
         messages = self.scratch / "horizon/locale/de/LC_MESSAGES"
         messages.mkdir(parents=True)
-        for name in ("django.po", "django.mo"):
+        for name in ("django.po", "django.mo", "etree.h", "etree.pxd", "etree.py", "gui.exe"):
             (messages / name).touch()
         pip_install.leave_out_what_nothing_reads(self.scratch)
-        self.assertEqual([file.name for file in messages.iterdir()], ["django.mo"])
+        self.assertEqual(sorted(file.name for file in messages.iterdir()), ["django.mo", "etree.py"])
 
     def test_libraries_go_on_working_without_symbols(self):
         source, library = self.scratch / "answer.c", self.scratch / "answer.so"
@@ -135,18 +135,21 @@ dependencies = {needs}
 more = ["iniparse"]
 """
 
-# A package of the distribution (python3-yaml, of base) satisfies what constraints don't name; an older one does not.
+# A package of the distribution (python3-yaml, of base) satisfies what constraints don't name; an older one does not. The
+# environment begins without pip, which comes from where the distribution keeps it.
 INSTALL = """
 set -e
 cp -r /projects /tmp/projects && cd /tmp && ln -s projects/one-1.0 one
 mkdir plugins && mv projects/two-1.0 projects/three-1.0 plugins
-python3 -m venv --system-site-packages venv && . venv/bin/activate
+python3 -m venv --without-pip --system-site-packages venv && . venv/bin/activate
 printf 'iniparse===0.5\\nsix===1.16.0\\n' >constraints.txt
 python3 /usr/local/bin/kolla_pip_install -c constraints.txt '/tmp/one[more]' >&2
 python3 /usr/local/bin/kolla_pip_install -c constraints.txt /tmp/plugins/* >&2
 python3 /usr/local/bin/kolla_pip_install 'iso8601<2.1' >&2
-pip freeze --local | sort
+PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) python3 -m pip freeze --local | sort
 ls venv/lib/python3*/site-packages/one/__pycache__ >&2
+python3 /usr/local/bin/kolla_pip_install pip >&2
+test -z "$(find venv/lib/python3*/site-packages/pip -name '*.pyc')"
 test -z "$(ls -d /root/.cache venv/lib/python3*/site-packages/uv* 2>/dev/null)"
 test -z "$(find / -xdev -type f -perm -2)"
 """

@@ -8,7 +8,7 @@ use bollard::models::{
     HealthStatusEnum, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ImageInspect,
     ResourcesUlimits, RestartPolicy as Restart, RestartPolicyNameEnum,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::container::{
     ContainerFacts, ContainerSpec, ContainerStatus, Health, Healthcheck, ImageConfiguration, ImageDefaults,
@@ -18,8 +18,20 @@ use super::super::container::{
 /// An option of Docker's command line, which stands for two lists of the API that are empty.
 const SYSTEM_PATHS: &str = "systempaths=unconfined";
 
-/// The body of the request that makes a container.
-pub(super) fn body_of(spec: &ContainerSpec) -> ContainerCreateBody {
+/// The request that makes a container.
+pub(super) fn request_of(spec: &ContainerSpec) -> Value {
+    let mut request = serde_json::to_value(body_of(spec)).unwrap_or_default();
+    let terminals = spec.volumes.iter().filter(|volume| volume.source == VolumeSource::Terminals);
+    // Podman's own type, of which the models know nothing.
+    let mounts: Vec<Value> =
+        terminals.map(|volume| json!({"Type": "devpts", "Target": volume.target})).collect();
+    if !mounts.is_empty() {
+        request["HostConfig"]["Mounts"] = mounts.into();
+    }
+    request
+}
+
+fn body_of(spec: &ContainerSpec) -> ContainerCreateBody {
     let anonymous = spec.volumes.iter().filter(|volume| volume.source == VolumeSource::Anonymous);
     let anonymous = anonymous.map(|volume| volume.target.clone()).collect();
     ContainerCreateBody {
@@ -51,7 +63,9 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
     let number = |limit| limits.numbers.get(&limit).copied();
     let unmasked = spec.security_opt.iter().any(|option| option == SYSTEM_PATHS);
     let nothing = || unmasked.then(Vec::new);
-    let binds = spec.volumes.iter().filter(|volume| volume.source != VolumeSource::Anonymous);
+    let is_bind =
+        |volume: &&MountedVolume| matches!(volume.source, VolumeSource::Named(_) | VolumeSource::Path(_));
+    let binds = spec.volumes.iter().filter(is_bind);
     HostConfig {
         network_mode: network,
         ipc_mode: ipc,
@@ -202,6 +216,10 @@ pub(super) fn facts_of(container: ContainerInspectResponse) -> ContainerFacts {
         healthcheck: config.healthcheck.and_then(healthcheck_of),
         restart,
         stop_signal: named(&config.stop_signal),
+        stop_grace: config
+            .stop_timeout
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(Duration::from_secs),
         tty: config.tty == Some(true),
         interactive: config.open_stdin == Some(true),
         auto_remove: host.auto_remove == Some(true),
@@ -248,10 +266,7 @@ fn volumes_of(host: &HostConfig, anonymous: Vec<String>) -> Vec<MountedVolume> {
     let bind = |bind: &String| {
         let mut parts = bind.splitn(3, ':');
         let (source, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let source = match source.contains('/') {
-            true => VolumeSource::Path(source.to_string()),
-            false => VolumeSource::Named(source.to_string()),
-        };
+        let source = VolumeSource::written(source);
         let mode = parts.next().filter(|mode| !mode.is_empty()).unwrap_or("rw");
         MountedVolume { source, target: target.to_string(), mode: mode.to_string() }
     };
@@ -340,8 +355,6 @@ fn health_of(status: HealthStatusEnum) -> Option<Health> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

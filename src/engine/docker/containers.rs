@@ -8,9 +8,9 @@ use bollard::errors::Error as BollardError;
 use bollard::exec::StartExecResults;
 use bollard::models::{ContainerSummary, ExecConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveVolumeOptions,
+    RenameContainerOptionsBuilder, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use form_urlencoded::Serializer;
 use futures_util::future::BoxFuture;
@@ -21,11 +21,13 @@ use serde_json::{Value, json};
 
 use super::super::EngineError;
 use super::super::container::{
-    ContainerEngine, ContainerFacts, ContainerSpec, ContainerStreams, Executed, FileFacts,
+    ContainerEngine, ContainerFacts, ContainerSpec, ContainerStreams, Executed, Execution, FileFacts,
     ImageConfiguration, ImageDefaults, Labels, ListedContainer, TakePiece,
 };
 use super::client::Docker;
-use super::container_models::{body_of, config_of, defaults_of, facts_of, name_states_as_docker, plain_name};
+use super::container_models::{
+    config_of, defaults_of, facts_of, name_states_as_docker, plain_name, request_of,
+};
 use super::fault;
 use super::transport::Exchange;
 
@@ -130,17 +132,45 @@ impl Docker {
         first_member(&archive).map(Some).map_err(garbage)
     }
 
-    async fn run_in(
+    async fn follow(
         &self,
         name: &str,
-        command: &[String],
-        user: Option<&str>,
-    ) -> Result<Executed, EngineError> {
+        lines: usize,
+        line: &(dyn Fn(&str) -> bool + Send + Sync),
+    ) -> Result<(), EngineError> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(true);
+        let options = options.tail(&lines.to_string()).build();
+        let mut pieces = Box::pin(self.client.logs(name, Some(options)));
+        let mut rest = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            rest.extend_from_slice(&self.checked(piece)?.into_bytes());
+            // A line without end is handed on in parts.
+            while let Some(end) = rest
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .or((rest.len() > KEPT_OUTPUT).then_some(KEPT_OUTPUT))
+            {
+                let of_line: Vec<u8> = rest.drain(..=end).collect();
+                if !line(String::from_utf8_lossy(&of_line).trim_end_matches(['\r', '\n'])) {
+                    return Ok(());
+                }
+            }
+        }
+        if !rest.is_empty() {
+            line(&String::from_utf8_lossy(&rest));
+        }
+        Ok(())
+    }
+
+    async fn run_in(&self, name: &str, execution: &Execution) -> Result<Executed, EngineError> {
+        let variables = execution.environment.iter().map(|(name, value)| format!("{name}={value}"));
         let config = ExecConfig {
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            cmd: Some(command.to_vec()),
-            user: user.map(String::from),
+            cmd: Some(execution.command.clone()),
+            user: execution.user.clone(),
+            env: Some(variables.collect::<Vec<_>>()).filter(|variables| !variables.is_empty()),
+            privileged: execution.privileged.then_some(true),
             ..ExecConfig::default()
         };
         let id = self.checked(self.client.create_exec(name, config).await)?.id;
@@ -184,6 +214,39 @@ impl ContainerEngine for Docker {
                 Err(EngineError::Refused { status: 404, .. }) => Ok(None),
                 Err(error) => Err(error),
             }
+        }
+        .boxed()
+    }
+
+    fn container_names(&self, all: bool) -> BoxFuture<'_, Result<Vec<String>, EngineError>> {
+        async move {
+            let found: Vec<ContainerSummary> =
+                self.get_containers(&format!("/containers/json?all={all}")).await?;
+            let names = found.into_iter().filter_map(|container| container.names?.into_iter().next());
+            Ok(names.map(|name| plain_name(&name)).collect())
+        }
+        .boxed()
+    }
+
+    fn described<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, EngineError>> {
+        async move {
+            let own = if self.is_podman { "/libpod" } else { "" };
+            match self.get_json(&format!("{own}/containers/{name}/json")).await {
+                Ok(container) => Ok(Some(container)),
+                Err(EngineError::Refused { status: 404, .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+        .boxed()
+    }
+
+    fn described_volumes(&self) -> BoxFuture<'_, Result<Vec<Value>, EngineError>> {
+        async move {
+            if self.is_podman {
+                return self.get_json("/libpod/volumes/json").await;
+            }
+            let mut answer: Value = self.get_json("/volumes").await?;
+            Ok(answer["Volumes"].as_array_mut().map(std::mem::take).unwrap_or_default())
         }
         .boxed()
     }
@@ -234,8 +297,10 @@ impl ContainerEngine for Docker {
         spec: &'a ContainerSpec,
     ) -> BoxFuture<'a, Result<(), EngineError>> {
         async move {
-            let options = CreateContainerOptionsBuilder::new().name(name).build();
-            self.checked(self.client.create_container(Some(options), body_of(spec)).await.map(drop))
+            let query = Serializer::new(String::new()).append_pair("name", name).finish();
+            let body = serde_json::to_vec(&request_of(spec)).unwrap_or_default();
+            let _: Value = self.post_json(&format!("/containers/create?{query}"), body).await?;
+            Ok(())
         }
         .boxed()
     }
@@ -289,6 +354,15 @@ impl ContainerEngine for Docker {
         .boxed()
     }
 
+    fn follow_log<'a>(
+        &'a self,
+        name: &'a str,
+        lines: usize,
+        line: &'a (dyn Fn(&str) -> bool + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.follow(name, lines, line).boxed()
+    }
+
     fn container_streams<'a>(
         &'a self,
         name: &'a str,
@@ -308,7 +382,39 @@ impl ContainerEngine for Docker {
         command: &'a [String],
         user: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Executed, EngineError>> {
-        self.run_in(name, command, user).boxed()
+        let user = user.map(String::from);
+        let execution = Execution { command: command.to_vec(), user, ..Execution::default() };
+        async move { self.run_in(name, &execution).await }.boxed()
+    }
+
+    fn execute_as<'a>(
+        &'a self,
+        name: &'a str,
+        execution: &'a Execution,
+    ) -> BoxFuture<'a, Result<Executed, EngineError>> {
+        self.run_in(name, execution).boxed()
+    }
+
+    fn put_archive<'a>(
+        &'a self,
+        container: &'a str,
+        directory: &'a str,
+        archive: Vec<u8>,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        async move {
+            let options = UploadToContainerOptionsBuilder::new().path(directory).build();
+            let body = bollard::body_full(archive.into());
+            self.checked(self.client.upload_to_container(container, Some(options), body).await)
+        }
+        .boxed()
+    }
+
+    fn forget_image<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        async move {
+            let removed = self.client.remove_image(name, None::<RemoveImageOptions>, None).await;
+            self.or_missing(removed).map(drop)
+        }
+        .boxed()
     }
 
     fn volumes<'a>(&'a self, labels: &'a Labels) -> BoxFuture<'a, Result<Vec<String>, EngineError>> {

@@ -31,6 +31,9 @@ use super::ssh::{self, Complaint};
 use super::tls;
 use crate::util::scratch::Scratch;
 
+/// Version of Podman's own API: the oldest that Podman 4 and 5 know.
+const LIBPOD: &str = "/v4.0.0";
+
 /// An answer longer than this is none; lists of ten thousand images are shorter.
 const LONGEST_ANSWER: u64 = 128 << 20;
 
@@ -49,6 +52,21 @@ pub(super) enum Exchange {
     FileSystem,
     /// A build or what belongs to it: it may say nothing for an hour.
     Build,
+    /// Something that lasts as long as a container likes: a command in it, its log while it is written, its end.
+    Command,
+}
+
+impl Exchange {
+    /// Kind of a request of bollard's.
+    fn of(uri: &Uri) -> Exchange {
+        let path = uri.path();
+        let lasts = path.contains("/exec/") && path.ends_with("/start")
+            || path.contains("/containers/")
+                && (path.ends_with("/stop")
+                    || path.ends_with("/logs")
+                        && uri.query().is_some_and(|query| query.contains("follow=true")));
+        if lasts { Exchange::Command } else { Exchange::Question }
+    }
 }
 
 /// Opens connections to one endpoint.
@@ -112,7 +130,7 @@ impl Transport {
             Exchange::Question => Bounds { silence: silence(Pulse::new()), length: Some(LONGEST_ANSWER) },
             Exchange::FileSystem => Bounds { silence: silence(Pulse::new()), length: None },
             Exchange::Transfer => Bounds { silence: silence(self.transfers.clone()), length: None },
-            Exchange::Build => Bounds { silence: None, length: None },
+            Exchange::Build | Exchange::Command => Bounds { silence: None, length: None },
         }
     }
 
@@ -165,7 +183,8 @@ impl Transport {
         let send = move |request: BollardRequest| {
             let transport = transport.clone();
             async move {
-                transport.send(Exchange::Question, request).await.map_err(|error| match error {
+                let kind = Exchange::of(request.uri());
+                transport.send(kind, request).await.map_err(|error| match error {
                     TransportError::Broken(err) => BollardError::HyperResponseError { err },
                     // Found again by `fault::of_bollard`.
                     unreachable => BollardError::IOError { err: io::Error::other(unreachable) },
@@ -181,7 +200,8 @@ impl Transport {
     /// The path and query alone, under the version agreed on; bollard's URIs are absolute and name none.
     fn target_of(&self, uri: &Uri) -> Result<Uri, TransportError> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let target = format!("{}{path}", self.version_prefix);
+        let prefix = if path.starts_with("/libpod/") { LIBPOD } else { &self.version_prefix };
+        let target = format!("{prefix}{path}");
         target.parse().map_err(|error: InvalidUri| TransportError::Unfit(error.to_string()))
     }
 
@@ -252,4 +272,24 @@ fn explain(error: &io::Error) -> String {
         _ => return error.to_string(),
     };
     format!("{error}; {hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_container_does_may_take_its_time() {
+        for (target, expected) in [
+            ("/exec/1/start", Exchange::Command),
+            ("/exec/1/json", Exchange::Question),
+            ("/containers/a/stop?t=300", Exchange::Command),
+            ("/containers/a/start", Exchange::Question),
+            ("/containers/a/logs?follow=true&stdout=true", Exchange::Command),
+            ("/containers/a/logs?follow=false", Exchange::Question),
+            ("/images/stop/json", Exchange::Question),
+        ] {
+            assert_eq!(Exchange::of(&Uri::from_static(target)), expected, "{target}");
+        }
+    }
 }

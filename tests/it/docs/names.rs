@@ -84,7 +84,8 @@ fn every_option_that_is_named_exists() {
         known.extend(argument.get_all_aliases().unwrap_or_default().into_iter().map(String::from));
     }
     let run = kolla_build::run::cli::command();
-    for command in std::iter::once(&run).chain(run.get_subcommands()) {
+    let paunch = kolla_build::run::paunch::cli::command("paunch");
+    for command in std::iter::once(&run).chain(run.get_subcommands()).chain(paunch.get_subcommands()) {
         known.extend(command.get_arguments().filter_map(|argument| argument.get_long().map(String::from)));
     }
     let of_others: BTreeSet<String> = OPTIONS_OF_OTHERS.map(String::from).into();
