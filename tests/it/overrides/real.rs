@@ -285,8 +285,7 @@ fn those_for_some_images_do_what_they_say_in_the_shipped_tree() {
         assert!(programs.lines().any(|it| it == expected), "{expected}: {programs}");
     }
     let project = project.file("mine/mine.py", "class Other: pass\n");
-    let refused =
-        build(&project, tag, &[], &[], &["^ironic-conductor$"]).exits(1);
+    let refused = build(&project, tag, &[], &[], &["^ironic-conductor$"]).exits(1);
     let told = "ironic-conductor: the plugin mine (mine): mine = mine:Mine of ironic.hardware.types can't be loaded: \
                 AttributeError:";
     assert!(refused.stderr.contains(told), "{refused}");
