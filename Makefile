@@ -25,7 +25,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud kolla-ansible cloud-clean worker demo-clean unit test parity paunch puppet tripleo bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
+.PHONY: help build demo cloud kolla-ansible cloud-clean ironic ironic-clean worker demo-clean unit test parity paunch puppet tripleo bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -51,6 +51,13 @@ kolla-ansible: build python engine ## Deploy images with kolla-ansible's own pla
 
 cloud-clean: ## Remove the cloud's containers, volumes and passwords
 	tests/cloud/clean
+
+ironic: build python engine ## Build ironic and a ramdisk, boot it in QEMU, have its deploy step write to a disk, run ironic itself
+	tests/host/tools curl debugfs qemu-system-$$(uname -m)
+	tests/ironic/run
+
+ironic-clean: ## Remove ironic's containers, volumes and passwords
+	tests/ironic/clean
 
 worker: build python engine ## Compare kolla-run with kolla-ansible's own module, call by call, on Docker and Podman
 	tests/host/with-engines tests/worker/compare

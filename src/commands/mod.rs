@@ -5,6 +5,7 @@ mod build;
 mod explain;
 mod export_bake;
 mod export_pipeline;
+mod export_ramdisk;
 mod list_platforms;
 mod merge_summaries;
 #[cfg(test)]
@@ -156,6 +157,7 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
         Task::Export(Export::Pipeline { system, images_per_job, dir }) => {
             told(export_pipeline::write(&session, *system, *images_per_job, dir)?)
         }
+        Task::Export(Export::Ramdisk(ramdisk)) => told(export_ramdisk::write(&session, ramdisk)?),
         Task::MergeSummaries(paths) => merge_summaries::merge_summaries(prepared, paths),
         Task::Prune { tags, package_cache_days, dry_run } => {
             prune::prune(&session, tags.as_deref(), *package_cache_days, *dry_run)

@@ -306,8 +306,9 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     ours(
         Tasks,
         "export",
-        Choice(&["bake", "matrix=github", "matrix=gitlab", "matrix=zuul"]),
-        "Export matched images as a docker buildx bake file, or as jobs of a CI system",
+        Text,
+        "Export matched images as a docker buildx bake file (bake) or as jobs of a CI system (matrix=github, matrix=gitlab, \
+         matrix=zuul), or a built image as kernel and initramfs (ramdisk=IMAGE)",
     )
     .value("FORMAT")
     .role(Task(TaskKind::Export)),
@@ -315,6 +316,16 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         .role(OfTask(&[TaskKind::Export])),
     ours(Tasks, "export_dir", Text, "Directory to export to")
         .writes(OutputPath::Export)
+        .role(OfTask(&[TaskKind::Export])),
+    ours(
+        Tasks,
+        "ramdisk_overlay",
+        Many,
+        "Directory whose files an exported ramdisk unpacks over those of its image; may be repeated",
+    )
+    .reads(InputPath::Dir)
+    .role(OfTask(&[TaskKind::Export])),
+    ours(Tasks, "ramdisk_compression", Choice(&["zstd", "gzip", "xz"]), "Compression of an exported initramfs")
         .role(OfTask(&[TaskKind::Export])),
     ours(Tasks, "merge_summaries", Many, "Merge reports of several runs into one; fail if a matched image is in none")
         .reads(InputPath::Reports)

@@ -10,6 +10,7 @@ use super::names::Names;
 use super::options::{OptionSpec, ReportFormat};
 use crate::model::builder::Builder;
 use crate::model::ci_system::CiSystem;
+use crate::model::compression::Compression;
 use crate::model::ids::ImageName;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
@@ -105,7 +106,7 @@ pub struct Retag {
     pub to: Tag,
 }
 
-/// Something that the matched images can be built with in our place.
+/// Something that images are exported as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Export {
     /// `docker buildx bake`, from this directory.
@@ -119,6 +120,21 @@ pub enum Export {
         /// The directory that the files are written to.
         dir: PathBuf,
     },
+    /// Kernel and initramfs of an image.
+    Ramdisk(RamdiskExport),
+}
+
+/// An image that is exported as kernel and initramfs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RamdiskExport {
+    /// Name of the image in the tree.
+    pub image: ImageName,
+    /// Compression of the initramfs.
+    pub compression: Compression,
+    /// Directories whose files are unpacked over the image's, one after another.
+    pub overlays: Vec<PathBuf>,
+    /// The directory that the files are written to.
+    pub dir: PathBuf,
 }
 
 /// Which images are asked for.

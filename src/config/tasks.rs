@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use super::keys::DEFAULT;
 use super::layer::{Layers, SetAt, ValueError, value_error};
 use super::options::{OptionOrigin, OptionRole, OptionSpec, ValueKind};
-use super::resolved::{Export, Retag, Task};
+use super::resolved::{Export, RamdiskExport, Retag, Task};
 use super::task_kind::TaskKind;
 use crate::model::ci_system::CiSystem;
+use crate::model::compression::Compression;
 use crate::model::reference::parts::Tag;
+
+/// What can be exported.
+const FORMATS: &str = "bake, matrix=github, matrix=gitlab, matrix=zuul, ramdisk=IMAGE";
 
 /// The task that was asked for, and the option that asks for it. Of several that Kolla has, the first in the order of
 /// the table counts, as there; all others exclude each other.
@@ -137,12 +141,31 @@ fn export(layers: &Layers, option: &OptionSpec) -> Result<Export, ValueError> {
     let images_per_job = layers.integer(DEFAULT, "images_per_job")?.unwrap_or(1).max(1) as usize;
     let pipeline = |system, dir| Export::Pipeline { system, images_per_job, dir };
     Ok(match layers.option(option.name)?.as_deref() {
+        Some("bake") => Export::Bake(dir),
         Some("matrix=github") => pipeline(CiSystem::Github, dir),
         Some("matrix=gitlab") => pipeline(CiSystem::Gitlab, dir),
         Some("matrix=zuul") => pipeline(CiSystem::Zuul, dir),
-        // Other words were refused with its kind.
-        _ => Export::Bake(dir),
+        Some(word) => match word.strip_prefix("ramdisk=").filter(|image| !image.is_empty()) {
+            Some(image) => Export::Ramdisk(ramdisk(layers, image, dir)?),
+            None => {
+                return Err(ValueError::of(layers, option.name, format!("'{word}' is not one of {FORMATS}")));
+            }
+        },
+        None => {
+            return Err(ValueError::of(layers, option.name, format!("it has no value: one of {FORMATS}")));
+        }
     })
+}
+
+fn ramdisk(layers: &Layers, image: &str, dir: PathBuf) -> Result<RamdiskExport, ValueError> {
+    let compression = match layers.option("ramdisk_compression")?.as_deref() {
+        Some("gzip") => Compression::Gzip,
+        Some("xz") => Compression::Xz,
+        // Other words were refused with its kind.
+        _ => Compression::Zstd,
+    };
+    let overlays = layers.paths("ramdisk_overlay")?;
+    Ok(RamdiskExport { image: image.into(), compression, overlays, dir })
 }
 
 #[cfg(test)]
@@ -156,6 +179,7 @@ mod tests {
     fn value_of(option: &OptionSpec) -> &'static str {
         match (option.name, option.kind) {
             ("retag", _) => "a:b",
+            ("export", _) => "bake",
             (_, ValueKind::Choice(words)) => words[0],
             (_, ValueKind::Flag) => "true",
             _ => "x",

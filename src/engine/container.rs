@@ -466,6 +466,9 @@ pub struct Executed {
 /// Values of labels by the labels' names.
 pub type Labels = BTreeMap<String, String>;
 
+/// What takes the pieces of an archive; its error ends the transfer.
+pub type TakePiece<'a> = &'a mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send);
+
 /// An engine that runs containers. Every name may be an id too.
 pub trait ContainerEngine: Engine {
     /// True when the engine is Podman.
@@ -507,6 +510,13 @@ pub trait ContainerEngine: Engine {
         container: &'a str,
         path: &'a str,
     ) -> BoxFuture<'a, Result<Option<FileFacts>, EngineError>>;
+
+    /// Hands over the file system of a container as a tar archive, piece by piece.
+    fn export<'a>(
+        &'a self,
+        container: &'a str,
+        take: TakePiece<'a>,
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
 
     /// Makes a container that does not run yet.
     fn create<'a>(&'a self, name: &'a str, spec: &'a ContainerSpec)

@@ -234,6 +234,9 @@ pub enum EngineError {
         /// The part of the answer that is wrong.
         reason: String,
     },
+    /// What an engine sends could not be kept.
+    #[error("cannot keep what the container engine sends: {0}")]
+    Spool(std::io::Error),
     /// An image for another platform than was asked for.
     #[error("{reference} is for {found}, and {asked} was asked for: {reason}")]
     WrongPlatform {

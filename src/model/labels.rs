@@ -15,6 +15,9 @@ pub const PARENT_LABEL: &str = "kolla-build.parent";
 /// The label that carries the ids of the other images that its Dockerfile names, in their order.
 pub const NAMED_LABEL: &str = "kolla-build.named";
 
+/// The label that carries the time of an image's build.
+pub const CREATED_LABEL: &str = "org.opencontainers.image.created";
+
 /// Where Kolla lives; its labels name it as the images' home.
 const HOME: &str = "https://opendev.org/openstack/kolla";
 
@@ -40,7 +43,7 @@ pub fn image_labels(
         ("org.opencontainers.image.title", image.as_str()),
         ("org.opencontainers.image.description", &description),
         ("org.opencontainers.image.version", tag),
-        ("org.opencontainers.image.created", &time("%Y-%m-%dT%H:%M:%SZ")),
+        (CREATED_LABEL, &time("%Y-%m-%dT%H:%M:%SZ")),
         ("org.opencontainers.image.authors", maintainer),
         ("org.opencontainers.image.url", HOME),
         ("org.opencontainers.image.licenses", "Apache-2.0"),

@@ -2,6 +2,7 @@
 
 pub mod builder;
 pub mod ci_system;
+pub mod compression;
 pub mod event;
 pub mod failure;
 pub mod ids;

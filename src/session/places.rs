@@ -18,6 +18,7 @@ use crate::context::workdir;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::export::bake::BAKE_FILE;
 use crate::export::pipeline::file_names;
+use crate::export::ramdisk::files::RamdiskFiles;
 use crate::model::secret::SecretOrigin;
 use crate::util::input;
 use crate::util::location::locate;
@@ -149,6 +150,10 @@ impl WrittenPlaces<'_> {
                 Task::Export(Export::Pipeline { system, .. }) => {
                     file_names(*system).iter().try_for_each(|name| self.file(option, &path.join(name)))
                 }
+                Task::Export(Export::Ramdisk(ramdisk)) => config.platforms.iter().try_for_each(|platform| {
+                    let files = RamdiskFiles::of(&ramdisk.image, *platform);
+                    files.names().iter().try_for_each(|name| self.file(option, &path.join(name)))
+                }),
                 _ => Ok(()),
             },
             OutputPath::Summary

@@ -42,7 +42,7 @@ enum Next {
 struct InterruptState {
     next: Mutex<Next>,
     stop: watch::Sender<bool>,
-    /// Directories that go with the process.
+    /// Directories and files that go with the process.
     temporary: Mutex<BTreeSet<PathBuf>>,
 }
 
@@ -150,12 +150,14 @@ pub fn end() {
     clean_up();
 }
 
-/// Ends the programs that run, and removes the temporary directories that are left.
+/// Ends the programs that run, and removes the temporary directories and files that are left.
 fn clean_up() {
     process::end_all();
-    for directory in std::mem::take(&mut *locked(&STATE.temporary)) {
-        // Something may just be written into it.
-        let _ = std::fs::remove_dir_all(&directory).or_else(|_| std::fs::remove_dir_all(&directory));
+    for left in std::mem::take(&mut *locked(&STATE.temporary)) {
+        // Something may just be written into a directory.
+        let _ = std::fs::remove_file(&left)
+            .or_else(|_| std::fs::remove_dir_all(&left))
+            .or_else(|_| std::fs::remove_dir_all(&left));
     }
 }
 
@@ -194,15 +196,15 @@ impl Drop for Orderly {
     }
 }
 
-/// A directory that goes with the process, however it ends, as long as this is held.
+/// A directory or file that goes with the process, however it ends, as long as this is held.
 #[derive(Debug)]
 pub struct Doomed(PathBuf);
 
 impl Doomed {
     /// Has whoever leaves remove it.
-    pub fn new(directory: &Path) -> Doomed {
-        locked(&STATE.temporary).insert(directory.to_path_buf());
-        Doomed(directory.to_path_buf())
+    pub fn new(path: &Path) -> Doomed {
+        locked(&STATE.temporary).insert(path.to_path_buf());
+        Doomed(path.to_path_buf())
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::fs::{OFlags, fcntl_setfl, fstat};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use super::interrupt::Doomed;
 use super::location::resolve;
 
 /// Beginning of the names of files that get their own once they are complete.
@@ -111,6 +112,44 @@ impl Destination {
 /// Writes a file whole or not at all, as [`Destination`] does: whoever reads it meanwhile sees the old one.
 pub fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     Destination::at(path)?.write(content.as_ref())
+}
+
+/// A file that is written piece by piece, and gets its name once it is complete. A link of that name is followed.
+#[derive(Debug)]
+pub struct Unfinished {
+    file: NamedTempFile,
+    real: PathBuf,
+    /// For a process that leaves without dropping anything: this one takes long.
+    _doomed: Doomed,
+}
+
+impl Unfinished {
+    /// Begins a file, beside the place that it is for.
+    pub fn begin(path: &Path) -> io::Result<Unfinished> {
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        if real.is_dir() {
+            return Err(Errno::ISDIR.into());
+        }
+        let file = completed(&real, b"", 0o666)?;
+        let doomed = Doomed::new(file.path());
+        Ok(Unfinished { file, real, _doomed: doomed })
+    }
+
+    /// Gives it its name.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.persist(&self.real)?;
+        Ok(())
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Writes a file that only this user can read, whole or not at all, in place of what has its name.

@@ -46,6 +46,7 @@ mod platforms;
 mod prune;
 mod puppet;
 mod push_real;
+mod ramdisk;
 mod real_build;
 mod real_faults;
 mod real_tree;

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request;
 use serde::de::DeserializeOwned;
@@ -66,7 +66,8 @@ impl Docker {
 
     /// The engine's answer to a question that bollard can't ask.
     pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
-        self.ask(Request::get(path), Vec::new()).await
+        let asked = self.answer_to(Exchange::Question, Request::get(path), Vec::new());
+        self.parsed(asked.await?).await
     }
 
     /// The engine's answer to a request whose body, JSON, bollard can't write.
@@ -75,28 +76,35 @@ impl Docker {
         path: &str,
         body: Vec<u8>,
     ) -> Result<T, EngineError> {
-        self.ask(Request::post(path).header(CONTENT_TYPE, "application/json"), body).await
+        let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+        self.parsed(self.answer_to(Exchange::Question, request, body).await?).await
     }
 
-    async fn ask<T: DeserializeOwned>(
+    /// The body of the engine's answer.
+    pub(super) async fn get(&self, exchange: Exchange, path: &str) -> Result<Incoming, EngineError> {
+        self.answer_to(exchange, Request::get(path), Vec::new()).await
+    }
+
+    async fn parsed<T: DeserializeOwned>(&self, body: Incoming) -> Result<T, EngineError> {
+        let body = body.collect().await.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
+        serde_json::from_slice(&body).map_err(|error| fault::garbage(&self.endpoint, error.to_string()))
+    }
+
+    async fn answer_to(
         &self,
+        exchange: Exchange,
         request: request::Builder,
         body: Vec<u8>,
-    ) -> Result<T, EngineError> {
+    ) -> Result<Incoming, EngineError> {
         let request = request.body(bollard::body_full(Bytes::from(body)));
         let request = request.map_err(|error| fault::unfit(&error.to_string()))?;
-        let response = self
-            .transport
-            .send(Exchange::Question, request)
-            .await
-            .map_err(|error| fault::of_transport(&self.endpoint, error))?;
+        let sent = self.transport.send(exchange, request).await;
+        let response = sent.map_err(|error| fault::of_transport(&self.endpoint, error))?;
         let status = response.status();
         if !status.is_success() {
             return Err(fault::refused(status.as_u16(), &build::refusal(response.into_body()).await));
         }
-        let body = response.into_body().collect().await;
-        let body = body.map_err(|error| fault::of_hyper(&self.endpoint, &error))?.to_bytes();
-        serde_json::from_slice(&body).map_err(|error| fault::garbage(&self.endpoint, error.to_string()))
+        Ok(response.into_body())
     }
 
     async fn build_and_check(

@@ -15,19 +15,21 @@ use bollard::query_parameters::{
 use form_urlencoded::Serializer;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::EngineError;
 use super::super::container::{
     ContainerEngine, ContainerFacts, ContainerSpec, ContainerStreams, Executed, Execution, FileFacts,
-    ImageConfiguration, ImageDefaults, Labels, ListedContainer,
+    ImageConfiguration, ImageDefaults, Labels, ListedContainer, TakePiece,
 };
 use super::client::Docker;
 use super::container_models::{
     config_of, defaults_of, facts_of, name_states_as_docker, plain_name, request_of,
 };
 use super::fault;
+use super::transport::Exchange;
 
 /// So much of what a container or a command in it wrote is kept, the end.
 const KEPT_OUTPUT: usize = 1 << 20;
@@ -269,6 +271,24 @@ impl ContainerEngine for Docker {
         path: &'a str,
     ) -> BoxFuture<'a, Result<Option<FileFacts>, EngineError>> {
         self.read_file(container, path).boxed()
+    }
+
+    fn export<'a>(
+        &'a self,
+        container: &'a str,
+        take: TakePiece<'a>,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        async move {
+            let mut body = self.get(Exchange::FileSystem, &format!("/containers/{container}/export")).await?;
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| fault::of_hyper(&self.endpoint, &error))?;
+                if let Some(piece) = frame.data_ref() {
+                    take(piece).map_err(EngineError::Spool)?;
+                }
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn create<'a>(

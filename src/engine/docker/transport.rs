@@ -48,6 +48,8 @@ pub(super) enum Exchange {
     /// An image on its way to or from a registry. The engine moves only a few layers at a time, and is silent about those
     /// that wait for their turn: it makes progress as long as any of them does.
     Transfer,
+    /// A file system on its way from the engine: of any length, and never silent.
+    FileSystem,
     /// A build or what belongs to it: it may say nothing for an hour.
     Build,
     /// Something that lasts as long as a container likes: a command in it, its log while it is written, its end.
@@ -126,6 +128,7 @@ impl Transport {
         let silence = |pulse| Some((pulse, self.patience));
         match exchange {
             Exchange::Question => Bounds { silence: silence(Pulse::new()), length: Some(LONGEST_ANSWER) },
+            Exchange::FileSystem => Bounds { silence: silence(Pulse::new()), length: None },
             Exchange::Transfer => Bounds { silence: silence(self.transfers.clone()), length: None },
             Exchange::Build | Exchange::Command => Bounds { silence: None, length: None },
         }

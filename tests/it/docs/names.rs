@@ -16,9 +16,10 @@ use crate::support::project::Project;
 use crate::support::pushed::Pushed;
 
 /// Options of other programs that documents name.
-const OPTIONS_OF_OTHERS: [&str; 11] = [
+const OPTIONS_OF_OTHERS: [&str; 12] = [
     "allow",
     "check",
+    "disk",
     "from",
     "ignore-missing",
     "input",

@@ -57,8 +57,10 @@ const FILES: [(&str, &str); 12] = [
 ];
 
 /// Files that images of documents have.
-const IN_IMAGES: [&str; 4] = [
+const IN_IMAGES: [&str; 6] = [
+    "/boot/vmlinuz-6.12",
     "/etc/os-release",
+    "/usr/sbin/init",
     "/usr/local/bin/kolla_extend_start",
     "/usr/local/bin/kolla_set_configs",
     "/usr/local/bin/kolla_start",

@@ -178,13 +178,17 @@ fn an_ipxe_is_put_where_the_image_serves_it_from_when_it_is_for_aarch64() {
 
     std::fs::write(&file, program(0x8664)).expect("a file");
     let refused = build().exits(1);
-    assert!(refused.stderr.contains("ipxe-snponly-aarch64.efi is no EFI program for aarch64"), "{refused}");
+    let told = "ipxe-snponly-aarch64.efi is a program for x86_64, not for aarch64";
+    assert!(refused.stderr.contains(told), "{refused}");
 
     std::fs::write(&file, program(0xaa64)).expect("a file");
     build().exits(0);
     assert_eq!(
-        run_in(&image, "stat -c '%a %s' /usr/lib/ipxe/ipxe-snponly-aarch64.efi; find /additions -type f"),
-        "644 128"
+        run_in(
+            &image,
+            "cd /usr/lib/ipxe && stat -c '%a %s' ipxe-snponly-aarch64.efi ipxe-arm64.efi; find /additions -type f"
+        ),
+        "644 128\n644 128"
     );
 }
 
@@ -259,11 +263,32 @@ fn those_for_some_images_do_what_they_say_in_the_shipped_tree() {
     }
     let served = "mkdir -p /var/lib/kolla/config_files && cd /var/lib/kolla/config_files \
                   && echo '{\"command\": \"true\"}' >config.json \
-                  && KOLLA_CONFIG_STRATEGY=COPY_ONCE KOLLA_BOOTSTRAP= kolla_start >/dev/null 2>&1; ls /tftpboot";
+                  && export KOLLA_CONFIG_STRATEGY=COPY_ONCE \
+                  && KOLLA_BOOTSTRAP= kolla_start >/dev/null 2>&1; kolla_start >/dev/null 2>&1; \
+                  in.tftpd --listen --user nobody --address 127.0.0.1:6969 --map-file /map-file /tftpboot; \
+                  for name in ipxe-snponly-aarch64 ipxe-arm64; do \
+                  curl -q -s tftp://127.0.0.1:6969/$name.efi | cmp - /usr/lib/ipxe/ipxe-snponly-aarch64.efi && \
+                  cmp /httpboot/$name.efi /usr/lib/ipxe/ipxe-snponly-aarch64.efi && echo $name served; done; \
+                  ls /tftpboot; mdir -b -i /httpboot/esp.img ::EFI/BOOT";
     let programs = run_in(&name("ironic-pxe"), served);
-    for expected in ["bootx64.efi", "ipxe-snponly-aarch64.efi", "snponly.efi"] {
-        assert!(programs.lines().any(|it| it == expected), "{programs}");
+    for expected in [
+        "ipxe-snponly-aarch64 served",
+        "ipxe-arm64 served",
+        "bootaa64.efi",
+        "bootx64.efi",
+        "grubaa64.efi",
+        "grubx64.efi",
+        "snponly.efi",
+        "::/EFI/BOOT/bootaa64.efi",
+        "::/EFI/BOOT/bootx64.efi",
+    ] {
+        assert!(programs.lines().any(|it| it == expected), "{expected}: {programs}");
     }
+    let project = project.file("mine/mine.py", "class Other: pass\n");
+    let refused = build(&project, tag, &[], &[], &["^ironic-conductor$"]).exits(1);
+    let told = "ironic-conductor: the plugin mine (mine): mine = mine:Mine of ironic.hardware.types can't be loaded: \
+                AttributeError:";
+    assert!(refused.stderr.contains(told), "{refused}");
     let pacemaker = "which pcs pacemaker-remoted puppet | wc -l";
     assert_eq!(run_in(&name("mariadb-server"), pacemaker), "3");
 }

@@ -131,6 +131,22 @@ fn frame(text: &str) -> Vec<u8> {
     [&[1, 0, 0, 0][..], &length, text.as_bytes()].concat()
 }
 
+/// These files, by their paths, as root's.
+fn archive_of(files: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        let name = path.trim_start_matches('/');
+        archive.append_data(&mut header, name, content.as_bytes()).expect("in memory");
+    }
+    archive.into_inner().expect("in memory")
+}
+
 impl Shared {
     /// Answers a request about containers, volumes or networks; false when it is about something else.
     pub fn machine(&self, exchange: &mut Exchange, path: &str) -> io::Result<bool> {
@@ -165,6 +181,12 @@ impl Shared {
                 }
                 Err(missing) => missing,
             },
+            ("GET", ["containers", name, "export"]) if self.state().name_of(name).is_some() => {
+                let files = self.state().machine.files.clone();
+                exchange.begin()?;
+                exchange.chunk(&archive_of(&files))?;
+                return exchange.end().map(|()| true);
+            }
             ("POST", ["containers", name, "start"]) => self.start_container(name),
             ("POST", ["containers", name, "stop"]) => self.stop_container(name),
             ("POST", ["containers", name, "rename"]) => {
@@ -208,16 +230,7 @@ impl Shared {
         let (state, path) = (self.state(), exchange.query.get("path").cloned().unwrap_or_default());
         state.name_of(name).ok_or_else(|| missing("container", name))?;
         let content = state.machine.files.get(&path).ok_or_else(|| missing("file", &path))?;
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        let mut archive = tar::Builder::new(Vec::new());
-        archive
-            .append_data(&mut header, path.trim_start_matches('/'), content.as_bytes())
-            .expect("in memory");
-        Ok(archive.into_inner().expect("in memory"))
+        Ok(archive_of(&[(path.clone(), content.clone())].into()))
     }
 
     fn create(&self, exchange: &mut Exchange) -> io::Result<(u16, Value)> {
@@ -225,7 +238,8 @@ impl Shared {
         let mut body = json_body(exchange)?;
         let mut state = self.state();
         let image = body["Image"].as_str().unwrap_or_default();
-        let Some(image_id) = state.images.get(image).map(|image| image.id.clone()) else {
+        let by_id = || state.all_images().find(|held| held.id == image);
+        let Some(image_id) = state.images.get(image).or_else(by_id).map(|image| image.id.clone()) else {
             return Ok(missing("image", image));
         };
         if let Some(volumes) = state.machine.image_configs.get(image).map(|config| &config["Volumes"]) {
