@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::{Value, json};
 
@@ -15,8 +15,19 @@ use crate::support::spare_engine::SpareEngine;
 
 const NAMESPACE: &str = "kolla-build-engines";
 
-/// Held by who takes from BuildKit's cache what another test may look for.
-static CACHE: Mutex<()> = Mutex::new(());
+/// Written by who takes from engines what nothing needs: of a build that goes on beside it that is its latest step, and of
+/// BuildKit's cache what another test may look for. Read by all others who build.
+static ENGINES: RwLock<()> = RwLock::new(());
+
+/// Builds that may go on beside each other.
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    ENGINES.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Builds beside which nothing else is built.
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    ENGINES.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// An engine with a builder.
 struct Builder {
@@ -184,6 +195,7 @@ fn configuration(saved: &Saved) -> BTreeMap<String, Value> {
 #[test]
 #[ignore = "needs every real engine"]
 fn every_builder_makes_the_same_images() {
+    let _engines = beside_others();
     let mut first: Option<(&str, Saved)> = None;
     let builders = builders();
     for builder in &builders {
@@ -229,6 +241,7 @@ fn every_builder_makes_the_same_images() {
 #[test]
 #[ignore = "needs every real engine"]
 fn a_build_that_can_t_squash_is_refused_and_one_that_can_adds_one_layer() {
+    let _engines = beside_others();
     let mut builders = builders();
     let experimental = SpareEngine::start_with(&["--experimental"]);
     builders.push(Builder {
@@ -256,6 +269,7 @@ fn a_build_that_can_t_squash_is_refused_and_one_that_can_adds_one_layer() {
 #[test]
 #[ignore = "needs every real engine"]
 fn steps_read_a_secret_that_is_found_nowhere_afterwards() {
+    let _engines = beside_others();
     for builder in builders().iter().filter(|builder| builder.buildkit()) {
         let (value, second_line) = (format!("hush-{}", real::nonce()), format!("line-{}", real::nonce()));
         let word = format!("word-{}", real::nonce());
@@ -331,6 +345,7 @@ fn steps_read_a_secret_that_is_found_nowhere_afterwards() {
 #[test]
 #[ignore = "needs every real engine and a registry"]
 fn what_is_pushed_arrives_and_is_reused() {
+    let _engines = beside_others();
     let registry = real::named("REAL_REGISTRY");
     for builder in &builders() {
         let name = &builder.name;
@@ -353,7 +368,7 @@ fn what_is_pushed_arrives_and_is_reused() {
 fn what_nothing_needs_goes_and_the_rest_stays() {
     // Other engines may hold what is somebody else's.
     for builder in builders().iter().filter(|builder| builder.is_for_tests()) {
-        let _cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _engines = alone();
         let name = &builder.name;
         let project = project(&builder.endpoint);
         let built = Built::by(builder, &["service", "base"]);
@@ -393,7 +408,7 @@ fn layers_are_taken_from_a_registry_that_has_them() {
 }
 
 fn takes_layers_from(registry: &str, builder: &Builder) {
-    let _cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _engines = alone();
     let body = "RUN read uuid </proc/sys/kernel/random/uuid; echo \"$uuid\" >/uuid\n";
     let project = project(&builder.endpoint).image("cached", Some("base"), body);
     let project = project.log_in(registry, "builder", "hunter2");
@@ -426,7 +441,7 @@ fn takes_layers_from(registry: &str, builder: &Builder) {
 #[ignore = "needs every real engine"]
 fn package_caches_outlast_builds_and_are_in_no_image() {
     for builder in builders().iter().filter(|builder| builder.buildkit() || builder.is_podman()) {
-        let _cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _engines = alone();
         let seen = "seen() { if [ -e \"$1/$TEST\" ]; then echo \"$1 was kept\"; else : >\"$1/$TEST\"; fi; }";
         // Wherever the lists are named they count as the image's.
         let apt = "apt() { seen \"${2#*=}\"; for lists in /var/lib/ap?/lists; do seen \"$lists\"; done; }";
