@@ -84,6 +84,8 @@ test: build python engine ## Run every test (replaces a running demo)
 	tests/images/check_self kolla/base:demo
 	tests/images/check $$(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=kolla/*:demo')
 	REAL_DOCKER=1 $(DEFAULT_SIGNALS) tests/host/with-registry tests/host/with-engines tests/host/with-sshd tests/host/with-emulation cargo test $(CARGO_FLAGS) -- --include-ignored
+	tests/host/tools qemu-system-$$(uname -m)
+	tests/ironic/run --ramdisk
 
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
 	tests/parity/run --all
