@@ -83,8 +83,8 @@ pub fn command(name: &'static str) -> Command {
             option(
                 "startup-config-pattern",
                 "PATTERN",
-                "Startup configurations that get TRIPLEO_CONFIG_HASH [default: \
-                 /var/lib/tripleo-config/container-startup-config/step_STEP/*.json]",
+                "Startup configurations that get TRIPLEO_CONFIG_HASH [default: step_STEP/*.json where TripleO \
+                 has them]",
             ),
             path(
                 "hosts",
