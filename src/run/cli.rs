@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
 use super::labels::MANAGER;
-use super::options::{option, pair, pairs, switch, text, texts};
+use super::options::{directory, option, pair, pairs, switch, text, texts};
 use super::paunch::cli::{self as paunch, PaunchRequest};
 use super::puppet::cli::{self as puppet, PuppetRequest};
 use super::worker::module::{CallMode, MODULES};
@@ -292,14 +292,8 @@ pub fn command() -> Command {
                 )
                 .arg(arguments_file().required_unless_present("install"))
                 .arg(
-                    option(
-                        "install",
-                        "DIR",
-                        "Write files into DIR by which Ansible finds the modules, and end",
-                    )
-                    .value_hint(ValueHint::DirPath)
-                    .value_parser(value_parser!(PathBuf))
-                    .conflicts_with_all(["module", "file"]),
+                    directory("install", "Write files into DIR by which Ansible finds the modules, and end")
+                        .conflicts_with_all(["module", "file"]),
                 ),
             paunch::command("paunch"),
             puppet::command(PUPPET),
@@ -350,14 +344,8 @@ fn global() -> [Arg; 5] {
         .short('H')
         .global(true),
         option("managed-by", "NAME", "Look after containers as this tool [default: kolla-run]").global(true),
-        option(
-            "state-dir",
-            "DIR",
-            "Passwords, files and locks of stacks [default: ~/.local/state/kolla-run]",
-        )
-        .value_hint(ValueHint::DirPath)
-        .value_parser(value_parser!(PathBuf))
-        .global(true),
+        directory("state-dir", "Passwords, files and locks of stacks [default: ~/.local/state/kolla-run]")
+            .global(true),
         option("completion", "SHELL", "Print a completion script for bash, zsh or fish")
             .value_parser(value_parser!(Shell))
             .hide_possible_values(true)

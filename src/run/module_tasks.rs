@@ -91,7 +91,7 @@ fn call_engine(
     if let Some(login) = call.login() {
         credentials = credentials.with_login(login.registry.as_deref(), &login.username, &login.password);
     }
-    let is_local = matches!(endpoint, Endpoint::Unix(_));
+    let is_local = endpoint.is_local();
     let called = async {
         let engine = DockerHost::new(endpoint, credentials).connect().await.map_err(ModuleFailure::from)?;
         let orderly = interrupt::orderly();

@@ -1,10 +1,17 @@
 //! Options of command lines, made and read in one way [pure].
 
-use clap::{Arg, ArgAction, ArgMatches};
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, ValueHint, value_parser};
 
 /// An option with a value.
 pub fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).help(help)
+}
+
+/// An option with a directory as its value.
+pub fn directory(name: &'static str, help: &'static str) -> Arg {
+    option(name, "DIR", help).value_hint(ValueHint::DirPath).value_parser(value_parser!(PathBuf))
 }
 
 /// An option that is on or off.

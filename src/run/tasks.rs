@@ -63,16 +63,12 @@ impl RunSession {
         Ok(engine)
     }
 
-    fn is_local(&self) -> bool {
-        matches!(self.endpoint, Endpoint::Unix(_))
-    }
-
     fn view<'a>(&'a self, opened: &'a OpenedStack) -> HostView<'a> {
         HostView {
             owner: &opened.owner,
             variables: &self.environment.variables,
             files: &opened.stack.files,
-            is_local: self.is_local(),
+            is_local: self.endpoint.is_local(),
         }
     }
 

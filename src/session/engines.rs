@@ -58,7 +58,7 @@ pub async fn for_containers(config: &Config, environment: &Environment) -> Resul
             .hinted("test the images in a run with an engine of this machine"))
     };
     match (hosts.pop(), hosts.is_empty()) {
-        (Some((host, _)), true) if matches!(host.endpoint, Endpoint::Unix(_)) => {
+        (Some((host, _)), true) if host.endpoint.is_local() => {
             host.connect().await.map_err(|error| unreachable(config, &error))
         }
         (Some((host, _)), true) => refused(format!(

@@ -6,7 +6,7 @@ set -euo pipefail
 repository=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 results=$repository/target/ironic
 state=${KOLLA_BUILD_IRONIC_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/kolla-build-ironic}
-binaries=${KOLLA_BUILD_BINARIES:-$repository/target/release}
+programs=${KOLLA_BUILD_PROGRAMS:-$repository/target/release}
 tag=${KOLLA_BUILD_IRONIC_TAG:-ironic}
 
 say() { printf 'ironic: %s\n' "$*" >&2; }
@@ -16,4 +16,4 @@ die() {
     exit 1
 }
 
-kolla_run() { "$binaries/kolla-run" --state-dir "$state" "$@"; }
+kolla_run() { "$programs/kolla-run" --state-dir "$state" "$@"; }

@@ -107,6 +107,11 @@ pub enum Tcp {
 }
 
 impl Endpoint {
+    /// True for an engine that has this machine's files.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Endpoint::Unix(_))
+    }
+
     /// Reads an endpoint. `https://` is always TLS, and takes its certificates from `tcp` too.
     pub fn parse(text: &str, tcp: &Tcp) -> Result<Endpoint, InvalidEndpoint> {
         let invalid = |reason| InvalidEndpoint { endpoint: text.to_string(), reason };

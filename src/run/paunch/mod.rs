@@ -102,7 +102,7 @@ impl PaunchSession<'_> {
                 engine: &engine,
                 managed_by: &self.request.managed_by,
                 variables: &self.environment.variables,
-                is_local: matches!(self.endpoint, Endpoint::Unix(_)),
+                is_local: self.endpoint.is_local(),
                 own_cpus: own_cpus.as_deref(),
                 log: &self.log,
                 stop: orderly.stop(),

@@ -26,7 +26,7 @@ use super::stack::parse_any;
 use super::state::StateDir;
 use super::tasks::RunSession;
 use super::text::took;
-use crate::engine::docker::{Docker, Endpoint};
+use crate::engine::docker::Docker;
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::report::counted;
 use crate::session::engines::tell_engine;
@@ -47,7 +47,7 @@ pub fn run(request: &PuppetRequest, session: &RunSession) -> Result<u8, Fatal> {
     let begun = Instant::now();
     let options = options(request, session)?;
     let entries = entries(&options)?;
-    if !matches!(session.endpoint, Endpoint::Unix(_)) {
+    if !session.endpoint.is_local() {
         let message = "files can be collected from an engine of this machine alone";
         return Err(
             Fatal::message(message, EXIT_USAGE).hinted("run kolla-run there, or name a unix:// endpoint")
