@@ -223,9 +223,16 @@ fn value_hint(option: &OptionSpec) -> ValueHint {
         | (_, Some(OutputPath::OfTask | OutputPath::Summary | OutputPath::Report(_))) => ValueHint::FilePath,
         (Some(InputPath::Reports), _) => ValueHint::AnyPath,
         (Some(InputPath::Dir | InputPath::ImageTree | InputPath::KollaPackage), _)
-        | (_, Some(OutputPath::Export | OutputPath::WorkDir | OutputPath::SourceCache | OutputPath::Logs)) => {
-            ValueHint::DirPath
-        }
+        | (
+            _,
+            Some(
+                OutputPath::Export
+                | OutputPath::WorkDir
+                | OutputPath::SourceCache
+                | OutputPath::Logs
+                | OutputPath::Documents,
+            ),
+        ) => ValueHint::DirPath,
         (None, None) => ValueHint::Unknown,
     }
 }

@@ -19,6 +19,7 @@ pub mod graph;
 pub mod lint;
 pub mod model;
 pub mod registry;
+pub mod release;
 pub mod report;
 pub mod run;
 pub mod schedule;

@@ -25,12 +25,15 @@ use crate::freshness::records::Records;
 use crate::model::builder::Builder;
 use crate::model::event::UnitId;
 use crate::model::failure::{Failure, FailureKind};
-use crate::model::ids::{ContentKey, ImageName};
+use crate::model::gate::GateResult;
+use crate::model::ids::{ContentKey, Digest, ImageId, ImageName};
 use crate::model::labels::{KEY_LABEL, NAMED_LABEL, PARENT_LABEL};
 use crate::model::outcome::UnitImage;
 use crate::model::plan::{Parent, PlannedUnit};
 use crate::model::reference::Reference;
 use crate::model::secret::Secrets;
+use crate::release::known::{self, KnownBuild};
+use crate::release::work::ReleaseWork;
 use crate::schedule::worker::{Pushed, Success, Tell, UnitProgress, Worker};
 use crate::sources::cache::SourceCache;
 use crate::util::input;
@@ -83,6 +86,8 @@ pub struct ImageWorker {
     pub records: Records,
     /// The images that this run has brought up to date, or found so.
     pub up_to_date: UpToDateImages,
+    /// What is done with images for a release.
+    pub release: ReleaseWork,
 }
 
 impl Worker for ImageWorker {
@@ -97,12 +102,23 @@ impl Worker for ImageWorker {
                 Some(digest) => Some(digest),
                 None => self.remote.push(&unit.reference, &output).await?,
             };
-            let list = match self.lists.complete(unit, digest.as_ref()) {
-                Some((name, members)) => Some(self.remote.list(&name, &members, &output).await?),
-                None => None,
+            let attached = self.release.attach(unit, digest.as_ref(), &output).await?;
+            let Some((name, members)) = self.lists.complete(unit, digest.as_ref()) else {
+                return Ok(Pushed { digest, attached, ..Pushed::default() });
             };
-            Ok(Pushed { digest, list })
+            let list = self.remote.compose_list(&name, &members, &output).await?;
+            let list_attached = self.release.attach_to_list(&name, &list, &members, &output).await?;
+            self.remote.name_list(&name, &list, &members, &output).await?;
+            Ok(Pushed { digest, list: Some(list.digest), attached, list_attached })
         })
+    }
+
+    fn ask_gates<'a>(
+        &'a self,
+        unit: &'a PlannedUnit,
+        tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<GateResult, Failure>> {
+        Box::pin(async move { self.release.ask_gates(unit, &|said| tell(UnitProgress::Said(said))).await })
     }
 }
 
@@ -118,6 +134,9 @@ impl ImageWorker {
         match (freshness, image) {
             (Freshness::Fresh(_), Some(image)) => {
                 self.keep_record(unit, &record, &output);
+                let ids = image.ids();
+                let noted = (ids.into_iter().next().unwrap_or_default(), image.labels().clone());
+                self.note(unit, &record, parents, noted, None)?;
                 return Ok(Success::Unchanged(self.reuse(id, key, image, &output)));
             }
             (Freshness::Fresh(_), None) => return Err(Failure::bug("an image that nobody holds is reused")),
@@ -125,17 +144,48 @@ impl ImageWorker {
             (Freshness::Stale(_), _) => {}
         }
         tell(UnitProgress::Started { key: key.clone() });
+        let started = Timestamp::now();
         self.prefetcher.changed(&id);
         add_sources(recipe, &self.context(recipe), &self.sources).await?;
         let mut built_on = Vec::new();
-        for (from, parent) in recipe.parents.iter().zip(parents) {
+        for (from, parent) in recipe.parents.iter().zip(parents.clone()) {
             built_on.push(self.built_on(unit, from, parent, &output).await?);
         }
         let request = self.request(unit, recipe, key.clone(), built_on)?;
         let built = self.run_build(unit, &request, &output).await?;
         self.keep_record(unit, &record, &output);
+        let noted = (built.id.clone(), built.labels.clone());
+        self.note(unit, &record, parents, noted, Some((started, Timestamp::now())))?;
         self.up_to_date.insert(id, UpToDateImage::built(key.clone(), built.id.clone()));
         Ok(Success::Built(told(key, built)))
+    }
+
+    /// Takes note of what documents about an image tell, where there are to be any.
+    fn note(
+        &self,
+        unit: &PlannedUnit,
+        record: &InputRecord,
+        made_from: Vec<ParentImage>,
+        (image, labels): (ImageId, BTreeMap<String, String>),
+        times: Option<(Timestamp, Timestamp)>,
+    ) -> Result<(), Failure> {
+        if !self.release.comes_before_pushes() {
+            return Ok(());
+        }
+        let recipe = self.recipe(unit)?;
+        // Of a Dockerfile that can't be read no image is up to date.
+        let dockerfile = input::read(&self.context(recipe).join("Dockerfile")).ok();
+        let dockerfile = dockerfile.map(|text| Digest::of(&text));
+        let build = KnownBuild {
+            image,
+            key: record.key.clone(),
+            labels,
+            times,
+            parents: known::parents(recipe, &made_from),
+            materials: known::materials(recipe, record, dockerfile.as_ref()),
+        };
+        self.release.known.note(unit.id(), build);
+        Ok(())
     }
 
     async fn evaluate(

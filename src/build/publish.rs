@@ -1,5 +1,6 @@
 //! A run's images in the registry: pushed there, read back from there, reused from there.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::manifest_lists::Members;
@@ -59,19 +60,29 @@ impl Remote {
         }
     }
 
-    /// Lists the images of several platforms under one name; gives the list's digest.
-    pub async fn list(
+    /// A list of the images of several platforms, which gets a name only by [`Remote::name_list`].
+    pub async fn compose_list(
         &self,
         name: &Reference,
         members: &Members,
         output: OutputSink<'_>,
-    ) -> Result<Digest, Failure> {
-        let list =
-            list(&self.registries, name, members, self.retries, waits(output)).await.map_err(permanent)?;
+    ) -> Result<Manifest, Failure> {
+        compose(&self.registries, name, members, self.retries, &waits(output)).await.map_err(permanent)
+    }
+
+    /// Puts a list under its name.
+    pub async fn name_list(
+        &self,
+        name: &Reference,
+        list: &Manifest,
+        members: &Members,
+        output: OutputSink<'_>,
+    ) -> Result<(), Failure> {
+        put(&self.registries, name, list, self.retries, &waits(output)).await.map_err(permanent)?;
         let platforms: Vec<String> = members.keys().map(Platform::to_string).collect();
         let said = format!("Listed for {} as {name} {}", platforms.join(" and "), list.digest);
         output(BuildOutput::Line(said));
-        Ok(list.digest)
+        Ok(())
     }
 
     /// Failure of a unit that could not be pushed. When the registry has too many requests this waits as long as it asks to.
@@ -120,20 +131,42 @@ pub async fn list(
     retries: u32,
     waits: impl Fn(&RegistryError, Pause),
 ) -> Result<Manifest, String> {
-    let failed = |reason: String| format!("failed to list the image's platforms as {name}: {reason}");
+    let list = compose(registries, name, members, retries, &waits).await?;
+    put(registries, name, &list, retries, &waits).await?;
+    Ok(list)
+}
+
+fn not_listed(name: &Reference, reason: impl Display) -> String {
+    format!("failed to list the image's platforms as {name}: {reason}")
+}
+
+async fn compose(
+    registries: &Registries,
+    name: &Reference,
+    members: &Members,
+    retries: u32,
+    waits: &impl Fn(&RegistryError, Pause),
+) -> Result<Manifest, String> {
     let mut images = Vec::new();
     for (platform, member) in members {
         let ask = || registries.platform_manifest(member, *platform);
-        let found = retry(retries, RegistryError::again, &waits, ask)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        let missing = || failed(format!("the registry has no {member} for {platform}"));
+        let found = retry(retries, RegistryError::again, waits, ask).await;
+        let found = found.map_err(|error| not_listed(name, error))?;
+        let missing = || not_listed(name, format_args!("the registry has no {member} for {platform}"));
         images.push((*platform, found.ok_or_else(missing)?));
     }
-    let list = Manifest::list(&images);
-    let put = || registries.put(name, &list);
-    retry(retries, RegistryError::again, &waits, put).await.map_err(|error| failed(error.to_string()))?;
-    Ok(list)
+    Ok(Manifest::list(&images))
+}
+
+async fn put(
+    registries: &Registries,
+    name: &Reference,
+    list: &Manifest,
+    retries: u32,
+    waits: &impl Fn(&RegistryError, Pause),
+) -> Result<(), String> {
+    let put = || registries.put(name, list);
+    retry(retries, RegistryError::again, waits, put).await.map_err(|error| not_listed(name, error))
 }
 
 /// A failure that has had its tries.

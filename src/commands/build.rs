@@ -98,6 +98,7 @@ async fn build_images(
     let registries = registries(session, engine.as_ref()).await?;
     let evaluator = evaluator(session, &engine, &registries, &sources, several_platforms);
     warn_of_downloads(&evaluator, &recipes).await;
+    let release = super::release::work(session, &engine, &registries).await?;
     let plan = &session.prepared.plan;
     let (prefetcher, wanted) = Prefetcher::new(plan, &recipes);
     let options = &session.config().build;
@@ -114,6 +115,7 @@ async fn build_images(
         contexts: work_dir.tree().to_path_buf(),
         records: kept::records(session.environment),
         up_to_date: UpToDateImages::default(),
+        release,
     };
     let reporters = reporters(session, engine_name, outputs)?;
     let fetching = tokio::spawn(prefetch::fetch(wanted, sources));
@@ -210,7 +212,7 @@ fn are(images: &[&str]) -> String {
 async fn drive(
     session: &Session<'_>,
     worker: ImageWorker,
-    gate: Option<SmokeGate>,
+    tests: Option<SmokeGate>,
     mut reporters: Reporters,
     work_dir: &WorkDir,
 ) -> u8 {
@@ -221,6 +223,7 @@ async fn drive(
     let limits = ScheduleLimits {
         threads: build.threads,
         push_threads,
+        gate_threads: worker.release.comes_before_pushes().then_some(build.threads),
         retries: build.retries,
         fail_fast: build.fail_fast.then(|| build.allowed_to_fail.iter().cloned().collect()),
     };
@@ -233,8 +236,8 @@ async fn drive(
     let warn_in_run = move |text| drop(warnings.send(Event::Warning { text }));
     let watching = async { disk::watch(&places.await, disk::free, warn_in_run).await };
     let secrets = worker.settings.secrets.clone();
-    let gate = gate.map(|gate| Arc::new(SmokeGate { stop: orderly.stop(), ..gate }) as Arc<dyn Gate>);
-    let building = run(&session.prepared.plan, Arc::new(worker), gate, cost, limits, orderly.stop(), events);
+    let tests = tests.map(|tests| Arc::new(SmokeGate { stop: orderly.stop(), ..tests }) as Arc<dyn Gate>);
+    let building = run(&session.prepared.plan, Arc::new(worker), tests, cost, limits, orderly.stop(), events);
     let running = async {
         tokio::select! {
             () = building => {}

@@ -109,7 +109,9 @@ pub(super) enum PlaceInJobs {
 pub(super) fn place_in_jobs(option: &OptionSpec) -> PlaceInJobs {
     match (option.role, option.output()) {
         (OptionRole::Selects, _) => PlaceInJobs::Selection,
-        (OptionRole::Task(_) | OptionRole::OfTask(_) | OptionRole::RunOnly, _) => PlaceInJobs::Nowhere,
+        (OptionRole::Task(_) | OptionRole::OfTask(_) | OptionRole::RunOnly | OptionRole::OfBuilds, _) => {
+            PlaceInJobs::Nowhere
+        }
         // Sources that a machine has are as good for jobs on it.
         (_, None | Some(OutputPath::SourceCache)) => PlaceInJobs::Arguments,
         (_, Some(_)) => PlaceInJobs::Nowhere,

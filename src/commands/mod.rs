@@ -12,6 +12,8 @@ mod merge_summaries;
 mod new_option_tests;
 mod print;
 mod prune;
+mod release;
+mod release_notes;
 mod retag;
 mod show_plan;
 mod smoke;
@@ -152,6 +154,7 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
         Task::Lock(path) => told(write_lock::write(&session, path)?),
         Task::VerifyRegistry => verify_registry::verify(&mut session),
         Task::ManifestLists => list_platforms::list(&session),
+        Task::ReleaseNotes(releases) => release_notes::tell(&session, releases),
         Task::Retag(tags) => retag::retag(&session, tags),
         Task::Export(Export::Bake(dir)) => told(export_bake::write(&session, dir)?),
         Task::Export(Export::Pipeline { system, images_per_job, dir }) => {

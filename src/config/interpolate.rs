@@ -2,7 +2,7 @@
 
 use super::keys::{DEFAULT, SOURCE_KEYS};
 use super::layer::{Entry, Layers, ValueError, value_error};
-use super::options::ValueKind;
+use super::options::{Meaning, OptionSpec, ValueKind};
 use super::value;
 
 /// How deep a value may refer to values that refer to values.
@@ -13,6 +13,11 @@ impl Layers {
     /// among the options; `$$` and `\$` are dollar signs. An option without a value gives nothing. A `$` that starts
     /// no name stays.
     pub(super) fn interpolate(&self, entry: &Entry) -> Result<String, ValueError> {
+        let is_command = |option: &OptionSpec| option.meaning == Meaning::Command;
+        if entry.section == DEFAULT && self.options().find(&entry.key).is_some_and(is_command) {
+            // The shell has a meaning of its own for `$`.
+            return Ok(entry.text.clone());
+        }
         self.interpolate_at(entry, 0)
     }
 

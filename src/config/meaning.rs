@@ -11,15 +11,19 @@ use super::options::{Meaning, OptionSpec, ValueKind};
 use super::value;
 use crate::model::reference::Reference;
 use crate::model::reference::parts::{BaseImage, BaseTag, NamePrefix, Namespace, Registry, Tag};
+use crate::model::signing::CosignOptions;
 use crate::util::secrets::masked;
 
 impl Meaning {
     /// Makes sure that a value is what it should be. Whether files are there is for those to say who read them.
     fn check(self, text: &str) -> Result<(), String> {
         match self {
-            Meaning::Text | Meaning::Prose | Meaning::SecretSpec | Meaning::Input(_) | Meaning::Output(_) => {
-                Ok(())
-            }
+            Meaning::Text
+            | Meaning::Prose
+            | Meaning::SecretSpec
+            | Meaning::Command
+            | Meaning::Input(_)
+            | Meaning::Output(_) => Ok(()),
             Meaning::Namespace => parsed::<Namespace>(text),
             Meaning::Tag => parsed::<Tag>(text),
             Meaning::BaseTag => parsed::<BaseTag>(text),
@@ -30,6 +34,7 @@ impl Meaning {
             Meaning::Regex => regex(text),
             Meaning::BuildArguments => build_arguments(text),
             Meaning::RegistryHost => registry_host(text),
+            Meaning::Cosign => parsed::<CosignOptions>(text),
         }
     }
 }
@@ -129,7 +134,7 @@ mod tests {
             text in text_of(&["a", "A", ":", "=", ",", "/", "@", "(", "[", "\\", "sha256", "10.0.0.0", "::1", " #"])
         ) {
             for meaning in [Meaning::Registry, Meaning::Namespace, Meaning::NamePrefix, Meaning::Tag, Meaning::BaseImage,
-                Meaning::BaseTag, Meaning::Regex, Meaning::BuildArguments, Meaning::RegistryHost] {
+                Meaning::BaseTag, Meaning::Regex, Meaning::BuildArguments, Meaning::RegistryHost, Meaning::Cosign] {
                 if let Err(told) = meaning.check(&text) {
                     prop_assert!(!told.is_empty());
                 }

@@ -69,6 +69,10 @@ pub enum Meaning {
     RegistryHost,
     /// Place of a secret, never the secret itself: [`SecretSpec`](crate::model::secret::SecretSpec).
     SecretSpec,
+    /// What cosign is told: [`CosignOptions`](crate::model::signing::CosignOptions).
+    Cosign,
+    /// A command for the shell, in which nothing is replaced beforehand.
+    Command,
     /// A file or directory that is read.
     Input(InputPath),
     /// A file or directory that is written.
@@ -87,12 +91,18 @@ impl Meaning {
             Meaning::Regex => "REGEX",
             Meaning::RegistryHost => "HOST[:PORT],...",
             Meaning::SecretSpec => "SECRET",
+            Meaning::Cosign => "cosign[=KEY]",
+            Meaning::Command => "COMMAND",
             Meaning::Input(InputPath::File | InputPath::LockFile) => "FILE",
             Meaning::Input(InputPath::Reports) => "FILE|DIR",
             Meaning::Input(InputPath::Dir | InputPath::ImageTree | InputPath::KollaPackage) => "DIR",
             Meaning::Output(OutputPath::OfTask | OutputPath::Summary | OutputPath::Report(_)) => "FILE",
             Meaning::Output(
-                OutputPath::WorkDir | OutputPath::SourceCache | OutputPath::Logs | OutputPath::Export,
+                OutputPath::WorkDir
+                | OutputPath::SourceCache
+                | OutputPath::Logs
+                | OutputPath::Documents
+                | OutputPath::Export,
             ) => "DIR",
         })
     }
@@ -128,6 +138,8 @@ pub enum OutputPath {
     SourceCache,
     /// A log for each image.
     Logs,
+    /// Documents about each image.
+    Documents,
     /// The summary for programs.
     Summary,
     /// A report of the run.
@@ -147,12 +159,14 @@ pub enum ReportFormat {
     Digests,
     /// The same as variables of kolla-ansible.
     AnsibleDigests,
+    /// The release manifest, of a run without failures.
+    Release,
 }
 
 impl ReportFormat {
     /// True for reports of pushes, which runs without pushes do not write.
     pub fn tells_of_pushes(self) -> bool {
-        matches!(self, ReportFormat::Digests | ReportFormat::AnsibleDigests)
+        matches!(self, ReportFormat::Digests | ReportFormat::AnsibleDigests | ReportFormat::Release)
     }
 }
 
@@ -187,6 +201,8 @@ pub enum OptionRole {
     ImageInput,
     /// Setting of this run alone; runs that build parts of it decide for themselves.
     RunOnly,
+    /// Setting of what is done with each image that was built; runs that build parts of it do the same.
+    OfBuilds,
     /// Request of something to be done instead of building.
     Task(TaskKind),
     /// Setting of these tasks, and of nothing else.

@@ -11,8 +11,8 @@ use super::task_kind::TaskKind;
 use crate::model::template_api::TEMPLATE_APIS;
 
 use OptionGroup::{Base, Build, Engine, Names, Output, Push, Selection, Sources, Tasks, Templates};
-use OptionRole::{ImageInput, OfTask, RunOnly, Selects, Task};
-use OutputPath::{Logs, Report, SourceCache, Summary, WorkDir};
+use OptionRole::{ImageInput, OfBuilds, OfTask, RunOnly, Selects, Task};
+use OutputPath::{Documents, Logs, Report, SourceCache, Summary, WorkDir};
 use ValueKind::{Choice, Dict, Flag, Integer, List, Many, OptionalText, Text};
 
 const STACK: ValueKind = OptionalText { unnamed: "any" };
@@ -258,6 +258,46 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     ours(Build, "smoke_timeout", Integer { min: 1 }, "Seconds that a container of --smoke may take to become healthy")
         .value("SECONDS")
         .role(RunOnly),
+    ours(
+        Push,
+        "sbom",
+        Text,
+        "Write each image's SBOM, as SPDX and CycloneDX; attach it to images that are pushed",
+    )
+    .writes(Documents)
+    .role(OfBuilds)
+    .common(),
+    ours(
+        Push,
+        "provenance",
+        Text,
+        "Write what each image was made from, as an in-toto statement of SLSA's kind; attach it to images that are pushed",
+    )
+    .writes(Documents)
+    .role(OfBuilds)
+    .common(),
+    ours(
+        Push,
+        "gate",
+        Many,
+        "Command that each image must pass before it is pushed, told of it by KOLLA_BUILD_ variables; may be repeated",
+    )
+    .means(Meaning::Command)
+    .role(OfBuilds)
+    .common(),
+    ours(Push, "gate_warn", Flag, "Only warn of images that a --gate does not let pass").role(OfBuilds),
+    ours(Push, "gate_timeout", Integer { min: 1 }, "Seconds after which a --gate is ended, and the image not let pass")
+        .value("SECONDS")
+        .role(OfBuilds),
+    ours(
+        Push,
+        "sign",
+        Text,
+        "Sign pushed images, and what is attached to them, with cosign: cosign, cosign=KEY or 'cosign=KEY OPTIONS'",
+    )
+    .means(Meaning::Cosign)
+    .role(OfBuilds)
+    .common(),
     ours(Build, "watch", Flag, "Rebuild whenever a file that images are made from changes, until interrupted"),
     kolla(Build, "retries", Integer { min: 0 }, "Retries after a failure that may be temporary")
         .short('r')
@@ -303,6 +343,34 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         .role(Task(TaskKind::ManifestLists)),
     ours(Tasks, "retag", Text, "Retag matched images in the registry")
         .value("FROM:TO").role(Task(TaskKind::Retag)),
+    ours(
+        Tasks,
+        "from_release",
+        Text,
+        "With --retag or --verify-registry, take images by the digests of this release manifest",
+    )
+    .reads(InputPath::File)
+    .role(OfTask(&[TaskKind::Retag, TaskKind::VerifyRegistry, TaskKind::ReleaseNotes])),
+    ours(
+        Tasks,
+        "verify_signatures",
+        Text,
+        "With --retag or --verify-registry, check signatures with cosign: cosign=KEY or 'cosign=OPTIONS'",
+    )
+    .means(Meaning::Cosign)
+    .role(OfTask(&[TaskKind::Retag, TaskKind::VerifyRegistry])),
+    ours(
+        Tasks,
+        "release_notes",
+        Text,
+        "Tell what has changed in images since this release manifest, up to that of --from-release",
+    )
+    .value("OLD")
+    .reads(InputPath::File)
+    .role(Task(TaskKind::ReleaseNotes)),
+    ours(Tasks, "notes_format", Choice(&["text", "json", "markdown"]), "Output format of --release-notes")
+        .value("FORMAT")
+        .role(OfTask(&[TaskKind::ReleaseNotes])),
     ours(
         Tasks,
         "export",
@@ -362,6 +430,8 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         .writes(Report(ReportFormat::Digests)),
     ours(Output, "digests_ansible", Text, "Write digests of pushed images as <name>_image_full, for kolla-ansible")
         .writes(Report(ReportFormat::AnsibleDigests)),
+    ours(Output, "release", Text, "Write a release manifest of pushed images, if none of the run has failed")
+        .writes(Report(ReportFormat::Release)),
     kolla(Output, "quiet", Flag, "Show no build logs on the console")
         .short('q')
         .common()

@@ -4,6 +4,7 @@ mod base;
 mod build;
 mod builder;
 mod output;
+mod release;
 mod selection;
 mod smoke;
 mod templates;
@@ -20,6 +21,7 @@ use crate::model::template_api::TemplateApi;
 use base::Base;
 use build::build;
 use output::output;
+use release::release;
 use selection::selection;
 use templates::templates;
 
@@ -101,6 +103,7 @@ fn typed(layers: Layers) -> Result<Config, ValueError> {
         selection: selection(&layers, distro_words)?,
         templates: templates(&layers, api)?,
         build: build(&layers, &task, asked_by, platform_given)?,
+        release: release(&layers, asked_by)?,
         output: output(&layers)?,
         task,
         asked_by,

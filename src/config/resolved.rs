@@ -15,6 +15,7 @@ use crate::model::ids::ImageName;
 use crate::model::platform::{Arch, Platform};
 use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
+use crate::model::signing::CosignOptions;
 use crate::model::template_api::{InstallType, TemplateApi};
 
 /// Everything a run needs to know.
@@ -50,6 +51,8 @@ pub struct Config {
     pub templates: TemplateOptions,
     /// How images are built.
     pub build: BuildOptions,
+    /// What makes images a release: documents about them, gates, signatures.
+    pub release: ReleaseOptions,
     /// Output of a run: what is told, and where.
     pub output: OutputOptions,
     pub(super) layers: Layers,
@@ -89,6 +92,8 @@ pub enum Task {
     VerifyRegistry,
     /// Give the matched images in the registry another tag.
     Retag(Retag),
+    /// Tell what has changed from one release to another.
+    ReleaseNotes(ReleaseNotes),
     /// List the platforms of images in the registry under one name.
     ManifestLists,
     /// Write what others need to build them.
@@ -104,6 +109,47 @@ pub struct Retag {
     pub from: Tag,
     /// The one they get.
     pub to: Tag,
+}
+
+/// A release that a later one is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseNotes {
+    /// Release manifest of the earlier one; `--from-release` names that of the later one.
+    pub old: PathBuf,
+    /// Form in which it is told.
+    pub format: NotesFormat,
+}
+
+/// Form of release notes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotesFormat {
+    /// Lines of text, for people.
+    Text,
+    /// JSON, for programs.
+    Json,
+    /// Markdown, to be published.
+    Markdown,
+}
+
+/// What makes images a release: documents about them, gates, signatures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReleaseOptions {
+    /// Directory for SBOMs; none makes none.
+    pub sbom: Option<PathBuf>,
+    /// Directory for provenance; none makes none.
+    pub provenance: Option<PathBuf>,
+    /// Commands that are asked about images before they are pushed.
+    pub gates: Vec<String>,
+    /// True when what they find is only a warning.
+    pub gate_warn: bool,
+    /// The longest that one of them may take.
+    pub gate_timeout: Duration,
+    /// How pushed images are signed, if they are.
+    pub sign: Option<CosignOptions>,
+    /// How signatures of images in the registry are checked, if they are.
+    pub verify_signatures: Option<CosignOptions>,
+    /// Release manifest that images are taken from.
+    pub from_release: Option<PathBuf>,
 }
 
 /// Something that images are exported as.

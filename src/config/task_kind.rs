@@ -23,6 +23,8 @@ pub enum TaskKind {
     ManifestLists,
     /// Giving images in the registry another tag.
     Retag,
+    /// Telling what has changed from one release to another.
+    ReleaseNotes,
     /// Writing what others build by.
     Export,
     /// Merging reports of earlier runs.

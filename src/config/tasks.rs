@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::keys::DEFAULT;
 use super::layer::{Layers, SetAt, ValueError, value_error};
 use super::options::{OptionOrigin, OptionRole, OptionSpec, ValueKind};
-use super::resolved::{Export, RamdiskExport, Retag, Task};
+use super::resolved::{Export, NotesFormat, RamdiskExport, ReleaseNotes, Retag, Task};
 use super::task_kind::TaskKind;
 use crate::model::ci_system::CiSystem;
 use crate::model::compression::Compression;
@@ -110,6 +110,7 @@ fn read(layers: &Layers, option: &OptionSpec, kind: TaskKind) -> Result<Task, Va
         TaskKind::VerifyRegistry => Task::VerifyRegistry,
         TaskKind::ManifestLists => Task::ManifestLists,
         TaskKind::Retag => Task::Retag(retag(layers, option)?),
+        TaskKind::ReleaseNotes => Task::ReleaseNotes(release_notes(layers, option)?),
         TaskKind::Export => Task::Export(export(layers, option)?),
         TaskKind::MergeSummaries => {
             Task::MergeSummaries(layers.many(option.name)?.into_iter().map(PathBuf::from).collect())
@@ -123,6 +124,17 @@ fn read(layers: &Layers, option: &OptionSpec, kind: TaskKind) -> Result<Task, Va
                 dry_run: layers.flag("dry_run")?,
             }
         }
+    })
+}
+
+fn release_notes(layers: &Layers, option: &OptionSpec) -> Result<ReleaseNotes, ValueError> {
+    Ok(ReleaseNotes {
+        old: layers.path(option.name)?.unwrap_or_default(),
+        format: match layers.choice("notes_format")?.as_deref() {
+            Some("json") => NotesFormat::Json,
+            Some("markdown") => NotesFormat::Markdown,
+            _ => NotesFormat::Text,
+        },
     })
 }
 

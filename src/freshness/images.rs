@@ -57,7 +57,8 @@ impl ExistingImage {
         ImageLabels { holder, key: label(KEY_LABEL).map(Into::into), parents: parents.unwrap_or_default() }
     }
 
-    fn labels(&self) -> &BTreeMap<String, String> {
+    /// Labels of the image, by name.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
         match self {
             ExistingImage::InEngine(image) => &image.labels,
             ExistingImage::InRegistry(image) => &image.labels,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::key::{KEY_VERSION, KeyInputs};
-use crate::model::ids::ContentKey;
+use crate::model::ids::{self, ContentKey};
 use crate::util::hex::hex;
 
 /// Digests of every input of a content key, under the names that people know them by. No content, no value.
@@ -48,6 +48,22 @@ impl InputRecord {
             sources: sources.iter().cloned().collect(),
             build_args: build_args.iter().map(|(name, value)| (name.clone(), short_digest(value))).collect(),
         }
+    }
+
+    /// Sources by their sections: `sha256:...` or `git:<commit> as <reference>`.
+    pub fn sources(&self) -> &BTreeMap<String, String> {
+        &self.sources
+    }
+
+    /// Downloads of the Dockerfile by their URLs, and what identifies their content.
+    pub fn downloads(&self) -> &BTreeMap<String, String> {
+        &self.downloads
+    }
+
+    /// One digest of all files of the build context but the Dockerfile and archives of sources.
+    pub fn context_digest(&self) -> ids::Digest {
+        let lines = self.context.iter().map(|(name, digest)| format!("{digest}  {name}\n"));
+        ids::Digest::of(lines.collect::<String>().as_bytes())
     }
 
     /// The key that an image had then which is named as the one at this place, the parent being the first.

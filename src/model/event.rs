@@ -5,7 +5,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::attached::Attached;
 use super::failure::Failure;
+use super::gate::{GateResult, GateVerdict};
 use super::ids::{ContentKey, Digest, ImageName};
 use super::outcome::Outcome;
 use super::platform::Platform;
@@ -93,6 +95,20 @@ pub enum Event {
         /// Checks of the unit and their faults.
         result: SmokeResult,
     },
+    /// The gates of an image are asked.
+    GateStarted {
+        /// Unit that they are asked about.
+        unit: UnitId,
+        /// The unit's place among those that are at their gates at once, from 0.
+        worker: usize,
+    },
+    /// All gates of an image have had their say.
+    GateEnded {
+        /// Unit that they were asked about.
+        unit: UnitId,
+        /// Verdicts of the gates.
+        result: GateResult,
+    },
     /// A push was started.
     PushStarted {
         /// Unit that is pushed.
@@ -108,9 +124,13 @@ pub enum Event {
         digest: Option<Digest>,
         /// Digest of the list of the image's platforms, when this push has completed it.
         list: Option<Digest>,
+        /// What was attached to the image.
+        attached: Attached,
+        /// What was attached to that list.
+        list_attached: Attached,
     },
-    /// A unit's end. Sent exactly once for every unit of the run. A failed smoke test or push sends it a second
-    /// time, with [`Outcome::SmokeError`] or [`Outcome::PushFailed`], which then counts.
+    /// A unit's end. Sent exactly once for every unit of the run. A failed smoke test, gate or push sends it a second
+    /// time, with [`Outcome::SmokeError`], [`Outcome::Gated`] or [`Outcome::PushFailed`], which then counts.
     Finished {
         /// Unit that has ended.
         unit: UnitId,
@@ -156,10 +176,21 @@ impl Event {
                 let checks = result.checks.into_iter().map(check).collect();
                 Event::SmokeEnded { unit, result: SmokeResult { checks, ..result } }
             }
+            Event::GateEnded { unit, result } => {
+                let verdict = |gate: GateVerdict| GateVerdict {
+                    command: change(gate.command),
+                    fault: gate.fault.map(&change),
+                    words: gate.words.into_iter().map(&change).collect(),
+                    ..gate
+                };
+                let gates = result.gates.into_iter().map(verdict).collect();
+                Event::GateEnded { unit, result: GateResult { gates } }
+            }
             Event::Finished { unit, outcome, duration } => {
                 let outcome = match outcome {
                     Outcome::Failed(why) => Outcome::Failed(failure(why)),
                     Outcome::SmokeError(why) => Outcome::SmokeError(failure(why)),
+                    Outcome::Gated(why) => Outcome::Gated(failure(why)),
                     Outcome::PushFailed(why) => Outcome::PushFailed(failure(why)),
                     other => other,
                 };

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a build, a smoke test or a push failed.
+/// Why a build, a smoke test, a gate or a push failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Whose fault it was.
@@ -66,6 +66,10 @@ pub enum FailureKind {
     Disk,
     /// The image does not do what its stack or its checks ask for.
     Smoke,
+    /// A gate of the user's has not let the image pass.
+    Gate,
+    /// Signing failed.
+    Sign,
     /// Something else on this machine: permissions, files that can't be read.
     Local,
 }

@@ -36,6 +36,8 @@ pub enum Outcome {
     },
     /// Built, but has failed its smoke test, and is not pushed.
     SmokeError(Failure),
+    /// Built, but not let pass by a gate of the user's, and not pushed.
+    Gated(Failure),
     /// Built, but could not be pushed.
     PushFailed(Failure),
     /// Not finished, because the run was ended before.
@@ -59,6 +61,7 @@ impl Outcome {
             Outcome::Failed(_) => OutcomeKind::Failed,
             Outcome::ParentFailed { .. } => OutcomeKind::ParentFailed,
             Outcome::SmokeError(_) => OutcomeKind::SmokeError,
+            Outcome::Gated(_) => OutcomeKind::Gated,
             Outcome::PushFailed(_) => OutcomeKind::PushFailed,
             Outcome::Cancelled { .. } => OutcomeKind::Cancelled,
         }
@@ -73,6 +76,7 @@ impl Outcome {
             | Outcome::Unchanged(_)
             | Outcome::Failed(_)
             | Outcome::SmokeError(_)
+            | Outcome::Gated(_)
             | Outcome::PushFailed(_) => None,
         }
     }
@@ -85,7 +89,7 @@ impl Outcome {
             Outcome::Failed(failure) if failure.kind.is_of_engine_connection() => {
                 Some(FailedStatus::ConnectionError)
             }
-            Outcome::Failed(_) | Outcome::SmokeError(_) | Outcome::Cancelled { .. } => {
+            Outcome::Failed(_) | Outcome::SmokeError(_) | Outcome::Gated(_) | Outcome::Cancelled { .. } => {
                 Some(FailedStatus::Error)
             }
             Outcome::ParentFailed { .. } => Some(FailedStatus::ParentError),
@@ -108,6 +112,8 @@ pub enum OutcomeKind {
     ParentFailed,
     /// An [`Outcome::SmokeError`] of an image that is there.
     SmokeError,
+    /// An [`Outcome::Gated`] of an image that is there.
+    Gated,
     /// An [`Outcome::PushFailed`] of an image that is there.
     PushFailed,
     /// An [`Outcome::Cancelled`], by a signal or a failure.

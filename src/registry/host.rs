@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 
 use super::auth::{self, Challenge, TokenRequest};
@@ -58,8 +58,35 @@ pub(super) struct RegistryRequest<'a> {
     /// Path below the repository's own.
     pub path: String,
     pub accept: &'a str,
-    pub content: Option<&'a Manifest>,
+    /// Where the registry itself has said that it goes, in place of the path.
+    pub location: Option<Url>,
+    pub content: Option<SentContent<'a>>,
     pub limit: usize,
+}
+
+/// Content that a request sends.
+pub(super) struct SentContent<'a> {
+    pub media_type: &'a str,
+    pub bytes: Bytes,
+}
+
+impl<'a> From<&'a Manifest> for SentContent<'a> {
+    fn from(manifest: &'a Manifest) -> SentContent<'a> {
+        SentContent { media_type: &manifest.media_type, bytes: manifest.bytes.clone() }
+    }
+}
+
+/// A request for what lies at a path of a repository.
+pub(super) fn request(method: Method, repository: &str, path: String) -> RegistryRequest<'_> {
+    RegistryRequest {
+        method,
+        repository,
+        path,
+        accept: "*/*",
+        location: None,
+        content: None,
+        limit: LARGEST_MANIFEST,
+    }
 }
 
 /// The request for a manifest by the digest or tag of a reference, or to put one there.
@@ -69,14 +96,7 @@ pub(super) fn manifest_request<'a>(
     reference: &Reference,
 ) -> RegistryRequest<'a> {
     let named = reference.digest.as_deref().or(reference.tag.as_deref()).unwrap_or("latest");
-    RegistryRequest {
-        method,
-        repository,
-        path: format!("manifests/{named}"),
-        accept: "manifest",
-        content: None,
-        limit: LARGEST_MANIFEST,
-    }
+    RegistryRequest { accept: "manifest", ..request(method, repository, format!("manifests/{named}")) }
 }
 
 impl Host {
@@ -125,7 +145,8 @@ impl Host {
 
     /// Sends a request, and once more with what the registry wants to see.
     pub async fn send(&self, request: &RegistryRequest<'_>) -> Result<Answer, RegistryError> {
-        let key = (request.repository.to_string(), request.method == Method::PUT);
+        let changes = ![Method::GET, Method::HEAD].contains(&request.method);
+        let key = (request.repository.to_string(), changes);
         let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let answer = self.exchange(self.request(request, accepted), request.limit).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
@@ -141,13 +162,19 @@ impl Host {
     }
 
     fn request(&self, request: &RegistryRequest<'_>, authorization: Option<HeaderValue>) -> RequestBuilder {
-        let url = format!("{}/v2/{}/{}", self.reached.url, request.repository, request.path);
-        let mut builder = self.reached.registry.request(request.method.clone(), url);
+        let method = request.method.clone();
+        let mut builder = match &request.location {
+            Some(url) => self.reached.registry.request(method, url.clone()),
+            None => {
+                let url = format!("{}/v2/{}/{}", self.reached.url, request.repository, request.path);
+                self.reached.registry.request(method, url)
+            }
+        };
         for media_type in MEDIA_TYPES.iter().filter(|_| request.accept == "manifest") {
             builder = builder.header(ACCEPT, *media_type);
         }
-        if let Some(manifest) = request.content {
-            builder = builder.header(CONTENT_TYPE, &manifest.media_type).body(manifest.bytes.clone());
+        if let Some(content) = &request.content {
+            builder = builder.header(CONTENT_TYPE, content.media_type).body(content.bytes.clone());
         }
         match authorization {
             Some(header) => builder.header(AUTHORIZATION, header),
@@ -208,6 +235,20 @@ impl Host {
         Ok(Answer { status, headers, body: body.freeze() })
     }
 
+    /// Where an answer that was one page of a list says that the next one is; never at another host.
+    pub fn next_page(&self, answer: &Answer) -> Result<Option<Url>, RegistryError> {
+        let Some(link) = answer.header(LINK.as_str()) else { return Ok(None) };
+        let garbage = || self.error(Problem::Garbage(format!("its next page is at '{link}'")));
+        let (target, relation) = link.split_once(';').ok_or_else(garbage)?;
+        if !relation.replace('"', "").contains("rel=next") {
+            return Ok(None);
+        }
+        let target = target.trim().trim_start_matches('<').trim_end_matches('>');
+        let own = Url::parse(&self.reached.url).map_err(|_| garbage())?;
+        let next = own.join(target).map_err(|_| garbage())?;
+        if next.origin() == own.origin() { Ok(Some(next)) } else { Err(garbage()) }
+    }
+
     /// The answer, if it is a success.
     pub fn accept(&self, answer: Answer) -> Result<Answer, RegistryError> {
         let (status, said) = (answer.status.as_u16(), answer.said());
@@ -242,9 +283,14 @@ impl Host {
 }
 
 impl Answer {
+    /// A header that is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
     /// The digest that it says its content has; none of another algorithm.
     pub fn digest(&self) -> Option<Digest> {
-        self.headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
+        self.header("docker-content-digest")?.parse().ok()
     }
 
     /// The registry's words about an error, on one line.
@@ -269,7 +315,7 @@ impl Answer {
 
     /// How long it asks to wait, in seconds or until a date.
     fn wait(&self) -> Option<Duration> {
-        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let text = self.header(RETRY_AFTER.as_str())?.trim();
         let wait = match text.parse() {
             Ok(seconds) => Duration::from_secs(seconds),
             Err(_) => {

@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::model::ids::Digest;
 use crate::model::platform::Platform;
 
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const OCI_IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 /// Media types that a registry is asked for, and that are understood.

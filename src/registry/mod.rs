@@ -4,10 +4,12 @@
 //! A registry's answers are not trusted: they are limited in size, and content must have the digest it goes by.
 
 mod auth;
+mod blobs;
 pub mod credentials;
 pub mod error;
 mod host;
 pub mod manifest;
+pub mod referrers;
 pub mod transfer_failure;
 mod trust;
 
@@ -23,7 +25,7 @@ use crate::model::reference::Reference;
 use crate::util::once_map::OnceMap;
 use credentials::Credentials;
 use error::{Problem, RegistryError};
-use host::{Host, RegistryRequest, manifest_request};
+use host::{Host, manifest_request};
 use manifest::{Content, Manifest, image_config};
 
 pub use trust::Trust;
@@ -126,19 +128,8 @@ impl Registries {
         let Content::Image { config, size } = manifest.content().map_err(garbage)? else {
             return Err(garbage("a list of manifests names another list".to_string()));
         };
-        let request = RegistryRequest {
-            method: Method::GET,
-            repository: &repository,
-            path: format!("blobs/{config}"),
-            accept: "*/*",
-            content: None,
-            limit: LARGEST_CONFIG,
-        };
-        let answer = host.accept(host.send(&request).await?)?;
-        if Digest::of(&answer.body) != config {
-            return Err(garbage(format!("the image's configuration is not {config}")));
-        }
-        let its = image_config(&answer.body).map_err(garbage)?;
+        let bytes = host.blob(&repository, &config, LARGEST_CONFIG).await?;
+        let its = image_config(&bytes).map_err(garbage)?;
         if !platform.takes(&its.architecture, &its.variant) {
             return Ok(None);
         }
@@ -149,18 +140,7 @@ impl Registries {
     /// Puts a manifest under a reference's tag. What it names must be in the same repository.
     pub async fn put(&self, reference: &Reference, manifest: &Manifest) -> Result<(), RegistryError> {
         let (host, repository) = self.reach(reference).await?;
-        let request = RegistryRequest {
-            content: Some(manifest),
-            ..manifest_request(Method::PUT, &repository, reference)
-        };
-        let answer = host.accept(host.send(&request).await?)?;
-        match answer.digest() {
-            Some(digest) if digest != manifest.digest => {
-                let reason = format!("it took {} as {digest}", manifest.digest);
-                Err(host.error(Problem::Garbage(reason)))
-            }
-            _ => Ok(()),
-        }
+        host.put(&repository, reference, manifest).await.map(drop)
     }
 
     /// Where what the registry of a reference is shown comes from, for people; never a secret.

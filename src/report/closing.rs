@@ -56,6 +56,7 @@ pub fn reasons(summary: &Summary) -> Vec<LogLine> {
     for (label, unit) in sorted(summary, &|unit| unit.failure().is_some()) {
         let what = match unit.outcome() {
             Some(Outcome::SmokeError(_)) => "failed its smoke test",
+            Some(Outcome::Gated(_)) => "did not pass its gates",
             Some(Outcome::PushFailed(_)) => "was not pushed",
             _ => "failed",
         };
@@ -82,6 +83,7 @@ pub fn verdict_text(counts: &Counts, elapsed: Duration) -> String {
         (counts.failed, "failed"),
         (counts.parent_failed, "not built"),
         (counts.smoke_error, "failed their smoke test"),
+        (counts.gated, "not let pass by their gates"),
         (counts.push_failed, "not pushed"),
         (counts.cancelled, "cancelled"),
     ];

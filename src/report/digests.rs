@@ -6,7 +6,8 @@ use std::iter;
 use serde_json::{Map, Value, json};
 
 use super::format::{Report, ReportedImage};
-use crate::model::ids::Digest;
+use super::release::Release;
+use crate::model::ids::{Digest, ImageName};
 use crate::model::reference::Reference;
 
 /// Variables of kolla-ansible 22.2.0 that are not called as their images are: image and variable, without `_image_full`.
@@ -67,15 +68,27 @@ fn facts(reference: &Reference, digest: Option<&Digest>) -> Value {
 /// `<name>_image_full` of every pushed image, as kolla-ansible takes it from `globals.yml` or with `-e @FILE`: of the list,
 /// when the run is for several platforms.
 pub fn ansible(report: &Report) -> String {
-    let mut text = "---\n".to_owned();
-    for PushedImage { image, reference, digest, list_digest } in pushed(report) {
+    let pinned = pushed(report).filter_map(|PushedImage { image, reference, digest, list_digest }| {
         let pinned = match (&image.list, list_digest) {
             (None, _) => pinned(reference, digest),
             (Some(list), Some(digest)) => pinned(list, digest),
-            (Some(_), None) => continue,
+            (Some(_), None) => return None,
         };
-        let others = OTHER_VARIABLES.iter().filter(|(other, _)| image.name == *other).map(|(_, name)| *name);
-        for variable in iter::once(image.name.replace(['-', '.'], "_").as_str()).chain(others) {
+        Some((&image.name, pinned))
+    });
+    variables(pinned)
+}
+
+/// The same of a release.
+pub fn ansible_of(release: &Release) -> String {
+    variables(release.images.iter().map(|image| (&image.name, image.pinned().to_string())))
+}
+
+fn variables<'a>(images: impl Iterator<Item = (&'a ImageName, String)>) -> String {
+    let mut text = "---\n".to_owned();
+    for (image, pinned) in images {
+        let others = OTHER_VARIABLES.iter().filter(|(other, _)| *image == *other).map(|(_, name)| *name);
+        for variable in iter::once(image.replace(['-', '.'], "_").as_str()).chain(others) {
             _ = writeln!(text, "{variable}_image_full: \"{pinned}\"");
         }
     }
@@ -111,7 +124,7 @@ mod tests {
     use super::*;
     use crate::model::event::Event;
     use crate::model::plan::BuildPlan;
-    use crate::report::testing::{plan, report_of, unit};
+    use crate::report::testing::{self, plan, report_of, unit};
 
     fn digest(digit: &str) -> Digest {
         format!("sha256:{}", digit.repeat(64)).parse().expect("a digest")
@@ -123,7 +136,7 @@ mod tests {
             .iter()
             .flat_map(|(name, list)| {
                 let (unit, digest, list) = (unit(name), Some(digest("1")), list.clone());
-                [Event::PushStarted { unit: unit.clone(), worker: 0 }, Event::Pushed { unit, digest, list }]
+                [Event::PushStarted { unit: unit.clone(), worker: 0 }, testing::pushed(unit, digest, list)]
             })
             .collect();
         report_of(plan, &events)

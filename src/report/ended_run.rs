@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::format::{
-    REPORT_VERSION, Report, ReportedCounts, ReportedImage, ReportedPath, ReportedPush, ReportedRetry,
-    ReportedRun, ReportedSetting, ReportedSmoke, ReportedSteps, Seconds, Time,
+    REPORT_VERSION, Report, ReportedCounts, ReportedGate, ReportedImage, ReportedPath, ReportedPush,
+    ReportedRetry, ReportedRun, ReportedSetting, ReportedSmoke, ReportedSteps, Seconds, Time,
 };
 use super::summary::{Summary, UnitSummary};
 use super::timeline::{Retry, Span, Timeline, UnitTimes};
@@ -102,7 +102,7 @@ impl EndedRun<'_> {
     }
 
     fn image(&self, times: &UnitTimes, unit: &UnitSummary) -> ReportedImage {
-        let UnitTimes { planned, build, smoke, push, image, .. } = times;
+        let UnitTimes { planned, build, smoke, gate, push, image, .. } = times;
         let root_cause = unit.outcome().and_then(Outcome::root_cause);
         ReportedImage {
             name: planned.image.clone(),
@@ -133,6 +133,7 @@ impl EndedRun<'_> {
             size: image.as_ref().map(|image| image.size),
             layers: image.as_ref().map(|image| image.layers).filter(|layers| *layers > 0),
             smoke: smoke.map(|smoke| self.smoke(smoke, times)),
+            gate: gate.map(|gate| self.gate(gate, times)),
             push: push.map(|push| self.push(push, times)),
         }
     }
@@ -159,6 +160,16 @@ impl EndedRun<'_> {
         }
     }
 
+    fn gate(&self, gate: Span, times: &UnitTimes) -> ReportedGate {
+        ReportedGate {
+            worker: gate.worker,
+            start: self.clock(gate.start),
+            end: self.clock(gate.end),
+            seconds: Seconds(gate.length()),
+            result: times.verdicts.clone(),
+        }
+    }
+
     fn push(&self, push: Span, times: &UnitTimes) -> ReportedPush {
         ReportedPush {
             worker: push.worker,
@@ -167,6 +178,8 @@ impl EndedRun<'_> {
             seconds: Seconds(push.length()),
             digest: times.digest.clone(),
             list: times.list.clone(),
+            attached: times.attached.clone(),
+            list_attached: times.list_attached.clone(),
         }
     }
 }

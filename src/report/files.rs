@@ -1,10 +1,12 @@
 //! Reports that are written as files at the end of a run: JSON, JUnit, the timing page and digests.
 
+use std::io;
 use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::ended_run::{EndedRun, RunFacts};
+use super::release::Release;
 use super::summary::Summary;
 use super::timeline::Timeline;
 use super::{ReportError, Reporter, digests, html, junit};
@@ -54,6 +56,10 @@ pub fn write_reports(run: &EndedRun, targets: &[(ReportFormat, Destination)]) ->
             ReportFormat::Html => ("the timing page", html::page(&report)),
             ReportFormat::Digests => ("the digests", Ok(digests::json(&report))),
             ReportFormat::AnsibleDigests => ("the digests for kolla-ansible", Ok(digests::ansible(&report))),
+            ReportFormat::Release => {
+                let release = Release::of(&report).map_err(io::Error::other);
+                ("the release manifest", release.map(|release| release.to_json()))
+            }
         };
         let source = text.and_then(|text| destination.write(text.as_bytes())).err()?;
         let path = destination.path().display().to_string();

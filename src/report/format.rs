@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::summary::Counts;
 use super::text::last_words;
+use crate::model::attached::Attached;
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::gate::GateResult;
 use crate::model::ids::{ContentKey, Digest, ImageId, ImageName};
 use crate::model::outcome::{Outcome, OutcomeKind, UnitImage};
 use crate::model::plan::{Disposition, Parent};
@@ -64,7 +66,7 @@ pub struct ReportedRun {
 /// How many images came to each end, and how many the run was to leave alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedCounts {
-    /// Those that were to be brought up to date: `built`, `unchanged`, `failed`, `parent_failed`, `smoke_error`,
+    /// Those that were to be brought up to date: `built`, `unchanged`, `failed`, `parent_failed`, `smoke_error`, `gated`,
     /// `push_failed`, `cancelled`. Images whose end was never told are cancelled.
     #[serde(flatten)]
     pub outcomes: Counts,
@@ -122,12 +124,12 @@ pub struct ReportedImage {
     pub disposition: Disposition,
     /// Reason for the decision.
     pub reason: String,
-    /// End that it came to: `built`, `unchanged`, `failed`, `parent_failed`, `smoke_error`, `push_failed`, `cancelled`;
-    /// null unless `disposition` is `build`.
+    /// End that it came to: `built`, `unchanged`, `failed`, `parent_failed`, `smoke_error`, `gated`, `push_failed`,
+    /// `cancelled`; null unless `disposition` is `build`.
     pub outcome: Option<OutcomeKind>,
     /// True when its end makes the run a failure.
     pub fails_run: bool,
-    /// Why its own build, smoke test or push failed.
+    /// Why its own build, smoke test, gate or push failed.
     pub failure: Option<Failure>,
     /// The ancestor that it was lost with, or the image whose failure ended the run (`--fail-fast`).
     pub root_cause: Option<ImageName>,
@@ -162,6 +164,9 @@ pub struct ReportedImage {
     /// Smoke test of the image; null when there was none.
     #[serde(default)]
     pub smoke: Option<ReportedSmoke>,
+    /// Gates of the image; null when none were asked.
+    #[serde(default)]
+    pub gate: Option<ReportedGate>,
     /// Push of the image; null when there was none.
     pub push: Option<ReportedPush>,
 }
@@ -209,6 +214,22 @@ pub struct ReportedSmoke {
     pub result: SmokeResult,
 }
 
+/// Gates of an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportedGate {
+    /// Place they were asked at, from 0.
+    pub worker: usize,
+    /// When the first was asked.
+    pub start: Time,
+    /// When the last had answered.
+    pub end: Time,
+    /// Time between the two.
+    pub seconds: Seconds,
+    /// `gates`: for each its `command`, `fault` (null when it let the image pass), `words` and `only_warns`.
+    #[serde(flatten)]
+    pub result: GateResult,
+}
+
 /// Push of an image to the registry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReportedPush {
@@ -224,6 +245,12 @@ pub struct ReportedPush {
     pub digest: Option<Digest>,
     /// Digest of the manifest list that this push has completed.
     pub list: Option<Digest>,
+    /// What was attached to the image: digests of `spdx`, `cyclonedx` and `provenance`, and whether all is `signed`.
+    #[serde(default, skip_serializing_if = "Attached::is_empty")]
+    pub attached: Attached,
+    /// What was attached to that list.
+    #[serde(default, skip_serializing_if = "Attached::is_empty")]
+    pub list_attached: Attached,
 }
 
 impl Report {
@@ -264,6 +291,7 @@ impl ReportedImage {
             OutcomeKind::Unchanged => Outcome::Unchanged(self.image().unwrap_or_default()),
             OutcomeKind::Failed => Outcome::Failed(failure()),
             OutcomeKind::SmokeError => Outcome::SmokeError(failure()),
+            OutcomeKind::Gated => Outcome::Gated(failure()),
             OutcomeKind::PushFailed => Outcome::PushFailed(failure()),
             OutcomeKind::ParentFailed => {
                 Outcome::ParentFailed { root_cause: root_cause.unwrap_or("an image it is built on").into() }
@@ -368,7 +396,7 @@ mod tests {
             Event::SmokeStarted { unit: unit("base"), worker: 1 },
             Event::SmokeEnded { unit: unit("base"), result: SmokeResult::default() },
             Event::PushStarted { unit: unit("base"), worker: 1 },
-            Event::Pushed { unit: unit("base"), digest: digest("1"), list: digest("2") },
+            pushed(unit("base"), digest("1"), digest("2")),
             taken("keystone", 0),
             started("keystone"),
             line("keystone", "E: no such package"),

@@ -16,6 +16,7 @@ use super::closing;
 use super::format::{Report, ReportedImage};
 use super::templates;
 use super::text::{clean, first_line, human};
+use crate::model::gate::GateVerdict;
 
 #[derive(Serialize)]
 struct Page {
@@ -29,6 +30,7 @@ struct Page {
     lanes: Vec<chart::Lane>,
     marks: Vec<chart::Mark>,
     failures: Vec<FailureText>,
+    gates: Vec<FailureText>,
     tree: Vec<tree::Twig>,
     rows: Vec<table::Row>,
     configuration: Vec<(String, String, String, String)>,
@@ -71,10 +73,23 @@ impl View<'_> {
             lanes: self.lanes(),
             marks: chart::marks(run.seconds.0),
             failures: self.shown().filter_map(|(at, image)| self.failure(at, image)).collect(),
+            gates: self.shown().flat_map(|(at, image)| self.gates(at, image)).collect(),
             tree: self.tree(),
             rows: self.shown().map(|(at, image)| self.row(at, image)).collect(),
             configuration: self.configuration(),
         }
+    }
+
+    /// What gates have said of an image.
+    fn gates(&self, at: usize, image: &ReportedImage) -> Vec<FailureText> {
+        let gates = image.gate.iter().flat_map(|gate| &gate.result.gates);
+        let told = |gate: &GateVerdict| FailureText {
+            unit: at,
+            name: self.name(image),
+            message: clean(&format!("{}: {}", gate.command, gate.verdict())),
+            text: clean(&gate.words.join("\n")),
+        };
+        gates.map(told).collect()
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::format::{Report, ReportedImage, Seconds};
 use super::templates;
 use super::text::{clean, first_line};
+use crate::model::gate::GateVerdict;
 use crate::model::outcome::OutcomeKind;
 use crate::model::plan::Disposition;
 
@@ -31,6 +32,8 @@ struct Case {
     name: String,
     time: String,
     result: Option<Unsuccessful>,
+    /// What gates have said, of an image that they have let pass too.
+    output: Option<String>,
 }
 
 /// Reason why a test has not passed.
@@ -72,13 +75,20 @@ pub fn xml(report: &Report) -> io::Result<String> {
 fn case(image: &ReportedImage) -> Case {
     let push = image.push.as_ref().map(|push| push.seconds);
     let smoke = image.smoke.as_ref().map(|smoke| smoke.seconds);
-    let busy = [image.seconds, smoke, push].into_iter().flatten().map(|time| time.0).sum();
+    let gate = image.gate.as_ref().map(|gate| gate.seconds);
+    let busy = [image.seconds, smoke, gate, push].into_iter().flatten().map(|time| time.0).sum();
     Case {
         class: image.platform.to_string(),
         name: clean(&image.name),
         time: seconds(Seconds(busy)),
         result: unsuccessful(image),
+        output: gate_words(image),
     }
+}
+
+fn gate_words(image: &ReportedImage) -> Option<String> {
+    let gates = &image.gate.as_ref()?.result.gates;
+    Some(clean(&gates.iter().flat_map(GateVerdict::lines).collect::<Vec<_>>().join("\n")))
 }
 
 fn seconds(time: Seconds) -> String {
@@ -93,7 +103,7 @@ fn unsuccessful(image: &ReportedImage) -> Option<Unsuccessful> {
     let root_cause = image.root_cause.as_deref();
     let (tag, kind, message) = match outcome {
         OutcomeKind::Built | OutcomeKind::Unchanged => return None,
-        OutcomeKind::Failed | OutcomeKind::SmokeError | OutcomeKind::PushFailed => {
+        OutcomeKind::Failed | OutcomeKind::SmokeError | OutcomeKind::Gated | OutcomeKind::PushFailed => {
             let failure = image.failure.as_ref()?;
             ("failure", failure.kind.to_string(), first_line(&failure.message).to_owned())
         }

@@ -4,7 +4,7 @@
 //! the whole are those of a run. An image on a platform that several files tell of stands there as the first of these:
 //!
 //! 1. what makes its run a failure, before what does not: a failure is never hidden by a success elsewhere
-//! 2. `failed`, `parent_failed`, `smoke_error`, `push_failed`, `cancelled`, `built`, `unchanged`, unbuildable, skipped, unmatched
+//! 2. `failed`, `parent_failed`, `smoke_error`, `gated`, `push_failed`, `cancelled`, `built`, `unchanged`, unbuildable, skipped, unmatched
 //! 3. what ended last
 //!
 //! An image that was asked for and that no file tells the end of is cancelled, which is a failure.
@@ -78,7 +78,7 @@ pub fn merge(runs: &[EarlierRun], plan: &BuildPlan, options: &MergeOptions, now:
     Merged { summary: replay.summary, timeline: replay.timeline, started, engine }
 }
 
-/// For each run, the number of places for building, for smoke tests and for pushing that the runs before it had.
+/// For each run, the number of places for building, smoke tests, gates and pushing that the runs before it had.
 fn first_workers(runs: &[EarlierRun]) -> Vec<FirstWorkers> {
     let mut next = FirstWorkers::default();
     let after = |last: Option<usize>| last.map_or(0, |worker| worker + 1);
@@ -88,6 +88,8 @@ fn first_workers(runs: &[EarlierRun]) -> Vec<FirstWorkers> {
             next.build += after(report.images.iter().filter_map(|image| image.worker).max());
             next.smoke +=
                 after(report.images.iter().filter_map(|image| Some(image.smoke.as_ref()?.worker)).max());
+            next.gate +=
+                after(report.images.iter().filter_map(|image| Some(image.gate.as_ref()?.worker)).max());
             next.push +=
                 after(report.images.iter().filter_map(|image| Some(image.push.as_ref()?.worker)).max());
         }

@@ -14,6 +14,7 @@ mod kolla_summary;
 pub mod logs;
 pub mod merge;
 pub mod progress;
+pub mod release;
 pub mod summary;
 pub mod tally;
 mod templates;

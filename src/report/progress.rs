@@ -113,6 +113,7 @@ impl LiveProgress {
             Outcome::Unchanged(_) => self.tell(Colour::Green, "Unchanged", &label),
             Outcome::Failed(failure) => self.tell_failure("Failed", &timed, failure, unit, so_far),
             Outcome::SmokeError(failure) => self.tell_failure("Smoke", &timed, failure, unit, so_far),
+            Outcome::Gated(failure) => self.tell_failure("Gated", &timed, failure, unit, so_far),
             Outcome::PushFailed(failure) => self.tell_failure("Not pushed", &label, failure, unit, so_far),
             Outcome::ParentFailed { root_cause } => {
                 self.tell(Colour::Yellow, "Not built", format_args!("{label}, because {root_cause} failed"));
@@ -180,6 +181,14 @@ impl Reporter for LiveProgress {
             }
             Event::SmokeStarted { unit, .. } => self.running(unit, so_far).bar.set_message("smoke test"),
             Event::SmokeEnded { unit, .. } => self.remove(unit),
+            Event::GateStarted { unit, .. } => self.running(unit, so_far).bar.set_message("gates"),
+            Event::GateEnded { unit, result } => {
+                self.remove(unit);
+                let label = so_far.label(unit);
+                result.warnings().for_each(|text| {
+                    self.tell(Colour::Yellow, "Warning", format_args!("{label}: {text}"));
+                });
+            }
             Event::PushStarted { unit, .. } => self.running(unit, so_far).bar.set_message("pushing"),
             Event::Pushed { unit, .. } => {
                 self.remove(unit);
@@ -350,7 +359,7 @@ mod tests {
             retrying,
             finished("base", built()),
             Event::PushStarted { unit: unit("base"), worker: 0 },
-            Event::Pushed { unit: unit("base"), digest: None, list: None },
+            pushed(unit("base"), None, None),
             Event::PushStarted { unit: unit("base"), worker: 0 },
             finished("base", Outcome::PushFailed(lost)),
             Event::Interrupted,

@@ -58,9 +58,10 @@ impl UnitSummary {
     /// Why its own build, smoke test or push failed, if one did.
     pub fn failure(&self) -> Option<&Failure> {
         match self.outcome()? {
-            Outcome::Failed(failure) | Outcome::SmokeError(failure) | Outcome::PushFailed(failure) => {
-                Some(failure)
-            }
+            Outcome::Failed(failure)
+            | Outcome::SmokeError(failure)
+            | Outcome::Gated(failure)
+            | Outcome::PushFailed(failure) => Some(failure),
             Outcome::Built(_)
             | Outcome::Unchanged(_)
             | Outcome::ParentFailed { .. }
@@ -95,6 +96,9 @@ pub struct Counts {
     /// Built, but have failed their smoke test.
     #[serde(default)]
     pub smoke_error: usize,
+    /// Built, but not let pass by a gate.
+    #[serde(default)]
+    pub gated: usize,
     /// Built but not pushed.
     pub push_failed: usize,
     /// Told to be cancelled.
@@ -109,7 +113,7 @@ impl Counts {
 
     /// All that are not there as asked for.
     pub fn unsuccessful(&self) -> usize {
-        self.failed + self.parent_failed + self.smoke_error + self.push_failed + self.cancelled
+        self.failed + self.parent_failed + self.smoke_error + self.gated + self.push_failed + self.cancelled
     }
 
     fn add(&mut self, outcome: &Outcome) {
@@ -119,6 +123,7 @@ impl Counts {
             Outcome::Failed(_) => &mut self.failed,
             Outcome::ParentFailed { .. } => &mut self.parent_failed,
             Outcome::SmokeError(_) => &mut self.smoke_error,
+            Outcome::Gated(_) => &mut self.gated,
             Outcome::PushFailed(_) => &mut self.push_failed,
             Outcome::Cancelled { .. } => &mut self.cancelled,
         };
@@ -161,7 +166,9 @@ impl Summary {
     /// Folds an event in.
     pub fn event(&mut self, event: &Event) {
         match event {
-            Event::BuildStarted { unit, .. } | Event::SmokeStarted { unit, .. } => {
+            Event::BuildStarted { unit, .. }
+            | Event::SmokeStarted { unit, .. }
+            | Event::GateStarted { unit, .. } => {
                 self.change(unit, |unit| unit.tail.clear());
             }
             Event::SmokeEnded { unit, result } if result.is_passed() => {
@@ -180,6 +187,7 @@ impl Summary {
             | Event::Taken { .. }
             | Event::Retrying { .. }
             | Event::SmokeEnded { .. }
+            | Event::GateEnded { .. }
             | Event::PushStarted { .. }
             | Event::Pushed { .. }
             | Event::FailedFast { .. }
@@ -272,8 +280,8 @@ impl Summary {
 /// | outcome                        | image allowed to fail | its root cause allowed to fail | counts |
 /// |--------------------------------|-----------------------|--------------------------------|--------|
 /// | Built, Unchanged               | any                   | -                              | no     |
-/// | Failed, SmokeError, PushFailed | no                    | -                              | yes    |
-/// | Failed, SmokeError, PushFailed | yes                   | -                              | no     |
+/// | Failed, SmokeError, Gated, PushFailed | no                    | -                              | yes    |
+/// | Failed, SmokeError, Gated, PushFailed | yes                   | -                              | no     |
 /// | ParentFailed                   | no                    | no                             | yes    |
 /// | ParentFailed                   | yes                   | any                            | no     |
 /// | ParentFailed                   | any                   | yes                            | no     |
@@ -281,7 +289,9 @@ impl Summary {
 fn counts_as_failure(outcome: &Outcome, image_allowed: bool, allowed: impl Fn(&str) -> bool) -> bool {
     match outcome {
         Outcome::Built(_) | Outcome::Unchanged(_) => false,
-        Outcome::Failed(_) | Outcome::SmokeError(_) | Outcome::PushFailed(_) => !image_allowed,
+        Outcome::Failed(_) | Outcome::SmokeError(_) | Outcome::Gated(_) | Outcome::PushFailed(_) => {
+            !image_allowed
+        }
         Outcome::ParentFailed { root_cause } => !image_allowed && !allowed(root_cause),
         Outcome::Cancelled { .. } => true,
     }

@@ -11,6 +11,7 @@ use super::summary::{Summary, SummaryOptions};
 use super::timeline::Timeline;
 use crate::model::event::{Event, UnitId};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::ids::Digest;
 use crate::model::outcome::{Outcome, UnitImage};
 use crate::model::plan::{BuildPlan, Disposition, Parent, PlannedUnit};
 use crate::model::platform::{Arch, Platform};
@@ -75,6 +76,11 @@ pub fn started(name: &str) -> Event {
 
 pub fn line(name: &str, text: &str) -> Event {
     Event::Line { unit: unit(name), text: text.to_string() }
+}
+
+pub fn pushed(unit: UnitId, digest: Option<Digest>, list: Option<Digest>) -> Event {
+    let (attached, list_attached) = Default::default();
+    Event::Pushed { unit, digest, list, attached, list_attached }
 }
 
 pub fn finished(name: &str, outcome: Outcome) -> Event {

@@ -92,6 +92,17 @@ pub fn log_lines(event: &Event) -> Vec<LogLine> {
         }
         // Its failure follows.
         Event::SmokeEnded { .. } => Vec::new(),
+        Event::GateStarted { unit, .. } => of_unit(unit, format_args!("Gates are asked")),
+        Event::GateEnded { unit, result } => {
+            let warnings = result.warnings();
+            let mut lines: Vec<LogLine> =
+                warnings.map(|text| LogLine::of_unit(LogLevel::Warning, unit, text)).collect();
+            // A failure follows by itself.
+            if lines.is_empty() && result.failure().is_none() {
+                lines = of_unit(unit, format_args!("Let pass by {}", counted(result.gates.len(), "gate")));
+            }
+            lines
+        }
         Event::PushStarted { unit, .. } => of_unit(unit, format_args!("Pushing started")),
         Event::Pushed { unit, digest: Some(digest), .. } => of_unit(unit, format_args!("Pushed as {digest}")),
         Event::Pushed { unit, digest: None, .. } => of_unit(unit, format_args!("Pushed")),
@@ -117,9 +128,10 @@ fn outcome_lines(unit: &UnitId, outcome: &Outcome, duration: Duration) -> Vec<Lo
     match outcome {
         Outcome::Built(_) => one(LogLevel::Info, format_args!("Built (took {})", human(duration))),
         Outcome::Unchanged(_) => one(LogLevel::Info, format_args!("Unchanged, nothing to build")),
-        Outcome::Failed(failure) | Outcome::SmokeError(failure) | Outcome::PushFailed(failure) => {
-            failure_lines(LogLevel::Error, unit, failure)
-        }
+        Outcome::Failed(failure)
+        | Outcome::SmokeError(failure)
+        | Outcome::Gated(failure)
+        | Outcome::PushFailed(failure) => failure_lines(LogLevel::Error, unit, failure),
         Outcome::ParentFailed { root_cause } => {
             one(LogLevel::Error, format_args!("Not built because {root_cause} failed"))
         }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::model::attached::Attached;
 use crate::model::event::{Event, UnitId};
 use crate::model::failure::Failure;
+use crate::model::gate::GateResult;
 use crate::model::ids::{ContentKey, Digest};
 use crate::model::outcome::{Outcome, UnitImage};
 use crate::model::plan::{BuildPlan, PlannedUnit};
@@ -58,6 +60,10 @@ pub struct UnitTimes {
     pub smoke: Option<Span>,
     /// Checks of the smoke test and their faults.
     pub found: SmokeResult,
+    /// Time at its gates; none when there were none.
+    pub gate: Option<Span>,
+    /// Verdicts of the gates.
+    pub verdicts: GateResult,
     /// Time of the push; none when it was not pushed.
     pub push: Option<Span>,
     /// Builds that were started.
@@ -76,12 +82,16 @@ pub struct UnitTimes {
     pub digest: Option<Digest>,
     /// Digest of the list of the image's platforms, at the unit whose push has completed it.
     pub list: Option<Digest>,
+    /// What was attached to the image.
+    pub attached: Attached,
+    /// What was attached to that list.
+    pub list_attached: Attached,
 }
 
 impl UnitTimes {
     /// When the run was done with it; none when no worker took it.
     pub fn end(&self) -> Option<Duration> {
-        Some(self.push.or(self.smoke).or(self.build)?.end)
+        Some(self.push.or(self.gate).or(self.smoke).or(self.build)?.end)
     }
 }
 
@@ -123,6 +133,8 @@ impl Timeline {
             build: None,
             smoke: None,
             found: SmokeResult::default(),
+            gate: None,
+            verdicts: GateResult::default(),
             push: None,
             attempts: 0,
             retries: Vec::new(),
@@ -132,6 +144,8 @@ impl Timeline {
             image: None,
             digest: None,
             list: None,
+            attached: Attached::default(),
+            list_attached: Attached::default(),
         };
         Timeline {
             units: plan.units.iter().map(unit).collect(),
@@ -157,6 +171,8 @@ impl Timeline {
             | Event::Retrying { unit, .. }
             | Event::SmokeStarted { unit, .. }
             | Event::SmokeEnded { unit, .. }
+            | Event::GateStarted { unit, .. }
+            | Event::GateEnded { unit, .. }
             | Event::PushStarted { unit, .. }
             | Event::Pushed { unit, .. }
             | Event::Finished { unit, .. } => unit,
@@ -232,10 +248,17 @@ impl UnitTimes {
                 self.found.clone_from(result);
                 close(&mut self.smoke, at);
             }
+            Event::GateStarted { worker, .. } => self.gate = Some(Span::begun(*worker, at)),
+            Event::GateEnded { result, .. } => {
+                self.verdicts.clone_from(result);
+                close(&mut self.gate, at);
+            }
             Event::PushStarted { worker, .. } => self.push = Some(Span::begun(*worker, at)),
-            Event::Pushed { digest, list, .. } => {
+            Event::Pushed { digest, list, attached, list_attached, .. } => {
                 self.digest.clone_from(digest);
                 self.list.clone_from(list);
+                self.attached.clone_from(attached);
+                self.list_attached.clone_from(list_attached);
                 close(&mut self.push, at);
             }
             Event::Finished { outcome, .. } => {
@@ -245,6 +268,7 @@ impl UnitTimes {
                 }
                 match outcome {
                     Outcome::SmokeError(_) => close(&mut self.smoke, at),
+                    Outcome::Gated(_) => close(&mut self.gate, at),
                     Outcome::PushFailed(_) => close(&mut self.push, at),
                     _ => close(&mut self.build, at),
                 }
@@ -320,7 +344,7 @@ mod tests {
             (1, Event::PushStarted { unit: unit("base"), worker: 0 }),
             (1, taken("nova", 0)),
             (2, finished("nova", built())),
-            (9, Event::Pushed { unit: unit("base"), digest: Some(Digest::of(b"")), list: None }),
+            (9, pushed(unit("base"), Some(Digest::of(b"")), None)),
         ]);
         assert_eq!(timeline.critical_path().units, [0]);
         assert_eq!(timeline.critical_path().work, seconds(9));

@@ -2,7 +2,7 @@
 //!
 //! No error leaves the loop: what goes wrong with a unit becomes its outcome, and the loop goes on with the others.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use super::tries::Tries;
 use super::worker::{Pushed, Success, Worker};
 use crate::model::event::{Event, UnitId};
 use crate::model::failure::{Failure, FailureKind};
+use crate::model::gate::GateResult;
 use crate::model::ids::ImageName;
 use crate::model::outcome::Outcome;
 use crate::model::plan::{BuildPlan, PlannedUnit};
@@ -29,6 +30,8 @@ pub struct ScheduleLimits {
     pub threads: usize,
     /// Units pushed at once, beside those that are built; none when nothing is to be pushed.
     pub push_threads: Option<usize>,
+    /// Units at their gates at once, beside those that are built and pushed; none when there are no gates.
+    pub gate_threads: Option<usize>,
     /// Further tries after a failure that may pass.
     pub retries: u32,
     /// When there is some, no further build is started once an image has failed that is not among these.
@@ -36,32 +39,33 @@ pub struct ScheduleLimits {
 }
 
 /// Runs every unit of the plan that is to be built. Events go to `events` in the order they happen; each unit's end is
-/// told exactly once, and once more when its smoke test or push fails. With a `gate`, units are tested once all builds are
-/// over, and pushed if they pass. When `stop` becomes true nothing new starts and what runs is
+/// told exactly once, and once more when its smoke test, its gates or its push fails. With `tests`, units are tested once all
+/// builds are over. What is up to date, and has passed its test, passes its gates and is then pushed. When `stop` becomes true nothing new starts and what runs is
 /// dropped. `cost` is how long a unit is expected to take, in any one scale: the unit with the most expensive path below
 /// it goes first.
 pub async fn run(
     plan: &BuildPlan,
     worker: Arc<dyn Worker>,
-    gate: Option<Arc<dyn Gate>>,
+    tests: Option<Arc<dyn Gate>>,
     cost: impl Fn(&UnitId) -> u64,
     limits: ScheduleLimits,
     mut stop: watch::Receiver<bool>,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let mut state = RunState::new(plan, worker, gate, cost, limits, events);
+    let mut state = RunState::new(plan, worker, tests, cost, limits, events);
     state.tell(Event::RunStarted { units: state.units.len() });
     while !*stop.borrow() {
         state.start();
-        if state.builds.is_empty() && state.pushes.is_empty() && !state.is_testing() {
+        if state.is_idle() {
             break;
         }
         tokio::select! {
             biased;
             () = stopped(&mut stop) => {}
             Some(ended) = state.builds.join_next_with_id() => state.build_ended(ended),
+            Some(ended) = state.gates.join_next_with_id() => state.gates_ended(ended),
             Some(ended) = state.pushes.join_next_with_id() => state.push_ended(ended),
-            news = next_news(&mut state.gate) => state.heard_of_tests(news),
+            news = next_news(&mut state.tests) => state.heard_of_tests(news),
         }
     }
     if *stop.borrow() {
@@ -89,11 +93,15 @@ struct RunState {
     events: mpsc::UnboundedSender<Event>,
     queue: Queue,
     builds: JoinSet<Result<Success, Failure>>,
+    tests: Option<AtGate>,
+    gates: JoinSet<Result<GateResult, Failure>>,
+    /// Units that wait for a place at the gates.
+    to_gates: VecDeque<usize>,
     pushes: JoinSet<Result<Pushed, Failure>>,
     to_push: Pushes,
-    gate: Option<AtGate>,
     tasks: HashMap<task::Id, RunningTask>,
     builders: Places,
+    gatekeepers: Places,
     pushers: Places,
     /// Units whose end was told.
     finished: Vec<bool>,
@@ -105,7 +113,7 @@ impl RunState {
     fn new(
         plan: &BuildPlan,
         worker: Arc<dyn Worker>,
-        gate: Option<Arc<dyn Gate>>,
+        tests: Option<Arc<dyn Gate>>,
         cost: impl Fn(&UnitId) -> u64,
         limits: ScheduleLimits,
         events: mpsc::UnboundedSender<Event>,
@@ -125,11 +133,14 @@ impl RunState {
             limits,
             events,
             builds: JoinSet::new(),
+            tests: tests.map(AtGate::new),
+            gates: JoinSet::new(),
+            to_gates: VecDeque::new(),
             pushes: JoinSet::new(),
             to_push: Pushes::new(parents),
-            gate: gate.map(AtGate::new),
             tasks: HashMap::new(),
             builders: Places::default(),
+            gatekeepers: Places::default(),
             pushers: Places::default(),
             failed_fast: false,
         }
@@ -160,9 +171,20 @@ impl RunState {
             self.tasks.insert(task.id(), RunningTask { unit, since: Instant::now(), worker });
         }
         if self.builds.is_empty()
-            && let Some(gate) = &mut self.gate
+            && let Some(tests) = &mut self.tests
         {
-            gate.open(&self.units);
+            tests.open(&self.units);
+        }
+        while self.gates.len() < self.limits.gate_threads.unwrap_or(0)
+            && let Some(unit) = self.to_gates.pop_front()
+        {
+            let worker = self.gatekeepers.take();
+            self.tell(Event::GateStarted { unit: self.units[unit].id(), worker });
+            let tries = self.tries(unit);
+            let task = self
+                .gates
+                .spawn(async move { tries.run(|worker, unit, tell| worker.ask_gates(unit, tell)).await });
+            self.tasks.insert(task.id(), RunningTask { unit, since: Instant::now(), worker });
         }
         while self.pushes.len() < self.limits.push_threads.unwrap_or(0)
             && let Some(unit) = self.to_push.take()
@@ -215,11 +237,43 @@ impl RunState {
             }
         };
         self.queue.finish(unit);
-        let is_tested = self.gate.as_mut().is_some_and(|gate| gate.add(unit, &self.units[unit]));
+        let is_tested = self.tests.as_mut().is_some_and(|tests| tests.add(unit, &self.units[unit]));
         if !is_tested {
-            self.may_be_pushed(unit);
+            self.comes_to_gates(unit);
         }
         self.finish(unit, outcome, duration);
+    }
+
+    /// True when nothing runs.
+    fn is_idle(&self) -> bool {
+        self.builds.is_empty() && self.gates.is_empty() && self.pushes.is_empty() && !self.is_testing()
+    }
+
+    fn comes_to_gates(&mut self, unit: usize) {
+        match self.limits.gate_threads {
+            Some(_) => self.to_gates.push_back(unit),
+            None => self.may_be_pushed(unit),
+        }
+    }
+
+    fn gates_ended(&mut self, ended: JoinedTask<Result<GateResult, Failure>>) {
+        let (RunningTask { unit, since, worker }, result) = self.ended(ended);
+        self.gatekeepers.give_back(worker);
+        let failure = match result {
+            Ok(result) => {
+                let failure = result.failure();
+                self.tell(Event::GateEnded { unit: self.units[unit].id(), result });
+                failure
+            }
+            Err(failure) => Some(failure),
+        };
+        match failure {
+            Some(failure) => {
+                self.keep_from_pushes(unit, Outcome::Gated(failure), since.elapsed());
+                self.has_failed(unit);
+            }
+            None => self.may_be_pushed(unit),
+        }
     }
 
     fn may_be_pushed(&mut self, unit: usize) {
@@ -229,12 +283,12 @@ impl RunState {
     }
 
     fn is_testing(&self) -> bool {
-        self.gate.as_ref().is_some_and(AtGate::is_open)
+        self.tests.as_ref().is_some_and(AtGate::is_open)
     }
 
     /// Tells what is heard from the gate; nothing comes once it is done.
     fn heard_of_tests(&mut self, news: Option<GateNews>) {
-        let Some(gate) = &mut self.gate else { return };
+        let Some(gate) = &mut self.tests else { return };
         match news {
             Some(GateNews::Started(unit)) => {
                 if let Some(index) = gate.index(&unit) {
@@ -254,30 +308,30 @@ impl RunState {
     }
 
     fn test_ended(&mut self, unit: UnitId, result: SmokeResult) {
-        let Some(gate) = &mut self.gate else { return };
+        let Some(gate) = &mut self.tests else { return };
         let Some(index) = gate.index(&unit) else { return };
         let (duration, failure) = (gate.end(&unit), result.failure());
         self.tell(Event::SmokeEnded { unit, result });
         match failure {
-            Some(failure) => self.keep_from_pushes(index, failure, duration),
-            None => self.may_be_pushed(index),
+            Some(failure) => self.keep_from_pushes(index, Outcome::SmokeError(failure), duration),
+            None => self.comes_to_gates(index),
         }
     }
 
     /// A unit whose test has no result.
     fn not_tested(&mut self, unit: &UnitId, failure: Failure) {
-        if let Some(gate) = &mut self.gate
-            && let Some(index) = gate.index(unit)
+        if let Some(tests) = &mut self.tests
+            && let Some(index) = tests.index(unit)
         {
-            let duration = gate.end(unit);
-            self.keep_from_pushes(index, failure, duration);
+            let duration = tests.end(unit);
+            self.keep_from_pushes(index, Outcome::SmokeError(failure), duration);
         }
     }
 
     /// A unit that is not pushed holds up none that is built on it.
-    fn keep_from_pushes(&mut self, unit: usize, failure: Failure, duration: Duration) {
+    fn keep_from_pushes(&mut self, unit: usize, outcome: Outcome, duration: Duration) {
         self.to_push.end(unit);
-        self.finish(unit, Outcome::SmokeError(failure), duration);
+        self.finish(unit, outcome, duration);
     }
 
     fn push_ended(&mut self, ended: JoinedTask<Result<Pushed, Failure>>) {
@@ -285,8 +339,9 @@ impl RunState {
         self.pushers.give_back(worker);
         self.to_push.end(unit);
         match result {
-            Ok(Pushed { digest, list }) => {
-                self.tell(Event::Pushed { unit: self.units[unit].id(), digest, list });
+            Ok(Pushed { digest, list, attached, list_attached }) => {
+                let unit = self.units[unit].id();
+                self.tell(Event::Pushed { unit, digest, list, attached, list_attached });
             }
             Err(failure) => {
                 self.finish(unit, Outcome::PushFailed(failure), since.elapsed());
@@ -318,10 +373,10 @@ impl RunState {
     /// Hears the gate, which was asked to stop too, to its end, so that nothing of what it has started is left.
     async fn end_tests(&mut self) {
         while self.is_testing() {
-            let Some(news) = next_news(&mut self.gate).await else { break };
+            let Some(news) = next_news(&mut self.tests).await else { break };
             self.heard_of_tests(Some(news));
         }
-        let left = self.gate.as_ref().map(AtGate::left).unwrap_or_default();
+        let left = self.tests.as_ref().map(AtGate::left).unwrap_or_default();
         for unit in left {
             let failure =
                 Failure::permanent(FailureKind::Smoke, "interrupted before its smoke test was over");
@@ -329,9 +384,19 @@ impl RunState {
         }
     }
 
+    /// End of a unit that is up to date, and that the run's end has kept from its gates or its push.
+    fn not_pushed(&self) -> Outcome {
+        let interrupted = |kind, before| Failure::permanent(kind, format!("interrupted before {before}"));
+        match self.limits.push_threads {
+            Some(_) => Outcome::PushFailed(interrupted(FailureKind::Registry, "it was pushed")),
+            None => Outcome::Gated(interrupted(FailureKind::Gate, "all gates were asked")),
+        }
+    }
+
     /// Drops what runs, which cancels it at the engine, and tells the end of everything that has none yet.
     async fn end(mut self) {
         self.builds.shutdown().await;
+        self.gates.shutdown().await;
         self.pushes.shutdown().await;
         self.end_tests().await;
         let running: HashMap<usize, Instant> =
@@ -340,15 +405,14 @@ impl RunState {
             let duration = running.get(&unit).map(Instant::elapsed).unwrap_or_default();
             if !self.finished[unit] {
                 self.finish(unit, Outcome::Cancelled { root_cause: None }, duration);
-            } else if running.contains_key(&unit) || self.to_push.has(unit) {
-                let failure = Failure::permanent(FailureKind::Registry, "interrupted before it was pushed");
-                self.finish(unit, Outcome::PushFailed(failure), duration);
+            } else if running.contains_key(&unit) || self.to_push.has(unit) || self.to_gates.contains(&unit) {
+                self.finish(unit, self.not_pushed(), duration);
             }
         }
     }
 }
 
-/// The next piece of news from the gate; waits for ever while nothing is tested.
+/// The next piece of news from the tests; waits for ever while nothing is tested.
 async fn next_news(gate: &mut Option<AtGate>) -> Option<GateNews> {
     match gate {
         Some(gate) if gate.is_open() => gate.next().await,

@@ -3,7 +3,9 @@
 use futures_util::future::BoxFuture;
 
 use crate::engine::BuildOutput;
+use crate::model::attached::Attached;
 use crate::model::failure::Failure;
+use crate::model::gate::GateResult;
 use crate::model::ids::{ContentKey, Digest};
 use crate::model::outcome::UnitImage;
 use crate::model::plan::PlannedUnit;
@@ -24,6 +26,10 @@ pub struct Pushed {
     pub digest: Option<Digest>,
     /// Digest of the list of the image's platforms, when this push has completed it.
     pub list: Option<Digest>,
+    /// What was attached to the image.
+    pub attached: Attached,
+    /// What was attached to that list.
+    pub list_attached: Attached,
 }
 
 /// News from a try while it goes.
@@ -45,6 +51,15 @@ pub type Tell<'a> = &'a (dyn Fn(UnitProgress) + Send + Sync);
 pub trait Worker: Send + Sync {
     /// One try to bring the unit up to date.
     fn work<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Success, Failure>>;
+
+    /// Asks the gates about a unit that is up to date; without any it passes.
+    fn ask_gates<'a>(
+        &'a self,
+        _unit: &'a PlannedUnit,
+        _tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<GateResult, Failure>> {
+        Box::pin(async { Ok(GateResult::default()) })
+    }
 
     /// One try to push a unit that is up to date.
     fn push<'a>(&'a self, unit: &'a PlannedUnit, tell: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>>;

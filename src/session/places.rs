@@ -138,6 +138,9 @@ impl WrittenPlaces<'_> {
             OutputPath::SourceCache if fetches_sources(task) => {
                 self.add(Writing::Ours, &named(self.layers, option, &path), &path)
             }
+            OutputPath::Documents if *task == Task::Build => {
+                self.add(Writing::Beside, &named(self.layers, option, &path), &path)
+            }
             OutputPath::Logs if *task == Task::Build => self.logs(option, &path),
             OutputPath::OfTask if config.asked_by.is_some_and(|asked_by| asked_by.name == option.name) => {
                 self.file(option, &path)

@@ -76,7 +76,8 @@ impl Shape {
 
     /// How long a run takes whose scheduler expects these costs.
     async fn makespan(&self, threads: usize, cost: impl Fn(&UnitId) -> u64) -> Duration {
-        let limits = ScheduleLimits { threads, push_threads: None, retries: 0, fail_fast: None };
+        let limits =
+            ScheduleLimits { threads, push_threads: None, gate_threads: None, retries: 0, fail_fast: None };
         let (events, mut heard) = mpsc::unbounded_channel();
         let (_keep, stop) = watch::channel(false);
         let started = Instant::now();

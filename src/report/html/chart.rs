@@ -47,6 +47,7 @@ pub struct Mark {
 enum Work {
     Build,
     Smoke,
+    Gate,
     Push,
 }
 
@@ -55,19 +56,22 @@ impl fmt::Display for Work {
         f.write_str(match self {
             Work::Build => "build",
             Work::Smoke => "smoke",
+            Work::Gate => "gate",
             Work::Push => "push",
         })
     }
 }
 
 impl View<'_> {
-    /// A lane for each worker that builds, then for each smoke test at once, then for each worker that pushes.
+    /// A lane for each worker that builds, then for each smoke test at once, for each image at its gates, and for each
+    /// worker that pushes.
     pub(super) fn lanes(&self) -> Vec<Lane> {
         let mut lanes: BTreeMap<(Work, usize), Vec<Bar>> = BTreeMap::new();
         for (at, image) in self.shown() {
             let spans = [
                 (Work::Build, self.build(image)),
                 (Work::Smoke, self.smoke(image)),
+                (Work::Gate, self.gate(image)),
                 (Work::Push, self.push(image)),
             ];
             for (work, span) in spans {
@@ -81,9 +85,12 @@ impl View<'_> {
 
     fn bar(&self, at: usize, image: &ReportedImage, work: Work, span: Span) -> Bar {
         let outcome = match (image.outcome, work) {
-            // It was built before, and passed its smoke test.
+            // It was built before, and has passed what comes before its end.
             (Some(OutcomeKind::SmokeError), Work::Build)
-            | (Some(OutcomeKind::PushFailed), Work::Build | Work::Smoke) => OutcomeKind::Built.to_string(),
+            | (Some(OutcomeKind::Gated), Work::Build | Work::Smoke)
+            | (Some(OutcomeKind::PushFailed), Work::Build | Work::Smoke | Work::Gate) => {
+                OutcomeKind::Built.to_string()
+            }
             _ => word(image),
         };
         // No child waits for a push, so only the last one can matter.
@@ -111,6 +118,7 @@ impl View<'_> {
         let what = match work {
             Work::Build => word(image),
             Work::Smoke => "smoke test".to_owned(),
+            Work::Gate => "gates".to_owned(),
             Work::Push => "pushed".to_owned(),
         };
         let mut lines = vec![self.name(image), format!("{what} in {took}, {start} to {end}")];

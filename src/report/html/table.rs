@@ -68,6 +68,7 @@ impl View<'_> {
                 ),
                 cell(image.size.filter(|size| *size > 0), megabytes, |size| size as f64),
                 time(self.smoke(image).map(|smoke| smoke.length())),
+                time(self.gate(image).map(|gate| gate.length())),
                 time(push.map(|push| push.length())),
             ],
         }

@@ -65,6 +65,13 @@ impl<'a> View<'a> {
         Some(Span { worker: smoke.worker, start, end })
     }
 
+    /// An image's time at its gates; none when there were none.
+    pub fn gate(&self, image: &ReportedImage) -> Option<Span> {
+        let gate = image.gate.as_ref()?;
+        let (start, end) = (self.since_start(gate.start), self.since_start(gate.end));
+        Some(Span { worker: gate.worker, start, end })
+    }
+
     /// An image's time at a worker that pushes; none when it was not pushed.
     pub fn push(&self, image: &ReportedImage) -> Option<Span> {
         let push = image.push.as_ref()?;

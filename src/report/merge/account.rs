@@ -35,7 +35,9 @@ impl Account<'_> {
             Account::Report { image, .. } => {
                 let outcome = image.outcome.unwrap_or(OutcomeKind::Cancelled);
                 let end = image.push.as_ref().map(|push| push.end);
-                let end = end.or(image.smoke.as_ref().map(|smoke| smoke.end)).or(image.end);
+                let gate = image.gate.as_ref().map(|gate| gate.end);
+                let smoke = image.smoke.as_ref().map(|smoke| smoke.end);
+                let end = end.or(gate).or(smoke).or(image.end);
                 (image.fails_run, outcome, end)
             }
             Account::Summary { failed: None, .. } => (false, OutcomeKind::Built, None),
@@ -44,9 +46,10 @@ impl Account<'_> {
             }
         };
         let severity = match (self.disposition(), outcome) {
-            (Disposition::Build, OutcomeKind::Failed) => 9,
-            (Disposition::Build, OutcomeKind::ParentFailed) => 8,
-            (Disposition::Build, OutcomeKind::SmokeError) => 7,
+            (Disposition::Build, OutcomeKind::Failed) => 10,
+            (Disposition::Build, OutcomeKind::ParentFailed) => 9,
+            (Disposition::Build, OutcomeKind::SmokeError) => 8,
+            (Disposition::Build, OutcomeKind::Gated) => 7,
             (Disposition::Build, OutcomeKind::PushFailed) => 6,
             (Disposition::Build, OutcomeKind::Cancelled) => 5,
             (Disposition::Build, OutcomeKind::Built) => 4,

@@ -18,6 +18,8 @@ pub struct FirstWorkers {
     pub build: usize,
     /// Of smoke tests.
     pub smoke: usize,
+    /// Of gates.
+    pub gate: usize,
     /// Of those that push.
     pub push: usize,
 }
@@ -54,6 +56,7 @@ impl Replay {
         let Some(outcome) = image.full_outcome() else { return };
         self.build_ended(&unit, image, &outcome);
         self.smoke(&unit, image, &outcome, first.smoke);
+        self.gate(&unit, image, &outcome, first.gate);
         self.push(&unit, image, &outcome, first.push);
     }
 
@@ -89,7 +92,7 @@ impl Replay {
         let end = self.at(image.end);
         match outcome {
             // To the timeline only, for the summary would forget the log with a success.
-            Outcome::SmokeError(_) | Outcome::PushFailed(_) => {
+            Outcome::SmokeError(_) | Outcome::Gated(_) | Outcome::PushFailed(_) => {
                 let built = Outcome::Built(image.image().unwrap_or_default());
                 self.timeline.event(&finished(unit, image, built), end);
             }
@@ -112,6 +115,21 @@ impl Replay {
         }
     }
 
+    fn gate(&mut self, unit: &UnitId, image: &ReportedImage, outcome: &Outcome, first_worker: usize) {
+        if let Some(gate) = &image.gate {
+            // To the timeline only, as of smoke tests.
+            let started = Event::GateStarted { unit: unit.clone(), worker: first_worker + gate.worker };
+            let ended = Event::GateEnded { unit: unit.clone(), result: gate.result.clone() };
+            let (start, end) = (self.at(Some(gate.start)), self.at(Some(gate.end)));
+            self.timeline.event(&started, start);
+            self.timeline.event(&ended, end);
+        }
+        if matches!(outcome, Outcome::Gated(_)) {
+            let end = self.at(image.gate.as_ref().map(|gate| gate.end).or(image.end));
+            self.tell(&finished(unit, image, outcome.clone()), end);
+        }
+    }
+
     fn push(&mut self, unit: &UnitId, image: &ReportedImage, outcome: &Outcome, first_worker: usize) {
         let mut end = self.at(image.end);
         if let Some(push) = &image.push {
@@ -120,7 +138,9 @@ impl Replay {
             self.tell(&Event::PushStarted { unit: unit.clone(), worker }, push_start);
             if outcome.is_success() {
                 let (digest, list) = (push.digest.clone(), push.list.clone());
-                self.tell(&Event::Pushed { unit: unit.clone(), digest, list }, push_end);
+                let (attached, list_attached) = (push.attached.clone(), push.list_attached.clone());
+                let pushed = Event::Pushed { unit: unit.clone(), digest, list, attached, list_attached };
+                self.tell(&pushed, push_end);
             }
             end = end.max(push_end);
         }

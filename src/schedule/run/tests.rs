@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
 
+use crate::model::gate::GateVerdict;
 use crate::model::outcome::UnitImage;
 use crate::model::plan::{Disposition, Parent};
 use crate::model::platform::{Arch, Platform};
@@ -16,6 +17,8 @@ use crate::schedule::worker::{Tell, UnitProgress};
 struct Fake {
     failures: Mutex<HashMap<String, Vec<Failure>>>,
     push_failures: Mutex<HashMap<String, Vec<Failure>>>,
+    /// Why gates hold images back, by their names.
+    faults: Mutex<HashMap<String, String>>,
     running: Mutex<(usize, usize)>,
     hang: bool,
 }
@@ -39,10 +42,23 @@ impl Worker for Fake {
         })
     }
 
+    fn ask_gates<'a>(
+        &'a self,
+        unit: &'a PlannedUnit,
+        _tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<GateResult, Failure>> {
+        let fault = self.faults.lock().expect("not poisoned").get(unit.image.as_str()).cloned();
+        let verdict =
+            GateVerdict { command: "gate".to_string(), fault, words: Vec::new(), only_warns: false };
+        Box::pin(async move { Ok(GateResult { gates: vec![verdict] }) })
+    }
+
     fn push<'a>(&'a self, unit: &'a PlannedUnit, _tell: Tell<'a>) -> BoxFuture<'a, Result<Pushed, Failure>> {
         let failure =
             self.push_failures.lock().expect("not poisoned").get_mut(unit.image.as_str()).and_then(Vec::pop);
-        Box::pin(async move { failure.map_or(Ok(Pushed { digest: Some(Digest::of(b"")), list: None }), Err) })
+        Box::pin(async move {
+            failure.map_or(Ok(Pushed { digest: Some(Digest::of(b"")), ..Pushed::default() }), Err)
+        })
     }
 }
 
@@ -76,7 +92,7 @@ async fn outcomes(plan: &BuildPlan, fake: Arc<Fake>, threads: usize) -> (Vec<(St
         fake,
         None,
         |_| 1,
-        ScheduleLimits { threads, push_threads: None, retries: 2, fail_fast: None },
+        ScheduleLimits { threads, push_threads: None, gate_threads: None, retries: 2, fail_fast: None },
         stop,
         sender,
     )
@@ -169,7 +185,7 @@ async fn what_is_up_to_date_is_pushed_and_a_failed_push_costs_nothing_else() {
         Arc::new(fake),
         None,
         |_| 1,
-        ScheduleLimits { threads: 2, push_threads: Some(1), retries: 1, fail_fast: None },
+        ScheduleLimits { threads: 2, gate_threads: None, push_threads: Some(1), retries: 1, fail_fast: None },
         stop,
         sender,
     )
@@ -206,7 +222,13 @@ async fn stopping_cancels_what_runs_and_what_waits() {
             fake,
             None,
             |_| 1,
-            ScheduleLimits { threads: 2, push_threads: Some(1), retries: 0, fail_fast: None },
+            ScheduleLimits {
+                threads: 2,
+                gate_threads: None,
+                push_threads: Some(1),
+                retries: 0,
+                fail_fast: None
+            },
             stopped,
             sender
         ),
@@ -235,7 +257,8 @@ async fn failing_fast(
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (_keep, stop) = watch::channel(false);
     let fail_fast = Some(tolerated.iter().map(|image| (*image).into()).collect());
-    let limits = ScheduleLimits { threads: 2, push_threads: Some(1), retries: 0, fail_fast };
+    let limits =
+        ScheduleLimits { threads: 2, gate_threads: None, push_threads: Some(1), retries: 0, fail_fast };
     run(plan, Arc::new(fake), None, |_| 1, limits, stop, sender).await;
     let (mut ends, mut pushed) = (Vec::new(), Vec::new());
     while let Some(event) = receiver.recv().await {
@@ -329,7 +352,8 @@ impl Gate for FakeGate {
 async fn tested(images: &[(&str, Option<&str>)], stop_after: Option<Duration>) -> Vec<String> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
-    let limits = ScheduleLimits { threads: 4, push_threads: Some(1), retries: 0, fail_fast: None };
+    let limits =
+        ScheduleLimits { threads: 4, gate_threads: None, push_threads: Some(1), retries: 0, fail_fast: None };
     let gate: Arc<dyn Gate> = Arc::new(FakeGate(stopped.clone()));
     let plan = plan(images);
     let running = run(&plan, Arc::new(Fake::default()), Some(gate), |_| 1, limits, stopped, sender);
@@ -369,6 +393,59 @@ async fn what_fails_its_test_is_not_pushed_and_holds_up_nobody() {
             "child is pushed",
         ]
     );
+}
+
+/// Ends and pushes of units, in order, when gates have these faults.
+async fn gated(images: &[(&str, Option<&str>)], faults: &[&str], push_threads: Option<usize>) -> Vec<String> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (_keep, stop) = watch::channel(false);
+    let limits =
+        ScheduleLimits { threads: 1, gate_threads: Some(1), push_threads, retries: 0, fail_fast: None };
+    let fake = Fake::default();
+    let faults = faults.iter().map(|image| (image.to_string(), "exit code 1".to_string())).collect();
+    *fake.faults.lock().expect("not poisoned") = faults;
+    run(&plan(images), Arc::new(fake), None, |_| 1, limits, stop, sender).await;
+    let mut told = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        told.extend(match event {
+            Event::Finished { unit, outcome, .. } => Some(format!("{} {}", unit.image, outcome.kind())),
+            Event::GateEnded { unit, .. } => Some(format!("{} was asked about", unit.image)),
+            Event::Pushed { unit, .. } => Some(format!("{} is pushed", unit.image)),
+            _ => None,
+        });
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_gate_holds_back_is_not_pushed_and_its_children_are() {
+    let images = [("base", None), ("ill", Some("base")), ("child", Some("ill"))];
+    let mut told = gated(&images, &["ill"], Some(1)).await;
+    assert!(
+        told.iter().position(|it| it == "base was asked about")
+            < told.iter().position(|it| it == "child built")
+    );
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "base built",
+            "base is pushed",
+            "base was asked about",
+            "child built",
+            "child is pushed",
+            "child was asked about",
+            "ill built",
+            "ill gated",
+            "ill was asked about",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn gates_are_asked_without_pushes_too() {
+    assert_eq!(gated(&[("a", None)], &[], None).await, ["a built", "a was asked about"]);
+    assert_eq!(gated(&[("a", None)], &["a"], None).await, ["a built", "a was asked about", "a gated"]);
 }
 
 #[tokio::test(start_paused = true)]

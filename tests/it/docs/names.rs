@@ -258,11 +258,13 @@ fn every_key_of_other_outputs_is_described() {
 
 #[test]
 fn every_kind_of_failure_is_explained() {
-    use FailureKind::{Build, Connection, Disk, Local, Registry, Smoke, Source, Timeout};
-    let all = [Source, Connection, Build, Registry, Timeout, Smoke, Disk, Local];
+    use FailureKind::{Build, Connection, Disk, Gate, Local, Registry, Sign, Smoke, Source, Timeout};
+    let all = [Source, Connection, Build, Registry, Timeout, Smoke, Gate, Sign, Disk, Local];
     // Whoever adds one finds this, and adds it above.
     let word = |kind: FailureKind| match kind {
-        Source | Connection | Build | Registry | Timeout | Smoke | Disk | Local => kind.to_string(),
+        Source | Connection | Build | Registry | Timeout | Smoke | Gate | Sign | Disk | Local => {
+            kind.to_string()
+        }
     };
     let document = Document::read("docs/troubleshooting.md").text;
     assert_eq!(first_column(&document, "## Failures of images"), all.map(word).into());
