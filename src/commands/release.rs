@@ -1,29 +1,34 @@
 //! What a build does for a release, made ready before anything is built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::config::keys::DEFAULT;
-use crate::config::options::{OptionGroup, OptionRole};
+use crate::config::options::{OptionGroup, OptionRole, ReportFormat};
 use crate::config::resolved::Config;
 use crate::config::settings;
 use crate::engine::Engine;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::failure::Failure;
-use crate::model::ids::Digest;
+use crate::model::ids::{Digest, ImageName};
 use crate::model::signing::CosignOptions;
 use crate::registry::Registries;
 use crate::release::attaching::Attaching;
+use crate::release::check::ReleaseChecker;
 use crate::release::documents::{DocumentDir, ProvenanceMaker};
 use crate::release::gates::Gates;
 use crate::release::known::KnownBuilds;
 use crate::release::provenance::Material;
 use crate::release::signer::Cosign;
 use crate::release::work::ReleaseWork;
+use crate::report::digests;
+use crate::report::release::{Release, ReleasedImage};
+use crate::session::stdio::tell_pause;
 use crate::session::{Session, engines};
 use crate::util::input;
 use crate::util::scratch::Scratch;
+use crate::util::write::write_whole;
 
 /// Options beside those of names, templates and sources that decide what is built.
 const OF_BUILDS: [&str; 4] = ["build_args", "network_mode", "secret", "squash"];
@@ -39,7 +44,7 @@ pub async fn work(
     let config = session.config();
     let options = &config.release;
     let signer = match (&options.sign, config.build.push) {
-        (Some(cosign), true) => Some(signer(config, cosign).await?),
+        (Some(cosign), true) => Some(signer("sign", config, cosign).await?),
         (Some(_), false) => {
             return Err(Fatal::message(
                 "--sign signs what is in the registry, and nothing is pushed",
@@ -68,11 +73,11 @@ pub async fn work(
 }
 
 /// cosign, which is there.
-pub async fn signer(config: &Config, options: &CosignOptions) -> Result<Cosign, Fatal> {
+pub async fn signer(option: &str, config: &Config, options: &CosignOptions) -> Result<Cosign, Fatal> {
     if let Some(file) = options.key_file()
         && !Path::new(file).is_file()
     {
-        return Err(Fatal::message(format!("--sign: there is no key {file}"), EXIT_USAGE)
+        return Err(Fatal::message(format!("--{option}: there is no key {file}"), EXIT_USAGE)
             .hinted("cosign generate-key-pair makes one"));
     }
     let signer = Cosign {
@@ -84,6 +89,55 @@ pub async fn signer(config: &Config, options: &CosignOptions) -> Result<Cosign, 
         hints.into_iter().fold(Fatal::message(message, EXIT_USAGE), Fatal::hinted)
     })?;
     Ok(signer)
+}
+
+/// The release manifest of a file.
+pub fn read(path: &Path) -> Result<Release, Fatal> {
+    let text =
+        input::read_to_string(path).map_err(|error| Fatal::of_file("read", path, error, EXIT_USAGE))?;
+    Release::read(&text).map_err(|error| Fatal::message(format!("{}: {error}", path.display()), EXIT_USAGE))
+}
+
+/// The images of a release that were asked for: all, where nothing chooses among them.
+pub fn chosen<'a>(session: &Session, release: &'a Release) -> Result<Vec<&'a ReleasedImage>, Fatal> {
+    let selection = &session.config().selection;
+    if selection.regexes.is_empty() && selection.profile_regexes.is_empty() {
+        return Ok(release.images.iter().collect());
+    }
+    let asked: BTreeSet<&ImageName> = session.prepared.plan.to_build().map(|unit| &unit.image).collect();
+    let missing: Vec<&str> =
+        asked.iter().filter(|image| release.image(image).is_none()).map(|image| image.as_str()).collect();
+    if !missing.is_empty() {
+        let message = format!("the release manifest has no {}", missing.join(", "));
+        return Err(Fatal::message(message, EXIT_USAGE)
+            .hinted("leave out regexes and profiles to take all that it has"));
+    }
+    Ok(release.images.iter().filter(|image| asked.contains(&image.name)).collect())
+}
+
+/// Who looks whether the registry has a release.
+pub async fn checker(session: &Session<'_>) -> Result<ReleaseChecker, Fatal> {
+    let config = session.config();
+    let signer = match &config.release.verify_signatures {
+        Some(options) => Some(signer("verify-signatures", config, options).await?),
+        None => None,
+    };
+    let (registries, retries) = (session.registries_alone(), config.build.retries);
+    Ok(ReleaseChecker { registries, retries, tell_wait: |error, pause| tell_pause(error, pause), signer })
+}
+
+/// Writes the digests of a release, where they are asked for.
+pub fn write_digests(config: &Config, release: &Release) -> Result<(), Fatal> {
+    for file in &config.output.reports {
+        let text = match file.format {
+            ReportFormat::Digests => digests::json_of(release),
+            ReportFormat::AnsibleDigests => digests::ansible_of(release),
+            ReportFormat::Json | ReportFormat::Junit | ReportFormat::Html | ReportFormat::Release => continue,
+        };
+        write_whole(&file.path, text)
+            .map_err(|error| Fatal::of_file("write", &file.path, error, EXIT_FAILED))?;
+    }
+    Ok(())
 }
 
 /// The gates, and where their reports go: beside SBOMs, or nowhere that stays.

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
 
+use super::release;
 use crate::config::resolved::Retag;
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::model::ids::{Digest, ImageName};
 use crate::model::plan::BuildPlan;
 use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
-use crate::registry::Registries;
 use crate::registry::error::RegistryError;
 use crate::registry::manifest::Manifest;
+use crate::release::check::ReleaseChecker;
+use crate::report::release::ReleasedImage;
 use crate::session::Session;
 use crate::session::registries::{RegistryFinding, RegistryStatus, report};
 use crate::session::stdio::{tell, tell_pause};
@@ -24,25 +26,28 @@ struct Wanted {
     image: ImageName,
     from: Reference,
     to: Reference,
+    /// The image in the release that it is taken from.
+    released: Option<ReleasedImage>,
 }
 
-/// The registry, and how often it is asked.
+/// The registry, and how many images are asked for at once.
 struct RetagRegistry {
-    registries: Registries,
-    retries: u32,
+    checker: ReleaseChecker,
     at_once: usize,
 }
 
 /// Retags the images asked for; gives the exit code. When one of them is missing, none is retagged.
 pub fn retag(session: &Session, tags: &Retag) -> Result<u8, Fatal> {
-    let wanted = wanted(&session.prepared.plan, tags)?;
-    let options = &session.config().build;
-    let registry = RetagRegistry {
-        registries: session.registries_alone(),
-        retries: options.retries,
-        at_once: options.push_threads,
+    let release = session.config().release.from_release.as_deref().map(release::read).transpose()?;
+    let wanted = match &release {
+        Some(release) => of_release(&release::chosen(session, release)?, tags),
+        None => wanted(&session.prepared.plan, tags),
     };
     let (findings, verdict) = block_on(async {
+        let registry = RetagRegistry {
+            checker: release::checker(session).await?,
+            at_once: session.config().build.push_threads,
+        };
         let found = registry.manifests(&wanted).await;
         let complete: Option<Vec<&Manifest>> = found.iter().map(|it| it.as_ref().ok()).collect();
         Ok(match complete {
@@ -55,32 +60,40 @@ pub fn retag(session: &Session, tags: &Retag) -> Result<u8, Fatal> {
     let done = findings
         .iter()
         .all(|finding| [RegistryStatus::Retagged, RegistryStatus::Unchanged].contains(&finding.status));
+    if let (true, Some(release)) = (done, &release) {
+        release::write_digests(session.config(), release)?;
+    }
     Ok(if done { 0 } else { EXIT_FAILED })
 }
 
-fn wanted(plan: &BuildPlan, tags: &Retag) -> Result<Vec<Wanted>, Fatal> {
+fn wanted(plan: &BuildPlan, tags: &Retag) -> Vec<Wanted> {
     let mut seen = BTreeSet::new();
-    let mut wanted = Vec::new();
     // Of several platforms one tag names them all.
-    for unit in plan.to_build().filter(|unit| seen.insert(&unit.image)) {
+    let images = plan.to_build().filter(|unit| seen.insert(&unit.image));
+    let wanted = images.map(|unit| {
         let tagged = |tag: &Tag| unit.reference.with_tag(tag.as_str());
-        wanted.push(Wanted { image: unit.image.clone(), from: tagged(&tags.from), to: tagged(&tags.to) });
-    }
-    Ok(wanted)
+        Wanted { image: unit.image.clone(), from: tagged(&tags.from), to: tagged(&tags.to), released: None }
+    });
+    wanted.collect()
+}
+
+/// Images of a release, by their digests.
+fn of_release(images: &[&ReleasedImage], tags: &Retag) -> Vec<Wanted> {
+    let wanted = images.iter().map(|image| Wanted {
+        image: image.name.clone(),
+        from: image.pinned(),
+        to: image.reference.with_tag(tags.to.as_str()),
+        released: Some((*image).clone()),
+    });
+    wanted.collect()
 }
 
 impl RetagRegistry {
     /// The manifest of each image under its present tag, or why there is none.
     async fn manifests(&self, wanted: &[Wanted]) -> Vec<Result<Manifest, String>> {
-        let found = stream::iter(wanted).map(async |it| {
-            let asked =
-                retry(self.retries, RegistryError::again, tell_pause, || self.registries.manifest(&it.from))
-                    .await;
-            match asked {
-                Ok(Some(manifest)) => Ok(manifest),
-                Ok(None) => Err(format!("the registry has no {}", it.from)),
-                Err(error) => Err(error.to_string()),
-            }
+        let found = stream::iter(wanted).map(async |it| match &it.released {
+            Some(released) => self.checker.check(released).await,
+            None => self.checker.signed(&it.from).await,
         });
         found.buffered(self.at_once).collect().await
     }
@@ -110,14 +123,13 @@ impl RetagRegistry {
     }
 
     async fn put_one(&self, it: &Wanted, manifest: &Manifest) -> Result<RegistryStatus, RegistryError> {
-        let ask = || self.registries.digest(&it.to);
-        if retry(self.retries, RegistryError::again, tell_pause, ask).await?.as_ref()
-            == Some(&manifest.digest)
-        {
+        let ReleaseChecker { registries, retries, .. } = &self.checker;
+        let ask = || registries.digest(&it.to);
+        if retry(*retries, RegistryError::again, tell_pause, ask).await?.as_ref() == Some(&manifest.digest) {
             return Ok(RegistryStatus::Unchanged);
         }
-        let put = || self.registries.put(&it.to, manifest);
-        retry(self.retries, RegistryError::again, tell_pause, put).await?;
+        let put = || registries.put(&it.to, manifest);
+        retry(*retries, RegistryError::again, tell_pause, put).await?;
         Ok(RegistryStatus::Retagged)
     }
 }

@@ -2,6 +2,7 @@
 //! manifest.
 
 pub mod attaching;
+pub mod check;
 pub mod documents;
 pub mod gates;
 pub mod known;

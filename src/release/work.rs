@@ -12,11 +12,11 @@ use super::gates::{GateSubject, Gates};
 use super::known::{KnownBuild, KnownBuilds};
 use super::provenance::list_statement;
 use crate::build::manifest_lists::Members;
-use crate::engine::OutputSink;
+use crate::engine::{BuildOutput, OutputSink};
 use crate::model::attached::{Attached, DocumentKind};
 use crate::model::event::UnitId;
 use crate::model::failure::Failure;
-use crate::model::gate::GateResult;
+use crate::model::gate::{GateResult, GateVerdict};
 use crate::model::ids::{Digest, ImageName};
 use crate::model::plan::PlannedUnit;
 use crate::model::reference::Reference;
@@ -51,7 +51,7 @@ impl ReleaseWork {
     pub async fn ask_gates(
         &self,
         unit: &PlannedUnit,
-        _output: OutputSink<'_>,
+        output: OutputSink<'_>,
     ) -> Result<GateResult, Failure> {
         let build = self.build(unit)?;
         if let Some(maker) = &self.provenance {
@@ -61,7 +61,12 @@ impl ReleaseWork {
             }
         }
         match &self.gates {
-            Some((gates, dir)) => Ok(gates.ask(&self.subject(unit, &build, dir)).await),
+            Some((gates, dir)) => {
+                let result = gates.ask(&self.subject(unit, &build, dir)).await;
+                let lines = result.gates.iter().flat_map(GateVerdict::lines);
+                lines.for_each(|line| output(BuildOutput::Line(line)));
+                Ok(result)
+            }
             None => Ok(GateResult::default()),
         }
     }

@@ -56,6 +56,25 @@ pub fn json(report: &Report) -> String {
     format!("{:#}\n", Value::Object(images))
 }
 
+/// The same of a release.
+pub fn json_of(release: &Release) -> String {
+    let mut images = Map::new();
+    for image in &release.images {
+        let mut entry = facts(&image.reference, Some(&image.digest));
+        match image.only_platform() {
+            Some(platform) => entry["platform"] = platform.to_string().into(),
+            None => {
+                let platforms = image.platforms.iter();
+                let its = platforms
+                    .map(|(platform, its)| (platform.to_string(), facts(&its.reference, Some(&its.digest))));
+                entry["platforms"] = Value::Object(its.collect());
+            }
+        }
+        images.insert(image.name.to_string(), entry);
+    }
+    format!("{:#}\n", Value::Object(images))
+}
+
 fn facts(reference: &Reference, digest: Option<&Digest>) -> Value {
     json!({
         "reference": reference.to_string(),

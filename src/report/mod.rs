@@ -2,7 +2,7 @@
 
 mod closing;
 pub mod console;
-mod digests;
+pub mod digests;
 pub mod earlier;
 pub mod ended_run;
 pub mod files;

@@ -49,6 +49,8 @@ pub struct ReleasedImage {
 /// An image for one platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasedPlatform {
+    /// Full name that it was pushed by; with several platforms its tag tells the architecture.
+    pub reference: Reference,
     /// Digest of its manifest.
     pub digest: Digest,
     /// Content key.
@@ -94,8 +96,13 @@ impl Release {
                 continue;
             };
             let (key, image_id) = (image.key.clone(), image.image_id.clone());
-            let platform =
-                ReleasedPlatform { digest: digest.clone(), key, image_id, attached: push.attached.clone() };
+            let platform = ReleasedPlatform {
+                reference: image.reference.clone(),
+                digest: digest.clone(),
+                key,
+                image_id,
+                attached: push.attached.clone(),
+            };
             let reference = image.list.clone().unwrap_or_else(|| image.reference.clone());
             let released = match images.iter_mut().position(|it| it.reference == reference) {
                 Some(at) => &mut images[at],
@@ -172,6 +179,18 @@ impl Release {
 }
 
 impl ReleasedImage {
+    /// The platform of an image that is in no manifest list.
+    pub fn only_platform(&self) -> Option<Platform> {
+        let (platform, its) = self.platforms.iter().next()?;
+        (self.platforms.len() == 1 && its.digest == self.digest).then_some(*platform)
+    }
+
+    /// What is to be in the registry for it: each image, and the list of them if there is one, with what is attached to it.
+    pub fn parts(&self) -> impl Iterator<Item = (&Digest, &Attached)> {
+        let list = self.only_platform().is_none().then_some((&self.digest, &self.attached));
+        list.into_iter().chain(self.platforms.values().map(|its| (&its.digest, &its.attached)))
+    }
+
     /// The image by its digest.
     pub fn pinned(&self) -> Reference {
         self.reference.at(&self.digest)

@@ -36,6 +36,8 @@ pub enum RegistryStatus {
     Missing,
     /// There, and not as it would be built.
     Different,
+    /// As it would be built, and without a signature that counts.
+    Unsigned,
     /// The registry or something else could not be asked.
     Unknown,
     /// Got the new tag.
@@ -57,6 +59,7 @@ impl RegistryStatus {
             RegistryStatus::Ok => "ok",
             RegistryStatus::Missing => "missing",
             RegistryStatus::Different => "different",
+            RegistryStatus::Unsigned => "unsigned",
             RegistryStatus::Unknown => "unknown",
             RegistryStatus::Retagged => "retagged",
             RegistryStatus::Unchanged => "unchanged",

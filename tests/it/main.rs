@@ -50,8 +50,10 @@ mod ramdisk;
 mod real_build;
 mod real_faults;
 mod real_tree;
+
 mod registry;
 mod registry_client;
+mod release;
 mod rendered;
 mod reports;
 mod reproducible;

@@ -75,6 +75,8 @@ struct State {
     /// With the beginning of the request that each strikes.
     faults: VecDeque<(String, Fault)>,
     demand: Option<Demand>,
+    /// It lists referrers itself, as OCI 1.1 has it.
+    knows_referrers: bool,
     requests: Vec<String>,
     /// Stands in what it says about errors.
     scrawl: String,
@@ -99,6 +101,28 @@ impl FakeRegistry {
     /// Nothing without this from now on.
     pub fn demand(&self, demand: Demand) {
         self.state().demand = Some(demand);
+    }
+
+    /// Has it list referrers itself from now on.
+    pub fn know_referrers(&self) {
+        self.state().knows_referrers = true;
+    }
+
+    /// What is attached to the manifest of a digest: kind and document, by the order of kinds.
+    pub fn attached(&self, repository: &str, subject: &str) -> Vec<(String, Vec<u8>)> {
+        let state = self.state();
+        let of_repository = state.manifests.iter().filter(|((of, _), _)| of == repository);
+        let mut attached: Vec<(String, Vec<u8>)> = of_repository
+            .filter_map(|(_, (_, bytes))| serde_json::from_slice::<Value>(bytes).ok())
+            .filter(|manifest| manifest["subject"]["digest"] == subject)
+            .map(|manifest| {
+                let document = manifest["layers"][0]["digest"].as_str().expect("a digest");
+                let kind = manifest["artifactType"].as_str().expect("a kind");
+                (kind.to_string(), state.blobs[document].clone())
+            })
+            .collect();
+        attached.sort();
+        attached
     }
 
     /// Puts this into what it says about errors.
@@ -172,8 +196,27 @@ impl FakeRegistry {
         let mut state = self.state();
         let key = (repository.to_string(), digest.clone());
         state.manifests.insert(key, (media_type.to_string(), bytes.to_vec()));
-        state.tags.insert((repository.to_string(), name.to_string()), digest.clone());
+        if !name.starts_with("sha256:") {
+            state.tags.insert((repository.to_string(), name.to_string()), digest.clone());
+        }
         digest
+    }
+
+    /// The list of referrers of a digest.
+    fn referrers(&self, repository: &str, subject: &str) -> Vec<u8> {
+        let state = self.state();
+        let of_repository = state.manifests.iter().filter(|((of, _), _)| of == repository);
+        let entries: Vec<Value> = of_repository
+            .filter_map(|((_, digest), (media_type, bytes))| {
+                let manifest: Value = serde_json::from_slice(bytes).ok()?;
+                (manifest["subject"]["digest"] == subject).then(|| {
+                    json!({"mediaType": media_type, "digest": digest, "size": bytes.len(), "artifactType": manifest["artifactType"]})
+                })
+            })
+            .collect();
+        json!({"schemaVersion": 2, "mediaType": MEDIA_TYPES[0], "manifests": entries})
+            .to_string()
+            .into_bytes()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -252,8 +295,9 @@ impl FakeRegistry {
             Demand::Basic(user, password) => (basic(user, password), "Basic realm=\"test\"".to_string()),
             Demand::Token(..) => {
                 let repository = exchange.path.trim_start_matches("/v2/").split("/manifests").next()?;
-                let repository = repository.split("/blobs").next()?;
-                let access = if exchange.method == "PUT" { "pull,push" } else { "pull" };
+                let repository = repository.split("/blobs").next()?.split("/referrers").next()?;
+                let changes = ["PUT", "POST"].contains(&exchange.method.as_str());
+                let access = if changes { "pull,push" } else { "pull" };
                 let challenge = format!(
                     "Bearer realm=\"http://{}/token\",service=\"fake\",scope=\"repository:{repository}:{access}\"",
                     self.address
@@ -296,7 +340,14 @@ impl FakeRegistry {
                 let mut body = Vec::new();
                 exchange.body().read_to_end(&mut body)?;
                 let digest = self.put(repository, name, &exchange.headers["content-type"], &body);
-                return Ok((201, format!("Docker-Content-Digest: {digest}\r\n"), Vec::new()));
+                let mut headers = format!("Docker-Content-Digest: {digest}\r\n");
+                let manifest: Value = serde_json::from_slice(&body).unwrap_or_default();
+                if let (true, Some(subject)) =
+                    (self.state().knows_referrers, manifest["subject"]["digest"].as_str())
+                {
+                    headers += &format!("OCI-Subject: {subject}\r\n");
+                }
+                return Ok((201, headers, Vec::new()));
             }
             let state = self.state();
             let tagged = state.tags.get(&(repository.to_string(), name.to_string()));
@@ -311,7 +362,28 @@ impl FakeRegistry {
                 None => unknown(),
             });
         }
+        if let Some((repository, subject)) = path.split_once("/referrers/") {
+            let knows_referrers = self.state().knows_referrers;
+            return Ok(match knows_referrers {
+                true => {
+                    let headers = format!("Content-Type: {}\r\n", MEDIA_TYPES[0]);
+                    (200, headers, self.referrers(repository, subject))
+                }
+                false => unknown(),
+            });
+        }
         match path.split_once("/blobs/") {
+            Some((repository, "uploads/")) => {
+                Ok((202, format!("Location: /v2/{repository}/blobs/uploads/1?state=x\r\n"), Vec::new()))
+            }
+            Some((_, "uploads/1")) => {
+                let mut body = Vec::new();
+                exchange.body().read_to_end(&mut body)?;
+                let digest = exchange.query["digest"].clone();
+                assert_eq!((digest_of(&body), exchange.query["state"].as_str()), (digest.clone(), "x"));
+                self.state().blobs.insert(digest, body);
+                Ok((201, String::new(), Vec::new()))
+            }
             Some((_, digest)) => match self.state().blobs.get(digest) {
                 Some(bytes) => Ok((200, String::new(), bytes.clone())),
                 None => Ok(unknown()),
