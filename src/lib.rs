@@ -22,6 +22,7 @@ pub mod registry;
 pub mod release;
 pub mod report;
 pub mod run;
+pub mod sbom;
 pub mod schedule;
 pub mod session;
 pub mod smoke;

@@ -107,7 +107,7 @@ impl Worker for ImageWorker {
                 return Ok(Pushed { digest, attached, ..Pushed::default() });
             };
             let list = self.remote.compose_list(&name, &members, &output).await?;
-            let list_attached = self.release.attach_to_list(&name, &list, &members, &output).await?;
+            let list_attached = self.release.attach_to_list(unit, &name, &list, &members, &output).await?;
             self.remote.name_list(&name, &list, &members, &output).await?;
             Ok(Pushed { digest, list: Some(list.digest), attached, list_attached })
         })
@@ -134,9 +134,7 @@ impl ImageWorker {
         match (freshness, image) {
             (Freshness::Fresh(_), Some(image)) => {
                 self.keep_record(unit, &record, &output);
-                let ids = image.ids();
-                let noted = (ids.into_iter().next().unwrap_or_default(), image.labels().clone());
-                self.note(unit, &record, parents, noted, None)?;
+                self.note(unit, &record, parents, Noted::of(&image), None)?;
                 return Ok(Success::Unchanged(self.reuse(id, key, image, &output)));
             }
             (Freshness::Fresh(_), None) => return Err(Failure::bug("an image that nobody holds is reused")),
@@ -154,7 +152,7 @@ impl ImageWorker {
         let request = self.request(unit, recipe, key.clone(), built_on)?;
         let built = self.run_build(unit, &request, &output).await?;
         self.keep_record(unit, &record, &output);
-        let noted = (built.id.clone(), built.labels.clone());
+        let noted = Noted::of(&ExistingImage::InEngine(built.clone()));
         self.note(unit, &record, parents, noted, Some((started, Timestamp::now())))?;
         self.up_to_date.insert(id, UpToDateImage::built(key.clone(), built.id.clone()));
         Ok(Success::Built(told(key, built)))
@@ -166,7 +164,7 @@ impl ImageWorker {
         unit: &PlannedUnit,
         record: &InputRecord,
         made_from: Vec<ParentImage>,
-        (image, labels): (ImageId, BTreeMap<String, String>),
+        Noted { image, labels, in_registry }: Noted,
         times: Option<(Timestamp, Timestamp)>,
     ) -> Result<(), Failure> {
         if !self.release.comes_before_pushes() {
@@ -182,7 +180,9 @@ impl ImageWorker {
             labels,
             times,
             parents: known::parents(recipe, &made_from),
-            materials: known::materials(recipe, record, dockerfile.as_ref()),
+            sources: known::sources(recipe, record),
+            files: known::files(record, dockerfile.as_ref()),
+            in_registry,
         };
         self.release.known.note(unit.id(), build);
         Ok(())
@@ -421,6 +421,26 @@ impl ImageWorker {
             let at = recipe.parents.iter().position(is_it)?;
             parents[at].alias.as_ref().map(Reference::to_string)
         })))
+    }
+}
+
+/// An image, as documents about it tell of it.
+struct Noted {
+    image: ImageId,
+    labels: BTreeMap<String, String>,
+    in_registry: Option<Digest>,
+}
+
+impl Noted {
+    fn of(image: &ExistingImage) -> Noted {
+        Noted {
+            image: image.ids().into_iter().next().unwrap_or_default(),
+            labels: image.labels().clone(),
+            in_registry: match image {
+                ExistingImage::InEngine(_) => None,
+                ExistingImage::InRegistry(image) => Some(image.digest.clone()),
+            },
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::config::options::{OptionGroup, OptionRole, ReportFormat};
 use crate::config::resolved::Config;
 use crate::config::settings;
 use crate::engine::Engine;
+use crate::engine::container::ContainerEngine;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::model::failure::Failure;
 use crate::model::ids::{Digest, ImageName};
@@ -20,12 +21,14 @@ use crate::release::documents::{DocumentDir, ProvenanceMaker};
 use crate::release::gates::Gates;
 use crate::release::known::KnownBuilds;
 use crate::release::provenance::Material;
+use crate::release::sboms::SbomMaker;
 use crate::release::signer::Cosign;
 use crate::release::work::ReleaseWork;
 use crate::report::digests;
-use crate::report::release::{Release, ReleasedImage};
+use crate::report::release::{ReleaseManifest, ReleasedImage};
+use crate::sbom::cache::InventoryCache;
 use crate::session::stdio::tell_pause;
-use crate::session::{Session, engines};
+use crate::session::{Session, engines, kept};
 use crate::util::input;
 use crate::util::scratch::Scratch;
 use crate::util::write::write_whole;
@@ -64,6 +67,7 @@ pub async fn work(
         None => None,
     };
     Ok(ReleaseWork {
+        sboms: sboms(session, engine).await?,
         provenance,
         gates: gates(config)?,
         attaching: Attaching { registries: registries.clone(), retries: config.build.retries, signer },
@@ -91,15 +95,36 @@ pub async fn signer(option: &str, config: &Config, options: &CosignOptions) -> R
     Ok(signer)
 }
 
+/// SBOMs, when they are asked for; for gates they are made where nobody keeps them.
+async fn sboms(session: &Session<'_>, engine: &Arc<dyn Engine>) -> Result<Option<SbomMaker>, Fatal> {
+    let config = session.config();
+    let options = &config.release;
+    let dir = match &options.sbom {
+        Some(dir) => directory("sbom", dir)?,
+        None if !options.gates.is_empty() => temporary()?,
+        None => return Ok(None),
+    };
+    let holders = engines::each(config, session.environment).await?;
+    Ok(Some(SbomMaker {
+        dir,
+        is_asked_for: options.sbom.is_some(),
+        engine: engine.clone(),
+        holders: holders.into_iter().map(|docker| Arc::new(docker) as Arc<dyn ContainerEngine>).collect(),
+        cache: InventoryCache::new(kept::inventories_dir(session.environment)),
+        patience: engines::patience(config),
+    }))
+}
+
 /// The release manifest of a file.
-pub fn read(path: &Path) -> Result<Release, Fatal> {
+pub fn read(path: &Path) -> Result<ReleaseManifest, Fatal> {
     let text =
         input::read_to_string(path).map_err(|error| Fatal::of_file("read", path, error, EXIT_USAGE))?;
-    Release::read(&text).map_err(|error| Fatal::message(format!("{}: {error}", path.display()), EXIT_USAGE))
+    ReleaseManifest::read(&text)
+        .map_err(|error| Fatal::message(format!("{}: {error}", path.display()), EXIT_USAGE))
 }
 
 /// The images of a release that were asked for: all, where nothing chooses among them.
-pub fn chosen<'a>(session: &Session, release: &'a Release) -> Result<Vec<&'a ReleasedImage>, Fatal> {
+pub fn chosen<'a>(session: &Session, release: &'a ReleaseManifest) -> Result<Vec<&'a ReleasedImage>, Fatal> {
     let selection = &session.config().selection;
     if selection.regexes.is_empty() && selection.profile_regexes.is_empty() {
         return Ok(release.images.iter().collect());
@@ -127,7 +152,7 @@ pub async fn checker(session: &Session<'_>) -> Result<ReleaseChecker, Fatal> {
 }
 
 /// Writes the digests of a release, where they are asked for.
-pub fn write_digests(config: &Config, release: &Release) -> Result<(), Fatal> {
+pub fn write_digests(config: &Config, release: &ReleaseManifest) -> Result<(), Fatal> {
     for file in &config.output.reports {
         let text = match file.format {
             ReportFormat::Digests => digests::json_of(release),

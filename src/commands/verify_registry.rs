@@ -16,7 +16,7 @@ use crate::freshness::forecast::Forecast;
 use crate::freshness::images::RegistryAnswer;
 use crate::model::plan::PlannedUnit;
 use crate::model::reference::{InvalidReference, Reference};
-use crate::report::release::{Release, ReleasedImage};
+use crate::report::release::{ReleaseManifest, ReleasedImage};
 use crate::session::Session;
 use crate::session::contexts::Contexts;
 use crate::session::engines::tell_engine;
@@ -72,7 +72,7 @@ async fn check_signatures(session: &Session<'_>, findings: &mut [RegistryFinding
 }
 
 /// Compares what the registry has with a release; gives the exit code.
-fn verify_release(session: &Session, release: &Release) -> Result<u8, Fatal> {
+fn verify_release(session: &Session, release: &ReleaseManifest) -> Result<u8, Fatal> {
     let images = release::chosen(session, release)?;
     let findings = block_on(async {
         let checker = release::checker(session).await?;

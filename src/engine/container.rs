@@ -511,6 +511,14 @@ pub trait ContainerEngine: Engine {
         path: &'a str,
     ) -> BoxFuture<'a, Result<Option<FileFacts>, EngineError>>;
 
+    /// Content of a file of a container; none when there is none. One that is longer than `limit` is an error.
+    fn whole_file<'a>(
+        &'a self,
+        container: &'a str,
+        path: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, EngineError>>;
+
     /// Hands over the file system of a container as a tar archive, piece by piece.
     fn export<'a>(
         &'a self,

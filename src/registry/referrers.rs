@@ -87,13 +87,13 @@ impl ReferrersList {
 /// Content of an attachment's manifest.
 #[derive(Deserialize)]
 struct AttachmentManifest {
-    subject: Option<Named>,
+    subject: Option<DescribedBlob>,
     #[serde(default)]
-    layers: Vec<Named>,
+    layers: Vec<DescribedBlob>,
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct DescribedBlob {
     digest: Digest,
 }
 

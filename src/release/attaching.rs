@@ -109,6 +109,19 @@ impl Attaching {
         Ok(attached)
     }
 
+    /// A document that is attached to an image; none when it is gone.
+    pub async fn document(
+        &self,
+        repository: &Reference,
+        subject: &Digest,
+        attachment: &Digest,
+        output: OutputSink<'_>,
+    ) -> Result<Option<Bytes>, Failure> {
+        let ask = || self.registries.attached(repository, subject, attachment);
+        let found = retry(self.retries, RegistryError::again, waits(output), ask).await;
+        found.map_err(|error| failed("read what is attached to it", error))
+    }
+
     async fn sign(
         &self,
         signer: &Cosign,

@@ -95,7 +95,7 @@ impl ProvenanceMaker {
             material.facts.insert("imageId", id.to_string());
             materials.push(material);
         }
-        materials.extend(build.materials.iter().chain(&self.overrides).cloned());
+        materials.extend(build.sources.iter().chain(&build.files).chain(&self.overrides).cloned());
         let facts = BuildFacts {
             image: unit.image.to_string(),
             platform: unit.platform,

@@ -7,5 +7,6 @@ pub mod documents;
 pub mod gates;
 pub mod known;
 pub mod provenance;
+pub mod sboms;
 pub mod signer;
 pub mod work;

@@ -11,7 +11,7 @@ use super::documents::{DocumentDir, ProvenanceMaker, stem};
 use super::gates::{GateSubject, Gates};
 use super::known::{KnownBuild, KnownBuilds};
 use super::provenance::list_statement;
-use crate::build::manifest_lists::Members;
+use super::sboms::{KINDS as SBOMS, SbomMaker};
 use crate::engine::{BuildOutput, OutputSink};
 use crate::model::attached::{Attached, DocumentKind};
 use crate::model::event::UnitId;
@@ -19,11 +19,16 @@ use crate::model::failure::Failure;
 use crate::model::gate::{GateResult, GateVerdict};
 use crate::model::ids::{Digest, ImageName};
 use crate::model::plan::PlannedUnit;
+use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::registry::manifest::Manifest;
+use crate::sbom::subject::time;
+use crate::sbom::{cyclonedx, spdx};
 
 /// What a run does for a release.
 pub struct ReleaseWork {
+    /// Who makes SBOMs, when they are asked for, or gates are.
+    pub sboms: Option<SbomMaker>,
     /// Who makes provenance, when it is asked for.
     pub provenance: Option<ProvenanceMaker>,
     /// Gates that images must pass, with the directory for their reports.
@@ -39,7 +44,7 @@ pub struct ReleaseWork {
 impl ReleaseWork {
     /// True when builds have to be noted: something is made of them.
     pub fn makes_documents(&self) -> bool {
-        self.provenance.is_some()
+        self.sboms.is_some() || self.provenance.is_some()
     }
 
     /// True when something is to be done with images that are up to date before they are pushed.
@@ -48,12 +53,12 @@ impl ReleaseWork {
     }
 
     /// Makes the documents about an image and asks the gates about it.
-    pub async fn ask_gates(
-        &self,
-        unit: &PlannedUnit,
-        output: OutputSink<'_>,
-    ) -> Result<GateResult, Failure> {
+    pub async fn ask_gates(&self, unit: &PlannedUnit, output: OutputSink<'_>) -> Result<GateResult, Failure> {
         let build = self.build(unit)?;
+        if let Some(maker) = &self.sboms {
+            let sources = self.known.sources(&unit.id());
+            maker.write(unit, &build, &sources, &self.attaching, output).await?;
+        }
         if let Some(maker) = &self.provenance {
             // Of an image that is not pushed it is its id that is told; a push writes it anew.
             if let Ok(id) = build.image.as_str().parse() {
@@ -83,6 +88,11 @@ impl ReleaseWork {
             ("KOLLA_BUILD_IMAGE_ID", build.image.to_string()),
             ("KOLLA_BUILD_KEY", build.key.to_string()),
         ];
+        if let Some(maker) = &self.sboms {
+            let file = |kind| maker.dir.file(unit, kind).display().to_string();
+            variables.push(("KOLLA_BUILD_SBOM_SPDX", file(DocumentKind::Spdx)));
+            variables.push(("KOLLA_BUILD_SBOM_CYCLONEDX", file(DocumentKind::Cyclonedx)));
+        }
         if let Some(maker) = &self.provenance {
             let file = maker.dir.file(unit, DocumentKind::Provenance);
             variables.push(("KOLLA_BUILD_PROVENANCE", file.display().to_string()));
@@ -109,6 +119,11 @@ impl ReleaseWork {
             return Ok(Attached::default());
         }
         let mut documents = BTreeMap::new();
+        if let Some(maker) = self.sboms.as_ref().filter(|maker| maker.is_asked_for) {
+            for kind in SBOMS {
+                documents.insert(kind, Bytes::from(maker.dir.read(unit, kind)?));
+            }
+        }
         if let Some(maker) = &self.provenance {
             let pushed = |parent: &str| self.pushed(unit, parent);
             let text = maker.write(unit, &*self.build(unit)?, pushed, digest).await?;
@@ -118,19 +133,32 @@ impl ReleaseWork {
         self.attaching.attach(&unit.reference, &subject, documents, output).await
     }
 
-    /// Attaches documents to a manifest list that is to get a name, and signs all of it, so that the name never stands for
+    /// Attaches documents to a manifest list of a unit's image that is to get a name, and signs all of it, so that the name never stands for
     /// less.
     pub async fn attach_to_list(
         &self,
+        unit: &PlannedUnit,
         name: &Reference,
         list: &Manifest,
-        members: &Members,
+        members: &BTreeMap<Platform, Reference>,
         output: OutputSink<'_>,
     ) -> Result<Attached, Failure> {
         if !self.makes_documents() && self.attaching.signer.is_none() {
             return Ok(Attached::default());
         }
         let mut documents = BTreeMap::new();
+        if self.sboms.as_ref().is_some_and(|maker| maker.is_asked_for) {
+            let image = unit.image.as_str();
+            let created = time(self.build(unit)?.created());
+            let of_list = [
+                (DocumentKind::Spdx, spdx::list_document(image, name, &list.digest, &created, members)),
+                (
+                    DocumentKind::Cyclonedx,
+                    cyclonedx::list_document(image, name, &list.digest, &created, members),
+                ),
+            ];
+            documents.extend(of_list.map(|(kind, text)| (kind, Bytes::from(text))));
+        }
         if self.provenance.is_some() {
             let text = list_statement(name, &list.digest, members);
             documents.insert(DocumentKind::Provenance, Bytes::from(text));

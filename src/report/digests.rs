@@ -6,7 +6,7 @@ use std::iter;
 use serde_json::{Map, Value, json};
 
 use super::format::{Report, ReportedImage};
-use super::release::Release;
+use super::release::ReleaseManifest;
 use crate::model::ids::{Digest, ImageName};
 use crate::model::reference::Reference;
 
@@ -57,7 +57,7 @@ pub fn json(report: &Report) -> String {
 }
 
 /// The same of a release.
-pub fn json_of(release: &Release) -> String {
+pub fn json_of(release: &ReleaseManifest) -> String {
     let mut images = Map::new();
     for image in &release.images {
         let mut entry = facts(&image.reference, Some(&image.digest));
@@ -99,7 +99,7 @@ pub fn ansible(report: &Report) -> String {
 }
 
 /// The same of a release.
-pub fn ansible_of(release: &Release) -> String {
+pub fn ansible_of(release: &ReleaseManifest) -> String {
     variables(release.images.iter().map(|image| (&image.name, image.pinned().to_string())))
 }
 

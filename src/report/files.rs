@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::ended_run::{EndedRun, RunFacts};
-use super::release::Release;
+use super::release::ReleaseManifest;
 use super::summary::Summary;
 use super::timeline::Timeline;
 use super::{ReportError, Reporter, digests, html, junit};
@@ -57,7 +57,7 @@ pub fn write_reports(run: &EndedRun, targets: &[(ReportFormat, Destination)]) ->
             ReportFormat::Digests => ("the digests", Ok(digests::json(&report))),
             ReportFormat::AnsibleDigests => ("the digests for kolla-ansible", Ok(digests::ansible(&report))),
             ReportFormat::Release => {
-                let release = Release::of(&report).map_err(io::Error::other);
+                let release = ReleaseManifest::of(&report).map_err(io::Error::other);
                 ("the release manifest", release.map(|release| release.to_json()))
             }
         };

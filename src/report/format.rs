@@ -246,10 +246,10 @@ pub struct ReportedPush {
     /// Digest of the manifest list that this push has completed.
     pub list: Option<Digest>,
     /// What was attached to the image: digests of `spdx`, `cyclonedx` and `provenance`, and whether all is `signed`.
-    #[serde(default, skip_serializing_if = "Attached::is_empty")]
+    #[serde(default)]
     pub attached: Attached,
     /// What was attached to that list.
-    #[serde(default, skip_serializing_if = "Attached::is_empty")]
+    #[serde(default)]
     pub list_attached: Attached,
 }
 

@@ -19,7 +19,7 @@ pub const RELEASE_VERSION: u32 = 1;
 
 /// Images that belong together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Release {
+pub struct ReleaseManifest {
     /// Version of the format, [`RELEASE_VERSION`] when written by this program.
     pub release_version: u32,
     /// Version of kolla-build that wrote it.
@@ -79,9 +79,9 @@ pub enum NoRelease {
     Unknown(u32),
 }
 
-impl Release {
+impl ReleaseManifest {
     /// The release of a run. It is one only when every image that was asked for is in the registry.
-    pub fn of(report: &Report) -> Result<Release, NoRelease> {
+    pub fn of(report: &Report) -> Result<ReleaseManifest, NoRelease> {
         if report.run.interrupted {
             return Err(NoRelease::Interrupted);
         }
@@ -136,11 +136,11 @@ impl Release {
             return Err(NoRelease::NotPushed(missing));
         }
         let (version, created) = (env!("CARGO_PKG_VERSION").to_string(), report.run.end);
-        Ok(Release { release_version: RELEASE_VERSION, version, created, images })
+        Ok(ReleaseManifest { release_version: RELEASE_VERSION, version, created, images })
     }
 
     /// Reads a release manifest.
-    pub fn read(text: &str) -> Result<Release, NoRelease> {
+    pub fn read(text: &str) -> Result<ReleaseManifest, NoRelease> {
         #[derive(Deserialize)]
         struct Version {
             release_version: u32,
@@ -218,14 +218,14 @@ mod tests {
         plan
     }
 
-    fn after(pushes: &[(&str, &str, Option<&str>)]) -> Result<Release, NoRelease> {
+    fn after(pushes: &[(&str, &str, Option<&str>)]) -> Result<ReleaseManifest, NoRelease> {
         let mut events = Vec::new();
         for (name, own, list) in pushes {
             events.push(finished(name, built()));
             events.push(Event::PushStarted { unit: unit(name), worker: 0 });
             events.push(pushed(unit(name), Some(digest(own)), list.map(digest)));
         }
-        Release::of(&report_of(&two_platforms(), &events))
+        ReleaseManifest::of(&report_of(&two_platforms(), &events))
     }
 
     #[test]
@@ -238,13 +238,14 @@ mod tests {
         );
         let platforms: Vec<_> = base.platforms.values().map(|platform| platform.digest.clone()).collect();
         assert_eq!(platforms, [digest("1"), digest("2")]);
-        assert_eq!(Release::read(&release.to_json()), Ok(release.clone()));
+        assert_eq!(ReleaseManifest::read(&release.to_json()), Ok(release.clone()));
         assert_eq!(release.digests().count(), 3);
     }
 
     #[test]
     fn there_is_no_half_release() {
-        let missing = |result: Result<Release, NoRelease>| result.expect_err("no release").to_string();
+        let missing =
+            |result: Result<ReleaseManifest, NoRelease>| result.expect_err("no release").to_string();
         assert_eq!(
             missing(after(&[("base", "1", None)])),
             "there is no release, as 2 images are not pushed: base (linux/arm64), the list of base"
@@ -253,13 +254,16 @@ mod tests {
             missing(after(&[("base", "1", None), ("base@arm64", "2", None)])).ends_with("the list of base")
         );
         let events = [finished("base", failed("no"))];
-        assert!(missing(Release::of(&report_of(&plan(&["base"]), &events))).contains("base (linux/amd64)"));
-        assert!(Release::of(&report_of(&plan(&["base"]), &[Event::Interrupted])).is_err());
+        assert!(
+            missing(ReleaseManifest::of(&report_of(&plan(&["base"]), &events)))
+                .contains("base (linux/amd64)")
+        );
+        assert!(ReleaseManifest::of(&report_of(&plan(&["base"]), &[Event::Interrupted])).is_err());
     }
 
     #[test]
     fn what_is_no_release_is_told() {
-        assert_eq!(Release::read("{\"release_version\": 2}"), Err(NoRelease::Unknown(2)));
-        assert!(matches!(Release::read("{}"), Err(NoRelease::Unreadable(_))));
+        assert_eq!(ReleaseManifest::read("{\"release_version\": 2}"), Err(NoRelease::Unknown(2)));
+        assert!(matches!(ReleaseManifest::read("{}"), Err(NoRelease::Unreadable(_))));
     }
 }

@@ -7,15 +7,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustls::crypto::ring;
-
 use super::stack::StackFile;
-use crate::util::hex::hex;
 use crate::util::input;
+use crate::util::random::{self, NoRandom};
 use crate::util::write::write_private;
-
-/// Bytes of a password.
-const PASSWORD_BYTES: usize = 16;
 
 /// Why the state of a stack can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +39,9 @@ pub enum StateError {
         /// Why the file can't be used.
         reason: String,
     },
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers for passwords")]
-    Random,
+    /// No password could be made.
+    #[error(transparent)]
+    Random(#[from] NoRandom),
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> StateError + '_ {
@@ -173,9 +168,7 @@ fn private_dir(path: &Path) -> Result<(), StateError> {
 }
 
 fn password() -> Result<String, StateError> {
-    let mut bytes = [0; PASSWORD_BYTES];
-    ring::default_provider().secure_random.fill(&mut bytes).map_err(|_| StateError::Random)?;
-    Ok(hex(&bytes))
+    Ok(random::hex_digits()?)
 }
 
 /// Eight random digits, for names that are to be nobody else's.

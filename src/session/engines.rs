@@ -41,11 +41,16 @@ fn connect(host: DockerHost, patience: Duration) -> Connecting {
 
 /// Reaches every engine that is named, each for itself; `doing` is told of each.
 pub async fn every(config: &Config, environment: &Environment, doing: &str) -> Result<Vec<Docker>, Fatal> {
+    let engines = each(config, environment).await?;
+    engines.iter().for_each(|docker| drop(tell_engine(docker, doing)));
+    Ok(engines)
+}
+
+/// Reaches every engine that is named, each for itself.
+pub async fn each(config: &Config, environment: &Environment) -> Result<Vec<Docker>, Fatal> {
     let mut engines = Vec::new();
     for (host, _) in hosts(config, environment)? {
-        let docker = host.connect().await.map_err(|error| unreachable(config, &error))?;
-        tell_engine(&docker, doing);
-        engines.push(docker);
+        engines.push(host.connect().await.map_err(|error| unreachable(config, &error))?);
     }
     Ok(engines)
 }

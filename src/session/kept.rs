@@ -27,6 +27,11 @@ pub fn durations_file(environment: &Environment) -> Option<PathBuf> {
     Some(environment.cache_dir.as_ref()?.join("durations.json"))
 }
 
+/// Where inventories of images are.
+pub fn inventories_dir(environment: &Environment) -> Option<PathBuf> {
+    Some(environment.cache_dir.as_ref()?.join("inventories"))
+}
+
 /// Where fetched sources are; none when no place is named.
 pub fn sources_dir(config: &Config, environment: &Environment) -> Option<PathBuf> {
     let named = config.build.source_cache.clone();

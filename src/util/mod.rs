@@ -14,6 +14,7 @@ pub mod once_map;
 pub mod places;
 pub mod plain;
 pub mod process;
+pub mod random;
 pub mod retry;
 pub mod scratch;
 pub mod secrets;

@@ -34,6 +34,9 @@ use super::transport::Exchange;
 /// So much of what a container or a command in it wrote is kept, the end.
 const KEPT_OUTPUT: usize = 1 << 20;
 
+/// Bytes of an archive of one file beside its content, at most.
+const ARCHIVE_OVERHEAD: usize = 16 * 1024;
+
 /// A filter for what has all of these labels.
 fn filter<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> HashMap<&'static str, Vec<String>> {
     HashMap::from([("label", labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect())])
@@ -112,12 +115,18 @@ impl Docker {
         self.collect(Box::pin(self.client.logs(name, Some(options)))).await
     }
 
-    async fn read_file(&self, container: &str, path: &str) -> Result<Option<FileFacts>, EngineError> {
+    /// A file of which at most so many bytes are read, with its place in an archive.
+    async fn read_file(
+        &self,
+        container: &str,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<FileFacts>, EngineError> {
         let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
         let mut pieces = Box::pin(self.client.download_from_container(container, Some(options)));
         let mut archive = Vec::new();
         // A directory comes with all that is in it, of which the first member is enough.
-        while archive.len() < KEPT_OUTPUT
+        while archive.len() < limit
             && let Some(piece) = pieces.next().await
         {
             match self.or_missing(piece)? {
@@ -270,7 +279,25 @@ impl ContainerEngine for Docker {
         container: &'a str,
         path: &'a str,
     ) -> BoxFuture<'a, Result<Option<FileFacts>, EngineError>> {
-        self.read_file(container, path).boxed()
+        self.read_file(container, path, KEPT_OUTPUT).boxed()
+    }
+
+    fn whole_file<'a>(
+        &'a self,
+        container: &'a str,
+        path: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, EngineError>> {
+        async move {
+            let Some(file) = self.read_file(container, path, limit).await? else { return Ok(None) };
+            // The archive that it comes in is longer than the file.
+            if file.content.len() + ARCHIVE_OVERHEAD >= limit {
+                let reason = format!("{path} is longer than {limit} bytes");
+                return Err(EngineError::Garbage { endpoint: self.endpoint.clone(), reason });
+            }
+            Ok(Some(file.content))
+        }
+        .boxed()
     }
 
     fn export<'a>(

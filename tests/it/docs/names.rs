@@ -16,19 +16,24 @@ use crate::support::project::Project;
 use crate::support::pushed::Pushed;
 
 /// Options of other programs that documents name.
-const OPTIONS_OF_OTHERS: [&str; 12] = [
+const OPTIONS_OF_OTHERS: [&str; 17] = [
     "allow",
     "check",
     "disk",
+    "exit-code",
+    "fail-on",
     "from",
     "ignore-missing",
     "input",
     "mount",
     "no-install-recommends",
+    "output",
     "path",
     "rm",
+    "severity",
     "strip-components",
     "test",
+    "tlog-upload",
 ];
 
 fn regex(pattern: &str) -> Regex {
@@ -196,6 +201,7 @@ fn eventful_report() -> Value {
             "--report=report.json",
             "--nobuildkit",
             "--smoke=s.yaml",
+            "--gate=true",
         ])
         .exits(1);
     json(&project.read("report.json"))
@@ -218,6 +224,7 @@ fn every_key_of_a_report_is_described_and_no_other() {
         ("#### failure", keys(of_images("failure"))),
         ("#### retries", keys(retries)),
         ("#### smoke", keys(of_images("smoke"))),
+        ("#### gate", keys(of_images("gate"))),
         ("#### push", keys(of_images("push"))),
     ] {
         assert_eq!(found, first_column(&document, heading), "{heading}");

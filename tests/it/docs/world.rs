@@ -22,25 +22,30 @@ const BASE_IMAGES: [&str; 3] = ["quay.io/rockylinux/rockylinux:10", BASE_IMAGE, 
 const LAST_LINES: usize = 12;
 
 /// Programs that documents call, and that do nothing here, or print this.
-const STAND_INS: [(&str, &str); 9] = [
+const STAND_INS: [(&str, &str); 12] = [
     ("apt", ""),
     ("cargo", ""),
+    ("cosign", ""),
     ("docker", ""),
+    ("grype", ""),
     ("kolla-ansible", ""),
     ("make", ""),
     ("openssl", "0123abcd"),
     ("openstack", ""),
     ("sha256sum", ""),
     ("tar", ""),
+    ("trivy", ""),
 ];
 
 /// Programs of this machine that documents, the program or this test call. There are no others.
-const REAL: [&str; 4] = ["git", "mkdir", "sh", "timeout"];
+const REAL: [&str; 5] = ["git", "grep", "mkdir", "sh", "timeout"];
 
 /// Files that documents take for given.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 14] = [
     ("home/pip.conf", "[global]\n"),
     ("work/apt.conf", "Acquire::Retries \"3\";\n"),
+    ("work/cosign.key", "a key\n"),
+    ("work/cosign.pub", "a key\n"),
     ("work/corporate.pem", "-----BEGIN CERTIFICATE-----\n"),
     ("work/keystone/setup.py", "keystone\n"),
     ("work/parcel/pyproject.toml", "[project]\n"),

@@ -1,0 +1,140 @@
+//! SBOMs in CycloneDX 1.6, as JSON (<https://cyclonedx.org/docs/1.6/json/>) [pure].
+//!
+//! The crate for it, cyclonedx-bom, ends with version 1.5.
+
+use serde_json::{Value, json};
+
+use super::inventory::{Inventory, Package};
+use super::subject::{InstalledSource, Members, Subject, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid};
+use crate::model::ids::Digest;
+use crate::model::reference::Reference;
+
+const IMAGE: &str = "image";
+
+/// The document about an image.
+pub fn document(subject: &Subject, inventory: &Inventory, sources: &[InstalledSource]) -> String {
+    let Subject { name, reference, platform, image_id, key, created } = subject;
+    let mut image = json!({
+        "type": "container",
+        "bom-ref": IMAGE,
+        "name": name,
+        "version": reference.tag.as_deref().unwrap_or_default(),
+        "purl": image_purl(reference, image_id, Some(*platform)),
+        "properties": [property("reference", &reference.to_string()), property("key", key)],
+    });
+    if let Some(sha256) = sha256(image_id) {
+        image["hashes"] = json!([{"alg": "SHA-256", "content": sha256}]);
+    }
+    let of_packages = inventory.packages.iter().enumerate();
+    let mut components: Vec<Value> =
+        of_packages.map(|(number, package)| of_package(number + 1, package, inventory)).collect();
+    components.extend(sources.iter().enumerate().map(|(number, source)| of_source(number + 1, source)));
+    let aggregate = if inventory.incomplete.is_empty() { "complete" } else { "incomplete" };
+    let mut document = new(&time(*created), image, components);
+    document["compositions"] = json!([{"aggregate": aggregate, "assemblies": [IMAGE]}]);
+    if !inventory.incomplete.is_empty() {
+        let told: Vec<Value> =
+            inventory.incomplete.iter().map(|reason| property("incomplete", reason)).collect();
+        document["metadata"]["properties"] = json!(told);
+    }
+    text(document)
+}
+
+/// The document about a manifest list of images, each for a platform.
+pub fn list_document(
+    name: &str,
+    list: &Reference,
+    digest: &Digest,
+    created: &str,
+    members: &Members,
+) -> String {
+    let index = json!({
+        "type": "container",
+        "bom-ref": IMAGE,
+        "name": name,
+        "version": list.tag.as_deref().unwrap_or_default(),
+        "purl": image_purl(list, digest.as_str(), None),
+    });
+    let member = |(platform, member): (&crate::model::platform::Platform, &Reference)| {
+        let digest = member.digest.as_deref().unwrap_or_default();
+        let mut image = json!({
+            "type": "container",
+            "bom-ref": format!("image-{}", platform.arch.debian()),
+            "name": name,
+            "version": digest,
+            "purl": image_purl(&member.bare(), digest, Some(*platform)),
+        });
+        if let Some(sha256) = sha256(digest) {
+            image["hashes"] = json!([{"alg": "SHA-256", "content": sha256}]);
+        }
+        image
+    };
+    text(new(created, index, members.iter().map(member).collect()))
+}
+
+fn new(created: &str, subject: Value, components: Vec<Value>) -> Value {
+    let contained: Vec<&Value> = components.iter().map(|component| &component["bom-ref"]).collect();
+    let dependencies = json!([{"ref": IMAGE, "dependsOn": contained}]);
+    json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": "",
+        "version": 1,
+        "metadata": {
+            "timestamp": created,
+            "tools": {"components": [{"type": "application", "name": TOOL, "version": TOOL_VERSION}]},
+            "component": subject,
+        },
+        "components": components,
+        "dependencies": dependencies,
+    })
+}
+
+fn text(mut document: Value) -> String {
+    // Another content is another document.
+    document["serialNumber"] = json!(format!("urn:uuid:{}", uuid(&document.to_string())));
+    format!("{document:#}\n")
+}
+
+fn of_package(number: usize, found: &Package, inventory: &Inventory) -> Value {
+    let mut component = json!({
+        "type": "library",
+        "bom-ref": format!("package-{number}"),
+        "name": found.name,
+        "version": found.version,
+        "purl": found.purl(&inventory.distro, &inventory.distro_version),
+    });
+    if !found.expression.is_empty() {
+        component["licenses"] = json!([{"expression": found.expression}]);
+    } else if !found.licence.is_empty() {
+        component["licenses"] = json!([{"license": {"name": found.licence}}]);
+    }
+    let facts = [("location", &found.location), ("source", &found.source)];
+    let properties: Vec<Value> = facts
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| property(name, value))
+        .collect();
+    if !properties.is_empty() {
+        component["properties"] = json!(properties);
+    }
+    component
+}
+
+fn of_source(number: usize, source: &InstalledSource) -> Value {
+    let mut component = json!({
+        "type": "file",
+        "bom-ref": format!("source-{number}"),
+        "name": source.section,
+        "version": source.version(),
+        "purl": source.purl(),
+    });
+    if let Some(sha256) = source.digests.get("sha256") {
+        component["hashes"] = json!([{"alg": "SHA-256", "content": sha256}]);
+    }
+    component
+}
+
+fn property(name: &str, value: &str) -> Value {
+    json!({"name": format!("kolla-build:{name}"), "value": value})
+}
