@@ -274,8 +274,7 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         "Write what each image was made from, as an in-toto statement of SLSA's kind; attach it to images that are pushed",
     )
     .writes(Documents)
-    .role(OfBuilds)
-    .common(),
+    .role(OfBuilds),
     ours(
         Push,
         "gate",
@@ -283,8 +282,7 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         "Command that each image must pass before it is pushed, told of it by KOLLA_BUILD_ variables; may be repeated",
     )
     .means(Meaning::Command)
-    .role(OfBuilds)
-    .common(),
+    .role(OfBuilds),
     ours(Push, "gate_warn", Flag, "Only warn of images that a --gate does not let pass").role(OfBuilds),
     ours(Push, "gate_timeout", Integer { min: 1 }, "Seconds after which a --gate is ended, and the image not let pass")
         .value("SECONDS")
@@ -296,8 +294,7 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         "Sign pushed images, and what is attached to them, with cosign: cosign, cosign=KEY or 'cosign=KEY OPTIONS'",
     )
     .means(Meaning::Cosign)
-    .role(OfBuilds)
-    .common(),
+    .role(OfBuilds),
     ours(Build, "watch", Flag, "Rebuild whenever a file that images are made from changes, until interrupted"),
     kolla(Build, "retries", Integer { min: 0 }, "Retries after a failure that may be temporary")
         .short('r')

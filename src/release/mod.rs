@@ -6,6 +6,7 @@ pub mod check;
 pub mod documents;
 pub mod gates;
 pub mod known;
+pub mod notes;
 pub mod provenance;
 pub mod sboms;
 pub mod signer;

@@ -32,7 +32,10 @@ pub(super) fn expression(text: &str) -> Option<String> {
     if text.is_empty() || text.contains('\n') {
         return None;
     }
-    if let Ok(expression) = Expression::parse_mode(text, ParseMode::STRICT) {
+    // One that is explained elsewhere is of no use to who has only this.
+    if let Ok(expression) = Expression::parse_mode(text, ParseMode::STRICT).as_ref()
+        && !text.contains("LicenseRef-")
+    {
         return Some(expression.to_string());
     }
     let lower = text.to_lowercase();
@@ -61,6 +64,7 @@ mod tests {
             ("BSD", None),
             ("", None),
             ("MIT\nmore", None),
+            ("LicenseRef-Repoze-BSD-derived", None),
         ] {
             assert_eq!(expression(text).as_deref(), expected, "{text}");
         }
