@@ -12,12 +12,10 @@ use serde::Serialize;
 use crate::dockerfile::package_caches::MOUNTS;
 use crate::engine::docker::{CacheRecord, HeldImage};
 use crate::model::ids::ImageId;
-use crate::model::labels::{KEY_LABEL, PARENT_LABEL};
+use crate::model::labels::{CREATED_LABEL, KEY_LABEL, PARENT_LABEL, VERSION_LABEL, is_given};
 
 /// The label that carries an image's name.
 const TITLE_LABEL: &str = "org.opencontainers.image.title";
-/// The one that tells when it was made.
-const CREATED_LABEL: &str = "org.opencontainers.image.created";
 
 /// How BuildKit describes a build context that was sent with the request or over a session of ours, as this program sends
 /// it. `docker build` and buildx send theirs otherwise.
@@ -136,6 +134,34 @@ pub fn images(
     prune.remove = removed.into_iter().map(|(_, removal)| removal).collect();
     prune.keep.sort_by(|a, b| (&a.image, &a.id).cmp(&(&b.image, &b.id)));
     prune
+}
+
+impl ImagePrune {
+    /// Leaves those that are but steps of builds.
+    pub fn leave_steps(&mut self, steps: &HashSet<ImageId>) {
+        let (steps, going): (Vec<Removal>, Vec<Removal>) = std::mem::take(&mut self.remove)
+            .into_iter()
+            .partition(|removal| removal.references.is_empty() && steps.contains(&removal.id));
+        self.remove = going;
+        let reason = "it is a step of a build, which may be going on";
+        self.keep.extend(steps.into_iter().map(|step| Kept {
+            image: step.image,
+            id: step.id,
+            reason: reason.to_string(),
+        }));
+    }
+}
+
+/// True when the newest of these commands, as the classic builder and Podman tell them, gives a label of ours and not yet
+/// the last one: what they have made is a step to an image, and none itself. They give one label after another.
+pub fn is_step(history: &[String]) -> bool {
+    let label = |command: &String| {
+        let (_, label) = command.split_once("#(nop)")?;
+        let label = label.trim_start().strip_prefix("LABEL ")?;
+        let name = label.split('=').next()?.trim_matches('"');
+        Some(is_given(name) && !label.contains(VERSION_LABEL))
+    };
+    history.first().and_then(label).unwrap_or(false)
 }
 
 impl Rules {
@@ -375,6 +401,28 @@ mod tests {
         let theirs = HeldImage { id: "theirs".into(), tags: Vec::new(), ..base.clone() };
         let prune = decide(&[base, theirs], &[], None);
         assert_eq!((removed(&prune).len(), prune.keep.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_step_of_a_build_stays() {
+        let history =
+            |newest: &str| vec![newest.to_string(), "/bin/sh -c #(nop)  LABEL build-date=1".to_string()];
+        let step = |name: &str| history(&format!("/bin/sh -c #(nop)  LABEL {name}=x"));
+        for name in ["build-date", KEY_LABEL, PARENT_LABEL, TITLE_LABEL, "org.opencontainers.image.url"] {
+            assert!(is_step(&step(name)), "{name}");
+        }
+        assert!(is_step(&history("/bin/sh -c #(nop) LABEL \"kolla-build.key\"=\"x\"")), "Podman's");
+        let all = "/bin/sh -c #(nop) LABEL \"build-date\"=\"x\" \"org.opencontainers.image.version\"=\"t\"";
+        for whole in [step(VERSION_LABEL), step("maintainer"), history("RUN /bin/sh -c true # buildkit")] {
+            assert!(!is_step(&whole), "{whole:?}");
+        }
+        assert!(!is_step(&history(all)) && !is_step(&[]));
+
+        let held = [ours("old", &[], "debian", 1), ours("step", &[], "debian", 1)];
+        let mut prune = decide(&held, &[], None);
+        prune.leave_steps(&["step".into()].into());
+        assert_eq!(removed(&prune), ["old"]);
+        assert_eq!(prune.keep.iter().map(|kept| kept.id.as_str()).collect::<Vec<_>>(), ["step"]);
     }
 
     #[test]
