@@ -2,10 +2,12 @@
 
 mod affected;
 mod build;
+mod compare_builds;
 mod explain;
 mod export_bake;
 mod export_pipeline;
 mod export_ramdisk;
+mod image_files;
 mod list_platforms;
 mod merge_summaries;
 #[cfg(test)]
@@ -162,6 +164,7 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
         Task::Prune { tags, package_cache_days, dry_run } => {
             prune::prune(&session, tags.as_deref(), *package_cache_days, *dry_run)
         }
+        Task::CompareBuilds(builds) => compare_builds::compare_builds(&session, builds),
         Task::Build => build::build(session),
     }
 }

@@ -331,9 +331,9 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         .reads(InputPath::Reports)
         .role(Task(TaskKind::MergeSummaries)),
     ours(Tasks, "plan", Flag, "Show what would be built, and why").role(Task(TaskKind::Plan)).common(),
-    ours(Tasks, "plan_format", Choice(&["text", "json"]), "Output format of --plan and --prune")
+    ours(Tasks, "plan_format", Choice(&["text", "json"]), "Output format of --plan, --prune and --compare-builds")
         .value("FORMAT")
-        .role(OfTask(&[TaskKind::Plan, TaskKind::Prune])),
+        .role(OfTask(&[TaskKind::Plan, TaskKind::Prune, TaskKind::CompareBuilds])),
     ours(Tasks, "prune", Flag, "Remove untagged kolla-build images that nothing uses, and their build cache")
         .role(Task(TaskKind::Prune)),
     ours(Tasks, "prune_tags", Text, "With --prune, remove kolla-build images with other matching tags, too")
@@ -349,6 +349,16 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     .role(OfTask(&[TaskKind::Prune])),
     ours(Tasks, "dry_run", Flag, "With --prune, only show what would be removed")
         .role(OfTask(&[TaskKind::Prune])),
+    ours(
+        Tasks,
+        "compare_builds",
+        List,
+        "Compare the files of two images, and say which packages differ; one image alone is compared between two engines",
+    )
+    .value("A,B")
+    .role(Task(TaskKind::CompareBuilds)),
+    ours(Tasks, "compare_times", Flag, "With --compare-builds, times of files count as differences, too")
+        .role(OfTask(&[TaskKind::CompareBuilds])),
     kolla(Output, "logs_dir", Text, "Directory of build logs, one per image").writes(Logs).common(),
     kolla(Output, "summary", Flag, "Print a summary of all images at the end"),
     kolla(Output, "format", Choice(&["json", "none"]), "Format of the machine-readable summary")

@@ -83,6 +83,8 @@ pub enum Task {
         /// True when it is only shown.
         dry_run: bool,
     },
+    /// Tell where the files of two images differ.
+    CompareBuilds(ComparedBuilds),
     /// Write down what the matched images would be built from.
     Lock(PathBuf),
     /// Tell whether the registry has the matched images as they would be built.
@@ -95,6 +97,17 @@ pub enum Task {
     Export(Export),
     /// Tell of several runs as of one, from these files.
     MergeSummaries(Vec<PathBuf>),
+}
+
+/// Two images that are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComparedBuilds {
+    /// Name or id of the first one.
+    pub a: String,
+    /// The same of the second one. When both are the same, each is that of an engine of its own.
+    pub b: String,
+    /// True when times of files count too.
+    pub times: bool,
 }
 
 /// A tag that images have, and the one they are to get.

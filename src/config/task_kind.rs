@@ -31,4 +31,6 @@ pub enum TaskKind {
     Plan,
     /// Removing what is ours and not needed.
     Prune,
+    /// Comparing the file systems of two images.
+    CompareBuilds,
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use super::keys::DEFAULT;
 use super::layer::{Layers, SetAt, ValueError, value_error};
 use super::options::{OptionOrigin, OptionRole, OptionSpec, ValueKind};
-use super::resolved::{Export, RamdiskExport, Retag, Task};
+use super::resolved::{ComparedBuilds, Export, RamdiskExport, Retag, Task};
 use super::task_kind::TaskKind;
 use crate::model::ci_system::CiSystem;
 use crate::model::compression::Compression;
+use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
 
 /// What can be exported.
@@ -115,6 +116,7 @@ fn read(layers: &Layers, option: &OptionSpec, kind: TaskKind) -> Result<Task, Va
             Task::MergeSummaries(layers.many(option.name)?.into_iter().map(PathBuf::from).collect())
         }
         TaskKind::Plan => Task::Plan,
+        TaskKind::CompareBuilds => Task::CompareBuilds(compared_builds(layers, option)?),
         TaskKind::Prune => {
             let days = layers.integer(DEFAULT, "prune_package_cache")?;
             Task::Prune {
@@ -134,6 +136,20 @@ fn retag(layers: &Layers, option: &OptionSpec) -> Result<Retag, ValueError> {
         let reason = format!("'{text}' is not two tags with a colon between them (FROM:TO): {reason}");
         ValueError::of(layers, option.name, reason)
     })
+}
+
+fn compared_builds(layers: &Layers, option: &OptionSpec) -> Result<ComparedBuilds, ValueError> {
+    let images = layers.list(DEFAULT, option.name)?;
+    let wrong = |reason: String| ValueError::of(layers, option.name, reason);
+    for image in &images {
+        image.parse::<Reference>().map_err(|error| wrong(error.to_string()))?;
+    }
+    let (a, b) = match &images[..] {
+        [both] => (both.clone(), both.clone()),
+        [a, b] => (a.clone(), b.clone()),
+        _ => return Err(wrong(format!("it names {} images, not two (A,B)", images.len()))),
+    };
+    Ok(ComparedBuilds { a, b, times: layers.flag("compare_times")? })
 }
 
 fn export(layers: &Layers, option: &OptionSpec) -> Result<Export, ValueError> {
@@ -179,6 +195,7 @@ mod tests {
     fn value_of(option: &OptionSpec) -> &'static str {
         match (option.name, option.kind) {
             ("retag", _) => "a:b",
+            ("compare_builds", _) => "a,b",
             ("export", _) => "bake",
             (_, ValueKind::Choice(words)) => words[0],
             (_, ValueKind::Flag) => "true",
@@ -262,7 +279,7 @@ mod tests {
         };
         assert_eq!(
             told(&[format], &SetAt::CommandLine),
-            ["--plan-format means nothing without --plan or --prune"]
+            ["--plan-format means nothing without --plan or --prune or --compare-builds"]
         );
         assert_eq!(told(&[format, prune], &SetAt::CommandLine), [""; 0]);
         assert_eq!(told(&[format], &SetAt::File("k.conf".into(), Some(1))), [""; 0]);
