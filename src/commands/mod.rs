@@ -14,6 +14,7 @@ mod merge_summaries;
 mod new_option_tests;
 mod print;
 mod prune;
+mod prune_registry;
 mod retag;
 mod show_plan;
 mod smoke;
@@ -164,6 +165,7 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
         Task::Prune { tags, package_cache_days, dry_run } => {
             prune::prune(&session, tags.as_deref(), *package_cache_days, *dry_run)
         }
+        Task::PruneRegistry(retention) => prune_registry::prune_registry(&session, retention),
         Task::CompareBuilds(builds) => compare_builds::compare_builds(&session, builds),
         Task::Build => build::build(session),
     }
@@ -193,6 +195,7 @@ fn uses_docker_configuration(task: &Task) -> bool {
             | Task::ManifestLists
             | Task::Retag(_)
             | Task::Prune { .. }
+            | Task::PruneRegistry(_)
     )
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::keys::DEFAULT;
 use super::layer::{Layers, SetAt, ValueError, value_error};
 use super::options::{OptionOrigin, OptionRole, OptionSpec, ValueKind};
-use super::resolved::{ComparedBuilds, Export, RamdiskExport, Retag, Task};
+use super::resolved::{ComparedBuilds, Export, RamdiskExport, RegistryRetention, Retag, Task};
 use super::task_kind::TaskKind;
 use crate::model::ci_system::CiSystem;
 use crate::model::compression::Compression;
@@ -89,8 +89,10 @@ fn conflict(layers: &Layers, one: &OptionSpec, other: &OptionSpec) -> ValueError
 fn dry_run(layers: &Layers) -> Result<(), ValueError> {
     match layers.entry(DEFAULT, "dry_run") {
         // Whoever asks for it does not want to see images built.
-        Some(entry) if layers.flag("dry_run")? && !layers.flag("prune")? => {
-            let reason = "it goes with --prune alone; --plan tells what would be built";
+        Some(entry)
+            if layers.flag("dry_run")? && !layers.flag("prune")? && !layers.flag("prune_registry")? =>
+        {
+            let reason = "it goes with --prune and --prune-registry alone; --plan tells what would be built";
             Err(value_error(entry, reason))
         }
         _ => Ok(()),
@@ -116,6 +118,7 @@ fn read(layers: &Layers, option: &OptionSpec, kind: TaskKind) -> Result<Task, Va
             Task::MergeSummaries(layers.many(option.name)?.into_iter().map(PathBuf::from).collect())
         }
         TaskKind::Plan => Task::Plan,
+        TaskKind::PruneRegistry => Task::PruneRegistry(registry_retention(layers, option)?),
         TaskKind::CompareBuilds => Task::CompareBuilds(compared_builds(layers, option)?),
         TaskKind::Prune => {
             let days = layers.integer(DEFAULT, "prune_package_cache")?;
@@ -135,6 +138,21 @@ fn retag(layers: &Layers, option: &OptionSpec) -> Result<Retag, ValueError> {
     tags.map_err(|reason| {
         let reason = format!("'{text}' is not two tags with a colon between them (FROM:TO): {reason}");
         ValueError::of(layers, option.name, reason)
+    })
+}
+
+fn registry_retention(layers: &Layers, option: &OptionSpec) -> Result<RegistryRetention, ValueError> {
+    let number =
+        |key: &str| layers.integer(DEFAULT, key).map(|number| number.and_then(|it| u32::try_from(it).ok()));
+    let tags = layers.option("prune_tags")?.filter(|tags| !tags.is_empty()).ok_or_else(|| {
+        ValueError::of(layers, option.name, "it needs --prune-tags REGEX: which tags may go".to_string())
+    })?;
+    Ok(RegistryRetention {
+        tags,
+        days: number("older_than")?,
+        newest: number("keep_newest")?.and_then(|newest| usize::try_from(newest).ok()).unwrap_or(0),
+        releases: layers.paths("keep_release")?,
+        dry_run: layers.flag("dry_run")?,
     })
 }
 
@@ -279,7 +297,7 @@ mod tests {
         };
         assert_eq!(
             told(&[format], &SetAt::CommandLine),
-            ["--plan-format means nothing without --plan or --prune or --compare-builds"]
+            ["--plan-format means nothing without --plan or --prune or --prune-registry or --compare-builds"]
         );
         assert_eq!(told(&[format, prune], &SetAt::CommandLine), [""; 0]);
         assert_eq!(told(&[format], &SetAt::File("k.conf".into(), Some(1))), [""; 0]);

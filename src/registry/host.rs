@@ -26,6 +26,8 @@ use crate::util::plain;
 const LARGEST_MANIFEST: usize = 4 << 20;
 /// The largest answer of any other kind that is read.
 const LARGEST_ANSWER: usize = 1 << 20;
+/// The largest configuration of an image that is read; real ones have some ten kilobytes.
+const LARGEST_CONFIG: usize = 8 << 20;
 /// So much of what a registry says about an error is told.
 const LONGEST_WORDS: usize = 300;
 /// A registry that asks to wait for longer is asked again after this.
@@ -106,6 +108,24 @@ impl Host {
             }
             _ => Ok(Some(manifest)),
         }
+    }
+
+    /// The configuration of an image.
+    pub async fn config(&self, repository: &str, digest: &Digest) -> Result<Bytes, RegistryError> {
+        let request = RegistryRequest {
+            method: Method::GET,
+            repository,
+            path: format!("blobs/{digest}"),
+            accept: "*/*",
+            content: None,
+            limit: LARGEST_CONFIG,
+        };
+        let answer = self.accept(self.send(&request).await?)?;
+        if Digest::of(&answer.body) != *digest {
+            let reason = format!("the image's configuration is not {digest}");
+            return Err(self.error(Problem::Garbage(reason)));
+        }
+        Ok(answer.body)
     }
 
     /// Out of a list of manifests the one for a platform; a manifest of an image is that itself.
@@ -245,6 +265,11 @@ impl Answer {
     /// The digest that it says its content has; none of another algorithm.
     pub fn digest(&self) -> Option<Digest> {
         self.headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
+    }
+
+    /// A header of it.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// The registry's words about an error, on one line.

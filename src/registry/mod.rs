@@ -4,10 +4,12 @@
 //! A registry's answers are not trusted: they are limited in size, and content must have the digest it goes by.
 
 mod auth;
+pub mod cleanup;
 pub mod credentials;
 pub mod error;
 mod host;
 pub mod manifest;
+pub mod retention;
 pub mod transfer_failure;
 mod trust;
 
@@ -30,9 +32,6 @@ pub use trust::Trust;
 
 /// Where Docker's own registry really is.
 const DOCKER_HUB: &str = "registry-1.docker.io";
-
-/// The largest configuration of an image that is read; real ones have some ten kilobytes.
-const LARGEST_CONFIG: usize = 8 << 20;
 
 /// Registries, each reached when it is first needed. A request is tried once; [`RegistryError::again`] tells whether
 /// another try may help.
@@ -126,19 +125,7 @@ impl Registries {
         let Content::Image { config, size } = manifest.content().map_err(garbage)? else {
             return Err(garbage("a list of manifests names another list".to_string()));
         };
-        let request = RegistryRequest {
-            method: Method::GET,
-            repository: &repository,
-            path: format!("blobs/{config}"),
-            accept: "*/*",
-            content: None,
-            limit: LARGEST_CONFIG,
-        };
-        let answer = host.accept(host.send(&request).await?)?;
-        if Digest::of(&answer.body) != config {
-            return Err(garbage(format!("the image's configuration is not {config}")));
-        }
-        let its = image_config(&answer.body).map_err(garbage)?;
+        let its = image_config(&host.config(&repository, &config).await?).map_err(garbage)?;
         if !platform.takes(&its.architecture, &its.variant) {
             return Ok(None);
         }

@@ -44,6 +44,7 @@ mod plain_text;
 mod plan;
 mod platforms;
 mod prune;
+mod prune_registry;
 mod puppet;
 mod push_real;
 mod ramdisk;
