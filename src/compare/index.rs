@@ -172,6 +172,8 @@ fn garbage(path: &[u8], problem: &str) -> io::Error {
 
 #[cfg(test)]
 pub mod testing {
+    //! Archives for tests.
+
     use super::*;
 
     /// An archive of these entries: path, type, target or content, and mode.
@@ -184,6 +186,8 @@ pub mod testing {
             header.set_uid(0);
             header.set_gid(0);
             header.set_mtime(1);
+            header.set_device_major(1).expect("room for it");
+            header.set_device_minor(3).expect("room for it");
             let is_link = matches!(kind, tar::EntryType::Link | tar::EntryType::Symlink);
             if is_link {
                 header.set_size(0);

@@ -114,7 +114,16 @@ mod tests {
         ]);
         b.inodes.get_mut(&b"usr/bin/less"[..]).expect("it is there").mode = 0o755;
         let comparison = compare(&a, &b, false);
-        insta::assert_snapshot!(ShownComparison(&comparison), @"");
+        insta::assert_snapshot!(ShownComparison(&comparison), @"
+        less (deb) 1 -> 2
+          content, mode     /usr/bin/less  (1 -> 2 bytes; 0644 -> 0755)
+          only in B         /usr/bin/more
+        /var/lib/dpkg
+          content           /var/lib/dpkg/status  (25 bytes each)
+        /var/log
+          only in A         /var/log/x  (a log)
+        4 of 5 paths differ: 1 only in A, 1 only in B, 2 content, 1 mode; of 1 the cause is known
+        ");
         b.inodes.values_mut().for_each(|inode| inode.mtime = 5);
         let same = compare(&b, &b, false);
         assert_eq!(ShownComparison(&same).to_string(), "All 4 paths are the same\n");

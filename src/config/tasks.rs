@@ -229,6 +229,8 @@ mod tests {
             text: value_of(option).to_string(),
             place: place.clone(),
         }));
+        // A task that is refused without it.
+        layers.push_below([Entry::of_option("prune_tags", "x", SetAt::BuiltIn)]);
         layers
     }
 

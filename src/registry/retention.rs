@@ -412,7 +412,7 @@ mod tests {
         assert!(at("list") < at("sbom") && at("signed-sbom") < at("sbom"));
         assert_eq!(decide(&held, &rules).other_tags, 1);
         rules.released = [digest("a")].into();
-        assert_eq!(removed(&decide(&held, &rules)), []);
+        assert_eq!(decide(&held, &rules).remove, []);
     }
 
     #[test]

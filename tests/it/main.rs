@@ -11,6 +11,7 @@ mod bad_input;
 mod bake;
 mod build;
 mod checkouts;
+mod compare_builds;
 mod containerd_store;
 mod context;
 mod disk;
