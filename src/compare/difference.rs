@@ -145,9 +145,9 @@ pub fn compare<'a>(a: &'a FileIndex, b: &'a FileIndex, times: bool) -> ImageComp
     ImageComparison { same, paths: all.len(), differing, explained, counts, times: other_times, owners }
 }
 
-type Found<'a> = (&'a [u8], Vec<PathDifference>, Option<&'a Inode>, Option<&'a Inode>);
+type UnownedPath<'a> = (&'a [u8], Vec<PathDifference>, Option<&'a Inode>, Option<&'a Inode>);
 
-fn by_owner<'a>(a: &FileIndex, b: &FileIndex, found: Vec<Found<'a>>) -> Vec<OwnedDifferences<'a>> {
+fn by_owner<'a>(a: &FileIndex, b: &FileIndex, found: Vec<UnownedPath<'a>>) -> Vec<OwnedDifferences<'a>> {
     let paths = found.iter().map(|(path, ..)| *path).collect();
     let images = [a, b].map(|index| ImagePackages::of(index, &paths));
     let mut owned: BTreeMap<OwnerName, Vec<DifferingPath>> = BTreeMap::new();

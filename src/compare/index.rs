@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use sha2::{Digest as _, Sha256};
 
 use super::inode::{Inode, InodeKind};
-use super::packages;
+use super::package_files::tells_of_packages;
 
 /// So much is read at once.
 const PIECE: usize = 64 << 10;
@@ -75,7 +75,7 @@ impl FileIndex {
             tar::EntryType::Block => device().map(|(major, minor)| InodeKind::BlockDevice(major, minor))?,
             tar::EntryType::Fifo => InodeKind::Pipe,
             tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-                let is_kept = packages::tells_of_packages(&path) && entry.size() <= LARGEST_KEPT.min(*room);
+                let is_kept = tells_of_packages(&path) && entry.size() <= LARGEST_KEPT.min(*room);
                 let mut kept = is_kept.then(Vec::new);
                 let kind = file(&mut entry, &mut kept)?;
                 if let Some(content) = kept {
@@ -162,7 +162,7 @@ fn normal(path: &[u8]) -> Vec<u8> {
 
 fn is_of_container(path: &[u8]) -> bool {
     let is_below = |dir: &&[u8]| path.strip_prefix(*dir).is_some_and(|rest| rest.starts_with(b"/"));
-    OF_CONTAINERS.contains(&path) || MOUNTED_IN_CONTAINERS.iter().any(|dir| is_below(dir))
+    OF_CONTAINERS.contains(&path) || MOUNTED_IN_CONTAINERS.iter().any(is_below)
 }
 
 fn garbage(path: &[u8], problem: &str) -> io::Error {

@@ -4,5 +4,6 @@ pub mod causes;
 pub mod difference;
 pub mod index;
 pub mod inode;
+pub mod package_files;
 pub mod packages;
 pub mod text;

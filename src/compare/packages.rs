@@ -6,11 +6,7 @@ use serde::Serialize;
 
 use super::index::FileIndex;
 use super::inode::InodeKind;
-
-const DPKG_LISTS: &str = "var/lib/dpkg/info/";
-const DPKG_STATUS: &str = "var/lib/dpkg/status";
-const DPKG_DIVERSIONS: &str = "var/lib/dpkg/diversions";
-const RECORD: &str = ".dist-info/RECORD";
+use super::package_files::{DPKG_DIVERSIONS, DPKG_LISTS, DPKG_STATUS, LIST, RECORD};
 
 /// Directories at the root that distributions have moved into /usr, with a link in their place.
 const MOVED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -25,13 +21,6 @@ pub enum OwnerName {
     Python(String),
     /// None that is known; the directory it is in.
     Directory(String),
-}
-
-/// True for a file that tells which paths a package has.
-pub fn tells_of_packages(path: &[u8]) -> bool {
-    let Ok(path) = std::str::from_utf8(path) else { return false };
-    let is_list = path.strip_prefix(DPKG_LISTS).is_some_and(|name| name.ends_with(".list"));
-    is_list || path == DPKG_STATUS || path == DPKG_DIVERSIONS || path.ends_with(RECORD)
 }
 
 /// The packages of an image, with those of its paths that were asked for.
@@ -80,7 +69,7 @@ impl ImagePackages {
         let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
         for (path, content) in &index.kept {
             let path = String::from_utf8_lossy(path);
-            let name = path.strip_prefix(DPKG_LISTS).and_then(|name| name.strip_suffix(".list"));
+            let name = path.strip_prefix(DPKG_LISTS).and_then(|name| name.strip_suffix(LIST));
             let Some(name) = name else { continue };
             let package = name.split(':').next().unwrap_or(name);
             for line in content.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"/")) {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::difference::{DifferingPath, ImageComparison, OwnedDifferences, PathDifference};
 use super::inode::{Inode, InodeKind};
 use super::packages::OwnerName;
+use crate::report::counted;
 use crate::util::plain;
 
 /// A comparison for people: a paragraph for each package, and a line about all of it at the end.
@@ -37,7 +38,9 @@ impl fmt::Display for ShownComparison<'_> {
         match times {
             0 => writeln!(f),
             _ if comparison.counts.contains_key(&PathDifference::Time) => writeln!(f),
-            times => writeln!(f, "; {times} have another time (--compare-times lists them)"),
+            times => {
+                writeln!(f, "; {} with another time (--compare-times lists them)", counted(*times, "path"))
+            }
         }
     }
 }

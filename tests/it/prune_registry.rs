@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 use crate::support::project::{Project, Run};
 use crate::support::pushed::{Pushed, TAG};
 use crate::support::real::{self, Images};
-use crate::support::registry::{Demand, FakeRegistry, Fault, digest_of};
+use crate::support::registry::{Demand, FakeRegistry, Fault};
 
 const KEYSTONE: &str = "kolla/keystone";
 
 /// A configuration of an image that was made so many days ago.
 fn made(days: i64) -> Vec<u8> {
     let made = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(days * 24);
-    json!({"architecture": "amd64", "created": made.to_string(), "config": {}}).to_string().into_bytes()
+    let made = made.strftime("%Y-%m-%dT00:00:00Z").to_string();
+    json!({"architecture": "amd64", "created": made, "config": {}}).to_string().into_bytes()
 }
 
 fn prune(pushed: &Pushed, more: &[&str]) -> Run {
