@@ -73,7 +73,7 @@ pub fn prune_registry(session: &Session, retention: &RegistryRetention) -> Resul
             tell("Nothing was deleted (--dry-run)");
             return Ok(0);
         }
-        registry.delete(&repositories).await
+        registry.delete(&repositories, &rules).await
     })
 }
 
@@ -253,10 +253,26 @@ impl CleanedRegistry {
     }
 
     /// Deletes what was decided on; one that can't be deleted keeps no other. Gives the exit code.
-    async fn delete(&self, repositories: &[Repository]) -> Result<u8, Fatal> {
+    async fn delete(&self, repositories: &[Repository], rules: &RetentionRules) -> Result<u8, Fatal> {
         let (mut gone, mut errors) = (0, 0);
-        for Repository { image, name, prune } in repositories {
+        for Repository { image, name, prune } in repositories.iter().filter(|it| !it.prune.remove.is_empty())
+        {
+            // Others may have given what goes a tag since, which would go with it.
+            let still: BTreeSet<Digest> = match self.read(name, rules).await {
+                Ok(held) => decide(&held, rules).remove.into_iter().map(|going| going.digest).collect(),
+                Err(error) => {
+                    tell(format_args!(
+                        "error: nothing of {image} is deleted, for it can't be read again: {error}"
+                    ));
+                    errors += 1;
+                    continue;
+                }
+            };
             for going in &prune.remove {
+                if !still.contains(&going.digest) {
+                    tell(format_args!("kept {image} ({}), as its tags have changed", going.digest));
+                    continue;
+                }
                 match self.ask(|| self.registries.delete(name, &going.digest)).await {
                     Ok(_) => gone += 1,
                     Err(error) if is_switched_off(&error) => return Err(switched_off(&error, gone)),

@@ -20,6 +20,8 @@ const MOST_KEPT: u64 = 128 << 20;
 const OF_CONTAINERS: [&[u8]; 6] =
     [b".dockerenv", b"run/.containerenv", b"etc/hostname", b"etc/hosts", b"etc/resolv.conf", b"etc/mtab"];
 const MOUNTED_IN_CONTAINERS: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
+/// Directories whose times are those of the container, for something was put into them.
+const OF_CONTAINERS_TIME: [&[u8]; 5] = [b"dev", b"etc", b"proc", b"run", b"sys"];
 
 /// The capabilities of a file, as archives name them.
 const CAPABILITIES: &str = "SCHILY.xattr.security.capability";
@@ -62,7 +64,7 @@ impl FileIndex {
         let capabilities = capabilities(&mut entry)?;
         let header = entry.header();
         let (mode, uid, gid) = (header.mode()? & 0o7777, header.uid()?, header.gid()?);
-        let mtime = header.mtime()?;
+        let mtime = if OF_CONTAINERS_TIME.contains(&path.as_slice()) { 0 } else { header.mtime()? };
         let device = || -> io::Result<(u32, u32)> {
             Ok((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)))
         };
@@ -232,6 +234,7 @@ mod tests {
         let paths: Vec<_> = index.inodes.keys().map(|path| String::from_utf8_lossy(path)).collect();
         assert_eq!(paths, ["bin/large", "bin/other", "bin/sh", "etc", "var/lib/dpkg/status"]);
         let of = |path: &str| &index.inodes[path.as_bytes()];
+        assert_eq!([of("etc").mtime, of("bin/sh").mtime], [0, 1]);
         assert_eq!(of("bin/large"), of("bin/other"));
         assert_eq!(of("bin/sh").kind, InodeKind::Link(b"dash".to_vec()));
         let InodeKind::File { size, sha256, timeless: None } = &of("bin/large").kind else {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::project::{Project, Run};
 use crate::support::pushed::{Pushed, TAG};
-use crate::support::real::{self, Images};
+use crate::support::real::{self, Images, wait_until};
 use crate::support::registry::{Demand, FakeRegistry, Fault};
 
 const KEYSTONE: &str = "kolla/keystone";
@@ -139,6 +139,30 @@ fn nothing_goes_when_not_all_can_be_read() {
         assert_eq!((deletions(registry), run.stdout.as_str()), (Vec::new(), ""), "{told}: {run}");
     }
     assert!(prune(&pushed, &[]).exits(0).tells("Deleted 1 manifest"));
+}
+
+#[test]
+fn what_gets_a_tag_meanwhile_stays() {
+    let pushed = Pushed::new();
+    let registry = &pushed.registry;
+    registry.hold(KEYSTONE, "old", &made(9));
+    let list = format!("GET /v2/{KEYSTONE}/tags/list");
+    // Of the first reading, and of the second.
+    registry.fail_next(&list, Fault::Delay(Duration::ZERO));
+    registry.fail_next(&list, Fault::Delay(Duration::from_secs(3)));
+    let others = registry.clone();
+    let promoting = std::thread::spawn(move || {
+        let mut seen = 0;
+        wait_until("the tags are listed again", || {
+            seen += others.take_requests().iter().filter(|request| **request == list).count();
+            seen == 2
+        });
+        others.hold(KEYSTONE, "stable", &made(9));
+    });
+    let run = prune(&pushed, &["keystone"]).exits(0);
+    promoting.join().expect("it was listed twice");
+    assert!(run.stdout.contains("  keystone  old\n") && run.tells("kept keystone (sha256:"), "{run}");
+    assert_eq!(tags(&pushed.registry, &["old", "stable"]), [true, true]);
 }
 
 #[test]
