@@ -1,6 +1,6 @@
 //! Where two images differ, and by which packages [pure].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -85,6 +85,8 @@ pub struct DifferingPath<'a> {
     pub b: Option<&'a Inode>,
     /// Cause of it, when it is known for certain.
     pub cause: Option<&'static str>,
+    /// Of a directory that only one image has: paths below it that no package has, and that are not listed.
+    pub below: usize,
 }
 
 /// Differences within what belongs together.
@@ -140,7 +142,8 @@ pub fn compare<'a>(a: &'a FileIndex, b: &'a FileIndex, times: bool) -> ImageComp
     let differing = found.len();
     let mut owners = by_owner(a, b, found);
     owners.sort_by(|one, other| one.owner.cmp(&other.owner));
-    let explained = owners.iter().flat_map(|owned| &owned.paths).filter(|path| path.cause.is_some()).count();
+    let listed = owners.iter().flat_map(|owned| &owned.paths);
+    let explained = listed.filter(|path| path.cause.is_some()).map(|path| 1 + path.below).sum();
     let same = differing == 0;
     ImageComparison { same, paths: all.len(), differing, explained, counts, times: other_times, owners }
 }
@@ -151,13 +154,28 @@ fn by_owner<'a>(a: &FileIndex, b: &FileIndex, found: Vec<UnownedPath<'a>>) -> Ve
     let paths = found.iter().map(|(path, ..)| *path).collect();
     let images = [a, b].map(|index| ImagePackages::of(index, &paths));
     let mut owned: BTreeMap<OwnerName, Vec<DifferingPath>> = BTreeMap::new();
+    // Directories that only one image has and no package: where each, or the one that it is below, is listed.
+    let mut alone: HashMap<&[u8], (OwnerName, usize)> = HashMap::new();
     for (path, differs, one, other) in found {
         // What only one image has belongs to that one's package, and the rest to whoever had it first.
         let owner = images.iter().find_map(|image| image.owner(path)).cloned();
+        let is_unowned = owner.is_none();
         let owner = owner.unwrap_or_else(|| OwnerName::Directory(directory(path)));
+        if is_unowned && let Some((top, at)) = alone.get(parent(path)).cloned() {
+            if let Some(listed) = owned.get_mut(&top).and_then(|listed| listed.get_mut(at)) {
+                listed.below += 1;
+            }
+            alone.insert(path, (top, at));
+            continue;
+        }
+        let listed = owned.entry(owner.clone()).or_default();
+        let is_directory = |inode: &Inode| inode.kind == InodeKind::Directory;
+        if is_unowned && one.xor(other).is_some_and(is_directory) {
+            alone.insert(path, (owner, listed.len()));
+        }
         let cause = causes::cause(path, one, other);
         let path = format!("/{}", String::from_utf8_lossy(path));
-        owned.entry(owner).or_default().push(DifferingPath { path, differs, a: one, b: other, cause });
+        listed.push(DifferingPath { path, differs, a: one, b: other, cause, below: 0 });
     }
     let [of_a, of_b] = images;
     let version = |image: &ImagePackages, owner: &OwnerName| image.version(owner).map(str::to_string);
@@ -171,8 +189,12 @@ fn by_owner<'a>(a: &FileIndex, b: &FileIndex, found: Vec<UnownedPath<'a>>) -> Ve
 }
 
 fn directory(path: &[u8]) -> String {
-    let path = String::from_utf8_lossy(path);
-    format!("/{}", path.rsplit_once('/').map_or("", |(dir, _)| dir))
+    format!("/{}", String::from_utf8_lossy(parent(path)))
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    let slash = path.iter().rposition(|&byte| byte == b'/');
+    slash.map_or(b"", |slash| &path[..slash])
 }
 
 fn differences(one: Option<&Inode>, other: Option<&Inode>) -> Vec<PathDifference> {
@@ -267,6 +289,28 @@ mod tests {
             inode.gid = 5;
         }
         assert_eq!(compare(&a, &b, false).counts, [(PathDifference::Owner, 2)].into());
+    }
+
+    #[test]
+    fn a_directory_of_one_image_alone_stands_for_what_is_in_it() {
+        let list: (&str, tar::EntryType, &[u8], u32) =
+            ("var/lib/dpkg/info/p.list", Regular, b"/new/of/p\n", 0o644);
+        let entries = [
+            ("new", Directory),
+            ("new-too", Regular),
+            ("new/a", Regular),
+            ("new/of", Directory),
+            ("new/of/p", Regular),
+            ("new/of/q", Regular),
+        ];
+        let entries = entries.map(|(path, kind)| (path, kind, &b""[..], 0o755));
+        let a = FileIndex::read(&archive(&[&entries[..], &[list]].concat())[..]).expect("an archive");
+        let b = FileIndex::read(&archive(&[list])[..]).expect("an archive");
+        let found = compare(&a, &b, false);
+        let told: Vec<_> =
+            found.owners.iter().flat_map(|owned| &owned.paths).map(|it| (&*it.path, it.below)).collect();
+        assert_eq!(told, [("/new/of/p", 0), ("/new", 3), ("/new-too", 0)]);
+        assert_eq!(found.differing, 6);
     }
 
     #[test]

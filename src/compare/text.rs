@@ -67,6 +67,7 @@ fn detail(path: &DifferingPath) -> String {
     if let (Some(a), Some(b)) = (path.a, path.b) {
         said.extend(path.differs.iter().filter_map(|it| values(*it, a, b)));
     }
+    said.extend((path.below > 0).then(|| format!("and {} below it", path.below)));
     said.extend(path.cause.map(str::to_string));
     if said.is_empty() { String::new() } else { format!("  ({})", said.join("; ")) }
 }
