@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::resolved::PlanFormat;
+use crate::engine::container::ContainerEngine;
 use crate::engine::docker::Docker;
 use crate::engine::unneeded::{
     ImagePrune, PackageCache, Removal, Rules, cache, images, is_step, package_caches,
@@ -105,6 +106,8 @@ async fn find(engine: Docker, rules: &Rules, package_cache_days: Option<u64>) ->
     let sizes = all.into_iter().map(|image| (image.id, image.size)).collect();
     let mut images = images(&engine.images(false).await?, &sizes, &engine.images_in_use().await?, rules);
     let mut histories = histories(&engine, &images).await?;
+    // Podman writes its history alike, and keeps its steps itself.
+    let is_step = |history: &[String]| !engine.is_podman() && is_step(history);
     let (steps, whole): (Vec<_>, Vec<_>) = histories.drain(..).partition(|(_, history)| is_step(history));
     images.leave_steps(&steps.into_iter().map(|(id, _)| id).collect());
     let histories: BTreeSet<String> = whole.into_iter().flat_map(|(_, history)| history).collect();

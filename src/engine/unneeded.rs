@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::dockerfile::package_caches::MOUNTS;
 use crate::engine::docker::{CacheRecord, HeldImage};
 use crate::model::ids::ImageId;
-use crate::model::labels::{CREATED_LABEL, KEY_LABEL, PARENT_LABEL, VERSION_LABEL, is_given};
+use crate::model::labels::{CREATED_LABEL, KEY_LABEL, PARENT_LABEL, VERSION_LABEL};
 
 /// The label that carries an image's name.
 const TITLE_LABEL: &str = "org.opencontainers.image.title";
@@ -21,7 +21,9 @@ const TITLE_LABEL: &str = "org.opencontainers.image.title";
 /// it. `docker build` and buildx send theirs otherwise.
 const SENT_CONTEXTS: [&str; 2] =
     ["http url http://build-context-", "http url http://buildkit-session/kolla-build-"];
-/// How it describes what a RUN step has made.
+/// How the classic builder marks what changes no file.
+const METADATA: &str = "#(nop)";
+/// How BuildKit describes what a RUN step has made.
 const STEP: &str = "mount / from exec ";
 
 /// How it describes a cache mount: then come its place, and the step that has made it.
@@ -152,16 +154,18 @@ impl ImagePrune {
     }
 }
 
-/// True when the newest of these commands, as the classic builder and Podman tell them, gives a label of ours and not yet
-/// the last one: what they have made is a step to an image, and none itself. They give one label after another.
+/// True when Docker's classic builder has made an image by these commands, the newest first, and the newest one is not that
+/// with the last label of ours: then it is a step to an image, and none itself. It gives one label after another, in the
+/// order of their names, when all else is done.
 pub fn is_step(history: &[String]) -> bool {
-    let label = |command: &String| {
-        let (_, label) = command.split_once("#(nop)")?;
-        let label = label.trim_start().strip_prefix("LABEL ")?;
-        let name = label.split('=').next()?.trim_matches('"');
-        Some(is_given(name) && !label.contains(VERSION_LABEL))
+    let is_step = |command: &String| {
+        // BuildKit's begin with the word of the Dockerfile. This builder's are for a shell, behind build arguments if any.
+        let is_classic = command.contains(METADATA) || command.starts_with(['/', '|']);
+        let label = command.split_once(METADATA).map(|(_, instruction)| instruction.trim_start());
+        let is_last = label.is_some_and(|label| label.starts_with(&format!("LABEL {VERSION_LABEL}=")));
+        is_classic && !is_last
     };
-    history.first().and_then(label).unwrap_or(false)
+    history.first().is_some_and(is_step)
 }
 
 impl Rules {
@@ -405,18 +409,25 @@ mod tests {
 
     #[test]
     fn a_step_of_a_build_stays() {
-        let history =
-            |newest: &str| vec![newest.to_string(), "/bin/sh -c #(nop)  LABEL build-date=1".to_string()];
-        let step = |name: &str| history(&format!("/bin/sh -c #(nop)  LABEL {name}=x"));
-        for name in ["build-date", KEY_LABEL, PARENT_LABEL, TITLE_LABEL, "org.opencontainers.image.url"] {
-            assert!(is_step(&step(name)), "{name}");
+        let is_step = |newest: &str| is_step(&[newest.to_string(), "/bin/sh -c #(nop)  ENV A=b".to_string()]);
+        for step in [
+            "/bin/sh -c #(nop)  LABEL kolla-build.key=x",
+            "/bin/sh -c #(nop)  LABEL org.opencontainers.image.url=x",
+            "/bin/bash -c #(nop) COPY file:1 in /a ",
+            "/bin/sh -c apt-get install x",
+            "|1 a=b /bin/sh -c true",
+        ] {
+            assert!(is_step(step), "{step}");
         }
-        assert!(is_step(&history("/bin/sh -c #(nop) LABEL \"kolla-build.key\"=\"x\"")), "Podman's");
-        let all = "/bin/sh -c #(nop) LABEL \"build-date\"=\"x\" \"org.opencontainers.image.version\"=\"t\"";
-        for whole in [step(VERSION_LABEL), step("maintainer"), history("RUN /bin/sh -c true # buildkit")] {
-            assert!(!is_step(&whole), "{whole:?}");
+        for whole in [
+            "/bin/sh -c #(nop)  LABEL org.opencontainers.image.version=t",
+            "RUN /bin/sh -c true # buildkit",
+            "LABEL kolla-build.key=x",
+            "",
+        ] {
+            assert!(!is_step(whole), "{whole}");
         }
-        assert!(!is_step(&history(all)) && !is_step(&[]));
+        assert!(!super::is_step(&[]));
 
         let held = [ours("old", &[], "debian", 1), ours("step", &[], "debian", 1)];
         let mut prune = decide(&held, &[], None);
