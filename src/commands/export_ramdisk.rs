@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::image_files::hand_over;
 use crate::config::resolved::RamdiskExport;
 use crate::context::entries::{EntryKind, walk};
-use crate::engine::container::{ContainerEngine, ContainerSpec};
 use crate::engine::docker::Docker;
-use crate::engine::{Engine, EngineError, ImageFacts};
+use crate::engine::{Engine, ImageFacts};
 use crate::error::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, Fatal};
 use crate::export::ramdisk::files::RamdiskFiles;
 use crate::export::ramdisk::manifest::{RamdiskArchive, RamdiskFile, RamdiskKernel, RamdiskManifest};
@@ -23,7 +23,7 @@ use crate::model::plan::PlannedUnit;
 use crate::session::threads::block_on;
 use crate::session::{Session, engines};
 use crate::util::write::{Unfinished, writable_directory, write_whole};
-use crate::util::{input, interrupt, nearest};
+use crate::util::{input, nearest};
 use archive::{HashedFile, write_archive};
 use spool::Spool;
 
@@ -81,29 +81,16 @@ async fn holder<'a>(engines: &'a [Docker], unit: &PlannedUnit) -> Result<(&'a Do
         .hinted("or pull it, under this name"))
 }
 
-/// The file system of an image, by way of a container that is never started, and that goes again.
+/// The file system of an image.
 async fn spool(engine: &Docker, unit: &PlannedUnit, facts: &ImageFacts, dir: &Path) -> Result<Spool, Fatal> {
-    let failed = |error: EngineError| {
-        Fatal::new(&error, EXIT_FAILED).during(format!("cannot export {}", unit.reference))
-    };
     let name = format!("kolla-build-export-{}-{}", unit.image, std::process::id());
-    let spec = ContainerSpec {
-        image: facts.id.to_string(),
-        command: vec!["true".to_string()],
-        ..ContainerSpec::default()
-    };
     let mut spool = Spool::new(dir).map_err(|error| failed_to_write(dir, &error))?;
-    // Whoever interrupts it now waits for the container to go.
-    let orderly = interrupt::orderly();
-    let mut stop = orderly.stop();
-    engine.create(&name, &spec).await.map_err(failed)?;
     let mut take = |piece: &[u8]| spool.take(piece);
-    let exported = tokio::select! {
-        exported = engine.export(&name, &mut take) => exported.map_err(failed),
-        _ = stop.wait_for(|is_asked| *is_asked) => Err(Fatal::message("interrupted", EXIT_INTERRUPTED)),
-    };
-    let removed = engine.remove(&name).await.map_err(failed);
-    exported.and(removed)?;
+    let handed = hand_over(engine, &name, &facts.id, &mut take).await;
+    handed.map_err(|fatal| match fatal.exit_code {
+        EXIT_INTERRUPTED => fatal,
+        _ => fatal.during(format!("cannot export {}", unit.reference)),
+    })?;
     Ok(spool)
 }
 

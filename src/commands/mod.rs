@@ -2,16 +2,19 @@
 
 mod affected;
 mod build;
+mod compare_builds;
 mod explain;
 mod export_bake;
 mod export_pipeline;
 mod export_ramdisk;
+mod image_files;
 mod list_platforms;
 mod merge_summaries;
 #[cfg(test)]
 mod new_option_tests;
 mod print;
 mod prune;
+mod prune_registry;
 mod release;
 mod release_notes;
 mod retag;
@@ -165,6 +168,8 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
         Task::Prune { tags, package_cache_days, dry_run } => {
             prune::prune(&session, tags.as_deref(), *package_cache_days, *dry_run)
         }
+        Task::PruneRegistry(retention) => prune_registry::prune_registry(&session, retention),
+        Task::CompareBuilds(builds) => compare_builds::compare_builds(&session, builds),
         Task::Build => build::build(session),
     }
 }
@@ -193,6 +198,7 @@ fn uses_docker_configuration(task: &Task) -> bool {
             | Task::ManifestLists
             | Task::Retag(_)
             | Task::Prune { .. }
+            | Task::PruneRegistry(_)
     )
 }
 

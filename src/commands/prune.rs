@@ -1,6 +1,6 @@
 //! Removing what of ours the engine holds and nothing needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use fancy_regex::Regex;
@@ -10,10 +10,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::resolved::PlanFormat;
+use crate::engine::container::ContainerEngine;
 use crate::engine::docker::Docker;
-use crate::engine::unneeded::{ImagePrune, PackageCache, Removal, Rules, cache, images, package_caches};
+use crate::engine::unneeded::{
+    ImagePrune, PackageCache, Removal, Rules, cache, images, is_step, package_caches,
+};
 use crate::engine::{Engine, EngineError};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
+use crate::model::ids::ImageId;
 use crate::report::counted;
 use crate::session::prepare::Prepared;
 use crate::session::stdio::{output, tell};
@@ -100,8 +104,14 @@ async fn find(engine: Docker, rules: &Rules, package_cache_days: Option<u64>) ->
     // An image that was built on may be but a step to others by now.
     let all = engine.images(true).await?;
     let sizes = all.into_iter().map(|image| (image.id, image.size)).collect();
-    let images = images(&engine.images(false).await?, &sizes, &engine.images_in_use().await?, rules);
-    let histories = histories(&engine, &images).await?;
+    let mut images = images(&engine.images(false).await?, &sizes, &engine.images_in_use().await?, rules);
+    let mut histories = histories(&engine, &images).await?;
+    // Podman writes its history alike, and keeps its steps itself.
+    let is_step = |history: &[String]| !engine.is_podman() && is_step(history);
+    let (steps, whole): (Vec<_>, Vec<_>) = histories.drain(..).partition(|(_, history)| is_step(history));
+    images.leave_steps(&steps.into_iter().map(|(id, _)| id).collect());
+    let histories: BTreeSet<String> = whole.into_iter().flat_map(|(_, history)| history).collect();
+    let histories = Vec::from_iter(histories);
     let records = engine.build_cache().await?;
     let ours = cache(&records, &histories);
     let cache = Cache { records: ours.len(), size: ours.iter().map(|record| record.size).sum() };
@@ -109,13 +119,17 @@ async fn find(engine: Docker, rules: &Rules, package_cache_days: Option<u64>) ->
     Ok(Found { engine, images, histories, cache, package_caches, package_cache_days })
 }
 
-/// The commands that have made the images that go.
-async fn histories(engine: &Docker, found: &ImagePrune) -> Result<Vec<String>, EngineError> {
+/// The commands that have made each of the images that go, the newest first.
+async fn histories(engine: &Docker, found: &ImagePrune) -> Result<Vec<(ImageId, Vec<String>)>, EngineError> {
     let going = found.remove.iter().filter(|removal| !removal.stays);
-    let answers = stream::iter(going.map(|removal| engine.history(&removal.id)));
-    let commands: BTreeSet<String> =
-        answers.buffer_unordered(at_once::QUESTIONS).try_concat().await?.into_iter().collect();
-    Ok(commands.into_iter().collect())
+    let history = |id: &ImageId| {
+        let id = id.clone();
+        async move { Ok((id.clone(), engine.history(&id).await?)) }
+    };
+    stream::iter(going.map(|removal| history(&removal.id)))
+        .buffer_unordered(at_once::QUESTIONS)
+        .try_collect()
+        .await
 }
 
 fn json(shown: &[Shown]) -> String {
@@ -169,12 +183,30 @@ impl Found {
         Shown { engine: engine.endpoint(), images, cache, package_caches, size }
     }
 
+    /// The images with a name: a build that ended when they were first listed has named its own since, which would go by its
+    /// id all the same.
+    async fn named(&self) -> Result<HashSet<ImageId>, EngineError> {
+        let held = self.engine.images(false).await?.into_iter();
+        Ok(held.filter(|image| !image.tags.is_empty()).map(|image| image.id).collect())
+    }
+
     /// Removes images, and then the cache that has become free; one that can't be removed keeps no other. Gives the exit
     /// code.
     async fn remove(&self) -> u8 {
         let Found { engine, histories, package_cache_days, .. } = self;
         let (mut gone, mut errors) = (0, 0);
+        let named = match self.named().await {
+            Ok(named) => named,
+            Err(error) => {
+                tell(format_args!("error: failed to list images again: {error}"));
+                return EXIT_FAILED;
+            }
+        };
         for removal in &self.images.remove {
+            if removal.references.is_empty() && named.contains(&removal.id) {
+                tell(format_args!("kept {} ({}), as it has a name now", removal.image, removal.id));
+                continue;
+            }
             let id = removal.references.is_empty().then_some(removal.id.as_str());
             let names = removal.references.iter().map(String::as_str).chain(id);
             let mut removed = !removal.stays;

@@ -396,14 +396,19 @@ pub const OPTIONS: OptionTable = OptionTable(&[
         .reads(InputPath::Reports)
         .role(Task(TaskKind::MergeSummaries)),
     ours(Tasks, "plan", Flag, "Show what would be built, and why").role(Task(TaskKind::Plan)).common(),
-    ours(Tasks, "plan_format", Choice(&["text", "json"]), "Output format of --plan and --prune")
+    ours(Tasks, "plan_format", Choice(&["text", "json"]), "Output format of --plan, --prune, --prune-registry and --compare-builds")
         .value("FORMAT")
-        .role(OfTask(&[TaskKind::Plan, TaskKind::Prune])),
+        .role(OfTask(&[TaskKind::Plan, TaskKind::Prune, TaskKind::PruneRegistry, TaskKind::CompareBuilds])),
     ours(Tasks, "prune", Flag, "Remove untagged kolla-build images that nothing uses, and their build cache")
         .role(Task(TaskKind::Prune)),
-    ours(Tasks, "prune_tags", Text, "With --prune, remove kolla-build images with other matching tags, too")
-        .means(Meaning::Regex)
-        .role(OfTask(&[TaskKind::Prune])),
+    ours(
+        Tasks,
+        "prune_tags",
+        Text,
+        "With --prune, remove kolla-build images with other matching tags, too; with --prune-registry, tags that may go",
+    )
+    .means(Meaning::Regex)
+    .role(OfTask(&[TaskKind::Prune, TaskKind::PruneRegistry])),
     ours(
         Tasks,
         "prune_package_cache",
@@ -412,8 +417,39 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     )
     .value("DAYS")
     .role(OfTask(&[TaskKind::Prune])),
-    ours(Tasks, "dry_run", Flag, "With --prune, only show what would be removed")
-        .role(OfTask(&[TaskKind::Prune])),
+    ours(
+        Tasks,
+        "prune_registry",
+        Flag,
+        "Delete matched images from the registry whose tags all match --prune-tags, with what is attached to them",
+    )
+    .role(Task(TaskKind::PruneRegistry)),
+    ours(Tasks, "older_than", Integer { min: 0 }, "With --prune-registry, delete only images made before so many days")
+        .value("DAYS")
+        .role(OfTask(&[TaskKind::PruneRegistry])),
+    ours(Tasks, "keep_newest", Integer { min: 0 }, "With --prune-registry, keep so many of an image's matching versions")
+        .value("N")
+        .role(OfTask(&[TaskKind::PruneRegistry])),
+    ours(
+        Tasks,
+        "keep_release",
+        Many,
+        "With --prune-registry, keep what this release file names; may be repeated",
+    )
+    .reads(InputPath::File)
+    .role(OfTask(&[TaskKind::PruneRegistry])),
+    ours(Tasks, "dry_run", Flag, "With --prune or --prune-registry, only show what would be removed")
+        .role(OfTask(&[TaskKind::Prune, TaskKind::PruneRegistry])),
+    ours(
+        Tasks,
+        "compare_builds",
+        List,
+        "Compare the files of two images, and say which packages differ; one image alone is compared between two engines",
+    )
+    .value("A,B")
+    .role(Task(TaskKind::CompareBuilds)),
+    ours(Tasks, "compare_times", Flag, "With --compare-builds, times of files count as differences, too")
+        .role(OfTask(&[TaskKind::CompareBuilds])),
     kolla(Output, "logs_dir", Text, "Directory of build logs, one per image").writes(Logs).common(),
     kolla(Output, "summary", Flag, "Print a summary of all images at the end"),
     kolla(Output, "format", Choice(&["json", "none"]), "Format of the machine-readable summary")

@@ -86,6 +86,10 @@ pub enum Task {
         /// True when it is only shown.
         dry_run: bool,
     },
+    /// Take old images out of the registry.
+    PruneRegistry(RegistryRetention),
+    /// Tell where the files of two images differ.
+    CompareBuilds(ComparedBuilds),
     /// Write down what the matched images would be built from.
     Lock(PathBuf),
     /// Tell whether the registry has the matched images as they would be built.
@@ -100,6 +104,32 @@ pub enum Task {
     Export(Export),
     /// Tell of several runs as of one, from these files.
     MergeSummaries(Vec<PathBuf>),
+}
+
+/// Which images of a registry are deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryRetention {
+    /// A regex of the tags that may go.
+    pub tags: String,
+    /// Days after which an image may go; none for at once.
+    pub days: Option<u32>,
+    /// How many of an image's matching versions stay, the newest ones.
+    pub newest: usize,
+    /// Files of releases of which everything stays.
+    pub releases: Vec<PathBuf>,
+    /// True when it is only shown.
+    pub dry_run: bool,
+}
+
+/// Two images that are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComparedBuilds {
+    /// Name or id of the first one.
+    pub a: String,
+    /// The same of the second one. When both are the same, each is that of an engine of its own.
+    pub b: String,
+    /// True when times of files count too.
+    pub times: bool,
 }
 
 /// A tag that images have, and the one they are to get.

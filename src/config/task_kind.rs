@@ -33,4 +33,8 @@ pub enum TaskKind {
     Plan,
     /// Removing what is ours and not needed.
     Prune,
+    /// Taking old images out of the registry.
+    PruneRegistry,
+    /// Comparing the file systems of two images.
+    CompareBuilds,
 }

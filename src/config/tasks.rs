@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use super::keys::DEFAULT;
 use super::layer::{Layers, SetAt, ValueError, value_error};
 use super::options::{OptionOrigin, OptionRole, OptionSpec, ValueKind};
-use super::resolved::{Export, NotesFormat, RamdiskExport, ReleaseNotes, Retag, Task};
+use super::resolved::{
+    ComparedBuilds, Export, NotesFormat, RamdiskExport, RegistryRetention, ReleaseNotes, Retag, Task,
+};
 use super::task_kind::TaskKind;
 use crate::model::ci_system::CiSystem;
 use crate::model::compression::Compression;
+use crate::model::reference::Reference;
 use crate::model::reference::parts::Tag;
 
 /// What can be exported.
@@ -88,8 +91,10 @@ fn conflict(layers: &Layers, one: &OptionSpec, other: &OptionSpec) -> ValueError
 fn dry_run(layers: &Layers) -> Result<(), ValueError> {
     match layers.entry(DEFAULT, "dry_run") {
         // Whoever asks for it does not want to see images built.
-        Some(entry) if layers.flag("dry_run")? && !layers.flag("prune")? => {
-            let reason = "it goes with --prune alone; --plan tells what would be built";
+        Some(entry)
+            if layers.flag("dry_run")? && !layers.flag("prune")? && !layers.flag("prune_registry")? =>
+        {
+            let reason = "it goes with --prune and --prune-registry alone; --plan tells what would be built";
             Err(value_error(entry, reason))
         }
         _ => Ok(()),
@@ -116,6 +121,8 @@ fn read(layers: &Layers, option: &OptionSpec, kind: TaskKind) -> Result<Task, Va
             Task::MergeSummaries(layers.many(option.name)?.into_iter().map(PathBuf::from).collect())
         }
         TaskKind::Plan => Task::Plan,
+        TaskKind::PruneRegistry => Task::PruneRegistry(registry_retention(layers, option)?),
+        TaskKind::CompareBuilds => Task::CompareBuilds(compared_builds(layers, option)?),
         TaskKind::Prune => {
             let days = layers.integer(DEFAULT, "prune_package_cache")?;
             Task::Prune {
@@ -146,6 +153,35 @@ fn retag(layers: &Layers, option: &OptionSpec) -> Result<Retag, ValueError> {
         let reason = format!("'{text}' is not two tags with a colon between them (FROM:TO): {reason}");
         ValueError::of(layers, option.name, reason)
     })
+}
+
+fn registry_retention(layers: &Layers, option: &OptionSpec) -> Result<RegistryRetention, ValueError> {
+    let number =
+        |key: &str| layers.integer(DEFAULT, key).map(|number| number.and_then(|it| u32::try_from(it).ok()));
+    let tags = layers.option("prune_tags")?.filter(|tags| !tags.is_empty()).ok_or_else(|| {
+        ValueError::of(layers, option.name, "it needs --prune-tags REGEX: which tags may go".to_string())
+    })?;
+    Ok(RegistryRetention {
+        tags,
+        days: number("older_than")?,
+        newest: number("keep_newest")?.and_then(|newest| usize::try_from(newest).ok()).unwrap_or(0),
+        releases: layers.paths("keep_release")?,
+        dry_run: layers.flag("dry_run")?,
+    })
+}
+
+fn compared_builds(layers: &Layers, option: &OptionSpec) -> Result<ComparedBuilds, ValueError> {
+    let images = layers.list(DEFAULT, option.name)?;
+    let wrong = |reason: String| ValueError::of(layers, option.name, reason);
+    for image in &images {
+        image.parse::<Reference>().map_err(|error| wrong(error.to_string()))?;
+    }
+    let (a, b) = match &images[..] {
+        [both] => (both.clone(), both.clone()),
+        [a, b] => (a.clone(), b.clone()),
+        _ => return Err(wrong(format!("it names {} images, not two (A,B)", images.len()))),
+    };
+    Ok(ComparedBuilds { a, b, times: layers.flag("compare_times")? })
 }
 
 fn export(layers: &Layers, option: &OptionSpec) -> Result<Export, ValueError> {
@@ -191,6 +227,7 @@ mod tests {
     fn value_of(option: &OptionSpec) -> &'static str {
         match (option.name, option.kind) {
             ("retag", _) => "a:b",
+            ("compare_builds", _) => "a,b",
             ("export", _) => "bake",
             (_, ValueKind::Choice(words)) => words[0],
             (_, ValueKind::Flag) => "true",
@@ -206,6 +243,8 @@ mod tests {
             text: value_of(option).to_string(),
             place: place.clone(),
         }));
+        // A task that is refused without it.
+        layers.push_below([Entry::of_option("prune_tags", "x", SetAt::BuiltIn)]);
         layers
     }
 
@@ -274,7 +313,7 @@ mod tests {
         };
         assert_eq!(
             told(&[format], &SetAt::CommandLine),
-            ["--plan-format means nothing without --plan or --prune"]
+            ["--plan-format means nothing without --plan or --prune or --prune-registry or --compare-builds"]
         );
         assert_eq!(told(&[format, prune], &SetAt::CommandLine), [""; 0]);
         assert_eq!(told(&[format], &SetAt::File("k.conf".into(), Some(1))), [""; 0]);

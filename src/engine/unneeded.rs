@@ -12,18 +12,18 @@ use serde::Serialize;
 use crate::dockerfile::package_caches::MOUNTS;
 use crate::engine::docker::{CacheRecord, HeldImage};
 use crate::model::ids::ImageId;
-use crate::model::labels::{KEY_LABEL, PARENT_LABEL};
+use crate::model::labels::{CREATED_LABEL, KEY_LABEL, PARENT_LABEL, VERSION_LABEL};
 
 /// The label that carries an image's name.
 const TITLE_LABEL: &str = "org.opencontainers.image.title";
-/// The one that tells when it was made.
-const CREATED_LABEL: &str = "org.opencontainers.image.created";
 
 /// How BuildKit describes a build context that was sent with the request or over a session of ours, as this program sends
 /// it. `docker build` and buildx send theirs otherwise.
 const SENT_CONTEXTS: [&str; 2] =
     ["http url http://build-context-", "http url http://buildkit-session/kolla-build-"];
-/// How it describes what a RUN step has made.
+/// How the classic builder marks what changes no file.
+const METADATA: &str = "#(nop)";
+/// How BuildKit describes what a RUN step has made.
 const STEP: &str = "mount / from exec ";
 
 /// How it describes a cache mount: then come its place, and the step that has made it.
@@ -136,6 +136,36 @@ pub fn images(
     prune.remove = removed.into_iter().map(|(_, removal)| removal).collect();
     prune.keep.sort_by(|a, b| (&a.image, &a.id).cmp(&(&b.image, &b.id)));
     prune
+}
+
+impl ImagePrune {
+    /// Leaves those that are but steps of builds.
+    pub fn leave_steps(&mut self, steps: &HashSet<ImageId>) {
+        let (steps, going): (Vec<Removal>, Vec<Removal>) = std::mem::take(&mut self.remove)
+            .into_iter()
+            .partition(|removal| removal.references.is_empty() && steps.contains(&removal.id));
+        self.remove = going;
+        let reason = "it is a step of a build, which may be going on";
+        self.keep.extend(steps.into_iter().map(|step| Kept {
+            image: step.image,
+            id: step.id,
+            reason: reason.to_string(),
+        }));
+    }
+}
+
+/// True when Docker's classic builder has made an image by these commands, the newest first, and the newest one is not that
+/// with the last label of ours: then it is a step to an image, and none itself. It gives one label after another, in the
+/// order of their names, when all else is done.
+pub fn is_step(history: &[String]) -> bool {
+    let is_step = |command: &String| {
+        // BuildKit's begin with the word of the Dockerfile. This builder's are for a shell, behind build arguments if any.
+        let is_classic = command.contains(METADATA) || command.starts_with(['/', '|']);
+        let label = command.split_once(METADATA).map(|(_, instruction)| instruction.trim_start());
+        let is_last = label.is_some_and(|label| label.starts_with(&format!("LABEL {VERSION_LABEL}=")));
+        is_classic && !is_last
+    };
+    history.first().is_some_and(is_step)
 }
 
 impl Rules {
@@ -375,6 +405,35 @@ mod tests {
         let theirs = HeldImage { id: "theirs".into(), tags: Vec::new(), ..base.clone() };
         let prune = decide(&[base, theirs], &[], None);
         assert_eq!((removed(&prune).len(), prune.keep.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_step_of_a_build_stays() {
+        let is_step = |newest: &str| is_step(&[newest.to_string(), "/bin/sh -c #(nop)  ENV A=b".to_string()]);
+        for step in [
+            "/bin/sh -c #(nop)  LABEL kolla-build.key=x",
+            "/bin/sh -c #(nop)  LABEL org.opencontainers.image.url=x",
+            "/bin/bash -c #(nop) COPY file:1 in /a ",
+            "/bin/sh -c apt-get install x",
+            "|1 a=b /bin/sh -c true",
+        ] {
+            assert!(is_step(step), "{step}");
+        }
+        for whole in [
+            "/bin/sh -c #(nop)  LABEL org.opencontainers.image.version=t",
+            "RUN /bin/sh -c true # buildkit",
+            "LABEL kolla-build.key=x",
+            "",
+        ] {
+            assert!(!is_step(whole), "{whole}");
+        }
+        assert!(!super::is_step(&[]));
+
+        let held = [ours("old", &[], "debian", 1), ours("step", &[], "debian", 1)];
+        let mut prune = decide(&held, &[], None);
+        prune.leave_steps(&["step".into()].into());
+        assert_eq!(removed(&prune), ["old"]);
+        assert_eq!(prune.keep.iter().map(|kept| kept.id.as_str()).collect::<Vec<_>>(), ["step"]);
     }
 
     #[test]

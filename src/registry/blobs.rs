@@ -9,7 +9,15 @@ use super::manifest::Manifest;
 use crate::model::ids::Digest;
 use crate::model::reference::Reference;
 
+/// The largest configuration of an image that is read; real ones have some ten kilobytes.
+const LARGEST_CONFIG: usize = 8 << 20;
+
 impl Host {
+    /// The configuration of an image.
+    pub async fn config(&self, repository: &str, digest: &Digest) -> Result<Bytes, RegistryError> {
+        self.blob(repository, digest, LARGEST_CONFIG).await
+    }
+
     /// A blob of at most `limit` bytes, which has the digest that it goes by.
     pub async fn blob(
         &self,

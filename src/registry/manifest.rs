@@ -105,6 +105,8 @@ pub struct ImageConfig {
     pub variant: String,
     /// Labels of the image, by name.
     pub labels: BTreeMap<String, String>,
+    /// When it was made, as it is written there.
+    pub created: Option<String>,
 }
 
 impl Manifest {
@@ -162,6 +164,8 @@ pub fn image_config(bytes: &[u8]) -> Result<ImageConfig, String> {
         architecture: String,
         #[serde(default)]
         variant: String,
+        #[serde(default)]
+        created: Option<String>,
         config: Option<Config>,
     }
     #[derive(Deserialize)]
@@ -171,8 +175,9 @@ pub fn image_config(bytes: &[u8]) -> Result<ImageConfig, String> {
     }
     let document: Document = serde_json::from_slice(bytes)
         .map_err(|error| format!("the image's configuration can't be read: {error}"))?;
-    let labels = document.config.and_then(|config| config.labels).unwrap_or_default();
-    Ok(ImageConfig { architecture: document.architecture, variant: document.variant, labels })
+    let labels = document.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+    let Document { architecture, variant, created, .. } = document;
+    Ok(ImageConfig { architecture, variant, labels, created })
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 
 mod auth;
 mod blobs;
+pub mod cleanup;
 pub mod credentials;
 pub mod error;
 mod host;
 pub mod manifest;
 pub mod referrers;
+pub mod retention;
 pub mod transfer_failure;
 mod trust;
 
@@ -32,9 +34,6 @@ pub use trust::Trust;
 
 /// Where Docker's own registry really is.
 const DOCKER_HUB: &str = "registry-1.docker.io";
-
-/// The largest configuration of an image that is read; real ones have some ten kilobytes.
-const LARGEST_CONFIG: usize = 8 << 20;
 
 /// Registries, each reached when it is first needed. A request is tried once; [`RegistryError::again`] tells whether
 /// another try may help.
@@ -128,8 +127,7 @@ impl Registries {
         let Content::Image { config, size } = manifest.content().map_err(garbage)? else {
             return Err(garbage("a list of manifests names another list".to_string()));
         };
-        let bytes = host.blob(&repository, &config, LARGEST_CONFIG).await?;
-        let its = image_config(&bytes).map_err(garbage)?;
+        let its = image_config(&host.config(&repository, &config).await?).map_err(garbage)?;
         if !platform.takes(&its.architecture, &its.variant) {
             return Ok(None);
         }

@@ -211,11 +211,11 @@ const AUTHORS: &str = "org.opencontainers.image.authors";
 const MAINTAINER: &str = "Kolla Project (https://launchpad.net/kolla)";
 
 #[test]
-fn the_classic_builder_gets_only_the_labels_that_are_not_inherited() {
+fn the_classic_builder_gets_only_the_labels_that_are_not_inherited_and_the_last_one() {
     let (sent, labels) = classic_labels(Project::empty().image("cron", Some("base"), ""));
     let sent: Vec<Vec<&String>> = sent.iter().map(|labels| labels.keys().collect()).collect();
-    let own = ["description", "title"].map(|name| format!("org.opencontainers.image.{name}"));
-    assert_eq!(sent, [[KEY_LABEL, PARENT_LABEL, &own[0], &own[1]]]);
+    let own = ["description", "title", "version"].map(|name| format!("org.opencontainers.image.{name}"));
+    assert_eq!(sent, [[KEY_LABEL, PARENT_LABEL, &own[0], &own[1], &own[2]]]);
     assert_eq!((labels[AUTHORS].as_str(), labels["build-date"].as_str()), (MAINTAINER, "20231114"));
 }
 

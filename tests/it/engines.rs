@@ -15,8 +15,8 @@ use crate::support::spare_engine::SpareEngine;
 
 const NAMESPACE: &str = "kolla-build-engines";
 
-/// Written by who takes from engines what nothing needs: of a build that goes on beside it that is its latest step, and of
-/// BuildKit's cache what another test may look for. Read by all others who build.
+/// Written by who takes from engines what nothing needs: another test may look for it, in BuildKit's cache above all. Read
+/// by all others who build.
 static ENGINES: RwLock<()> = RwLock::new(());
 
 /// Builds that may go on beside each other.

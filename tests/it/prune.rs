@@ -110,6 +110,20 @@ fn an_image_that_comes_into_use_meanwhile_stays() {
 }
 
 #[test]
+fn what_a_running_build_has_come_to_stays() {
+    let daemon = FakeDocker::with_base_image();
+    let project = project(&daemon);
+    let step = "/bin/sh -c #(nop)  LABEL org.opencontainers.image.url=https://opendev.org/openstack/kolla";
+    daemon.state().untagged[0].history = vec![step.to_string()];
+    let run = project.run(["--prune"]).exits(0);
+    assert!(run.stdout.contains("  keystone  it is a step of a build, which may be going on\n"), "{run}");
+    assert_eq!(daemon.state().untagged.len(), 1);
+    daemon.state().untagged[0].history[0] = step.replace(".url=", ".version=");
+    project.run(["--prune"]).exits(0);
+    assert_eq!(daemon.state().untagged, []);
+}
+
+#[test]
 fn other_tags_go_when_they_are_named_and_other_namespaces_never() {
     let daemon = FakeDocker::with_base_image();
     let project = project(&daemon);

@@ -22,6 +22,7 @@ use super::fault::{self, wrong_platform};
 use super::transport::{Exchange, Transport};
 use crate::model::builder::Builder;
 use crate::model::ids::Digest;
+use crate::model::labels::VERSION_LABEL;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::registry::credentials::Credentials;
@@ -150,7 +151,8 @@ impl Docker {
     }
 
     /// The request without the labels that the image has from its parent; none when there are no such labels. The classic
-    /// builder starts a container for every label, so that ten of them take longer than a small image does.
+    /// builder starts a container for every label, so that ten of them take longer than a small image does. The last one
+    /// stays: a step without it is told from an image by it.
     async fn without_inherited_labels(
         &self,
         request: &BuildRequest,
@@ -161,7 +163,7 @@ impl Docker {
         };
         let Some(parent) = self.look_up((&parent.reference).into()).await? else { return Ok(None) };
         let mut labels = request.labels.clone();
-        labels.retain(|name, value| parent.labels.get(name) != Some(value));
+        labels.retain(|name, value| name == VERSION_LABEL || parent.labels.get(name) != Some(value));
         let is_lighter = labels.len() < request.labels.len();
         Ok(is_lighter.then(|| BuildRequest { labels, ..request.clone() }))
     }

@@ -191,6 +191,27 @@ impl FakeRegistry {
         state.blobs.get(manifest["config"]["digest"].as_str()?).cloned()
     }
 
+    /// Tags of a repository, two on a page.
+    fn page_of_tags(&self, repository: &str, last: Option<&String>) -> (u16, String, Vec<u8>) {
+        let state = self.state();
+        if !state.manifests.keys().any(|(of, _)| of == repository) {
+            return (404, String::new(), br#"{"errors": [{"code": "NAME_UNKNOWN"}]}"#.to_vec());
+        }
+        let tags = state.tags.keys().filter(|(of, _)| of == repository).map(|(_, tag)| tag);
+        let mut rest = tags.filter(|tag| last.is_none_or(|last| *tag > last));
+        let page: Vec<&String> = rest.by_ref().take(2).collect();
+        let more = rest.next().and(page.last());
+        let link = |last| format!("Link: </v2/{repository}/tags/list?last={last}&n=2>; rel=\"next\"\r\n");
+        let body = json!({"name": repository, "tags": page}).to_string();
+        (200, more.map(link).unwrap_or_default(), body.into_bytes())
+    }
+
+    /// Digests of a repository's manifests.
+    pub fn digests(&self, repository: &str) -> Vec<String> {
+        let state = self.state();
+        state.manifests.keys().filter(|(of, _)| of == repository).map(|(_, digest)| digest.clone()).collect()
+    }
+
     fn put(&self, repository: &str, name: &str, media_type: &str, bytes: &[u8]) -> String {
         let digest = digest_of(bytes);
         let mut state = self.state();
@@ -296,8 +317,12 @@ impl FakeRegistry {
             Demand::Token(..) => {
                 let repository = exchange.path.trim_start_matches("/v2/").split("/manifests").next()?;
                 let repository = repository.split("/blobs").next()?.split("/referrers").next()?;
-                let changes = ["PUT", "POST"].contains(&exchange.method.as_str());
-                let access = if changes { "pull,push" } else { "pull" };
+                let repository = repository.split("/tags/list").next()?;
+                let access = match exchange.method.as_str() {
+                    "PUT" | "POST" => "pull,push",
+                    "DELETE" => "delete",
+                    _ => "pull",
+                };
                 let challenge = format!(
                     "Bearer realm=\"http://{}/token\",service=\"fake\",scope=\"repository:{repository}:{access}\"",
                     self.address
@@ -335,7 +360,16 @@ impl FakeRegistry {
     fn answer(&self, exchange: &mut Exchange) -> io::Result<(u16, String, Vec<u8>)> {
         let path = exchange.path.trim_start_matches("/v2/").to_string();
         let unknown = || (404, String::new(), br#"{"errors": [{"code": "MANIFEST_UNKNOWN"}]}"#.to_vec());
+        if let Some(repository) = path.strip_suffix("/tags/list") {
+            return Ok(self.page_of_tags(repository, exchange.query.get("last")));
+        }
         if let Some((repository, name)) = path.split_once("/manifests/") {
+            if exchange.method == "DELETE" {
+                let mut state = self.state();
+                let gone = state.manifests.remove(&(repository.to_string(), name.to_string()));
+                state.tags.retain(|(of, _), digest| of != repository || digest != name);
+                return Ok(if gone.is_some() { (202, String::new(), Vec::new()) } else { unknown() });
+            }
             if exchange.method == "PUT" {
                 let mut body = Vec::new();
                 exchange.body().read_to_end(&mut body)?;
