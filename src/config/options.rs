@@ -258,15 +258,10 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     ours(Build, "smoke_timeout", Integer { min: 1 }, "Seconds that a container of --smoke may take to become healthy")
         .value("SECONDS")
         .role(RunOnly),
-    ours(
-        Push,
-        "sbom",
-        Text,
-        "Write each image's SBOM, as SPDX and CycloneDX; attach it to images that are pushed",
-    )
-    .writes(Documents)
-    .role(OfBuilds)
-    .common(),
+    ours(Push, "sbom", Text, "Write each image's SBOM (SPDX, CycloneDX), and attach it to what is pushed")
+        .writes(Documents)
+        .role(OfBuilds)
+        .common(),
     ours(
         Push,
         "provenance",

@@ -16,7 +16,7 @@ use crate::model::plan::PlannedUnit;
 use crate::sbom::cache::InventoryCache;
 use crate::sbom::inventory::Inventory;
 use crate::sbom::reader::{self, ReadError};
-use crate::sbom::subject::{InstalledSource, Subject};
+use crate::sbom::subject::{DocumentedImage, InstalledSource};
 use crate::sbom::{cyclonedx, spdx};
 
 /// The kinds of SBOMs.
@@ -55,7 +55,7 @@ impl SbomMaker {
                 _ => self.look(unit, build, output).await?,
             },
         };
-        let subject = Subject {
+        let subject = DocumentedImage {
             name: unit.image.to_string(),
             reference: unit.reference.clone(),
             platform: unit.platform,

@@ -4,16 +4,18 @@
 
 use serde_json::{Value, json};
 
-use super::inventory::{Inventory, Package};
-use super::subject::{InstalledSource, Members, Subject, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid};
+use super::inventory::{InstalledPackage, Inventory};
+use super::subject::{
+    DocumentedImage, InstalledSource, PlatformImages, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid,
+};
 use crate::model::ids::Digest;
 use crate::model::reference::Reference;
 
 const IMAGE: &str = "image";
 
 /// The document about an image.
-pub fn document(subject: &Subject, inventory: &Inventory, sources: &[InstalledSource]) -> String {
-    let Subject { name, reference, platform, image_id, key, created } = subject;
+pub fn document(subject: &DocumentedImage, inventory: &Inventory, sources: &[InstalledSource]) -> String {
+    let DocumentedImage { name, reference, platform, image_id, key, created } = subject;
     let mut image = json!({
         "type": "container",
         "bom-ref": IMAGE,
@@ -46,7 +48,7 @@ pub fn list_document(
     list: &Reference,
     digest: &Digest,
     created: &str,
-    members: &Members,
+    members: &PlatformImages,
 ) -> String {
     let index = json!({
         "type": "container",
@@ -96,7 +98,7 @@ fn text(mut document: Value) -> String {
     format!("{document:#}\n")
 }
 
-fn of_package(number: usize, found: &Package, inventory: &Inventory) -> Value {
+fn of_package(number: usize, found: &InstalledPackage, inventory: &Inventory) -> Value {
     let mut component = json!({
         "type": "library",
         "bom-ref": format!("package-{number}"),

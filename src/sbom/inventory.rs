@@ -16,7 +16,7 @@ pub struct Inventory {
     /// `VERSION_ID` of os-release.
     pub distro_version: String,
     /// The packages, in order of their kinds, names and versions.
-    pub packages: BTreeSet<Package>,
+    pub packages: BTreeSet<InstalledPackage>,
     /// What could not be found out, for people; empty when this is everything.
     pub incomplete: Vec<String>,
 }
@@ -39,7 +39,7 @@ pub enum PackageKind {
 
 /// A package of an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Package {
+pub struct InstalledPackage {
     /// Who installs it.
     pub kind: PackageKind,
     /// Name, as its own metadata has it.
@@ -60,9 +60,9 @@ pub struct Package {
     pub expression: String,
 }
 
-impl Package {
-    fn new(kind: PackageKind, name: &str, version: &str) -> Package {
-        Package {
+impl InstalledPackage {
+    fn new(kind: PackageKind, name: &str, version: &str) -> InstalledPackage {
+        InstalledPackage {
             kind,
             name: name.to_string(),
             version: version.to_string(),
@@ -147,14 +147,14 @@ impl Inventory {
 }
 
 /// Installed packages of a status file.
-fn dpkg(text: &str) -> impl Iterator<Item = Package> {
+fn dpkg(text: &str) -> impl Iterator<Item = InstalledPackage> {
     text.split("\n\n").filter_map(|stanza| {
         let field = |name: &str| {
             stanza.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
         };
         // Those of images without dpkg have no status.
         let is_installed = field("Status").is_none_or(|status| status.ends_with(" installed"));
-        let mut package = Package::new(PackageKind::Deb, field("Package")?, field("Version")?);
+        let mut package = InstalledPackage::new(PackageKind::Deb, field("Package")?, field("Version")?);
         package.arch = field("Architecture").unwrap_or_default().to_string();
         package.source = field("Source").unwrap_or_default().to_string();
         is_installed.then_some(package)
@@ -162,11 +162,11 @@ fn dpkg(text: &str) -> impl Iterator<Item = Package> {
 }
 
 /// A line of `rpm -qa`.
-fn rpm(line: &str) -> Option<Package> {
+fn rpm(line: &str) -> Option<InstalledPackage> {
     let mut fields = line.split('\t');
     let name = fields.next().filter(|name| !name.is_empty())?;
     let (epoch, version) = (fields.next()?, fields.next()?);
-    let mut package = Package::new(PackageKind::Rpm, name, version);
+    let mut package = InstalledPackage::new(PackageKind::Rpm, name, version);
     package.epoch = if epoch == "0" { String::new() } else { epoch.to_string() };
     let told = |text: Option<&str>| text.filter(|text| *text != "(none)").unwrap_or_default().to_string();
     package.arch = told(fields.next());
@@ -178,7 +178,7 @@ fn rpm(line: &str) -> Option<Package> {
 }
 
 /// A distribution of Python, by the headers of its metadata.
-fn python(path: &str, headers: &str) -> Option<Package> {
+fn python(path: &str, headers: &str) -> Option<InstalledPackage> {
     let mut all = Vec::<(String, String)>::new();
     for line in headers.lines() {
         match line.split_once(':') {
@@ -193,7 +193,7 @@ fn python(path: &str, headers: &str) -> Option<Package> {
         }
     }
     let header = |name: &str| all.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let mut package = Package::new(PackageKind::Python, header("name")?, header("version")?);
+    let mut package = InstalledPackage::new(PackageKind::Python, header("name")?, header("version")?);
     // `site-packages`, whatever the metadata is called there.
     let directory = path.trim_end_matches("/METADATA").trim_end_matches("/PKG-INFO");
     package.location = directory.rsplit_once('/').map_or("", |(parent, _)| parent).to_string();
@@ -214,12 +214,12 @@ fn python(path: &str, headers: &str) -> Option<Package> {
 }
 
 /// A package of npm; none for a `package.json` that only says how its directory is to be read.
-fn npm(path: &str, text: &str) -> Result<Option<Package>, serde_json::Error> {
+fn npm(path: &str, text: &str) -> Result<Option<InstalledPackage>, serde_json::Error> {
     let json: serde_json::Value = serde_json::from_str(text)?;
     let (Some(name), Some(version)) = (json["name"].as_str(), json["version"].as_str()) else {
         return Ok(None);
     };
-    let mut package = Package::new(PackageKind::Npm, name, version);
+    let mut package = InstalledPackage::new(PackageKind::Npm, name, version);
     package.location = path.trim_end_matches("/package.json").to_string();
     let licence = json["license"].as_str().or(json["license"]["type"].as_str()).unwrap_or_default();
     package.licence = licence.to_string();
@@ -228,10 +228,10 @@ fn npm(path: &str, text: &str) -> Result<Option<Package>, serde_json::Error> {
 }
 
 /// Modules of a Go program. One that is replaced is told by what replaces it.
-fn go(path: &str, text: &str) -> Vec<Package> {
-    let mut packages: Vec<Package> = Vec::new();
+fn go(path: &str, text: &str) -> Vec<InstalledPackage> {
+    let mut packages: Vec<InstalledPackage> = Vec::new();
     let mut add = |name: &str, version: &str, replaces: bool| {
-        let mut package = Package::new(PackageKind::Go, name, version);
+        let mut package = InstalledPackage::new(PackageKind::Go, name, version);
         package.location = path.to_string();
         if replaces {
             packages.pop();

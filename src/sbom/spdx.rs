@@ -4,8 +4,10 @@
 
 use serde_json::{Value, json};
 
-use super::inventory::{Inventory, Package};
-use super::subject::{InstalledSource, Members, Subject, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid};
+use super::inventory::{InstalledPackage, Inventory};
+use super::subject::{
+    DocumentedImage, InstalledSource, PlatformImages, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid,
+};
 use crate::model::ids::Digest;
 use crate::model::reference::Reference;
 
@@ -14,8 +16,8 @@ const UNKNOWN: &str = "NOASSERTION";
 const IMAGE: &str = "SPDXRef-Image";
 
 /// The document about an image.
-pub fn document(subject: &Subject, inventory: &Inventory, sources: &[InstalledSource]) -> String {
-    let Subject { name, reference, platform, image_id, key, created } = subject;
+pub fn document(subject: &DocumentedImage, inventory: &Inventory, sources: &[InstalledSource]) -> String {
+    let DocumentedImage { name, reference, platform, image_id, key, created } = subject;
     let mut image = package(IMAGE, name, reference.tag.as_deref().unwrap_or_default());
     image["primaryPackagePurpose"] = json!("CONTAINER");
     image["comment"] = json!(format!("{reference} for {platform}, content key {key}"));
@@ -48,7 +50,7 @@ pub fn list_document(
     list: &Reference,
     digest: &Digest,
     created: &str,
-    members: &Members,
+    members: &PlatformImages,
 ) -> String {
     let mut index = package(IMAGE, name, list.tag.as_deref().unwrap_or_default());
     index["primaryPackagePurpose"] = json!("CONTAINER");
@@ -107,7 +109,7 @@ fn package(id: &str, name: &str, version: &str) -> Value {
     package
 }
 
-fn of_package(id: &str, found: &Package, inventory: &Inventory) -> Value {
+fn of_package(id: &str, found: &InstalledPackage, inventory: &Inventory) -> Value {
     let mut described = package(id, &found.name, &found.version);
     if !found.expression.is_empty() {
         described["licenseDeclared"] = json!(found.expression);

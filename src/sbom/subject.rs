@@ -19,7 +19,7 @@ pub(super) const TOOL_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// An image that an SBOM is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub struct DocumentedImage {
     /// Name in the tree.
     pub name: String,
     /// Full name, tag included.
@@ -74,7 +74,7 @@ impl InstalledSource {
 }
 
 /// Image for a platform in a manifest list.
-pub type Members = BTreeMap<Platform, Reference>;
+pub type PlatformImages = BTreeMap<Platform, Reference>;
 
 /// Package URL of an image in a registry.
 pub(super) fn image_purl(reference: &Reference, digest: &str, platform: Option<Platform>) -> String {

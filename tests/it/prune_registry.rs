@@ -80,7 +80,9 @@ fn the_newest_and_what_lists_and_releases_name_stay() {
     let released = registry.hold(KEYSTONE, "old-released", &made(90));
     registry.hold(KEYSTONE, "old-gone", &made(80));
     let newest = registry.hold(KEYSTONE, "old-newest", &made(70));
-    let release = json!({"release_version": 1, "images": [{"name": "keystone", "digest": released}]});
+    let image = json!({"name": "keystone", "reference": format!("r:1/{KEYSTONE}:1"), "digest": released, "platforms": {}});
+    let release =
+        json!({"release_version": 1, "version": "1", "created": "2026-01-01T00:00:00Z", "images": [image]});
     let pushed = Pushed { project: pushed.project.file("release.json", &release.to_string()), ..pushed };
     let run = prune(&pushed, &["--keep-newest=1", "--keep-release=release.json", "keystone"]).exits(0);
     assert!(run.stdout.contains("  keystone  old-newest  it is one of the 1 newest\n"), "{run}");
@@ -199,7 +201,11 @@ fn what_can_t_be_meant_is_refused() {
     let project = Project::new().file("release.json", &json!({"images": []}).to_string());
     let run =
         project.run(["--prune-registry", "--prune-tags=x", "--registry=r:1", "--keep-release=release.json"]);
-    assert!(run.exits(2).stderr.contains("release.json: it has no release_version"));
+    assert!(
+        run.exits(2)
+            .stderr
+            .contains("release.json: it is no release manifest: missing field `release_version`")
+    );
 }
 
 /// A project that pushes two versions of an image to a real registry; and the arguments for it.
