@@ -220,12 +220,22 @@ fn long_help(option: &OptionSpec, default: Option<&str>) -> String {
 fn value_hint(option: &OptionSpec) -> ValueHint {
     match (option.input(), option.output()) {
         (Some(InputPath::File | InputPath::LockFile), _)
-        | (_, Some(OutputPath::OfTask | OutputPath::Summary | OutputPath::Report(_))) => ValueHint::FilePath,
+        | (
+            _,
+            Some(OutputPath::OfTask | OutputPath::OfRelease | OutputPath::Summary | OutputPath::Report(_)),
+        ) => ValueHint::FilePath,
         (Some(InputPath::Reports), _) => ValueHint::AnyPath,
         (Some(InputPath::Dir | InputPath::ImageTree | InputPath::KollaPackage), _)
-        | (_, Some(OutputPath::Export | OutputPath::WorkDir | OutputPath::SourceCache | OutputPath::Logs)) => {
-            ValueHint::DirPath
-        }
+        | (
+            _,
+            Some(
+                OutputPath::Export
+                | OutputPath::WorkDir
+                | OutputPath::SourceCache
+                | OutputPath::Logs
+                | OutputPath::OfImages,
+            ),
+        ) => ValueHint::DirPath,
         (None, None) => ValueHint::Unknown,
     }
 }

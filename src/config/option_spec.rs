@@ -90,9 +90,15 @@ impl Meaning {
             Meaning::Input(InputPath::File | InputPath::LockFile) => "FILE",
             Meaning::Input(InputPath::Reports) => "FILE|DIR",
             Meaning::Input(InputPath::Dir | InputPath::ImageTree | InputPath::KollaPackage) => "DIR",
-            Meaning::Output(OutputPath::OfTask | OutputPath::Summary | OutputPath::Report(_)) => "FILE",
             Meaning::Output(
-                OutputPath::WorkDir | OutputPath::SourceCache | OutputPath::Logs | OutputPath::Export,
+                OutputPath::OfTask | OutputPath::OfRelease | OutputPath::Summary | OutputPath::Report(_),
+            ) => "FILE",
+            Meaning::Output(
+                OutputPath::WorkDir
+                | OutputPath::SourceCache
+                | OutputPath::Logs
+                | OutputPath::OfImages
+                | OutputPath::Export,
             ) => "DIR",
         })
     }
@@ -128,6 +134,10 @@ pub enum OutputPath {
     SourceCache,
     /// A log for each image.
     Logs,
+    /// Directory of what else is written of each image.
+    OfImages,
+    /// A file about all that was released at once.
+    OfRelease,
     /// The summary for programs.
     Summary,
     /// A report of the run.
@@ -187,6 +197,8 @@ pub enum OptionRole {
     ImageInput,
     /// Setting of this run alone; runs that build parts of it decide for themselves.
     RunOnly,
+    /// Setting of runs that build, and of nothing else. Runs that build parts of this one have it too.
+    OfBuilds,
     /// Request of something to be done instead of building.
     Task(TaskKind),
     /// Setting of these tasks, and of nothing else.

@@ -1,0 +1,93 @@
+//! `--merge-summaries --push`: what is left to do once every platform of an image has been pushed by some run.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+
+use crate::build::manifest_lists::{ManifestLists, Members};
+use crate::build::publish;
+use crate::model::event::{Event, UnitId};
+use crate::model::failure::{Failure, FailureKind};
+use crate::model::ids::{Digest, ImageName};
+use crate::model::outcome::Outcome;
+use crate::model::reference::Reference;
+use crate::registry::Registries;
+use crate::report::merge::Merged;
+use crate::session::Session;
+use crate::session::stdio::{tell, tell_pause};
+
+/// A list whose images are all in the registry.
+struct CompleteList {
+    /// The unit that was pushed last, which tells of the list.
+    last: UnitId,
+    /// Digest of that unit's own manifest.
+    digest: Option<Digest>,
+    name: Reference,
+    members: Members,
+}
+
+/// Puts the manifest list of every image that was pushed for all its platforms, and tells the merged run of it as a run for
+/// all of them would have been told. An image that lacks a platform keeps the list that it has. A list that can't be put is
+/// the failed push of the unit that was pushed last.
+pub async fn complete_lists(session: &Session<'_>, merged: &mut Merged) {
+    for (unit, reason) in never_pushed(merged) {
+        let failure = Failure::permanent(FailureKind::Registry, reason);
+        merged.tell(&unit, &failed(&unit, failure));
+    }
+    let lists = complete(merged);
+    let registries = session.registries_alone();
+    let options = &session.config().build;
+    let put: Vec<Event> = stream::iter(&lists)
+        .map(|list| put(&registries, list, options.retries))
+        .buffered(options.push_threads)
+        .collect()
+        .await;
+    let listed = put.iter().filter(|event| matches!(event, Event::Pushed { .. })).count();
+    for (list, event) in lists.iter().zip(&put) {
+        merged.tell(&list.last, event);
+    }
+    let plan = merged.plan();
+    let all: BTreeSet<&ImageName> =
+        plan.to_build().filter(|unit| unit.list.is_some()).map(|unit| &unit.image).collect();
+    if !all.is_empty() {
+        tell(format_args!("Listed the platforms of {listed} of {} images", all.len()));
+    }
+}
+
+/// The lists that nothing is missing for, in the order in which their last images were pushed.
+fn complete(merged: &Merged) -> Vec<CompleteList> {
+    let lists = ManifestLists::of(&merged.plan());
+    let pushed = merged.up_to_date().into_iter().filter(|image| image.is_pushed);
+    let complete = pushed.filter_map(|image| {
+        let (name, members) = lists.complete(image.planned, image.digest)?;
+        Some(CompleteList { last: image.planned.id(), digest: image.digest.cloned(), name, members })
+    });
+    complete.collect()
+}
+
+/// Images that are up to date, and of which no run says that it has pushed them: their lists can't be told.
+fn never_pushed(merged: &Merged) -> Vec<(UnitId, String)> {
+    let never = merged.up_to_date().into_iter().filter(|image| !image.is_pushed).filter_map(|image| {
+        let list = image.planned.list.as_ref()?;
+        let reason = format!("no run says that it was pushed, so {list} can't list it: build it with --push");
+        Some((image.planned.id(), reason))
+    });
+    never.collect()
+}
+
+/// Puts a list; gives what the unit that completes it is told.
+async fn put(registries: &Registries, list: &CompleteList, retries: u32) -> Event {
+    match publish::list(registries, &list.name, &list.members, retries, tell_pause).await {
+        Ok(manifest) => Event::Pushed {
+            unit: list.last.clone(),
+            digest: list.digest.clone(),
+            list: Some(manifest.digest),
+        },
+        Err(reason) => failed(&list.last, Failure::permanent(FailureKind::Registry, reason)),
+    }
+}
+
+fn failed(unit: &UnitId, failure: Failure) -> Event {
+    Event::Finished { unit: unit.clone(), outcome: Outcome::PushFailed(failure), duration: Duration::ZERO }
+}
