@@ -51,7 +51,10 @@ def commit(directory):
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
     for role in ("AUTHOR", "COMMITTER"):
         environment |= {f"GIT_{role}_NAME": "test", f"GIT_{role}_EMAIL": "test@example.org"}
-    for command in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "--message=state"]):
+    commands = [["add", "--all"], ["commit", "--quiet", "--message=state"]]
+    if not (directory / ".git").exists():
+        commands.insert(0, ["init", "--quiet", "--initial-branch=main"])
+    for command in commands:
         subprocess.run(["git", *command], cwd=directory, env=environment, check=True)
 
 
