@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::jobs::{LOCK_FILE, Lane, Pipeline, REPORTS, SOURCE_CACHE, yaml};
+use super::jobs::{LOCK_FILE, Pipeline, PlatformLane, REPORTS, SOURCE_CACHE, yaml};
 use super::tiers::Batch;
 use crate::model::platform::{Arch, Platform};
 
@@ -68,7 +68,7 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
 }
 
 /// The jobs of a tier, but for what they wait for.
-fn builds(pipeline: &Pipeline, lane: &Lane, batches: &[Batch]) -> Value {
+fn builds(pipeline: &Pipeline, lane: &PlatformLane, batches: &[Batch]) -> Value {
     let include: Vec<Value> = batches
         .iter()
         .map(|batch| json!({"name": lane.job(&batch.name), "images": Pipeline::images(batch)}))

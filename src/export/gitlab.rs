@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::jobs::{LOCK_FILE, Lane, Pipeline, RELEASE_JUNIT, REPORTS, SOURCE_CACHE, yaml};
+use super::jobs::{LOCK_FILE, Pipeline, PlatformLane, RELEASE_JUNIT, REPORTS, SOURCE_CACHE, yaml};
 use super::tiers::Batch;
 use crate::model::ids::ImageName;
 use crate::model::plan::Parent;
@@ -74,13 +74,10 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
     let mut file = Map::new();
     file.insert("stages".into(), json!(stages));
     let mut variables = json!({"GIT_DEPTH": "0"});
-    for lane in &pipeline.lanes {
-        if let Some(platform) = lane.platform {
-            variables[runner_variable(platform)] = platform.arch.kolla().into();
+    if pipeline.first_platform().is_some() {
+        for platform in &pipeline.options.platforms {
+            variables[runner_variable(*platform)] = platform.arch.kolla().into();
         }
-    }
-    if let Some(platform) = pipeline.first_platform() {
-        variables[runner_variable(platform)] = platform.arch.kolla().into();
     }
     file.insert("variables".into(), variables);
     file.extend(jobs);
@@ -89,7 +86,12 @@ pub(super) fn files(pipeline: &Pipeline) -> Vec<(PathBuf, String)> {
 }
 
 /// A job that builds, but for its stage.
-fn build(pipeline: &Pipeline, lane: &Lane, batch: &Batch, built_by: &HashMap<&ImageName, &str>) -> Value {
+fn build(
+    pipeline: &Pipeline,
+    lane: &PlatformLane,
+    batch: &Batch,
+    built_by: &HashMap<&ImageName, &str>,
+) -> Value {
     // Only what its images are built on, so that no job waits for a whole tier.
     let parents: BTreeSet<&str> = batch
         .units

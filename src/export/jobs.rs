@@ -46,13 +46,13 @@ pub struct KeptDirectory {
 /// The jobs that build a plan.
 pub(super) struct Pipeline<'a> {
     /// The platforms, of which none waits for another.
-    pub(super) lanes: Vec<Lane<'a>>,
+    pub(super) lanes: Vec<PlatformLane<'a>>,
     /// How they run the program.
     pub(super) options: &'a PipelineOptions,
 }
 
 /// The jobs that build for one platform.
-pub(super) struct Lane<'a> {
+pub(super) struct PlatformLane<'a> {
     /// The platform; none when the run has no other.
     pub(super) platform: Option<Platform>,
     /// Batches of images of each tier, one batch for each job.
@@ -95,7 +95,7 @@ pub(super) fn yaml(value: &serde_json::Value, about: &str) -> String {
     )
 }
 
-impl Lane<'_> {
+impl PlatformLane<'_> {
     /// A name of one of its jobs, apart from those of other platforms.
     pub(super) fn job(&self, name: &str) -> String {
         self.platform.map_or_else(|| name.to_owned(), |platform| format!("{}-{name}", platform.arch.kolla()))
@@ -121,7 +121,7 @@ impl Pipeline<'_> {
 
     /// The command of a job of a lane that builds and pushes, after which `images` of [`Pipeline::images`] and other options
     /// may follow. The shell or the system makes the job's name of `job`.
-    pub(super) fn build_command(&self, lane: &Lane, job: &str) -> String {
+    pub(super) fn build_command(&self, lane: &PlatformLane, job: &str) -> String {
         let mut more = vec!["--push".to_owned(), "--reuse=registry".to_owned()];
         more.extend(self.options.lock_file.is_none().then(|| format!("--locked={LOCK_FILE}")));
         more.extend(lane.platform.map(|platform| format!("--only-platform={platform}")));

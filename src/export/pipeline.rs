@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use super::jobs::{Lane, Pipeline, PipelineOptions};
+use super::jobs::{Pipeline, PipelineOptions, PlatformLane};
 use super::tiers::batches;
 use super::{github, gitlab, zuul};
 use crate::model::ci_system::CiSystem;
@@ -33,7 +33,7 @@ pub fn pipeline(plan: &BuildPlan, system: CiSystem, options: &PipelineOptions) -
     let several = options.platforms.len() > 1;
     let lanes = options.platforms.iter().map(|platform| {
         let tiers = batches(plan, *platform, options.images_per_job, most_jobs);
-        Lane { platform: several.then_some(*platform), tiers }
+        PlatformLane { platform: several.then_some(*platform), tiers }
     });
     let pipeline = Pipeline { lanes: lanes.filter(|lane| !lane.tiers.is_empty()).collect(), options };
     match system {
