@@ -291,7 +291,7 @@ fn platforms_have_jobs_of_their_own_between_one_lock_and_one_release() {
         // GitLab's waits for all stages before its own.
         assert!(release.needs.is_empty() || release.needs.ends_with(&all), "{system}: {release:?}");
         assert!(words(&release.commands[0]).contains(&"--push".to_string()), "{system}: {release:?}");
-        assert_eq!(promote.needs, [release.name.clone()], "{system}");
+        assert_eq!(promote.needs, std::slice::from_ref(&release.name), "{system}");
         assert!(words(&promote.commands[0]).ends_with(&["--retag=7:good".to_string(), ".".to_string()]));
         let text = project.read(&format!("out/{path}"));
         let machines = match system {
@@ -302,6 +302,7 @@ fn platforms_have_jobs_of_their_own_between_one_lock_and_one_release() {
             _ => ["nodeset: kolla-build-x86_64", "nodeset: kolla-build-aarch64"],
         };
         assert!(machines.iter().all(|machine| text.contains(machine)), "{system}: {text}");
+        let text = text.replace(&project.path("images").display().to_string(), "images");
         insta::with_settings!({prepend_module_to_snapshot => false}, {
             insta::assert_snapshot!(format!("pipeline_of_two_platforms_{system}"), text);
         });
