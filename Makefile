@@ -25,7 +25,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud kolla-ansible cloud-clean ironic ironic-clean worker demo-clean unit test parity paunch puppet tripleo bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
+.PHONY: help build demo cloud kolla-ansible cloud-clean ironic ironic-clean worker demo-clean unit test parity paunch pipelines puppet tripleo bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -82,6 +82,8 @@ test: build python engine ## Run every test (replaces a running demo)
 	tests/refresh/run
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
 	tests/images/check_self kolla/base:demo
+	tests/pipelines/check_self
+	tests/host/with-registry tests/host/with-engines tests/pipelines/run
 	tests/images/check $$(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=kolla/*:demo')
 	REAL_DOCKER=1 $(DEFAULT_SIGNALS) tests/host/with-registry tests/host/with-engines tests/host/with-sshd tests/host/with-emulation cargo test $(CARGO_FLAGS) -- --include-ignored
 	tests/host/tools qemu-system-$$(uname -m)
@@ -89,6 +91,10 @@ test: build python engine ## Run every test (replaces a running demo)
 
 parity: build python ## Compare with Python Kolla: every combination, every override on every distro
 	tests/parity/run --all
+
+pipelines: build python engine ## Run exported pipelines for two platforms, as GitLab and GitHub would
+	tests/pipelines/check_self
+	tests/host/with-registry tests/host/with-engines tests/pipelines/run
 
 puppet: build python engine ## Have Puppet configure keystone in one-shot containers, and ask it for a token
 	tests/puppet/run

@@ -107,7 +107,9 @@ impl Worker for ImageWorker {
                 return Ok(Pushed { digest, attached, ..Pushed::default() });
             };
             let list = self.remote.compose_list(&name, &members, &output).await?;
-            let list_attached = self.release.attach_to_list(unit, &name, &list, &members, &output).await?;
+            let of_image = (&unit.image, self.release.created(unit));
+            let lists = self.release.lists();
+            let list_attached = lists.attach(of_image, (&name, &list), &members, &output).await?;
             self.remote.name_list(&name, &list, &members, &output).await?;
             Ok(Pushed { digest, list: Some(list.digest), attached, list_attached })
         })

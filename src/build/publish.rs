@@ -140,7 +140,8 @@ fn not_listed(name: &Reference, reason: impl Display) -> String {
     format!("failed to list the image's platforms as {name}: {reason}")
 }
 
-async fn compose(
+/// A list of images, each for a platform, as the registry has them; or why there is none.
+pub async fn compose(
     registries: &Registries,
     name: &Reference,
     members: &Members,
@@ -158,7 +159,8 @@ async fn compose(
     Ok(Manifest::list(&images))
 }
 
-async fn put(
+/// Puts a list under a name; or why it is not there.
+pub async fn put(
     registries: &Registries,
     name: &Reference,
     list: &Manifest,

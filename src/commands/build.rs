@@ -104,7 +104,7 @@ async fn build_images(
     let options = &session.config().build;
     let (retries, verify) = (options.retries, options.verify_push);
     let worker = ImageWorker {
-        lists: ManifestLists::of(plan),
+        lists: lists(session),
         remote: Remote { registries, engine: engine.clone(), retries, verify },
         evaluator,
         engine,
@@ -124,6 +124,14 @@ async fn build_images(
     fetching.abort();
     let _ = fetching.await;
     Ok(code)
+}
+
+/// The lists that this run completes: none when other runs build the other platforms.
+fn lists(session: &Session<'_>) -> ManifestLists {
+    match session.config().selection.only_platform {
+        Some(_) => ManifestLists::default(),
+        None => ManifestLists::of(&session.prepared.plan),
+    }
 }
 
 /// The recipes, those of the lock file when the run is held to one, and the engine's base images too then.

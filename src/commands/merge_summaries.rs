@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::complete_lists::complete_lists;
 use crate::config::resolved::SummaryOutput;
 use crate::config::settings::settings;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
@@ -13,14 +14,16 @@ use crate::report::earlier::EarlierRun;
 use crate::report::ended_run::{EndedRun, RunFacts};
 use crate::report::files::write_reports;
 use crate::report::merge::{MergeOptions, merge};
+use crate::session::Session;
 use crate::session::outputs::Outputs;
-use crate::session::prepare::Prepared;
 use crate::session::stdio::tell;
+use crate::session::threads::block_on;
 use crate::util::input;
 
 /// Joins the files, and those in the directories, and tells of the whole as a build tells of itself; gives its exit code.
-/// With a selection, every image of it must have been told of.
-pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fatal> {
+/// With a selection, every image of it must have been told of. With `--push`, manifest lists are put of what was pushed.
+pub fn merge_summaries(session: &Session, paths: &[PathBuf]) -> Result<u8, Fatal> {
+    let prepared = &session.prepared;
     let outputs = Outputs::open(&prepared.config.output)?;
     let mut runs = Vec::new();
     for path in files(paths)? {
@@ -31,9 +34,13 @@ pub fn merge_summaries(prepared: &Prepared, paths: &[PathBuf]) -> Result<u8, Fat
     let selection = &config.selection;
     let options = MergeOptions {
         complete: !(selection.regexes.is_empty() && selection.profile_regexes.is_empty()),
+        on_every_platform: config.build.push,
         allowed_to_fail: config.build.allowed_to_fail.clone(),
     };
-    let merged = merge(&runs, &prepared.plan, &options, Timestamp::now());
+    let mut merged = merge(&runs, &prepared.plan, &options, Timestamp::now());
+    if config.build.push {
+        block_on(complete_lists(session, &mut merged))?;
+    }
     let (summary, output) = (&merged.summary, &config.output);
 
     let (quiet, debug) = (output.quiet, output.debug);

@@ -3,6 +3,7 @@
 mod affected;
 mod build;
 mod compare_builds;
+mod complete_lists;
 mod explain;
 mod export_bake;
 mod export_pipeline;
@@ -36,7 +37,7 @@ use crate::config::layer::Layers;
 use crate::config::load::load;
 use crate::config::options::OPTIONS;
 use crate::config::resolve::{complete, resolve};
-use crate::config::resolved::{Export, Task};
+use crate::config::resolved::{Config, Export, Task};
 use crate::error::{EXIT_FAILED, Fatal};
 use crate::graph::export;
 use crate::lint::configuration;
@@ -126,7 +127,7 @@ fn check_configuration(session: &Session) -> Result<(), Fatal> {
     warn_of(&patches::warnings(prepared)?);
     config.check_sources(&images)?;
     warn_of(&explain::warnings(prepared)?);
-    if uses_docker_configuration(&config.task) {
+    if uses_docker_configuration(config) {
         warn_of(&engines::warnings(config, session.environment));
     }
     Ok(())
@@ -160,11 +161,9 @@ fn run_in(mut session: Session) -> Result<u8, Fatal> {
         Task::ReleaseNotes(releases) => release_notes::tell(&session, releases),
         Task::Retag(tags) => retag::retag(&session, tags),
         Task::Export(Export::Bake(dir)) => told(export_bake::write(&session, dir)?),
-        Task::Export(Export::Pipeline { system, images_per_job, dir }) => {
-            told(export_pipeline::write(&session, *system, *images_per_job, dir)?)
-        }
+        Task::Export(Export::Pipeline(pipeline)) => told(export_pipeline::write(&session, pipeline)?),
         Task::Export(Export::Ramdisk(ramdisk)) => told(export_ramdisk::write(&session, ramdisk)?),
-        Task::MergeSummaries(paths) => merge_summaries::merge_summaries(prepared, paths),
+        Task::MergeSummaries(paths) => merge_summaries::merge_summaries(&session, paths),
         Task::Prune { tags, package_cache_days, dry_run } => {
             prune::prune(&session, tags.as_deref(), *package_cache_days, *dry_run)
         }
@@ -188,18 +187,20 @@ fn save_dependencies(prepared: &Prepared, path: &Path) -> Result<String, Fatal> 
 }
 
 /// True for a task that asks an engine or a registry, as Docker's configuration says.
-fn uses_docker_configuration(task: &Task) -> bool {
-    matches!(
-        task,
+fn uses_docker_configuration(config: &Config) -> bool {
+    match config.task {
         Task::Build
-            | Task::Plan
-            | Task::Lock(_)
-            | Task::VerifyRegistry
-            | Task::ManifestLists
-            | Task::Retag(_)
-            | Task::Prune { .. }
-            | Task::PruneRegistry(_)
-    )
+        | Task::Plan
+        | Task::Lock(_)
+        | Task::VerifyRegistry
+        | Task::ManifestLists
+        | Task::Retag(_)
+        | Task::ReleaseNotes(_)
+        | Task::Prune { .. }
+        | Task::PruneRegistry(_) => true,
+        Task::MergeSummaries(_) => config.build.push,
+        _ => false,
+    }
 }
 
 /// Images that are to be built on any platform.

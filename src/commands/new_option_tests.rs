@@ -20,7 +20,7 @@ use crate::session::environment::Environment;
 use crate::session::places;
 use crate::util::places::Writing;
 
-/// The table with a report, a file that images are made from, and a way to choose images.
+/// The table with a report, a file that images are made from, a way to choose images, and what is about builds and releases.
 fn table() -> OptionTable {
     let mut options = OPTIONS.0.to_vec();
     options.push(
@@ -36,6 +36,18 @@ fn table() -> OptionTable {
     options.push(
         OptionSpec::ours(OptionGroup::Selection, "skip_old", ValueKind::Flag, "Skip old images")
             .role(OptionRole::Selects),
+    );
+    options.push(
+        OptionSpec::ours(OptionGroup::Build, "probe", ValueKind::Many, "Command for each image")
+            .role(OptionRole::OfBuilds),
+    );
+    options.push(
+        OptionSpec::ours(OptionGroup::Output, "papers", ValueKind::Text, "Directory of each image's papers")
+            .writes(OutputPath::Documents),
+    );
+    options.push(
+        OptionSpec::ours(OptionGroup::Output, "charter", ValueKind::Text, "File about the release")
+            .writes(OutputPath::Report(ReportFormat::Release)),
     );
     OptionTable(options.leak())
 }
@@ -110,4 +122,7 @@ fn jobs_of_a_pipeline_get_what_is_not_of_this_run() {
     assert_eq!(place("tap"), PlaceInJobs::Nowhere);
     assert_eq!(place("motd"), PlaceInJobs::Arguments);
     assert_eq!(place("skip_old"), PlaceInJobs::Selection);
+    assert_eq!(place("probe"), PlaceInJobs::Builds);
+    assert_eq!(place("papers"), PlaceInJobs::KeptOfBuilds);
+    assert_eq!(place("charter"), PlaceInJobs::Release);
 }

@@ -29,7 +29,11 @@ pub fn write(session: &Session, path: &Path) -> Result<String, Fatal> {
             .iter()
             .flat_map(|(unit, recipe)| recipe.sources().map(|source| (unit.platform, source)))
             .collect();
-        checker.pin(wanted, bases, session.config().build.pull).await
+        let registries = match checker.several_platforms {
+            true => Some(session.registries(checker.engine.as_ref()).await?),
+            false => None,
+        };
+        checker.pin(wanted, bases, session.config().build.pull, registries.as_deref()).await
     })?;
     for (unit, download) in unpinned_downloads(recipes) {
         let (url, line) = (without_secrets(&download.url), download.line);

@@ -93,6 +93,14 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     ours(Selection, "affected_since", Text, "Build only images that changes since this git revision affect")
         .value("REV")
         .role(Selects),
+    ours(
+        Selection,
+        "only_platform",
+        Text,
+        "Of the platforms of --platform, build for this one alone, and put no manifest list: other runs build for the others",
+    )
+    .value("PLATFORM")
+    .role(Selects),
     kolla(Templates, "template_override", Many, "Template override file; may be repeated")
         .reads(InputPath::File)
         .role(ImageInput)
@@ -377,6 +385,9 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     ours(Tasks, "export_dir", Text, "Directory to export to")
         .writes(OutputPath::Export)
         .role(OfTask(&[TaskKind::Export])),
+    ours(Tasks, "promote", Text, "Tag that the last job of an exported pipeline gives to what was released")
+        .means(Meaning::Tag)
+        .role(OfTask(&[TaskKind::Export])),
     ours(
         Tasks,
         "ramdisk_overlay",
@@ -387,9 +398,15 @@ pub const OPTIONS: OptionTable = OptionTable(&[
     .role(OfTask(&[TaskKind::Export])),
     ours(Tasks, "ramdisk_compression", Choice(&["zstd", "gzip", "xz"]), "Compression of an exported initramfs")
         .role(OfTask(&[TaskKind::Export])),
-    ours(Tasks, "merge_summaries", Many, "Merge reports of several runs into one; fail if a matched image is in none")
-        .reads(InputPath::Reports)
-        .role(Task(TaskKind::MergeSummaries)),
+    ours(
+        Tasks,
+        "merge_summaries",
+        Many,
+        "Merge reports of several runs into one; fail if a matched image is in none. With --push, put the manifest lists of \
+         what they have pushed",
+    )
+    .reads(InputPath::Reports)
+    .role(Task(TaskKind::MergeSummaries)),
     ours(Tasks, "plan", Flag, "Show what would be built, and why").role(Task(TaskKind::Plan)).common(),
     ours(Tasks, "plan_format", Choice(&["text", "json"]), "Output format of --plan, --prune, --prune-registry and --compare-builds")
         .value("FORMAT")

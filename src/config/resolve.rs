@@ -13,7 +13,7 @@ use super::keys::{DEFAULT, distro_section};
 use super::layer::{Entry, Layers, SetAt, ValueError, ValueErrors, value_error};
 use super::names::Names;
 use super::options::KollaDifference;
-use super::resolved::Config;
+use super::resolved::{Config, Selection};
 use super::{meaning, tasks};
 use crate::model::platform::Platform;
 use crate::model::reference::parts::Tag;
@@ -100,7 +100,10 @@ fn typed(layers: Layers) -> Result<Config, ValueError> {
         package_manager: base.package_manager,
         install_type,
         maintainer: layers.option("maintainer")?.unwrap_or_default(),
-        selection: selection(&layers, distro_words)?,
+        selection: Selection {
+            only_platform: base::only_platform(&layers, &platforms, &task)?,
+            ..selection(&layers, distro_words)?
+        },
         templates: templates(&layers, api)?,
         build: build(&layers, &task, asked_by, platform_given)?,
         release: release(&layers, asked_by)?,

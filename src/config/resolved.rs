@@ -188,16 +188,22 @@ pub enum Export {
     /// `docker buildx bake`, from this directory.
     Bake(PathBuf),
     /// Jobs of a CI system.
-    Pipeline {
-        /// The system that runs the jobs.
-        system: CiSystem,
-        /// Images that one job builds.
-        images_per_job: usize,
-        /// The directory that the files are written to.
-        dir: PathBuf,
-    },
+    Pipeline(PipelineExport),
     /// Kernel and initramfs of an image.
     Ramdisk(RamdiskExport),
+}
+
+/// Jobs of a CI system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineExport {
+    /// The system that runs the jobs.
+    pub system: CiSystem,
+    /// Images that one job builds.
+    pub images_per_job: usize,
+    /// Tag that the last job gives to what was released; none has no such job.
+    pub promote: Option<Tag>,
+    /// The directory that the files are written to.
+    pub dir: PathBuf,
 }
 
 /// An image that is exported as kernel and initramfs.
@@ -230,6 +236,8 @@ pub struct Selection {
     pub skip_existing: bool,
     /// Leave out images whose inputs are what they were at this git revision.
     pub affected_since: Option<String>,
+    /// The only platform of the run's that it builds for.
+    pub only_platform: Option<Platform>,
 }
 
 /// Where templates come from and what changes them.
@@ -455,6 +463,11 @@ impl Config {
     pub fn build_args(&self) -> BTreeMap<String, String> {
         let pip = self.templates.pip_args.iter().map(|(name, value)| (name.to_string(), value.clone()));
         pip.chain(self.build.build_args.iter().cloned()).collect()
+    }
+
+    /// Platforms that this run itself builds for.
+    pub fn built_platforms(&self) -> Vec<Platform> {
+        self.selection.only_platform.map_or_else(|| self.platforms.clone(), |only| vec![only])
     }
 
     /// True when the run is for more than one platform.

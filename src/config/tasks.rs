@@ -6,7 +6,8 @@ use super::keys::DEFAULT;
 use super::layer::{Layers, SetAt, ValueError, value_error};
 use super::options::{OptionOrigin, OptionRole, OptionSpec, ValueKind};
 use super::resolved::{
-    ComparedBuilds, Export, NotesFormat, RamdiskExport, RegistryRetention, ReleaseNotes, Retag, Task,
+    ComparedBuilds, Export, NotesFormat, PipelineExport, RamdiskExport, RegistryRetention, ReleaseNotes,
+    Retag, Task,
 };
 use super::task_kind::TaskKind;
 use crate::model::ci_system::CiSystem;
@@ -187,7 +188,9 @@ fn compared_builds(layers: &Layers, option: &OptionSpec) -> Result<ComparedBuild
 fn export(layers: &Layers, option: &OptionSpec) -> Result<Export, ValueError> {
     let dir = PathBuf::from(layers.option("export_dir")?.unwrap_or_default());
     let images_per_job = layers.integer(DEFAULT, "images_per_job")?.unwrap_or(1).max(1) as usize;
-    let pipeline = |system, dir| Export::Pipeline { system, images_per_job, dir };
+    // What is no tag was refused with its meaning.
+    let promote = layers.option("promote")?.and_then(|tag| tag.parse().ok());
+    let pipeline = |system, dir| Export::Pipeline(PipelineExport { system, images_per_job, promote, dir });
     Ok(match layers.option(option.name)?.as_deref() {
         Some("bake") => Export::Bake(dir),
         Some("matrix=github") => pipeline(CiSystem::Github, dir),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::model::ids::ImageName;
 use crate::model::plan::{BuildPlan, Parent, PlannedUnit};
+use crate::model::platform::Platform;
 
 /// Images of one tier that are built together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +16,15 @@ pub struct Batch<'a> {
     pub units: Vec<&'a PlannedUnit>,
 }
 
-/// Images that are to be built, by tier, each tier in at most `most_batches` batches of about `size` images.
-pub fn batches<'a>(plan: &'a BuildPlan, size: usize, most_batches: usize) -> Vec<Vec<Batch<'a>>> {
-    let tiers = tiers(plan);
-    let in_batches = |(tier, units): (usize, &Vec<&'a PlannedUnit>)| {
+/// Images that are to be built for a platform, by tier, each tier in at most `most_batches` batches of about `size` images.
+pub fn batches(
+    plan: &BuildPlan,
+    platform: Platform,
+    size: usize,
+    most_batches: usize,
+) -> Vec<Vec<Batch<'_>>> {
+    let tiers = tiers(plan, platform);
+    let in_batches = |(tier, units): (usize, &Vec<_>)| {
         let size = size.max(units.len().div_ceil(most_batches.max(1))).max(1);
         let batches = units.chunks(size).enumerate();
         batches
@@ -28,11 +34,11 @@ pub fn batches<'a>(plan: &'a BuildPlan, size: usize, most_batches: usize) -> Vec
     tiers.iter().enumerate().map(in_batches).collect()
 }
 
-fn tiers(plan: &BuildPlan) -> Vec<Vec<&PlannedUnit>> {
+fn tiers(plan: &BuildPlan, platform: Platform) -> Vec<Vec<&PlannedUnit>> {
     let mut tier_of: HashMap<&ImageName, usize> = HashMap::new();
     let mut tiers: Vec<Vec<&PlannedUnit>> = Vec::new();
     // Parents come first in a plan.
-    for unit in plan.to_build() {
+    for unit in plan.to_build().filter(|unit| unit.platform == platform) {
         let tiers_below = unit.parents().filter_map(Parent::image).filter_map(|parent| tier_of.get(parent));
         let below = tiers_below.max().map_or(0, |tier| tier + 1);
         tier_of.insert(&unit.image, below);
@@ -51,13 +57,15 @@ fn tiers(plan: &BuildPlan) -> Vec<Vec<&PlannedUnit>> {
 mod tests {
     use super::*;
     use crate::model::plan::Disposition;
-    use crate::model::platform::{Arch, Platform};
+    use crate::model::platform::Arch;
     use crate::testing::named;
+
+    const X86_64: Platform = Platform { arch: Arch::X86_64 };
 
     fn plan(images: &[(&str, &str)]) -> BuildPlan {
         let unit = |(image, parent): &(&str, &str)| PlannedUnit {
             image: (*image).into(),
-            platform: Platform::new(Arch::X86_64),
+            platform: X86_64,
             reference: named(image),
             list: None,
             parent: match parent.strip_suffix(":tag") {
@@ -92,10 +100,29 @@ mod tests {
             ("c2", "c"),
         ]);
         assert_eq!(
-            names(&batches(&plan, 2, 9)),
+            names(&batches(&plan, X86_64, 2, 9)),
             [vec!["tier-0-1: base alone"], vec!["tier-1-1: b c"], vec!["tier-2-1: b1 b2", "tier-2-2: c1 c2"]]
         );
-        assert_eq!(names(&batches(&plan, 1, 1))[2], ["tier-2-1: b1 b2 c1 c2"]);
+        assert_eq!(names(&batches(&plan, X86_64, 1, 1))[2], ["tier-2-1: b1 b2 c1 c2"]);
+    }
+
+    #[test]
+    fn a_platform_s_tiers_have_nothing_of_another() {
+        let mut plan = plan(&[("base", "debian:tag"), ("a", "base"), ("b", "a")]);
+        plan.units[1].disposition = Disposition::Unbuildable;
+        plan.units[2].disposition = Disposition::Unbuildable;
+        let other = Platform::new(Arch::Aarch64);
+        let units = plan.units.clone().into_iter();
+        plan.units.extend(units.map(|unit| PlannedUnit {
+            platform: other,
+            disposition: Disposition::Build,
+            ..unit
+        }));
+        assert_eq!(names(&batches(&plan, X86_64, 1, 9)), [["tier-0-1: base"]]);
+        assert_eq!(
+            names(&batches(&plan, other, 1, 9)),
+            [["tier-0-1: base"], ["tier-1-1: a"], ["tier-2-1: b"]]
+        );
     }
 
     #[test]
@@ -104,7 +131,7 @@ mod tests {
         let pairs: Vec<(&str, &str)> = images.iter().map(|image| (image.as_str(), "debian:tag")).collect();
         let plan = plan(&pairs);
         for most in [1, 7, 256] {
-            let batches = batches(&plan, 1, most);
+            let batches = batches(&plan, X86_64, 1, most);
             assert!(batches[0].len() <= most);
             assert_eq!(batches[0].iter().map(|batch| batch.units.len()).sum::<usize>(), 1000);
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::attaching::Attaching;
 use super::documents::{DocumentDir, ProvenanceMaker, stem};
@@ -66,6 +67,8 @@ impl ReleaseWork {
             }
         }
         match &self.gates {
+            // It was let pass before it was pushed.
+            Some(_) if build.in_registry.is_some() => Ok(GateResult::default()),
             Some((gates, dir)) => {
                 let result = gates.ask(&self.subject(unit, &build, dir)).await;
                 let lines = result.gates.iter().flat_map(GateVerdict::lines);
@@ -133,23 +136,47 @@ impl ReleaseWork {
         self.attaching.attach(&unit.reference, &subject, documents, output).await
     }
 
-    /// Attaches documents to a manifest list of a unit's image that is to get a name, and signs all of it, so that the name never stands for
-    /// less.
-    pub async fn attach_to_list(
+    /// What is done with manifest lists.
+    pub fn lists(&self) -> ListWork<'_> {
+        ListWork {
+            attaching: &self.attaching,
+            sboms: self.sboms.as_ref().is_some_and(|maker| maker.is_asked_for),
+            provenance: self.provenance.is_some(),
+        }
+    }
+
+    /// When the image of a unit was made.
+    pub fn created(&self, unit: &PlannedUnit) -> Timestamp {
+        self.known.get(&unit.id()).map_or(Timestamp::UNIX_EPOCH, |build| build.created())
+    }
+}
+
+/// What is done with manifest lists so that they make a release.
+pub struct ListWork<'a> {
+    /// The registry's side.
+    pub attaching: &'a Attaching,
+    /// True when lists get SBOMs.
+    pub sboms: bool,
+    /// True when lists get provenance.
+    pub provenance: bool,
+}
+
+impl ListWork<'_> {
+    /// Attaches documents to a manifest list of an image that is to get a name, and signs all of it, so that the name never
+    /// stands for less. `created` is when the last of its images was made.
+    pub async fn attach(
         &self,
-        unit: &PlannedUnit,
-        name: &Reference,
-        list: &Manifest,
+        (image, created): (&ImageName, Timestamp),
+        (name, list): (&Reference, &Manifest),
         members: &BTreeMap<Platform, Reference>,
         output: OutputSink<'_>,
     ) -> Result<Attached, Failure> {
-        if !self.makes_documents() && self.attaching.signer.is_none() {
+        if !self.sboms && !self.provenance && self.attaching.signer.is_none() {
             return Ok(Attached::default());
         }
         let mut documents = BTreeMap::new();
-        if self.sboms.as_ref().is_some_and(|maker| maker.is_asked_for) {
-            let image = unit.image.as_str();
-            let created = time(self.build(unit)?.created());
+        if self.sboms {
+            let created = time(created);
             let of_list = [
                 (DocumentKind::Spdx, spdx::list_document(image, name, &list.digest, &created, members)),
                 (
@@ -159,7 +186,7 @@ impl ReleaseWork {
             ];
             documents.extend(of_list.map(|(kind, text)| (kind, Bytes::from(text))));
         }
-        if self.provenance.is_some() {
+        if self.provenance {
             let text = list_statement(name, &list.digest, members);
             documents.insert(DocumentKind::Provenance, Bytes::from(text));
         }

@@ -20,17 +20,22 @@ use jiff::Timestamp;
 use self::account::{Account, Accounts};
 use self::replay::{FirstWorkers, Replay};
 use super::earlier::EarlierRun;
-use super::summary::{Summary, SummaryOptions};
-use super::timeline::Timeline;
-use crate::model::event::Event;
-use crate::model::ids::ImageName;
-use crate::model::plan::BuildPlan;
+use super::summary::{Summary, SummaryOptions, UnitSummary};
+use super::timeline::{Timeline, UnitTimes};
+use crate::model::attached::Attached;
+use crate::model::event::{Event, UnitId};
+use crate::model::ids::{Digest, ImageName};
+use crate::model::outcome::Outcome;
+use crate::model::plan::{BuildPlan, PlannedUnit};
 
 /// Settings of the run that merges.
 #[derive(Debug, Clone, Default)]
 pub struct MergeOptions {
     /// True when every image that the plan is to build must be in one of the files.
     pub complete: bool,
+    /// True when an image that one of the files tells of on one platform must be there on every platform that the plan is to
+    /// build it for.
+    pub on_every_platform: bool,
     /// Images whose failure does not make the whole a failure, beside those of the reports.
     pub allowed_to_fail: Vec<ImageName>,
 }
@@ -47,10 +52,56 @@ pub struct Merged {
     pub engine: String,
 }
 
+/// A unit that some run has brought up to date.
+pub struct MergedImage<'a> {
+    /// The unit, as it was planned.
+    pub planned: &'a PlannedUnit,
+    /// True when a run says that it was pushed.
+    pub is_pushed: bool,
+    /// Digest of the manifest in the registry.
+    pub digest: Option<&'a Digest>,
+    /// What was attached to it.
+    pub attached: &'a Attached,
+    /// When its run was done with it.
+    pub ended: Timestamp,
+}
+
+impl Merged {
+    /// All that is up to date, in the order in which the runs were done with it.
+    pub fn up_to_date(&self) -> Vec<MergedImage<'_>> {
+        let units = self.timeline.units().iter().zip(self.summary.units());
+        let is_success = |unit: &UnitSummary| unit.outcome().is_some_and(Outcome::is_success);
+        let mut times: Vec<&UnitTimes> =
+            units.filter(|(_, unit)| is_success(unit)).map(|(times, _)| times).collect();
+        times.sort_by_key(|times| times.end());
+        let images = times.into_iter().map(|times| MergedImage {
+            planned: &times.planned,
+            is_pushed: times.push.is_some(),
+            digest: times.digest.as_ref(),
+            attached: &times.attached,
+            ended: self.started.checked_add(times.end().unwrap_or_default()).unwrap_or(self.started),
+        });
+        images.collect()
+    }
+
+    /// Every unit as it was planned, with the account that counts for it.
+    pub fn plan(&self) -> BuildPlan {
+        BuildPlan { units: self.timeline.units().iter().map(|unit| unit.planned.clone()).collect() }
+    }
+
+    /// Tells what came of a unit after the runs had ended. It counts for the moment at which their work on the unit was over.
+    pub fn tell(&mut self, unit: &UnitId, event: &Event) {
+        let times = self.timeline.units().iter().find(|times| times.planned.id() == *unit);
+        let at = times.and_then(UnitTimes::end).unwrap_or_default();
+        self.summary.event(event);
+        self.timeline.event(event, at);
+    }
+}
+
 /// Joins what the runs tell. `plan` is what the whole was asked for; what it does not know is taken as told.
 pub fn merge(runs: &[EarlierRun], plan: &BuildPlan, options: &MergeOptions, now: Timestamp) -> Merged {
     let accounts = Accounts::gather(runs, plan, &options.allowed_to_fail);
-    let plan = accounts.plan(options.complete);
+    let plan = accounts.plan(options.complete, options.on_every_platform);
     let allowed_to_fail = options.allowed_to_fail.iter().cloned().chain(accounts.allowed_to_fail()).collect();
     let reports = || runs.iter().filter_map(EarlierRun::report);
     let started = reports().map(|report| report.run.start.0).min().unwrap_or(now);

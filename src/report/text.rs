@@ -92,13 +92,13 @@ pub fn log_lines(event: &Event) -> Vec<LogLine> {
         }
         // Its failure follows.
         Event::SmokeEnded { .. } => Vec::new(),
-        Event::GateStarted { unit, .. } => of_unit(unit, format_args!("Gates are asked")),
+        Event::GateStarted { .. } => Vec::new(),
         Event::GateEnded { unit, result } => {
             let warnings = result.warnings();
             let mut lines: Vec<LogLine> =
                 warnings.map(|text| LogLine::of_unit(LogLevel::Warning, unit, text)).collect();
             // A failure follows by itself.
-            if lines.is_empty() && result.failure().is_none() {
+            if lines.is_empty() && !result.gates.is_empty() && result.failure().is_none() {
                 lines = of_unit(unit, format_args!("Let pass by {}", counted(result.gates.len(), "gate")));
             }
             lines

@@ -130,7 +130,7 @@ fn endpoints(config: &Config, environment: &Environment) -> Result<Vec<(Endpoint
 }
 
 async fn several(config: &Config, candidates: Vec<EngineCandidate>) -> Result<Arc<dyn Engine>, Fatal> {
-    let Probed { usable, missing, unusable } = probe(candidates, &config.platforms).await;
+    let Probed { usable, missing, unusable } = probe(candidates, &config.built_platforms()).await;
     match (missing.first(), unusable.first()) {
         (Some(_), Some(error)) => return Err(unreachable(config, error)),
         (Some(platform), None) => {

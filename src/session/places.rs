@@ -12,7 +12,7 @@ use crate::config::kolla_package::PACKAGE_PARTS;
 use crate::config::layer::{Entry, Layers, SetAt};
 use crate::config::load;
 use crate::config::options::{InputPath, OptionSpec, OutputPath};
-use crate::config::resolved::{Config, Export, SummaryOutput, Task};
+use crate::config::resolved::{Config, Export, PipelineExport, SummaryOutput, Task};
 use crate::config::source::SourceOrigin;
 use crate::context::workdir;
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
@@ -150,7 +150,7 @@ impl WrittenPlaces<'_> {
                     self.work_dir(option, &path)?;
                     self.file(option, &path.join(BAKE_FILE))
                 }
-                Task::Export(Export::Pipeline { system, .. }) => {
+                Task::Export(Export::Pipeline(PipelineExport { system, .. })) => {
                     file_names(*system).iter().try_for_each(|name| self.file(option, &path.join(name)))
                 }
                 Task::Export(Export::Ramdisk(ramdisk)) => config.platforms.iter().try_for_each(|platform| {

@@ -11,7 +11,7 @@ use crate::config::resolved::Config;
 use crate::error::{EXIT_USAGE, Fatal};
 use crate::graph::ImageGraph;
 use crate::graph::select::{SelectError, SelectionDecision, select};
-use crate::model::plan::{BuildPlan, PlannedUnit};
+use crate::model::plan::{BuildPlan, Disposition, PlannedUnit};
 use crate::model::platform::Platform;
 use crate::template::catalog::{ImageTemplate, TemplateCatalog, TreeContent, TreeFile};
 use crate::template::context::RenderContext;
@@ -138,8 +138,12 @@ fn plan(
         })?;
         match select(&graph, &config.selection, &config.base, platform.arch) {
             Ok(decisions) => units.extend(planned(config, *platform, &graph, decisions)),
-            // One platform that matches is enough.
-            Err(error @ SelectError::NothingMatched { .. }) => nothing = Some(error),
+            // One platform that matches is enough, unless it is not to be built.
+            Err(error @ SelectError::NothingMatched { .. })
+                if config.selection.only_platform != Some(*platform) =>
+            {
+                nothing = Some(error);
+            }
             Err(error) => return Err(error.into()),
         }
         graphs.push(graph);
@@ -175,7 +179,15 @@ fn planned<'a>(
     graph: &'a ImageGraph,
     decisions: Vec<SelectionDecision>,
 ) -> impl Iterator<Item = PlannedUnit> + 'a {
-    graph.nodes().iter().zip(decisions).map(move |(node, decision)| {
+    let left_to_others = config.selection.only_platform.filter(|only| *only != platform);
+    graph.nodes().iter().zip(decisions).map(move |(node, mut decision)| {
+        if let Some(only) = left_to_others
+            && decision.disposition == Disposition::Build
+        {
+            // Not skipped, for who merges reports must not take it for done.
+            decision.disposition = Disposition::Unmatched;
+            decision.reason = format!("this run builds for {only} alone (--only-platform)");
+        }
         let reference = config.image_reference(&node.name, platform);
         PlannedUnit {
             image: node.name.clone(),

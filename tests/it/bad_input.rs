@@ -136,7 +136,7 @@ fn the_command_line_and_the_environment() {
         refused(project(), &["--type", "binary"]),
         refused(project(), &["--pip-index-url", "https://pypi.example/simple"]),
         refused(project(), &["--platform", "linux/s390x"]),
-        refused(project(), &["--platform", "linux/amd64,linux/arm64", "--export", "matrix=github"]),
+        refused(project(), &["--platform", "linux/amd64", "--only-platform", "linux/arm64"]),
         refused(project(), &["--manifest-lists"]),
         refused(project(), &["--build-args", "flavour"]),
         refused(project(), &["--build-args", "flavour=vanilla"]),

@@ -149,14 +149,14 @@ fn every_image_is_built_once_after_what_it_is_built_on() {
             ],
             "{system}"
         );
-        let [lock, .., summary] = jobs.as_slice() else { panic!("{system}: {jobs:?}") };
+        let [lock, .., release] = jobs.as_slice() else { panic!("{system}: {jobs:?}") };
         let options = ["--build-args=A:it's", "--registry=r.example:5000"].map(String::from);
         for command in jobs.iter().flat_map(|job| &job.commands) {
             assert!(options.iter().all(|option| words(command).contains(option)), "{system}: {command}");
         }
         assert!(words(&lock.commands[0]).ends_with(&["--lock=build.lock".to_string(), ".".to_string()]));
-        assert!(summary.commands[0].contains(" . --report=all.json"), "{}", summary.commands[0]);
-        assert!(summary.commands[0].ends_with("--merge-summaries reports"));
+        assert!(release.commands[0].contains(" --push . --report=all.json"), "{}", release.commands[0]);
+        assert!(release.commands[0].ends_with("--merge-summaries reports"));
         let build = words(&jobs[1].commands[0]);
         for argument in
             ["--push", "--reuse=registry", "--locked=build.lock", "--report=reports/tier-0-1.json"]
@@ -198,9 +198,9 @@ fn a_selection_a_lock_file_and_secrets() {
         assert!(
             build.contains(&"--locked=my.lock".to_string()) && !build.contains(&"--skip-parents".to_string())
         );
-        let summary = words(&jobs[jobs.len() - 1].commands[0]);
+        let release = words(&jobs[jobs.len() - 1].commands[0]);
         for word in ["^nova-api$", "it(s)?", "--skip-parents", "--secret=id=token,env=TOKEN"] {
-            assert!(summary.contains(&word.to_string()), "{system}: {summary:?}");
+            assert!(release.contains(&word.to_string()), "{system}: {release:?}");
         }
         std::fs::remove_dir_all(project.path("out")).expect("removed");
         let matrix = format!("--export=matrix={system}");
@@ -235,6 +235,7 @@ fn the_jobs_of_a_pipeline_build_everything_and_its_last_job_finds_it_complete() 
     // As jobs do, but from the engine's images: this daemon has no registry to push to.
     let run = |command: &str| {
         let command = command.replace("--push --reuse=registry --locked=build.lock ", "");
+        let command = command.replace("--push ", "");
         let command = command.replace("kolla-build -", "program -");
         let images = project.path("images").display().to_string();
         let mut shell = project.command([""; 0]);
@@ -246,12 +247,12 @@ fn the_jobs_of_a_pipeline_build_everything_and_its_last_job_finds_it_complete() 
             format!("program() {{ '{binary}' --base debian --images-dir '{images}' \"$@\"; }}\n{command}");
         shell.current_dir(project.path("")).args(["-euc", &script]).output().expect("a shell")
     };
-    let [_, builds @ .., summary] = jobs.as_slice() else { panic!("{jobs:?}") };
+    let [_, builds @ .., release] = jobs.as_slice() else { panic!("{jobs:?}") };
     for job in builds {
         let output = run(&job.commands[0]);
         assert!(output.status.success(), "{}: {}", job.name, String::from_utf8_lossy(&output.stderr));
     }
-    let output = run(&summary.commands[0]);
+    let output = run(&release.commands[0]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let whole: serde_json::Value = serde_json::from_str(&project.read("all.json")).expect("JSON");
     assert_eq!(whole["counts"]["built"], 6);
@@ -259,5 +260,77 @@ fn the_jobs_of_a_pipeline_build_everything_and_its_last_job_finds_it_complete() 
     // One job's report is lost.
     std::fs::remove_file(project.path(format!("reports/{}.json", builds[builds.len() - 1].name)))
         .expect("removed");
-    assert_eq!(run(&summary.commands[0]).status.code(), Some(1));
+    assert_eq!(run(&release.commands[0]).status.code(), Some(1));
+}
+
+#[test]
+fn platforms_have_jobs_of_their_own_between_one_lock_and_one_release() {
+    let project = Project::new();
+    for (system, path) in SYSTEMS {
+        let arguments =
+            ["--platform=linux/amd64,linux/arm64", "--tag=7", "--images-per-job=9", "--promote=good"];
+        let jobs = export(&project, system, &arguments);
+        let [lock, builds @ .., release, promote] = jobs.as_slice() else { panic!("{system}: {jobs:?}") };
+        assert!(words(&lock.commands[0]).contains(&"--lock=build.lock".to_string()), "{system}: {lock:?}");
+        assert_eq!(builds.len(), 8, "{system}: {builds:?}");
+        for (arch, platform) in [("x86_64", "linux/amd64"), ("aarch64", "linux/arm64")] {
+            let (own, other): (Vec<&Job>, Vec<&Job>) = builds.iter().partition(|job| job.name.contains(arch));
+            assert_eq!((own.len(), other.len()), (4, 4), "{system}");
+            for job in own {
+                let build = words(&job.commands[0]);
+                for word in
+                    [format!("--only-platform={platform}"), "--platform=linux/amd64,linux/arm64".into()]
+                {
+                    assert!(build.contains(&word), "{system}: {build:?}");
+                }
+                let of_other = other.iter().filter(|other| job.needs.contains(&other.name)).count();
+                assert_eq!(of_other, 0, "{system}: {job:?} waits for the other platform");
+            }
+        }
+        let all: Vec<String> = builds.iter().map(|job| job.name.clone()).collect();
+        // GitLab's waits for all stages before its own.
+        assert!(release.needs.is_empty() || release.needs.ends_with(&all), "{system}: {release:?}");
+        assert!(words(&release.commands[0]).contains(&"--push".to_string()), "{system}: {release:?}");
+        assert_eq!(promote.needs, std::slice::from_ref(&release.name), "{system}");
+        assert!(words(&promote.commands[0]).ends_with(&["--retag=7:good".to_string(), ".".to_string()]));
+        let text = project.read(&format!("out/{path}"));
+        let machines = match system {
+            "github" => {
+                ["vars.KOLLA_BUILD_RUNNER_X86_64 || fromJSON('[\"self-hosted\", \"X64\"]')", "\"ARM64\"]"]
+            }
+            "gitlab" => ["- $KOLLA_BUILD_RUNNER_X86_64", "KOLLA_BUILD_RUNNER_AARCH64: aarch64"],
+            _ => ["nodeset: kolla-build-x86_64", "nodeset: kolla-build-aarch64"],
+        };
+        assert!(machines.iter().all(|machine| text.contains(machine)), "{system}: {text}");
+        let text = text.replace(&project.path("images").display().to_string(), "images");
+        insta::with_settings!({prepend_module_to_snapshot => false}, {
+            insta::assert_snapshot!(format!("pipeline_of_two_platforms_{system}"), text);
+        });
+    }
+}
+
+#[test]
+fn what_jobs_write_of_images_is_kept_of_each() {
+    let project = Project::new();
+    for (system, path) in SYSTEMS {
+        let jobs = export(&project, system, &["--logs-dir=l o/gs/"]);
+        for job in jobs.iter().filter(|job| job.name.contains("tier")) {
+            for command in &job.commands {
+                let build = words(command);
+                let report =
+                    build.iter().find_map(|word| word.strip_prefix("--report=reports/")).expect("a report");
+                let own = format!("--logs-dir=l o/gs/{}", report.trim_end_matches(".json"));
+                assert!(build.contains(&own), "{system}: {build:?}");
+            }
+        }
+        assert!(!jobs[jobs.len() - 1].commands[0].contains("--logs-dir"), "{system}");
+        let text = project.read(&format!("out/{path}"));
+        let kept = ["path: l o/gs", "- l o/gs/", "- l o/gs\n"].iter().any(|kept| text.contains(kept));
+        assert!(kept, "{system}: {text}");
+        let matrix = format!("--export=matrix={system}");
+        for dir in ["/var/log/kolla", "../logs", "."] {
+            let run = project.run([&matrix, &format!("--logs-dir={dir}"), "--export-dir=out"]).exits(2);
+            assert!(run.stderr.contains("is kept from their project's directory"), "{run}");
+        }
+    }
 }

@@ -156,6 +156,126 @@ fn what_several_runs_have_pushed_is_listed() {
     assert!(run.stderr.contains("--manifest-lists joins several platforms"), "{run}");
 }
 
+/// A job of a pipeline: a run for one of the platforms, which keeps its report.
+fn job(setting: &Setting, platform: &str, name: &str, more: &[&str]) -> Run {
+    std::fs::create_dir_all(setting.project.path("reports")).expect("a directory");
+    let report = format!("--report=reports/{name}.json");
+    let common = ["--push", "--reuse", "registry", "--only-platform", platform, &report];
+    setting.run(&[&common, more].concat())
+}
+
+#[test]
+fn runs_for_a_platform_each_are_listed_once_all_are_told_of() {
+    let setting = Setting::new();
+    for (platform, name) in [("linux/amd64", "a"), ("linux/arm64", "b")] {
+        let run = job(&setting, platform, name, &[]).exits(0);
+        assert!(run.stderr.ends_with(": 2 images built\n"), "{run}");
+        let report: Value =
+            serde_json::from_str(&setting.project.read(&format!("reports/{name}.json"))).unwrap();
+        for image in report["images"].as_array().unwrap() {
+            let is_own = image["platform"] == platform;
+            assert_eq!(image["disposition"] == "build", is_own, "{image}");
+            assert!(is_own || image["reason"].as_str().unwrap().contains("--only-platform"), "{image}");
+        }
+    }
+    assert_eq!(setting.listed("base"), None, "a run for one platform has put a list");
+
+    // Without a push nothing is put; the reports are told of all the same.
+    setting.run(&["--merge-summaries", "reports"]).exits(0);
+    assert_eq!(setting.listed("base"), None);
+
+    let digests = ["--digests", "digests.json", "--digests-ansible", "digests.yml", "--report", "all.json"];
+    let run =
+        setting.run(&[&digests[..], &["--push", ".", "--merge-summaries", "reports"]].concat()).exits(0);
+    assert!(run.tells("Listed the platforms of 2 of 2 images"), "{run}");
+    for image in ["base", "keystone"] {
+        let expected = [("amd64", "x86_64"), ("arm64", "aarch64")]
+            .map(|(architecture, arch)| (architecture.to_string(), setting.tagged(image, arch)));
+        assert_eq!(setting.listed(image), Some(expected.into()), "{image}");
+    }
+    let list = setting.registry.tagged("kolla/keystone", TAG).unwrap();
+    let told: Value = serde_json::from_str(&setting.project.read("digests.json")).unwrap();
+    assert_eq!(told["keystone"]["digest"], json!(list));
+    assert!(setting.project.read("digests.yml").contains(&format!("/kolla/keystone@{list}\"")));
+    let whole: Value = serde_json::from_str(&setting.project.read("all.json")).unwrap();
+    let carriers: Vec<&Value> = whole["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|image| image["name"] == "keystone" && image["push"]["list"] == json!(list))
+        .map(|image| &image["platform"])
+        .collect();
+    // As in a run for both: the push that came last.
+    assert_eq!(carriers, [&json!("linux/arm64")]);
+
+    // The keys are those of a run for both.
+    let again = setting.run(&["--push", "--reuse", "registry"]).exits(0);
+    assert!(again.stderr.ends_with(": 0 images built, 4 unchanged\n"), "{again}");
+    assert_eq!(setting.registry.tagged("kolla/keystone", TAG).unwrap(), list);
+}
+
+#[test]
+fn an_image_that_lacks_a_platform_is_not_listed_when_runs_are_merged() {
+    let setting = Setting::new();
+    setting.run(&["--push"]).exits(0);
+    let before = (setting.listed("base"), setting.listed("keystone"));
+    let project = setting.project.image("keystone", Some("base"), "RUN {{ base_arch }}\n");
+    let setting = Setting { project, ..setting };
+    let merge = |more: &[&str]| setting.run(&[more, &["--push", "--merge-summaries", "reports"]].concat());
+
+    // One platform's job has left nothing, whether all is asked for or what there is.
+    job(&setting, "linux/amd64", "a", &[]).exits(0);
+    for more in [&["."][..], &[]] {
+        let run = merge(more).exits(1);
+        assert!(run.tells("Listed the platforms of 0 of 2 images"), "{run}");
+        assert_eq!((setting.listed("base"), setting.listed("keystone")), before, "{run}");
+    }
+
+    // One has failed.
+    let fault = DockerFault::Fails { message: "no".to_string(), log: "no".to_string() };
+    let setting = Setting { daemon: setting.daemon.fail_times("keystone", 1, fault), ..setting };
+    job(&setting, "linux/arm64", "b", &["-r", "0"]).exits(1);
+    let merge = |more: &[&str]| setting.run(&[more, &["--push", "--merge-summaries", "reports"]].concat());
+    let run = merge(&["."]).exits(1);
+    assert!(run.tells("Listed the platforms of 1 of 2 images"), "{run}");
+    assert_eq!(setting.listed("keystone"), before.1);
+
+    // The registry refuses.
+    job(&setting, "linux/arm64", "b", &[]).exits(0);
+    setting.registry.fail_next(&format!("PUT /v2/kolla/keystone/manifests/{TAG}"), Fault::Status(403, None));
+    let run = merge(&["."]).exits(1);
+    assert!(run.stderr.contains("failed to list the image's platforms as "), "{run}");
+    assert_eq!(run.summary()["failed"][0]["status"], "push_error", "{run}");
+    merge(&["."]).exits(0);
+    let after = setting.listed("keystone").unwrap();
+    assert_eq!(after["arm64"], setting.tagged("keystone", "aarch64"));
+    assert_ne!(Some(after), before.1);
+
+    // What was built and not pushed can't be listed.
+    setting.run(&["--only-platform", "linux/arm64", "--report", "reports/b.json"]).exits(0);
+    let run = merge(&["."]).exits(1);
+    assert!(run.stderr.contains("no run says that it was pushed"), "{run}");
+}
+
+#[test]
+fn one_platform_alone_must_be_one_of_the_run_s_and_is_not_for_what_they_have_in_common() {
+    let setting = Setting::new();
+    let run = setting.run(&["--only-platform", "linux/s390x"]).exits(2);
+    assert!(run.stderr.contains("--only-platform: unknown platform 'linux/s390x'"), "{run}");
+    let run = setting.project.run(["--platform=linux/amd64", "--only-platform=linux/arm64"]).exits(2);
+    let reason = "--only-platform: linux/arm64 is none of this run's platforms: linux/amd64 (--platform)";
+    assert!(run.stderr.contains(reason), "{run}");
+    for task in [
+        &["--manifest-lists"][..],
+        &["--retag=a:b"],
+        &["--export=matrix=gitlab"],
+        &["--merge-summaries", "x"],
+    ] {
+        let run = setting.run(&[&["--only-platform=linux/arm64"], task].concat()).exits(2);
+        assert!(run.stderr.contains("for all platforms of an image at once"), "{run}");
+    }
+}
+
 /// The architecture of what the daemon holds under a name.
 fn architecture(reference: &str) -> String {
     real::docker(&["image", "inspect", "--format", "{{.Architecture}}", reference])

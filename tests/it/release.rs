@@ -220,6 +220,17 @@ fn gates_hold_images_back_and_their_words_are_in_every_report() {
     }
     assert!(!pushed.project.path("release.json").exists());
     assert_eq!(told.summary()["failed"], json!([{"name": "keystone", "status": "error"}]));
+    // What the registry has was let pass before.
+    let told = run(&pushed, &["--push", "--reuse", "registry", "--gate", "exit 1", "^nova$"]);
+    let nova = image(&pushed.project, "nova");
+    assert_eq!(
+        (&nova["outcome"], &nova["gate"]["gates"]),
+        (
+            &json!("gated"),
+            &json!([{"command": "exit 1", "fault": "exit code 1", "words": [], "only_warns": false}])
+        ),
+        "the engine has it: {told}"
+    );
     // A warning holds nothing up.
     let told = run(&pushed, &["--push", "--gate", gate, "--gate-warn", "--release", "release.json"]).exits(0);
     assert!(told.stderr.contains("WARNING:kolla.common.utils.keystone:gate echo"), "{told}");

@@ -2,6 +2,7 @@
 
 use crate::config::keys::{DEFAULT, distro_section};
 use crate::config::layer::{Layers, SetAt, ValueError, value_error};
+use crate::config::resolved::Task;
 use crate::model::platform::{Arch, Platform};
 use crate::model::template_api::{InstallType, TemplateApi};
 use crate::util::nearest;
@@ -106,4 +107,34 @@ pub(super) fn platforms(layers: &Layers) -> Result<(Vec<Platform>, bool), ValueE
         )),
         _ => Ok((platforms, true)),
     }
+}
+
+/// The one of these platforms that the run is to build for; none for all of them. Tasks about what the platforms have in
+/// common can't be done for one.
+pub(super) fn only_platform(
+    layers: &Layers,
+    platforms: &[Platform],
+    task: &Task,
+) -> Result<Option<Platform>, ValueError> {
+    let Some(entry) = layers.entry(DEFAULT, "only_platform").filter(|entry| !entry.text.is_empty()) else {
+        return Ok(None);
+    };
+    let only: Platform = layers
+        .option("only_platform")?
+        .unwrap_or_default()
+        .parse()
+        .map_err(|error| value_error(entry, error))?;
+    if !platforms.contains(&only) {
+        let known: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+        let known = known.join(", ");
+        return Err(value_error(
+            entry,
+            format_args!("{only} is none of this run's platforms: {known} (--platform)"),
+        ));
+    }
+    if matches!(task, Task::ManifestLists | Task::Retag(_) | Task::MergeSummaries(_) | Task::Export(_)) {
+        let reason = "what is asked for is done for all platforms of an image at once: leave it out";
+        return Err(value_error(entry, reason));
+    }
+    Ok(Some(only))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::keys::DEFAULT;
 use crate::config::layer::{Layers, SetAt, ValueError, value_error};
-use crate::config::options::{OptionRole, OptionSpec};
+use crate::config::options::{Meaning, OptionRole, OptionSpec};
 use crate::config::resolved::ReleaseOptions;
 use crate::config::task_kind::TaskKind;
 use crate::model::signing::CosignOptions;
@@ -13,7 +13,10 @@ use crate::model::signing::CosignOptions;
 /// of which is `asked_by`.
 pub(super) fn release(layers: &Layers, asked_by: Option<&OptionSpec>) -> Result<ReleaseOptions, ValueError> {
     if let Some(task) = asked_by {
+        // Lists are signed by who puts them.
+        let signs = is_merge(task) && layers.flag("push")?;
         let of_builds = layers.options().of_role(OptionRole::OfBuilds);
+        let of_builds = of_builds.filter(|option| !(signs && option.meaning == Meaning::Cosign));
         let given = of_builds.filter_map(|option| layers.entry(DEFAULT, option.name));
         let mut given = given.filter(|entry| entry.place == SetAt::CommandLine && !entry.text.is_empty());
         if let Some(entry) = given.next() {
@@ -40,8 +43,12 @@ pub(super) fn release(layers: &Layers, asked_by: Option<&OptionSpec>) -> Result<
         gates: gates.collect(),
         gate_warn: layers.flag("gate_warn")?,
         gate_timeout: Duration::from_secs(layers.number("gate_timeout")?),
-        sign: if builds { cosign("sign")? } else { None },
+        sign: if builds || asked_by.is_some_and(is_merge) { cosign("sign")? } else { None },
         verify_signatures: cosign("verify_signatures")?,
         from_release,
     })
+}
+
+fn is_merge(task: &OptionSpec) -> bool {
+    task.role == OptionRole::Task(TaskKind::MergeSummaries)
 }

@@ -8,7 +8,8 @@ use crate::config::meaning;
 use crate::config::resolved::Selection;
 use crate::util::nearest;
 
-/// The selection; `distro_words` are the words that stand for the distribution in lists of unbuildable images.
+/// The selection, on all platforms; `distro_words` are the words that stand for the distribution in lists of unbuildable
+/// images.
 pub(super) fn selection(layers: &Layers, distro_words: Vec<String>) -> Result<Selection, ValueError> {
     let mut profile_regexes = Vec::new();
     for name in layers.many("profile")? {
@@ -28,6 +29,7 @@ pub(super) fn selection(layers: &Layers, distro_words: Vec<String>) -> Result<Se
         skip_parents: layers.flag("skip_parents")?,
         skip_existing: layers.flag("skip_existing")?,
         affected_since: layers.option("affected_since")?,
+        only_platform: None,
     })
 }
 

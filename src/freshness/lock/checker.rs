@@ -11,7 +11,7 @@ use super::drift::{Drift, base_item, source_item};
 use super::format::{BasePin, Lock, SourcePin};
 use crate::config::source::{Source, SourceOrigin};
 use crate::dockerfile::named::Download;
-use crate::engine::{Engine, OutputSink};
+use crate::engine::{Engine, ImageFacts, OutputSink};
 use crate::error::{EXIT_FAILED, EXIT_USAGE, Fatal};
 use crate::freshness::bases::BaseImages;
 use crate::freshness::images::TellWait;
@@ -20,6 +20,8 @@ use crate::model::event::UnitId;
 use crate::model::failure::Failure;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
+use crate::registry::Registries;
+use crate::registry::error::RegistryError;
 use crate::sources::cache::{SourceCache, SourceError, SourceProblem, without_secrets};
 use crate::util::at_once;
 use crate::util::input;
@@ -123,12 +125,14 @@ impl LockChecker<'_> {
         found
     }
 
-    /// Asks what every source and base image is.
+    /// Asks what every source and base image is; of base images that the engine has no digest of, the registries, if there are
+    /// any to be asked.
     pub async fn pin(
         &self,
         sources: Vec<(Platform, &Source)>,
         base_images: BTreeSet<(Reference, Platform)>,
         pull: bool,
+        registries: Option<&Registries>,
     ) -> Result<(Vec<(String, Platform, SourcePin)>, Vec<(Reference, Platform, BasePin)>), Fatal> {
         let bases = BaseImages::new(self.engine.clone(), pull, self.several_platforms);
         let (mut source_pins, mut base_pins, mut failures) = (Vec::new(), Vec::new(), Vec::new());
@@ -148,7 +152,12 @@ impl LockChecker<'_> {
             let ask = async || bases.get(&reference, platform, self.output).await.map_err(Failure::from);
             match retry(self.retries, may_pass, self.waits(), ask).await {
                 Ok(image) => {
-                    let pin = BasePin::new(&reference, &image);
+                    let pin = match (BasePin::new(&reference, &image), registries) {
+                        (pin @ BasePin::LocalId(_), Some(registries)) => {
+                            self.own_digest(&reference, platform, &image, registries).await.unwrap_or(pin)
+                        }
+                        (pin, _) => pin,
+                    };
                     base_pins.push((reference, platform, pin));
                 }
                 Err(failure) => {
@@ -162,6 +171,23 @@ impl LockChecker<'_> {
         failures.sort();
         let fatal = Fatal::message("cannot lock: some sources or base images are unavailable", EXIT_FAILED);
         Err(failures.into_iter().fold(fatal, Fatal::caused_by))
+    }
+
+    /// The digest of an image's own manifest. Docker's older image store knows that of a list by the image alone that was
+    /// pulled first, and other platforms' images by none, unless they are pulled by their own.
+    async fn own_digest(
+        &self,
+        reference: &Reference,
+        platform: Platform,
+        image: &ImageFacts,
+        registries: &Registries,
+    ) -> Option<BasePin> {
+        let ask = || registries.platform_manifest(reference, platform);
+        let manifest = retry(self.retries, RegistryError::again, self.waits(), ask).await.ok()??;
+        let exact = reference.at(&manifest.digest);
+        let pulled = self.engine.pull(&exact, platform, self.output).await.ok()?;
+        // The registry may have another one by now.
+        (pulled.id == image.id).then_some(BasePin::Digest(manifest.digest))
     }
 
     fn waits<E: Display>(&self) -> impl Fn(&E, Pause) {

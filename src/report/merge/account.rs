@@ -118,14 +118,25 @@ impl<'a> Accounts<'a> {
         self.best.get(&unit.id()).copied()
     }
 
-    /// The plan of the whole, in which every unit is what its account says. With `complete`, one that was asked for and
-    /// that no file tells of stays to be built.
-    pub fn plan(&self, complete: bool) -> BuildPlan {
+    /// The plan of the whole, in which every unit is what its account says. One that was asked for stays to be built when no
+    /// file tells of it: with `complete` in any case, with `on_every_platform` if one tells of it on another platform.
+    pub fn plan(&self, complete: bool, on_every_platform: bool) -> BuildPlan {
+        let of_some_platform: HashSet<&ImageName> = match on_every_platform {
+            true => self.built().collect(),
+            false => HashSet::new(),
+        };
         let units = self.units.iter().map(|unit| {
-            let asked_for = complete && unit.disposition == Disposition::Build;
+            let must_be_there = complete || of_some_platform.contains(&unit.image);
+            let asked_for = must_be_there && unit.disposition == Disposition::Build;
             settled(unit.clone(), self.of(unit), asked_for)
         });
         BuildPlan { units: units.collect() }
+    }
+
+    /// Images that a run was to build on some platform.
+    fn built(&self) -> impl Iterator<Item = &ImageName> {
+        let built = self.best.iter().filter(|(_, account)| account.disposition() == Disposition::Build);
+        built.map(|(unit, _)| &unit.image)
     }
 
     /// Images that failed and that their runs allowed to fail.

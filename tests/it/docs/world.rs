@@ -123,7 +123,7 @@ impl World {
         // Who builds for aarch64 alone does so on another machine.
         let arm = format!("export DOCKER_HOST='{}'", world.engines[2].endpoint());
         let script =
-            format!("case \" $* \" in *' --platform linux/arm64 '*) {arm};; esac\nexec '{PROGRAM}' \"$@\"");
+            format!("case \" $* \" in *'platform linux/arm64 '*) {arm};; esac\nexec '{PROGRAM}' \"$@\"");
         world.program("bin", "kolla-build", &script);
         world.program("bin", "kolla-run", &format!("exec '{RUN_PROGRAM}' \"$@\""));
         symlink(repository().join("overrides"), world.path("work/overrides")).unwrap();
