@@ -79,9 +79,12 @@ test: build python engine ## Run every test (replaces a running demo)
 	tests/host/tools $(TEST_TOOLS)
 	tests/parity/run
 	tests/demo/check
+	tests/demo/build --sbom target/sbom
+	tests/sbom/check target/sbom --compare keystone-$$(uname -m) kolla/keystone:demo
 	tests/refresh/run
 	for runner in tests/runtime/run_*.py; do $$runner --image kolla/base:demo; done
 	tests/images/check_self kolla/base:demo
+	tests/host/cosign
 	tests/pipelines/check_self
 	tests/host/with-registry tests/host/with-engines tests/pipelines/run
 	tests/images/check $$(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=kolla/*:demo')
@@ -93,6 +96,7 @@ parity: build python ## Compare with Python Kolla: every combination, every over
 	tests/parity/run --all
 
 pipelines: build python engine ## Run exported pipelines for two platforms, as GitLab and GitHub would
+	tests/host/cosign
 	tests/pipelines/check_self
 	tests/host/with-registry tests/host/with-engines tests/pipelines/run
 

@@ -12,7 +12,9 @@ use crate::model::signing::CosignOptions;
 /// Options of releases. What is done with built images is refused on the command line of a task that builds none, the option
 /// of which is `asked_by`.
 pub(super) fn release(layers: &Layers, asked_by: Option<&OptionSpec>) -> Result<ReleaseOptions, ValueError> {
-    if let Some(task) = asked_by {
+    // Jobs of a pipeline get what is done with the images that they build.
+    let is_pipeline = layers.option("export")?.is_some_and(|export| export.starts_with("matrix="));
+    if let Some(task) = asked_by.filter(|_| !is_pipeline) {
         // Lists are signed by who puts them.
         let signs = is_merge(task) && layers.flag("push")?;
         let of_builds = layers.options().of_role(OptionRole::OfBuilds);
