@@ -258,6 +258,21 @@ fn an_image_that_lacks_a_platform_is_not_listed_when_runs_are_merged() {
 }
 
 #[test]
+fn what_runs_tell_of_lists_is_told_anew_when_they_are_merged() {
+    let setting = Setting::new();
+    std::fs::create_dir_all(setting.project.path("reports")).expect("a directory");
+    setting.run(&["--push", "--report", "reports/whole.json"]).exits(0);
+    let project = setting.project.image("keystone", Some("base"), "RUN another\n");
+    let setting = Setting { project, ..setting };
+    job(&setting, "linux/amd64", "a", &[]).exits(0);
+    setting.run(&["--push", "--digests", "digests.json", "--merge-summaries", "reports"]).exits(0);
+    let list = setting.registry.tagged("kolla/keystone", TAG).unwrap();
+    assert_eq!(setting.listed("keystone").unwrap()["amd64"], setting.tagged("keystone", "x86_64"));
+    let told: Value = serde_json::from_str(&setting.project.read("digests.json")).unwrap();
+    assert_eq!(told["keystone"]["digest"], json!(list));
+}
+
+#[test]
 fn one_platform_alone_must_be_one_of_the_run_s_and_is_not_for_what_they_have_in_common() {
     let setting = Setting::new();
     let run = setting.run(&["--only-platform", "linux/s390x"]).exits(2);
