@@ -58,6 +58,7 @@ pub async fn complete_lists(session: &Session<'_>, merged: &mut Merged) -> Resul
         let failure = Failure::permanent(FailureKind::Registry, reason);
         merged.tell(&unit, &failed(&unit, failure));
     }
+    forget_lists(merged);
     let lists = complete(merged);
     let registries = Arc::new(session.registries_alone());
     let options = &config.build;
@@ -75,6 +76,15 @@ pub async fn complete_lists(session: &Session<'_>, merged: &mut Merged) -> Resul
         tell(format_args!("Listed the platforms of {listed} of {} images", all.len()));
     }
     Ok(())
+}
+
+/// Takes back what runs tell of lists: those that are complete are told of anew, and the others are not what they were told.
+fn forget_lists(merged: &mut Merged) {
+    let pushed = merged.up_to_date().into_iter().filter(|image| image.is_pushed);
+    let pushed: Vec<_> = pushed.map(|image| (image.planned.id(), image.digest.cloned())).collect();
+    for (unit, digest) in pushed {
+        merged.tell(&unit, &Event::Pushed { unit: unit.clone(), digest, list: None });
+    }
 }
 
 /// The lists that nothing is missing for, in the order in which their last images were pushed.

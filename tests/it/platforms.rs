@@ -258,6 +258,36 @@ fn an_image_that_lacks_a_platform_is_not_listed_when_runs_are_merged() {
 }
 
 #[test]
+fn what_runs_tell_of_lists_is_told_anew_when_they_are_merged() {
+    let setting = Setting::new();
+    std::fs::create_dir_all(setting.project.path("reports")).expect("a directory");
+    setting.run(&["--push", "--report", "reports/whole.json"]).exits(0);
+    // The platform whose push has put the list, and the digest that it told.
+    let told = |file: &str| -> Vec<(String, String)> {
+        let report: Value = serde_json::from_str(&setting.project.read(file)).unwrap();
+        let images = report["images"].as_array().unwrap().iter().filter(|image| image["name"] == "keystone");
+        let text = |value: &Value| value.as_str().map(str::to_string);
+        images.filter_map(|image| Some((text(&image["platform"])?, text(&image["push"]["list"])?))).collect()
+    };
+    let [(carrier, before)] = &told("reports/whole.json")[..] else { panic!("several tell of one list") };
+    let other = if carrier == "linux/amd64" { "linux/arm64" } else { "linux/amd64" };
+    let project = Project::empty()
+        .file("images/base/Dockerfile.j2", "FROM scratch\nLABEL arch={{ base_arch }}\n")
+        .image("keystone", Some("base"), "RUN another\n")
+        .with_engine(&setting.daemon);
+    let changed = |arguments: &[&str]| {
+        let common = ["--platform", BOTH, "--registry", setting.registry.address(), "--tag", TAG, "-r", "1"];
+        project.run(common.iter().chain(arguments)).exits(0)
+    };
+    let report = setting.project.path("reports/other.json").display().to_string();
+    changed(&["--nopull", "--push", "--only-platform", other, "--report", &report]);
+    setting.run(&["--push", "--report", "all.json", "--merge-summaries", "reports"]).exits(0);
+    let list = setting.registry.tagged("kolla/keystone", TAG).unwrap();
+    assert_ne!(list, *before);
+    assert_eq!(told("all.json"), [(other.to_string(), list)]);
+}
+
+#[test]
 fn one_platform_alone_must_be_one_of_the_run_s_and_is_not_for_what_they_have_in_common() {
     let setting = Setting::new();
     let run = setting.run(&["--only-platform", "linux/s390x"]).exits(2);
