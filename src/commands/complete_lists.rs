@@ -81,9 +81,19 @@ pub async fn complete_lists(session: &Session<'_>, merged: &mut Merged) -> Resul
 /// Takes back what runs tell of lists: those that are complete are told of anew, and the others are not what they were told.
 fn forget_lists(merged: &mut Merged) {
     let pushed = merged.up_to_date().into_iter().filter(|image| image.is_pushed);
-    let pushed: Vec<_> = pushed.map(|image| (image.planned.id(), image.digest.cloned())).collect();
-    for (unit, digest) in pushed {
-        merged.tell(&unit, &Event::Pushed { unit: unit.clone(), digest, list: None });
+    let pushed: Vec<Event> = pushed
+        .map(|image| Event::Pushed {
+            unit: image.planned.id(),
+            digest: image.digest.cloned(),
+            list: None,
+            attached: image.attached.clone(),
+            list_attached: Attached::default(),
+        })
+        .collect();
+    for event in &pushed {
+        if let Event::Pushed { unit, .. } = event {
+            merged.tell(unit, event);
+        }
     }
 }
 
