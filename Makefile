@@ -25,7 +25,7 @@ DEFAULT_SIGNALS := env --default-signal=HUP,INT
 # What tests of the program call, beside what every Debian machine has.
 TEST_TOOLS := git openssl bzip2 xz zstd
 
-.PHONY: help build demo cloud kolla-ansible cloud-clean ironic ironic-clean worker demo-clean unit test parity paunch pipelines puppet tripleo bench bench-builds bench-pushes bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
+.PHONY: help build demo cloud kolla-ansible cloud-clean ironic ironic-clean worker demo-clean unit test parity paunch pipelines puppet tripleo bench bench-builds bench-pushes bench-sboms bench-bake measure lint lint-images dist dist-check refresh images images-aarch64 compiler python engine
 # Preparing the host installs packages, which only one can do at a time.
 .NOTPARALLEL:
 
@@ -116,6 +116,9 @@ bench: build python ## Measure rendering, planning and memory, beside Python Kol
 
 bench-builds: build python engine ## Measure building 188 images, beside Python Kolla and a bare loop
 	benches/builds
+
+bench-sboms: build engine ## Measure what SBOMs cost, of 188 small images and of keystone
+	benches/sboms
 
 bench-pushes: build engine ## Measure pushing 188 images, one after another and 8 at a time
 	benches/pushes

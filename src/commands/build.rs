@@ -117,12 +117,14 @@ async fn build_images(
         up_to_date: UpToDateImages::default(),
         release,
     };
+    let looks = worker.release.sboms.as_ref().map(|maker| maker.looks.clone()).unwrap_or_default();
     let reporters = reporters(session, engine_name, outputs)?;
     let fetching = tokio::spawn(prefetch::fetch(wanted, sources));
     let code = drive(session, worker, gate, reporters, &work_dir).await;
     // Waited for, so that it takes away what it has not finished.
     fetching.abort();
     let _ = fetching.await;
+    looks.end().await;
     Ok(code)
 }
 

@@ -21,7 +21,7 @@ use crate::release::documents::{DocumentDir, ProvenanceMaker};
 use crate::release::gates::Gates;
 use crate::release::known::KnownBuilds;
 use crate::release::provenance::Material;
-use crate::release::sboms::SbomMaker;
+use crate::release::sboms::{Looks, SbomMaker};
 use crate::release::signer::Cosign;
 use crate::release::work::ReleaseWork;
 use crate::report::digests;
@@ -112,6 +112,7 @@ async fn sboms(session: &Session<'_>, engine: &Arc<dyn Engine>) -> Result<Option
         holders: holders.into_iter().map(|docker| Arc::new(docker) as Arc<dyn ContainerEngine>).collect(),
         cache: InventoryCache::new(kept::inventories_dir(session.environment)),
         patience: engines::patience(config),
+        looks: Looks::default(),
     }))
 }
 

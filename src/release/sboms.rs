@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::RwLock;
+
 use super::attaching::Attaching;
 use super::documents::DocumentDir;
 use super::known::KnownBuild;
@@ -36,6 +38,19 @@ pub struct SbomMaker {
     pub cache: InventoryCache,
     /// The longest that a look may take.
     pub patience: Duration,
+    /// Held by every look that goes on.
+    pub looks: Looks,
+}
+
+/// Looks into images that go on. They end by themselves, whoever has stopped waiting, so that no container is left.
+#[derive(Debug, Clone, Default)]
+pub struct Looks(Arc<RwLock<()>>);
+
+impl Looks {
+    /// Waits until none goes on.
+    pub async fn end(&self) {
+        drop(self.0.write().await);
+    }
 }
 
 impl SbomMaker {
@@ -105,7 +120,12 @@ impl SbomMaker {
             let message = format!("its SBOM can't be made: no engine holds {}", unit.reference);
             return Err(Failure::permanent(FailureKind::Local, message));
         };
-        let inventory = reader::read(holder, &image, self.patience).await.map_err(failed)?;
+        let (going_on, patience) = (self.looks.0.clone().read_owned().await, self.patience);
+        let look = tokio::spawn(async move {
+            let _going_on = going_on;
+            reader::read(holder.as_ref(), &image, patience).await
+        });
+        let inventory = look.await.map_err(Failure::bug)?.map_err(failed)?;
         let told = format!("{} packages are in its SBOM", inventory.packages.len());
         output(BuildOutput::Line(told));
         for reason in &inventory.incomplete {
@@ -116,10 +136,10 @@ impl SbomMaker {
     }
 
     /// The engine that holds an image.
-    async fn holder(&self, image: &ImageId) -> Result<Option<&dyn ContainerEngine>, EngineError> {
+    async fn holder(&self, image: &ImageId) -> Result<Option<Arc<dyn ContainerEngine>>, EngineError> {
         for engine in &self.holders {
             if engine.inspect(image.into()).await?.is_some() {
-                return Ok(Some(engine.as_ref()));
+                return Ok(Some(engine.clone()));
             }
         }
         Ok(None)

@@ -16,6 +16,9 @@ use crate::support::project::{Project, Run};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::real::{self, Images};
 
+/// Everything that is attached, and the manifest that names it.
+const DOCUMENTED: [&str; 6] = ["--sbom", "made", "--provenance", "made", "--release", "release.json"];
+
 const IMAGES: [&str; 3] = ["base", "keystone", "nova"];
 
 /// A tree whose images take no time to build, in a namespace of its own.
@@ -128,10 +131,11 @@ async fn a_registry_with_a_password_takes_the_right_one_only() {
     assert!(run.stderr.contains(".docker/config.json holds for"), "{run}");
     assert!(!run.stderr.contains("wrong-password") && !run.stderr.contains("attempt 2"), "{run}");
     let setting = setting.log_in("builder", "hunter2");
-    let run = setting.push(&[]).exits(0);
+    let run = setting.push(&DOCUMENTED).exits(0);
     assert!(!run.stderr.contains("hunter2"), "{run}");
     setting.run(&["--verify-registry"]).exits(0);
-    setting.run(&["--retag", "1:stable"]).exits(0);
+    setting.run(&["--verify-registry", "--from-release", "release.json"]).exits(0);
+    setting.run(&["--retag", "1:stable", "--from-release", "release.json"]).exits(0);
     let credentials = Credentials::load(&setting.project.path("home/.docker"), Duration::from_secs(60));
     assert_eq!(setting.digests(), digests_at(&setting, &client(credentials, Trust::default())).await);
 }
@@ -142,7 +146,9 @@ async fn a_registry_with_a_private_authority_is_trusted_by_it_alone() {
     let registry = real::named("REAL_REGISTRY_TLS");
     let authority = real::named("REAL_REGISTRY_CA");
     let setting = Setting::new(&registry, "tls");
-    setting.push(&["--registry-ca", &authority]).exits(0);
+    setting.push(&[&["--registry-ca", &authority], DOCUMENTED.as_slice()].concat()).exits(0);
+    let verify = ["--verify-registry", "--from-release", "release.json", "--registry-ca", &authority];
+    setting.run(&verify).exits(0);
     let certificates = tempfile::tempdir().expect("a directory");
     let trust = Trust { certificate_dirs: vec![certificates.path().to_path_buf()], ..Trust::default() };
     let of_registry = certificates.path().join(&registry);
