@@ -23,7 +23,7 @@ use crate::model::plan::PlannedUnit;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::registry::manifest::Manifest;
-use crate::sbom::subject::time;
+use crate::sbom::subject::DocumentedList;
 use crate::sbom::{cyclonedx, spdx};
 
 /// What a run does for a release.
@@ -176,13 +176,11 @@ impl ListWork<'_> {
         }
         let mut documents = BTreeMap::new();
         if self.sboms {
-            let created = time(created);
+            let (digest, reference) = (&list.digest, name);
+            let documented = DocumentedList { name: image, reference, digest, created, members };
             let of_list = [
-                (DocumentKind::Spdx, spdx::list_document(image, name, &list.digest, &created, members)),
-                (
-                    DocumentKind::Cyclonedx,
-                    cyclonedx::list_document(image, name, &list.digest, &created, members),
-                ),
+                (DocumentKind::Spdx, spdx::list_document(&documented)),
+                (DocumentKind::Cyclonedx, cyclonedx::list_document(&documented)),
             ];
             documents.extend(of_list.map(|(kind, text)| (kind, Bytes::from(text))));
         }

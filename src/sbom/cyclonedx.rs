@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use super::inventory::{InstalledPackage, Inventory};
 use super::subject::{
-    DocumentedImage, InstalledSource, PlatformImages, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid,
+    DocumentedImage, DocumentedList, InstalledSource, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid,
 };
-use crate::model::ids::Digest;
 use crate::model::reference::Reference;
 
 const IMAGE: &str = "image";
@@ -43,19 +42,14 @@ pub fn document(subject: &DocumentedImage, inventory: &Inventory, sources: &[Ins
 }
 
 /// The document about a manifest list of images, each for a platform.
-pub fn list_document(
-    name: &str,
-    list: &Reference,
-    digest: &Digest,
-    created: &str,
-    members: &PlatformImages,
-) -> String {
+pub fn list_document(list: &DocumentedList) -> String {
+    let DocumentedList { name, reference, digest, created, members } = *list;
     let index = json!({
         "type": "container",
         "bom-ref": IMAGE,
         "name": name,
-        "version": list.tag.as_deref().unwrap_or_default(),
-        "purl": image_purl(list, digest.as_str(), None),
+        "version": reference.tag.as_deref().unwrap_or_default(),
+        "purl": image_purl(reference, digest.as_str(), None),
     });
     let member = |(platform, member): (&crate::model::platform::Platform, &Reference)| {
         let digest = member.digest.as_deref().unwrap_or_default();
@@ -71,7 +65,7 @@ pub fn list_document(
         }
         image
     };
-    text(new(created, index, members.iter().map(member).collect()))
+    text(new(&time(created), index, members.iter().map(member).collect()))
 }
 
 fn new(created: &str, subject: Value, components: Vec<Value>) -> Value {
@@ -139,4 +133,44 @@ fn of_source(number: usize, source: &InstalledSource) -> Value {
 
 fn property(name: &str, value: &str) -> Value {
     json!({"name": format!("kolla-build:{name}"), "value": value})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::Digest;
+    use crate::sbom::subject::testing::{image, inventory, list_members, sources};
+    use crate::testing::named;
+
+    fn read(text: &str) -> Value {
+        serde_json::from_str(text).expect("JSON")
+    }
+
+    #[test]
+    fn an_image_depends_on_its_packages_and_sources_and_says_what_is_missing() {
+        let text = document(&image(), &inventory(), &sources());
+        assert_eq!(text, document(&image(), &inventory(), &sources()), "it is the same every time");
+        let document = read(&text);
+        let components = document["components"].as_array().expect("a list");
+        let names: Vec<&str> = components.iter().filter_map(|component| component["name"].as_str()).collect();
+        assert_eq!(names, ["libc6", "oslo.config", "keystone-base"]);
+        assert_eq!(components[1]["licenses"], json!([{"expression": "Apache-2.0"}]));
+        let contained = &document["dependencies"][0]["dependsOn"];
+        assert_eq!(*contained, json!(["package-1", "package-2", "source-1"]));
+        assert_eq!(document["compositions"][0]["aggregate"], "incomplete");
+        let whole = Inventory { incomplete: Vec::new(), ..inventory() };
+        assert_eq!(read(&super::document(&image(), &whole, &[]))["compositions"][0]["aggregate"], "complete");
+    }
+
+    #[test]
+    fn a_list_has_an_image_for_each_platform() {
+        let (members, digest) = (list_members(), Digest::of(b"list"));
+        let reference = named("r:5000/kolla/keystone:1");
+        let (name, created) = ("keystone", image().created);
+        let list =
+            DocumentedList { name, reference: &reference, digest: &digest, created, members: &members };
+        let document = read(&list_document(&list));
+        assert_eq!(document["components"][1]["version"], Digest::of(b"2").as_str());
+        assert_eq!(document["dependencies"][0]["dependsOn"], json!(["image-amd64", "image-arm64"]));
+    }
 }

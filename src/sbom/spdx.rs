@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 
 use super::inventory::{InstalledPackage, Inventory};
 use super::subject::{
-    DocumentedImage, InstalledSource, PlatformImages, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid,
+    DocumentedImage, DocumentedList, InstalledSource, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid,
 };
-use crate::model::ids::Digest;
-use crate::model::reference::Reference;
 
 /// Nothing is claimed where nothing is known.
 const UNKNOWN: &str = "NOASSERTION";
@@ -45,16 +43,11 @@ pub fn document(subject: &DocumentedImage, inventory: &Inventory, sources: &[Ins
 }
 
 /// The document about a manifest list of images, each for a platform.
-pub fn list_document(
-    name: &str,
-    list: &Reference,
-    digest: &Digest,
-    created: &str,
-    members: &PlatformImages,
-) -> String {
-    let mut index = package(IMAGE, name, list.tag.as_deref().unwrap_or_default());
+pub fn list_document(list: &DocumentedList) -> String {
+    let DocumentedList { name, reference, digest, created, members } = *list;
+    let mut index = package(IMAGE, name, reference.tag.as_deref().unwrap_or_default());
     index["primaryPackagePurpose"] = json!("CONTAINER");
-    index["externalRefs"] = external(&image_purl(list, digest.as_str(), None));
+    index["externalRefs"] = external(&image_purl(reference, digest.as_str(), None));
     let mut packages = vec![index];
     let mut relationships = vec![relationship("SPDXRef-DOCUMENT", "DESCRIBES", IMAGE)];
     for (platform, member) in members {
@@ -69,7 +62,7 @@ pub fn list_document(
         packages.push(image);
         relationships.push(relationship(&id, "VARIANT_OF", IMAGE));
     }
-    text(&format!("{name} for several platforms"), created, &packages, &relationships, "")
+    text(&format!("{name} for several platforms"), &time(created), &packages, &relationships, "")
 }
 
 fn text(name: &str, created: &str, packages: &[Value], relationships: &[Value], comment: &str) -> String {
@@ -147,4 +140,52 @@ fn external(purl: &str) -> Value {
 
 fn relationship(element: &str, kind: &str, related: &str) -> Value {
     json!({"spdxElementId": element, "relationshipType": kind, "relatedSpdxElement": related})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::Digest;
+    use crate::sbom::subject::testing::{image, inventory, list_members, sources};
+    use crate::testing::named;
+
+    fn read(text: &str) -> Value {
+        serde_json::from_str(text).expect("JSON")
+    }
+
+    #[test]
+    fn an_image_contains_its_packages_and_is_generated_from_its_sources() {
+        let text = document(&image(), &inventory(), &sources());
+        assert_eq!(text, document(&image(), &inventory(), &sources()), "it is the same every time");
+        let document = read(&text);
+        let packages = document["packages"].as_array().expect("a list");
+        let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+        assert_eq!(names, ["keystone", "libc6", "oslo.config", "keystone-base"]);
+        assert_eq!(packages[1]["sourceInfo"], "built from the source package glibc (2.41-1)");
+        assert_eq!(packages[2]["licenseDeclared"], "Apache-2.0");
+        let kinds = document["relationships"].as_array().expect("a list").iter();
+        let kinds: Vec<&str> = kinds.filter_map(|it| it["relationshipType"].as_str()).collect();
+        assert_eq!(kinds, ["DESCRIBES", "CONTAINS", "CONTAINS", "GENERATED_FROM"]);
+        assert_eq!(document["comment"], "incomplete: the database of rpm could not be read");
+        let namespace = |text: &str| read(text)["documentNamespace"].as_str().expect("a text").to_string();
+        let other = super::document(&image(), &Inventory::default(), &[]);
+        assert_ne!(namespace(&other), namespace(&text));
+    }
+
+    #[test]
+    fn a_list_has_an_image_for_each_platform() {
+        let (members, digest) = (list_members(), Digest::of(b"list"));
+        let reference = named("r:5000/kolla/keystone:1");
+        let (name, created) = ("keystone", image().created);
+        let list =
+            DocumentedList { name, reference: &reference, digest: &digest, created, members: &members };
+        let document = read(&list_document(&list));
+        let purl = &document["packages"][1]["externalRefs"][0]["referenceLocator"];
+        let expected = format!(
+            "pkg:oci/keystone@{}?arch=amd64&repository_url=r:5000%2Fkolla%2Fkeystone",
+            Digest::of(b"1")
+        );
+        assert_eq!(*purl, expected);
+        assert_eq!(document["relationships"][2]["relationshipType"], "VARIANT_OF");
+    }
 }

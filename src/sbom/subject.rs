@@ -73,8 +73,20 @@ impl InstalledSource {
     }
 }
 
-/// Image for a platform in a manifest list.
-pub type PlatformImages = BTreeMap<Platform, Reference>;
+/// A manifest list that an SBOM is about.
+#[derive(Debug, Clone, Copy)]
+pub struct DocumentedList<'a> {
+    /// Name of the image in the tree.
+    pub name: &'a str,
+    /// Full name of the list, tag included.
+    pub reference: &'a Reference,
+    /// Digest of the list.
+    pub digest: &'a Digest,
+    /// When the last of its images was made.
+    pub created: Timestamp,
+    /// The images, by their digests.
+    pub members: &'a BTreeMap<Platform, Reference>,
+}
 
 /// Package URL of an image in a registry.
 pub(super) fn image_purl(reference: &Reference, digest: &str, platform: Option<Platform>) -> String {
@@ -95,7 +107,7 @@ pub(super) fn uuid(text: &str) -> String {
 }
 
 /// Text of a time, as documents have it.
-pub fn time(time: Timestamp) -> String {
+pub(super) fn time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -132,5 +144,51 @@ mod tests {
         let shape =
             regex::Regex::new("^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$");
         assert!(shape.expect("a regex").is_match(&uuid), "{uuid}");
+    }
+}
+
+/// What the tests of both formats are about.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::model::platform::Arch;
+    use crate::sbom::collected::Collected;
+    use crate::sbom::inventory::Inventory;
+    use crate::testing::named;
+
+    pub fn image() -> DocumentedImage {
+        DocumentedImage {
+            name: "keystone".to_string(),
+            reference: named("r:5000/kolla/keystone:1"),
+            platform: Platform::new(Arch::X86_64),
+            image_id: Digest::of(b"image").to_string(),
+            key: "0123".to_string(),
+            created: "2026-05-04T03:02:01Z".parse().expect("a time"),
+        }
+    }
+
+    pub fn inventory() -> Inventory {
+        let status =
+            "Package: libc6\nStatus: install ok installed\nSource: glibc (2.41-1)\nVersion: 2.41-12\n";
+        let headers = "Name: oslo.config\nVersion: 9\nLicense-Expression: Apache-2.0\n";
+        Inventory::of(&[
+            Collected::OsRelease("ID=debian\nVERSION_ID=13\n".to_string()),
+            Collected::Dpkg(status.to_string()),
+            Collected::Python { path: "/p/o.dist-info/METADATA".to_string(), headers: headers.to_string() },
+            Collected::Failed("rpm".to_string()),
+        ])
+    }
+
+    pub fn sources() -> Vec<InstalledSource> {
+        let digests = [("sha256", "ab".repeat(32))].into();
+        let uri = "pkg:pypi/keystone@28.0.0".to_string();
+        vec![InstalledSource { section: "keystone-base".to_string(), uri, digests }]
+    }
+
+    pub fn list_members() -> BTreeMap<Platform, Reference> {
+        let member = |arch, content: &[u8]| {
+            (Platform::new(arch), named("r:5000/kolla/keystone:1-x").at(&Digest::of(content)))
+        };
+        [member(Arch::X86_64, b"1"), member(Arch::Aarch64, b"2")].into()
     }
 }

@@ -6,6 +6,7 @@ pub mod hex;
 pub mod http;
 pub mod input;
 pub mod interrupt;
+pub mod kept_files;
 pub mod location;
 pub(crate) mod mask;
 pub mod names;
