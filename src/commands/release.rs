@@ -1,7 +1,7 @@
 //! What a build does for a release, made ready before anything is built.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::config::keys::DEFAULT;
@@ -224,7 +224,7 @@ fn parameters(config: &Config) -> Result<BTreeMap<String, String>, Fatal> {
 
 /// Template overrides with their digests.
 fn overrides(config: &Config) -> Result<Vec<Material>, Fatal> {
-    let material = |path: &std::path::PathBuf| {
+    let material = |path: &PathBuf| {
         let bytes = input::read(path).map_err(|error| Fatal::of_file("read", path, error, EXIT_USAGE))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = format!("template override {name}");

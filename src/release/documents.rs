@@ -7,10 +7,12 @@ use std::sync::Arc;
 use super::known::KnownBuild;
 use super::provenance::{BuildFacts, Material, statement};
 use crate::engine::Engine;
+use crate::freshness::recipe::BuiltFrom;
 use crate::model::attached::DocumentKind;
 use crate::model::failure::{Failure, FailureKind};
 use crate::model::ids::Digest;
 use crate::model::plan::{Parent, PlannedUnit};
+use crate::model::reference::Reference;
 use crate::util::input;
 use crate::util::scratch::Scratch;
 use crate::util::write::write_whole;
@@ -112,12 +114,12 @@ impl ProvenanceMaker {
     }
 
     /// Digest of a base image's manifest, as it was pulled; none when it was made here.
-    async fn digest_of_base(&self, from: &crate::freshness::recipe::BuiltFrom, id: &str) -> Option<Digest> {
+    async fn digest_of_base(&self, from: &BuiltFrom, id: &str) -> Option<Digest> {
         if let Some(digest) = &from.reference.digest {
             return digest.parse().ok();
         }
         let image = self.engine.inspect((&from.reference).into()).await.ok()??;
-        let of_same_name = |it: &&crate::model::reference::Reference| it.path == from.reference.path;
+        let of_same_name = |it: &&Reference| it.path == from.reference.path;
         let named = image.repo_digests.iter().find(of_same_name).or(image.repo_digests.first());
         (image.id == *id).then_some(())?;
         named?.digest.as_ref()?.parse().ok()

@@ -2,7 +2,7 @@
 //! signatures, in this order [I/O].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -79,7 +79,7 @@ impl ReleaseWork {
         }
     }
 
-    fn build(&self, unit: &PlannedUnit) -> Result<std::sync::Arc<KnownBuild>, Failure> {
+    fn build(&self, unit: &PlannedUnit) -> Result<Arc<KnownBuild>, Failure> {
         self.known.get(&unit.id()).ok_or_else(|| Failure::bug("nothing is known of an image's build"))
     }
 

@@ -8,6 +8,7 @@ use super::inventory::{InstalledPackage, Inventory};
 use super::subject::{
     DocumentedImage, DocumentedList, InstalledSource, TOOL, TOOL_VERSION, image_purl, sha256, time, uuid,
 };
+use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
 const IMAGE: &str = "image";
@@ -51,7 +52,7 @@ pub fn list_document(list: &DocumentedList) -> String {
         "version": reference.tag.as_deref().unwrap_or_default(),
         "purl": image_purl(reference, digest.as_str(), None),
     });
-    let member = |(platform, member): (&crate::model::platform::Platform, &Reference)| {
+    let member = |(platform, member): (&Platform, &Reference)| {
         let digest = member.digest.as_deref().unwrap_or_default();
         let mut image = json!({
             "type": "container",
