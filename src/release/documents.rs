@@ -40,9 +40,12 @@ impl DocumentDir {
         self.path().join(format!("{}.{}", stem(unit), kind.extension()))
     }
 
-    /// Writes a document.
+    /// Writes a document, unless it is there.
     pub fn write(&self, unit: &PlannedUnit, kind: DocumentKind, text: &str) -> Result<(), Failure> {
         let path = self.file(unit, kind);
+        if input::read(&path).is_ok_and(|known| known == text.as_bytes()) {
+            return Ok(());
+        }
         write_whole(&path, text).map_err(|error| local(kind, "write", &path, &error))
     }
 
