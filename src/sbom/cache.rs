@@ -8,7 +8,7 @@ use crate::model::ids::{ContentKey, ImageId};
 use crate::util::kept_files::KeptFiles;
 
 /// Version of what an inventory tells and how: another one makes every image be looked into once more.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The inventories of a user.
 #[derive(Debug)]

@@ -8,6 +8,9 @@ use super::collected::Collected;
 use super::licence;
 use super::purl::purl;
 
+/// Name of what every Go program has of Go itself.
+const STANDARD_LIBRARY: &str = "stdlib";
+
 /// What is in an image. Equal images have equal inventories.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
@@ -121,7 +124,15 @@ impl Inventory {
                     Ok(package) => inventory.packages.extend(package),
                     Err(error) => inventory.incomplete.push(format!("{path} can't be read: {error}")),
                 },
-                Collected::Go { path, text } => inventory.packages.extend(go(path, text)),
+                Collected::Go { path, text } => {
+                    let packages = go(path, text);
+                    if packages.iter().all(|package| package.name == STANDARD_LIBRARY) {
+                        inventory
+                            .incomplete
+                            .push(format!("{path} does not tell the modules that it was built from"));
+                    }
+                    inventory.packages.extend(packages);
+                }
                 Collected::Failed(what) => inventory.incomplete.push(match what.as_str() {
                     "find" => "not every directory could be looked into".to_string(),
                     "rpm" => "the database of rpm could not be read".to_string(),
@@ -213,8 +224,17 @@ fn python(path: &str, headers: &str) -> Option<InstalledPackage> {
     Some(package)
 }
 
+/// True for the `package.json` of a package itself, and not of a part of it.
+fn is_of_package(path: &str) -> bool {
+    let inside = path.trim_end_matches("/package.json").rsplit("/node_modules/").next().unwrap_or_default();
+    inside.split('/').count() == if inside.starts_with('@') { 2 } else { 1 }
+}
+
 /// A package of npm; none for a `package.json` that only says how its directory is to be read.
 fn npm(path: &str, text: &str) -> Result<Option<InstalledPackage>, serde_json::Error> {
+    if !is_of_package(path) {
+        return Ok(None);
+    }
     let json: serde_json::Value = serde_json::from_str(text)?;
     let (Some(name), Some(version)) = (json["name"].as_str(), json["version"].as_str()) else {
         return Ok(None);
@@ -233,6 +253,10 @@ fn go(path: &str, text: &str) -> Vec<InstalledPackage> {
     let mut add = |name: &str, version: &str, replaces: bool| {
         let mut package = InstalledPackage::new(PackageKind::Go, name, version);
         package.location = path.to_string();
+        // By a directory of who built it: then its own name says more.
+        if replaces && version.is_empty() {
+            return;
+        }
         if replaces {
             packages.pop();
         }
@@ -240,7 +264,7 @@ fn go(path: &str, text: &str) -> Vec<InstalledPackage> {
     };
     for line in text.lines() {
         if let Some(version) = line.strip_prefix("go") {
-            add("stdlib", version, false);
+            add(STANDARD_LIBRARY, version, false);
         }
         let mut fields = line.split('\t');
         if let (Some(kind @ ("mod" | "dep" | "=>")), Some(name), Some(version)) =
@@ -303,7 +327,7 @@ mod tests {
     #[test]
     fn distributions_of_python_are_told_with_where_they_are_and_their_licence() {
         let headers = "Metadata-Version: 2.1\nName: oslo.config\nVersion: 9.7\nLicense: UNKNOWN\n\
-            Classifier: License :: OSI Approved :: Apache Software License\nSummary: a\n  b\n";
+            Classifier: License :: OSI Approved :: MIT License\nSummary: a\n  b\n";
         let path = "/var/lib/kolla/venv/lib/python3.13/site-packages/oslo_config-9.7.dist-info/METADATA";
         let python = |path: &str, headers: &str| Collected::Python {
             path: path.to_string(),
@@ -317,7 +341,7 @@ mod tests {
         assert_eq!(told(&read), ["pkg:pypi/py-x@1", "pkg:pypi/oslo.config@9.7"]);
         let oslo = read.packages.last().expect("two");
         assert_eq!(oslo.location, "/var/lib/kolla/venv/lib/python3.13/site-packages");
-        assert_eq!(oslo.expression, "Apache-2.0");
+        assert_eq!(oslo.expression, "MIT");
         let other = read.packages.first().expect("two");
         assert_eq!(
             (other.location.as_str(), other.licence.as_str(), other.expression.as_str()),
@@ -329,12 +353,14 @@ mod tests {
     #[test]
     fn packages_of_npm_and_modules_of_go_are_told() {
         let npm = |path: &str, text: &str| Collected::Npm { path: path.to_string(), text: text.to_string() };
-        let go = "go1.24.4\nmod\tgithub.com/a/b\t(devel)\ndep\tgithub.com/c/d\tv1.2.3\n=>\tgithub.com/e/d\tv1.2.4\n";
+        let go = "go1.24.4\nmod\tgithub.com/a/b\t(devel)\ndep\tgithub.com/c/d\tv1.2.3\n=>\tgithub.com/e/d\tv1.2.4\ndep\tgithub.com/f/g\tv1.0.0\n=>\t./local\t\n";
         let read = inventory(&[
             npm("/a/node_modules/@s/x/package.json", r#"{"name": "@s/x", "version": "1", "license": "MIT"}"#),
             npm("/a/node_modules/x/esm/package.json", r#"{"type": "module"}"#),
             npm("/a/node_modules/y/package.json", "{"),
+            npm("/a/node_modules/x/dist/package.json", r#"{"name": "part", "version": "1"}"#),
             Collected::Go { path: "/usr/bin/p".to_string(), text: go.to_string() },
+            Collected::Go { path: "/usr/bin/q".to_string(), text: "go1.24.4\n".to_string() },
             Collected::Failed("find".to_string()),
         ]);
         assert_eq!(
@@ -343,10 +369,12 @@ mod tests {
                 "pkg:npm/%40s/x@1",
                 "pkg:golang/github.com/a/b@%28devel%29",
                 "pkg:golang/github.com/e/d@v1.2.4",
+                "pkg:golang/github.com/f/g@v1.0.0",
+                "pkg:golang/stdlib@1.24.4",
                 "pkg:golang/stdlib@1.24.4",
             ]
         );
-        assert_eq!(read.incomplete.len(), 2, "{:?}", read.incomplete);
+        assert_eq!(read.incomplete.len(), 3, "{:?}", read.incomplete);
         let json = serde_json::to_string(&read).expect("JSON");
         assert_eq!(serde_json::from_str::<Inventory>(&json).expect("an inventory"), read);
     }

@@ -121,7 +121,12 @@ fn of_archive(archive: impl Read) -> io::Result<Vec<Collected>> {
         let is_file = header.entry_type().is_file();
         programs |= is_file && header.mode()? & 0o100 != 0;
         rpm |= path.starts_with("/var/lib/rpm/") || path.starts_with("/usr/lib/sysimage/rpm/");
-        let Some(kind) = kind_of_file(&path).filter(|_| is_file) else { continue };
+        let is_link = header.entry_type().is_hard_link();
+        let Some(kind) = kind_of_file(&path).filter(|_| is_file || is_link) else { continue };
+        if is_link {
+            collected.push(Collected::Failed(format!("{path} is another name of a file, and was not read")));
+            continue;
+        }
         let mut bytes = Vec::new();
         entry.by_ref().take(LONGEST_FILE).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();

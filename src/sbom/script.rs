@@ -2,7 +2,8 @@
 //!
 //! It is POSIX shell with what every distribution of Linux has, and starts few processes: an image is looked through once. What
 //! files of the image hold stands between lines that begin with a word which nobody can know beforehand, so that no file can
-//! pass for another's.
+//! pass for another's. Volumes of the image are looked through too: nothing else is mounted there. The list of a Go program's
+//! modules stands between marks of Go's own; elsewhere the same words may be text.
 
 use super::collected::Collected;
 
@@ -22,17 +23,20 @@ if command -v rpm >/dev/null 2>&1; then
     say rpm database
     rpm -qa --qf '%{NAME}\t%{EPOCHNUM}\t%{VERSION}-%{RELEASE}\t%{ARCH}\t%{LICENSE}\t%{SOURCERPM}\n' || say failed rpm
 fi
-find / -xdev \( -path /proc -o -path /sys -o -path /dev \) -prune -o -type f \( \
+find / \( -path /proc -o -path /sys -o -path /dev \) -prune -o -type f \( \
     \( -path '*.dist-info/METADATA' -o -path '*.egg-info/PKG-INFO' -o -name '*.egg-info' \) \
-        -exec awk -v m="$mark" 'FNR == 1 { print m " python " FILENAME; h = 1 } /^\r?$/ { h = 0 } h' {} + \
+        \( -size 0 -exec sh -c 'm=$1; shift; for f; do printf "%s python %s\n" "$m" "$f"; done' sh "$mark" {} + -o \
+        -exec awk -v m="$mark" 'FNR == 1 { print m " python " FILENAME; h = 1 } /^\r?$/ { h = 0 } h' {} + \) \
     -o -path '*/node_modules/*/package.json' \
         -exec awk -v m="$mark" 'FNR == 1 { print m " npm " FILENAME } { print }' {} + \
     -o -perm -100 -size +1000k -exec sh -c 'm=$1; shift
+        begin=$(printf "0w\257\014\222t\010\002A\341\301\007\346\326\030\346")
+        end=$(printf "\3712C1\206\030 r")
         for f; do
             grep -qaF "Go buildinf:" "$f" || continue
             printf "%s go %s\n" "$m" "$f"
             grep -aoE "Go buildinf:.{1,64}" "$f" | grep -aoE "go1[.][0-9]+([.][0-9]+)?" | head -n 1
-            grep -aoE "^(mod|dep|=>)	[^	]+	[^	]*" "$f"
+            grep -aF -m 1 -A 100000 -e "$begin" "$f" | sed "/$end/q" | grep -aoE "^(mod|dep|=>)	[^	]+	[^	]*"
         done' sh "$mark" {} + \
 \) || say failed find
 say end of it
