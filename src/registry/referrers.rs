@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Registries;
 use super::error::{Problem, RegistryError};
-use super::host::{Host, RegistryRequest, manifest_request, request};
+use super::host::{Host, RegistryRequest, request};
 use super::manifest::{Manifest, OCI_IMAGE, OCI_INDEX};
 use crate::model::ids::Digest;
 use crate::model::reference::Reference;
@@ -225,10 +225,6 @@ impl Host {
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed});
         let index = Manifest::new(OCI_INDEX.to_string(), index.to_string().into());
         let list = image.with_tag(&fallback_tag(subject));
-        let put = RegistryRequest {
-            content: Some((&index).into()),
-            ..manifest_request(Method::PUT, repository, &list)
-        };
-        self.accept(self.send(&put).await?).map(drop)
+        self.put(repository, &list, &index).await.map(drop)
     }
 }
